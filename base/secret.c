@@ -1,0 +1,52 @@
+#include "secret.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <sys/prctl.h>
+
+int secret_new(Secret *ret, size_t size) {
+        uint8_t *data = sodium_malloc(size + 1);
+
+        if (!data)
+                return -ENOMEM;
+
+        /* sodium_malloc() fills with 0xdb, not with zeros. */
+        sodium_memzero(data, size + 1);
+        *ret = (Secret){ data, size };
+        return 0;
+}
+
+int secret_copy(Secret *ret, const void *data, size_t size) {
+        int r;
+
+        r = secret_new(ret, size);
+        if (r < 0)
+                return r;
+
+        if (size > 0)
+                memcpy(ret->data, data, size);
+        return 0;
+}
+
+bool secret_equal(const Secret *a, const Secret *b) {
+        return a->size == b->size && (a->size == 0 || sodium_memcmp(a->data, b->data, a->size) == 0);
+}
+
+void secret_done(Secret *secret) {
+        sodium_free(secret->data);
+        *secret = SECRET_NULL;
+}
+
+void secret_free_string(char *text) {
+        if (!text)
+                return;
+        sodium_memzero(text, strlen(text));
+        free(text);
+}
+
+int secret_init(void) {
+        if (sodium_init() < 0)
+                return -EIO;
+        (void) prctl(PR_SET_DUMPABLE, 0);
+        return 0;
+}
