@@ -1,0 +1,56 @@
+/* The sealed envelope (crypto_box_seal to the relay client's public key) that binds provisioning
+ * content to one share: a box copied from anywhere opens in no other share. Whoever accepts the
+ * content seals it at once; only the relay client opens it, when the share is confirmed.
+ *
+ * Inside the box is one JSON object, compact and in this order:
+ * {"v":1,"tenant","nonce","recipients","class","not_after","provisioning"} */
+#pragma once
+
+#include <jansson.h>
+#include <stdint.h>
+
+enum {
+        ENVELOPE_NONCE_SIZE = 16,
+        ENVELOPE_RECIPIENTS_SIZE = 32,
+        ENVELOPE_KEY_SIZE = 32,
+        ENVELOPE_CONTENT_MAX = 40 * 1024, /* the JSON object; its box in base64 fits a frame */
+        ENVELOPE_DEPTH_MAX = 32,
+};
+
+typedef enum EnvelopeError {
+        ENVELOPE_E_BOX = 1,  /* not base64, too large, or it does not open with this key */
+        ENVELOPE_E_FORM = 2, /* what is inside, or the object to read, is not of the form above */
+        ENVELOPE_E_DIFFERS = 3, /* it opens, but belongs to something else than expected */
+} EnvelopeError;
+
+/* What an envelope is bound to. The strings are borrowed. */
+typedef struct EnvelopeBinding {
+        const char *tenant;
+        const char *credential_class;
+        uint8_t nonce[ENVELOPE_NONCE_SIZE];
+        uint8_t recipients[ENVELOPE_RECIPIENTS_SIZE]; /* address_list_hash() */
+        int64_t not_after;                            /* seconds since 1970 */
+} EnvelopeBinding;
+
+/* Reads {tenant, nonce, recipients, class, not_after} of a frame; other members are ignored. The
+ * strings of *ret are borrowed from the object. ENVELOPE_E_FORM. */
+int envelope_binding_read(const json_t *object, EnvelopeBinding *ret);
+
+/* The reverse: a new object. NULL: out of memory. */
+json_t *envelope_binding_write(const EnvelopeBinding *binding);
+
+/* Seals provisioning (an object) for the holder of the secret key; *ret_box is base64, the caller's
+ * to free. -EMSGSIZE: larger than ENVELOPE_CONTENT_MAX. -EINVAL: cannot be written as JSON. */
+int envelope_seal(const EnvelopeBinding *binding,
+                const json_t *provisioning,
+                const uint8_t public_key[ENVELOPE_KEY_SIZE],
+                char **ret_box);
+
+/* Opens a box and compares every member with what is expected. 0: *ret_provisioning is the
+ * caller's. ENVELOPE_E_BOX, ENVELOPE_E_FORM, ENVELOPE_E_DIFFERS. The plaintext is wiped; the values
+ * of *ret_provisioning are wiped when freed if json_wipe_install() was called. */
+int envelope_open(const char *box,
+                const uint8_t public_key[ENVELOPE_KEY_SIZE],
+                const uint8_t secret_key[ENVELOPE_KEY_SIZE],
+                const EnvelopeBinding *expected,
+                json_t **ret_provisioning);
