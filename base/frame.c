@@ -11,7 +11,8 @@ int frame_buffer_reserve(FrameBuffer *buffer, size_t size, uint8_t **ret) {
         if (buffer->allocated - buffer->end < size) {
                 if (buffer->start > 0 && buffer->allocated >= used + size &&
                                 buffer->start >= buffer->allocated / 2) {
-                        memmove(buffer->data, buffer->data + buffer->start, used);
+                        memcpy(buffer->data, buffer->data + buffer->start, used);
+                        sodium_memzero(buffer->data + buffer->start, used);
                 } else {
                         size_t allocated = buffer->allocated ? buffer->allocated : 4096;
                         uint8_t *data;
@@ -25,7 +26,9 @@ int frame_buffer_reserve(FrameBuffer *buffer, size_t size, uint8_t **ret) {
                         if (used > 0)
                                 memcpy(data, buffer->data + buffer->start, used);
                         if (buffer->data) {
-                                sodium_memzero(buffer->data, buffer->end);
+                                /* All of it: a dump that did not fit left its beginning past the
+                                 * end. */
+                                sodium_memzero(buffer->data, buffer->allocated);
                                 free(buffer->data);
                         }
                         buffer->data = data;
@@ -49,14 +52,15 @@ static uint32_t read_length(const uint8_t *p) {
 
 int frame_buffer_next(FrameBuffer *buffer, json_t **ret, const char **ret_reason) {
         json_auto_t *frame = NULL;
-        const uint8_t *p = buffer->data + buffer->start;
         JsonProblem problem;
+        const uint8_t *p;
         uint32_t length;
         int r;
 
         if (frame_buffer_size(buffer) < FRAME_HEADER_SIZE)
                 return FRAME_E_MORE;
 
+        p = buffer->data + buffer->start;
         length = read_length(p);
         if (length == 0 || length > FRAME_CONTENT_MAX) {
                 *ret_reason = "a frame's length must be 1 to 65536";
@@ -69,7 +73,8 @@ int frame_buffer_next(FrameBuffer *buffer, json_t **ret, const char **ret_reason
         if (r < 0)
                 return r;
         if (r > 0) {
-                *ret_reason = "a frame must be one JSON object, at most 16 deep, without repeated members";
+                *ret_reason = "a frame must be one JSON object, at most 16 deep, without repeated "
+                              "members";
                 return FRAME_E_BROKEN;
         }
         if (!json_is_string(json_object_get(frame, "type"))) {
@@ -124,7 +129,7 @@ void frame_buffer_consume(FrameBuffer *buffer, size_t size) {
 
 void frame_buffer_done(FrameBuffer *buffer) {
         if (buffer->data) {
-                sodium_memzero(buffer->data, buffer->end);
+                sodium_memzero(buffer->data, buffer->allocated);
                 free(buffer->data);
         }
         *buffer = FRAME_BUFFER_NULL;

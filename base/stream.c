@@ -14,9 +14,9 @@ struct FrameStream {
         FrameStreamEnd on_end;
         void *userdata;
         FrameBuffer in, out;
-        size_t n_out; /* frames appended since `out` was last empty */
+        size_t received_size, sent_size;
         bool reading, want_write, ended;
-        bool resume;       /* whole frames are buffered and wait for the next turn */
+        bool resume; /* whole frames are buffered and wait for the next turn */
         unsigned in_callback;
         bool free_later;
 };
@@ -68,8 +68,6 @@ static int stream_write(FrameStream *s) {
                         return -errno;
                 frame_buffer_consume(&s->out, (size_t) n);
         }
-        if (frame_buffer_size(&s->out) == 0)
-                s->n_out = 0;
         if (s->want_write != (frame_buffer_size(&s->out) > 0)) {
                 s->want_write = !s->want_write;
                 stream_update_events(s);
@@ -77,11 +75,12 @@ static int stream_write(FrameStream *s) {
         return 0;
 }
 
-/* Hands out buffered frames, at most STREAM_FRAMES_PER_DISPATCH; the rest waits for the next turn, so
- * that one loud peer cannot hold the loop. */
+/* Hands out buffered frames, at most STREAM_FRAMES_PER_DISPATCH; the rest waits for the next turn,
+ * so that one loud peer cannot hold the loop. */
 static void stream_deliver(FrameStream *s) {
         s->resume = false;
         for (unsigned n = 0; s->reading && !s->ended && !s->free_later; n++) {
+                size_t size = frame_buffer_size(&s->in);
                 json_auto_t *frame = NULL;
                 const char *reason;
                 int r;
@@ -102,6 +101,7 @@ static void stream_deliver(FrameStream *s) {
                         stream_end(s, r, strerror(-r));
                         return;
                 }
+                s->received_size = size - frame_buffer_size(&s->in) - FRAME_HEADER_SIZE;
                 r = s->on_frame(s, frame, s->userdata);
                 if (r < 0) {
                         stream_end(s, r, "a frame could not be accepted");
@@ -130,7 +130,9 @@ static void stream_read(FrameStream *s) {
         if (n == 0) {
                 bool cut = frame_buffer_size(&s->in) > 0;
 
-                stream_end(s, cut ? -EPROTO : 0, cut ? "closed in the middle of a frame" : "closed by the peer");
+                stream_end(s,
+                                cut ? -EPROTO : 0,
+                                cut ? "closed in the middle of a frame" : "closed by the peer");
                 return;
         }
         frame_buffer_commit(&s->in, (size_t) n);
@@ -209,17 +211,19 @@ int frame_stream_new(FrameStream **ret,
 }
 
 int frame_stream_send(FrameStream *s, const json_t *frame) {
+        size_t before;
         int r;
 
         if (s->ended)
                 return -EPIPE;
-        if (s->n_out >= STREAM_WINDOW_FRAMES || frame_buffer_size(&s->out) >= STREAM_WINDOW_BYTES)
+        before = frame_buffer_size(&s->out);
+        if (before >= STREAM_QUEUE_BYTES)
                 return -ENOBUFS;
 
         r = frame_buffer_append(&s->out, frame);
         if (r < 0)
                 return r;
-        s->n_out++;
+        s->sent_size = frame_buffer_size(&s->out) - before - FRAME_HEADER_SIZE;
         if (!s->want_write)
                 (void) sd_event_source_set_enabled(s->flush, SD_EVENT_ONESHOT);
         return 0;
@@ -250,6 +254,14 @@ int frame_stream_flush(FrameStream *s) {
 
 size_t frame_stream_queued(const FrameStream *s) {
         return frame_buffer_size(&s->out);
+}
+
+size_t frame_stream_received_size(const FrameStream *s) {
+        return s->received_size;
+}
+
+size_t frame_stream_sent_size(const FrameStream *s) {
+        return s->sent_size;
 }
 
 int frame_stream_set_priority(FrameStream *s, int64_t priority) {

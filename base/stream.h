@@ -12,6 +12,7 @@ enum {
         STREAM_WINDOW_FRAMES = 1024,
         STREAM_WINDOW_BYTES = 1024 * 1024,
         STREAM_FRAMES_PER_DISPATCH = 64,
+        STREAM_QUEUE_BYTES = 16 * 1024 * 1024, /* 512 answers of the largest list */
 };
 
 typedef struct FrameStream FrameStream;
@@ -31,8 +32,9 @@ int frame_stream_new(FrameStream **ret,
                 FrameStreamEnd on_end,
                 void *userdata);
 
-/* Queues a frame; the caller keeps the object. -ENOBUFS: the peer does not read and the window is
- * full. -EMSGSIZE: too large for a frame. -EPIPE: the stream has ended. */
+/* Queues a frame; the caller keeps the object. -ENOBUFS: the peer does not read and
+ * STREAM_QUEUE_BYTES are queued. -EMSGSIZE: too large for a frame. -EPIPE: the stream has ended.
+ * The window of unanswered requests is the caller's to keep. */
 int frame_stream_send(FrameStream *stream, const json_t *frame);
 
 /* The same, and takes the object over, also on failure. */
@@ -46,6 +48,11 @@ int frame_stream_flush(FrameStream *stream);
 
 /* Bytes queued and not yet written. */
 size_t frame_stream_queued(const FrameStream *stream);
+
+/* Bytes of the frame that on_frame is called with, and of the frame that was queued last, both
+ * without the four bytes of length. For counting windows. */
+size_t frame_stream_received_size(const FrameStream *stream);
+size_t frame_stream_sent_size(const FrameStream *stream);
 
 /* The priority of the stream's event sources; SD_EVENT_PRIORITY_NORMAL at first. */
 int frame_stream_set_priority(FrameStream *stream, int64_t priority);
