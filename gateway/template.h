@@ -1,0 +1,113 @@
+/* Texts that reach a person: one file for each message and language, linted when they are loaded,
+ * so that a text that cannot be sent is found at the start and not at night.
+ *
+ * A file is an optional header, one line `subject: …` and an empty line, then the text. `{name}`
+ * stands for a value, `{{` and `}}` for a brace. Line feeds within a paragraph are kept. The file
+ * `words` of a language holds `key = word` lines, with ` | ` between singular and plural.
+ *
+ * From tenants only registered names come in here; control characters are dropped from every value
+ * all the same. No text but `link` can hold a link. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "cleanup.h"
+
+typedef struct TemplateSet TemplateSet;
+
+typedef enum TemplateMessage {
+        TEMPLATE_INVITATION, /* needs sender, kind, tag, left, code */
+        TEMPLATE_MISTYPED,   /* the check symbol is wrong; nothing was spent */
+        TEMPLATE_WRONG,      /* a try was spent; needs tries */
+        TEMPLATE_LOCKED,   /* the answer to the wrong code that was the last; later ones get OVER */
+        TEMPLATE_LINK,     /* the only one with link; repeats are the same bytes */
+        TEMPLATE_DECLINED, /* the answer to NO */
+        TEMPLATE_DISOWNED, /* the answer to NOT ME */
+        TEMPLATE_STOP_CONFIRM,   /* the answer to STOP without bound evidence: confirm */
+        TEMPLATE_STOPPED,        /* STOP was confirmed */
+        TEMPLATE_HELP,           /* the answer to HELP while the challenge is open */
+        TEMPLATE_HELP_TAG,       /* several shares are open: put the tag first */
+        TEMPLATE_NOT_UNDERSTOOD, /* bound, but neither a code nor a word */
+        TEMPLATE_OVER,           /* after the end, whatever the end was */
+        TEMPLATE_DONE,           /* the recipient said that the key has arrived */
+        _TEMPLATE_MESSAGE_MAX,
+} TemplateMessage;
+
+typedef enum TemplateValue {
+        TEMPLATE_VALUE_SENDER,   /* the tenant's registered name */
+        TEMPLATE_VALUE_KIND,     /* words_kind() */
+        TEMPLATE_VALUE_TAG,      /* four symbols */
+        TEMPLATE_VALUE_LEFT,     /* words_duration() */
+        TEMPLATE_VALUE_DEADLINE, /* words_moment() */
+        TEMPLATE_VALUE_CODE,     /* words_code(): what the code looks like, never the code */
+        TEMPLATE_VALUE_TRIES,    /* words_tries() */
+        TEMPLATE_VALUE_LINK,
+        _TEMPLATE_VALUE_MAX,
+} TemplateValue;
+
+typedef struct TemplateValues {
+        const char *value[_TEMPLATE_VALUE_MAX]; /* borrowed; NULL for those that a message does not
+                                                   use */
+} TemplateValues;
+
+typedef enum TemplateError {
+        TEMPLATE_E_INVALID =
+                        1,    /* the files are not fit to be used; the problems say file and line */
+        TEMPLATE_E_VALUE = 2, /* a value that the text needs is NULL */
+} TemplateError;
+
+/* Loads and lints all languages. A file is taken from the first directory that has it, so the
+ * operator's own folder comes first; directories that do not exist are skipped. TEMPLATE_E_INVALID:
+ * *ret_problems holds lines of text, which the caller frees. There must be `en`. */
+int template_set_load(const char *const *directories,
+                size_t n_directories,
+                TemplateSet **ret,
+                char **ret_problems);
+
+TemplateSet *template_set_free(TemplateSet *set);
+DEFINE_CLEANUP(TemplateSet, template_set_free)
+
+/* The language to use: of wanted (a BCP 47 tag, may be NULL) itself, then without its subtags, then
+ * fallback likewise, then "en". Lives as long as the set. */
+const char *template_locale(const TemplateSet *set, const char *wanted, const char *fallback);
+
+bool template_set_has_locale(const TemplateSet *set, const char *locale);
+
+/* Renders. Pure: the same values give the same bytes. locale is one that template_locale() gave.
+ * *ret_subject is NULL when the message has none. The caller frees both. TEMPLATE_E_VALUE, -ENOMEM.
+ */
+int template_render(const TemplateSet *set,
+                const char *locale,
+                TemplateMessage message,
+                const TemplateValues *values,
+                char **ret_subject,
+                char **ret_text);
+
+/* What an operator may want to improve: texts that need more than one SMS with the longest values,
+ * and the character that forces UCS-2. Never an error. */
+void template_set_hints(const TemplateSet *set, FILE *file);
+
+/* The file's name: "invitation", "help-tag". */
+const char *template_message_name(TemplateMessage message);
+
+/* A word of the language's `words` file; plural selects the form after ` | `. Never NULL for the
+ * keys that the lint requires. For gateway/words. */
+const char *template_word(const TemplateSet *set, const char *locale, const char *key, bool plural);
+
+/* Reads one template from bytes. TEMPLATE_E_INVALID with *ret_problem, a sentence that starts with
+ * the line's number, which the caller frees. *ret is freed with template_free(). For lint and
+ * fuzzing. */
+typedef struct Template Template;
+int template_parse(const char *text,
+                size_t size,
+                TemplateMessage message,
+                Template **ret,
+                char **ret_problem);
+Template *template_free(Template *template);
+DEFINE_CLEANUP(Template, template_free)
+
+/* SMS parts that a text needs, and the first character outside the GSM 03.38 alphabet (0 if none),
+ * which makes it UCS-2. The text must be UTF-8. */
+unsigned template_sms_parts(const char *text, unsigned *ret_character);
