@@ -1,0 +1,104 @@
+/* The numbers of a policy, and the floors that no configuration gets below: per class, and the hard
+ * bounds over all of them.
+ *
+ * Recipient assurance levels: RAL-1, the holder of the address also knows something that the sender
+ * told them; RAL-2, two independent channels; RAL-3, neither channel, relay nor stored data yield
+ * the key. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "code.h"
+
+typedef enum RulesClass {
+        RULES_HOTEL,
+        RULES_HOME_LIMITED, /* a dog-walker's schedule */
+        RULES_HOME,
+        RULES_CAR_UNLOCK,
+        RULES_CAR,
+        RULES_ACCESS, /* office doors */
+        RULES_FLEET,
+        RULES_CLASS_MAX,
+} RulesClass;
+
+typedef enum RulesFactor {
+        RULES_FACTOR_REPLY_CODE = 1 << 0,
+} RulesFactor;
+
+/* What a channel says that a sender's address is worth. */
+typedef enum RulesAuthentic {
+        RULES_AUTHENTIC_NONE,
+        RULES_AUTHENTIC_WEAK,
+        RULES_AUTHENTIC_STRONG,
+        RULES_AUTHENTIC_MAX,
+} RulesAuthentic;
+
+typedef struct Rules {
+        RulesClass class;
+        uint32_t factors; /* RulesFactor bits */
+        CodeFormat code;
+        unsigned attempts;       /* for one code */
+        unsigned attempts_total; /* over the share's whole life */
+        int64_t challenge_ttl;   /* seconds from creation to the last moment to confirm */
+        int64_t mailbox_ttl;     /* seconds from release */
+        RulesAuthentic minimum_authentic;
+} Rules;
+
+typedef enum RulesError {
+        RULES_E_BELOW_FLOOR = 1, /* *ret_problem says which number, and which floor it misses */
+        RULES_E_TIGHTENED = 2,   /* *ret_problem says what is asked for now and was not then */
+        RULES_E_LIFETIME = 3,    /* *ret_problem says which bound */
+} RulesError;
+
+enum {
+        RULES_PROBLEM_SIZE = 200,
+        RULES_ATTEMPTS_MAX = 5,
+        RULES_ATTEMPTS_TOTAL_MAX = 9,
+        RULES_GUESS_BITS_MIN = 20,
+        RULES_CHALLENGE_TTL_MIN = 60,
+        RULES_MAILBOX_TTL_MIN = 300,
+        RULES_MAILBOX_TTL_MAX = 24 * 3600,
+        RULES_LIFETIME_MAX = 66 * 3600, /* challenge and mailbox together */
+};
+
+/* "hotel", "home-limited", "car-unlock" and so on; "reply-code"; "none", "weak", "strong". NULL for
+ * a value outside the enumeration; the reverse gives the _MAX value, and 0 for a factor. */
+const char *rules_class_name(RulesClass class);
+RulesClass rules_class_from_name(const char *name);
+const char *rules_factor_name(RulesFactor factor);
+RulesFactor rules_factor_from_name(const char *name);
+const char *rules_authentic_name(RulesAuthentic authentic);
+RulesAuthentic rules_authentic_from_name(const char *name);
+
+/* The share URL's `v`, and the relay's vertical: 'c' for cars, 'h' for homes, else 'a'. */
+char rules_vertical(RulesClass class);
+
+/* The level that a set of factors reaches, and the floor of a class: 0 to 4. */
+unsigned rules_assurance(uint32_t factors);
+unsigned rules_floor(RulesClass class);
+
+/* What a policy of this class has where the configuration says nothing. For a class whose floor no
+ * factor reaches yet, rules_check() refuses these as well. */
+void rules_default(RulesClass class, Rules *ret);
+
+/* Checks a policy against its class's floor and the hard bounds. RULES_E_BELOW_FLOOR, the first
+ * problem found as a sentence without a full stop; fields that are no values of their type count as
+ * problems. */
+int rules_check(const Rules *rules, char ret_problem[RULES_PROBLEM_SIZE]);
+
+/* -log2 of the probability that all attempts together guess the code. */
+double rules_guess_bits(const Rules *rules);
+
+/* Whether a share that was created under `then` still meets its policy as it is `now`: the stricter
+ * of both holds. RULES_E_TIGHTENED. */
+int rules_tightened(const Rules *then, const Rules *now, char ret_problem[RULES_PROBLEM_SIZE]);
+
+/* Checks a share's own last moment to confirm: at least RULES_CHALLENGE_TTL_MIN after its creation,
+ * and with the policy's mailbox_ttl at most RULES_LIFETIME_MAX. Times in seconds. RULES_E_LIFETIME.
+ */
+int rules_check_expiry(const Rules *rules,
+                int64_t created,
+                int64_t expires_at,
+                char ret_problem[RULES_PROBLEM_SIZE]);
