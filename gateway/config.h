@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include "cleanup.h"
+#include "rules.h"
 #include "token.h"
 
 enum {
@@ -57,29 +58,17 @@ typedef struct ConfigRelay {
         const char *protocol; /* "draft-v" */
 } ConfigRelay;
 
-/* What an inbound sender address is worth; comparable. */
-typedef enum ConfigAuthentic {
-        CONFIG_AUTHENTIC_NONE,
-        CONFIG_AUTHENTIC_WEAK,
-        CONFIG_AUTHENTIC_STRONG,
-} ConfigAuthentic;
-
 typedef struct ConfigChannel {
         const ConfigPlugin *plugin;
         const char *name;
-        const char *scheme;        /* of the addresses it serves: "xmpp", "sms", "mailto", "echo" */
-        ConfigAuthentic authentic; /* the most that it may claim */
-        bool needs_tag;            /* "the only open challenge" is not evidence enough here (SMS) */
+        const char *scheme;       /* of the addresses it serves: "xmpp", "sms", "mailto", "echo" */
+        RulesAuthentic authentic; /* the most that it may claim */
+        bool needs_tag;           /* "the only open challenge" is not evidence enough here (SMS) */
 } ConfigChannel;
 
 typedef struct ConfigPolicy {
         const char *name;
-        const char *class_name; /* "hotel", "home-limited", … */
-        char vertical;          /* of the share URL: 'c', 'h' or 'a' */
-        const char *code_name;  /* "D9" or "X8" */
-        unsigned attempts, attempts_total;
-        int64_t lifetime;               /* of the challenge */
-        int64_t mailbox_ttl;            /* from release */
+        Rules rules;                    /* checked with rules_check() */
         const ConfigChannel **channels; /* in the order written */
         size_t n_channels;
         const char *language; /* for recipients whose language is not known, or NULL */
