@@ -21,19 +21,24 @@ typedef struct PluginOps {
         const char *const *capabilities; /* NULL-terminated */
 
         /* Settings came: prepare, and start working. A negative return ends the program with status
-         * 78 (EX_CONFIG) after the callee has logged why. *ret_state is given to the other calls. */
+         * 78 (EX_CONFIG) after the callee has logged why. *ret_state is given to the other calls.
+         */
         int (*start)(Plugin *plugin, const json_t *settings, void **ret_state);
 
         /* A request of the gateway: answer it now or later with plugin_answer(). Return 0, or
          * PLUGIN_UNSUPPORTED for a type that is not known. The frame is borrowed. */
-        int (*request)(Plugin *plugin, void *state, const char *type, int64_t id, const json_t *frame);
+        int (*request)(Plugin *plugin,
+                        void *state,
+                        const char *type,
+                        int64_t id,
+                        const json_t *frame);
 
         /* The program ends: release. May be NULL. */
         void (*stop)(Plugin *plugin, void *state);
 
-        /* An option of this plugin's own on the command line, before the connection exists. Returns an
-         * exit status to end with, or -1 to go on. May be NULL. Used by programs that have a second
-         * duty, such as making keys. */
+        /* An option of this plugin's own on the command line, before the connection exists. Returns
+         * an exit status to end with, or -1 to go on. May be NULL. Used by programs that have a
+         * second duty, such as making keys. */
         int (*option)(int argc, char **argv);
         const char *option_help; /* lines for --help, or NULL */
 } PluginOps;
@@ -43,7 +48,12 @@ enum {
         PLUGIN_DEADLINE_SECONDS = 30,
 };
 
-/* Runs the plugin until the gateway's connection or SIGTERM ends it; returns the exit status. */
+/* Runs the plugin until the gateway's connection, SIGTERM or SIGINT ends it; returns the exit
+ * status of sysexits.h: 0 when the gateway went away or a signal came, so that a supervisor starts
+ * it again at once; 75 (EX_TEMPFAIL) when the gateway refused, was not there, or has stopped
+ * answering, and 76 (EX_PROTOCOL) when it broke the protocol, so that the supervisor waits first;
+ * 64 (EX_USAGE), 71 (EX_OSERR) and 78 (EX_CONFIG) when somebody has to look. SIGPIPE is ignored,
+ * libsodium is ready, and what jansson frees is wiped (json-wipe.h) before any callback runs. */
 int plugin_main(int argc, char **argv, const PluginOps *ops);
 
 sd_event *plugin_event(Plugin *plugin);
@@ -54,8 +64,8 @@ const char *plugin_name(const Plugin *plugin);
 /* A string of the settings, or fallback when it is absent. Borrowed from the settings. */
 const char *plugin_setting(const json_t *settings, const char *name, const char *fallback);
 
-/* Answers a request of the gateway: sets `id` and sends; takes the object over. A failure to send ends
- * the connection, so there is nothing to check. */
+/* Answers a request of the gateway: sets `id` and sends; takes the object over. A failure to send
+ * ends the connection, so there is nothing to check. */
 void plugin_answer(Plugin *plugin, int64_t id, json_t *answer);
 
 /* Tells the gateway an event. Takes the object over. */
@@ -64,9 +74,10 @@ void plugin_tell(Plugin *plugin, json_t *event);
 /* Tells `status`. */
 void plugin_tell_status(Plugin *plugin, bool up, const char *reason);
 
-/* Asks the gateway: sets `id`, sends, and calls on_answer once, never from inside this call. Takes the
- * object over. deadline is in seconds, 0 for none. *ret_id may be NULL. -ENOBUFS: the window is full;
- * try again after an answer. -EMSGSIZE. */
+/* Asks the gateway: sets `id`, sends, and calls on_answer once, never from inside this call. Takes
+ * the object over. deadline is in seconds, 0 for none. *ret_id may be NULL. -ENOBUFS: the window is
+ * full; try again after an answer. -EMSGSIZE. -EPIPE: the plugin ends. On failure on_answer is not
+ * called. */
 int plugin_ask(Plugin *plugin,
                 json_t *request,
                 unsigned deadline,
@@ -74,11 +85,13 @@ int plugin_ask(Plugin *plugin,
                 void *userdata,
                 int64_t *ret_id);
 
-/* Forgets a question: its answer will be ignored and on_answer not called. For askers that go away. */
+/* Forgets a question: its answer will be ignored and on_answer not called. For askers that go away.
+ * It stays in the window until the gateway has answered it, as does one whose deadline passed. */
 void plugin_forget(Plugin *plugin, int64_t id);
 
 /* True while another request fits the window. */
 bool plugin_may_ask(const Plugin *plugin);
 
-/* Ends the program in order with this exit status. */
+/* Ends the program in order with this exit status: after the current callback, all questions are
+ * given up, `stop` is called, which may still answer and tell, and what is queued is written. */
 void plugin_exit(Plugin *plugin, int status);
