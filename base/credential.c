@@ -43,7 +43,7 @@ int credential_read(const char *name, Secret *ret) {
         if ((size_t) snprintf(path, sizeof(path), "%s/%s", directory, name) >= sizeof(path))
                 return -ENAMETOOLONG;
 
-        fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
         if (fd < 0)
                 return -errno;
         if (fstat(fd, &st) < 0)

@@ -22,7 +22,7 @@ static bool stderr_is_journal(void) {
         struct stat st;
 
         return stream && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
-                        fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device && st.st_ino == inode;
+               fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device && st.st_ino == inode;
 }
 
 void log_open(const char *program) {
@@ -34,8 +34,17 @@ void log_set_max_priority(int priority) {
         max_priority = priority;
 }
 
+/* What is logged may quote a peer: it must not be able to begin a line or drive a terminal. */
+static void make_harmless(char *text) {
+        for (; *text; text++)
+                if ((unsigned char) *text < ' ' || *text == 0x7f)
+                        *text = '?';
+}
+
 void log_record(int priority, const LogFields *fields, const char *format, ...) {
-        static const char *const names[] = { "SHARE", "TENANT", "CHANNEL", "STATE", "OUTBOX_MESSAGE" };
+        static const char *const names[] = {
+                "SHARE", "TENANT", "CHANNEL", "STATE", "OUTBOX_MESSAGE"
+        };
         const char *values[N_ELEMENTS(names)] = { 0 };
         char message[1024], lines[N_ELEMENTS(names) + 3][1100];
         struct iovec iov[N_ELEMENTS(names) + 3];
@@ -56,6 +65,8 @@ void log_record(int priority, const LogFields *fields, const char *format, ...) 
         (void) vsnprintf(message, sizeof(message), format, ap);
         va_end(ap);
 
+        make_harmless(message);
+
         if (!to_journal) {
                 char suffix[512] = "";
                 size_t used = 0;
@@ -67,6 +78,7 @@ void log_record(int priority, const LogFields *fields, const char *format, ...) 
                                                 " %s=%s",
                                                 names[i],
                                                 values[i]);
+                make_harmless(suffix);
                 (void) fprintf(stderr, "<%d>%s: %s%s\n", priority, program_name, message, suffix);
                 return;
         }

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <time.h>
 
+static const int64_t last_second = INT64_C(253402300799); /* 9999-12-31T23:59:59Z */
+
 int64_t time_wall(void) {
         struct timespec ts;
 
@@ -20,7 +22,7 @@ uint64_t time_boot(void) {
 }
 
 void time_text(int64_t seconds, char ret[TIME_TEXT_SIZE]) {
-        time_t t = (time_t) seconds;
+        time_t t = (time_t) (seconds < 0 ? 0 : seconds > last_second ? last_second : seconds);
         struct tm tm;
 
         memset(&tm, 0, sizeof(tm));
@@ -100,6 +102,9 @@ int time_from_text(const char *text, int64_t *ret) {
         check = tm;
         t = timegm(&check);
         if (check.tm_mday != tm.tm_mday || check.tm_mon != tm.tm_mon) /* 30 February */
+                return -EBADMSG;
+
+        if (t < offset || t - offset > last_second)
                 return -EBADMSG;
 
         *ret = (int64_t) t - offset;

@@ -17,9 +17,10 @@ int64_t time_wall(void);
 /* Microseconds since the machine booted, suspension included. */
 uint64_t time_boot(void);
 
-/* RFC 3339 in UTC with a Z. Years 1970 to 9999. */
+/* RFC 3339 in UTC with a Z. A time outside the years 1970 to 9999 is written as the nearest inside.
+ */
 void time_text(int64_t seconds, char ret[TIME_TEXT_SIZE]);
 
 /* Reads RFC 3339 `YYYY-MM-DDThh:mm:ss[.fraction](Z|+hh:mm|-hh:mm|+hhmm)`; the fraction is dropped,
- * a leap second counts as the second before it. -EBADMSG. */
+ * a leap second counts as the second before it. -EBADMSG: another form, or outside those years. */
 int time_from_text(const char *text, int64_t *ret);

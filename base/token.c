@@ -9,7 +9,8 @@
 
 static const char prefix[] = "vb_live_";
 static const char id_symbols[] = "0123456789abcdefghjkmnpqrstvwxyz";
-static const char secret_symbols[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+static const char secret_symbols[] =
+                "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 static void check_text(const char *text, size_t size, char ret[9]) {
         uint8_t hash[crypto_generichash_BYTES];
@@ -71,20 +72,24 @@ bool token_entry_is_valid(const char *entry) {
         uint8_t verifier[TOKEN_HASH_SIZE];
         size_t size;
 
-        return strlen(entry) == TOKEN_ENTRY_SIZE - 1 && strspn(entry, id_symbols) == 8 && entry[8] == ':' &&
-                        sodium_base642bin(verifier,
-                                        sizeof(verifier),
-                                        entry + 9,
-                                        44,
-                                        NULL,
-                                        &size,
-                                        NULL,
-                                        sodium_base64_VARIANT_ORIGINAL) == 0 &&
-                        size == sizeof(verifier);
+        return strlen(entry) == TOKEN_ENTRY_SIZE - 1 && strspn(entry, id_symbols) == 8 &&
+               entry[8] == ':' &&
+               sodium_base642bin(verifier,
+                               sizeof(verifier),
+                               entry + 9,
+                               44,
+                               NULL,
+                               &size,
+                               NULL,
+                               sodium_base64_VARIANT_ORIGINAL) == 0 &&
+               size == sizeof(verifier);
 }
 
 bool token_entry_matches(const char *entry, const char *id, const uint8_t hash[TOKEN_HASH_SIZE]) {
         char expected[TOKEN_ENTRY_SIZE];
+
+        if (strlen(id) != TOKEN_ID_SIZE - 1)
+                return false;
 
         token_entry(id, hash, expected);
         return sodium_memcmp(entry, expected, TOKEN_ENTRY_SIZE) == 0;

@@ -1,6 +1,6 @@
-/* Stands in for libFuzzer in ordinary builds: feeds a target every file of its corpus, whole and cut
- * off at each of its first bytes, from heap blocks of the exact size so that the sanitizers see the
- * first byte read too far. */
+/* Stands in for libFuzzer in ordinary builds: feeds a target every file of its corpus, whole and
+ * cut off at each of its first bytes, from heap blocks of the exact size so that the sanitizers see
+ * the first byte read too far. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdint.h>

@@ -1,0 +1,107 @@
+/* Secrets are equal by content alone, and gone when done. */
+#include "test.h"
+
+#include <signal.h>
+#include <sodium.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+#include "secret.h"
+
+static void a_new_secret_is_zero_and_ends_with_nul(void **state) {
+        static const uint8_t zeros[33] = { 0 };
+        _cleanup_(secret_done) Secret secret = SECRET_NULL;
+
+        assert_int_equal(secret_new(&secret, 32), 0);
+        assert_int_equal(secret.size, 32);
+        assert_memory_equal(secret.data, zeros, 33);
+}
+
+static void a_copy_is_its_own_and_ends_with_nul(void **state) {
+        _cleanup_(secret_done) Secret secret = SECRET_NULL;
+        char text[] = "hunter2";
+
+        assert_int_equal(secret_copy(&secret, text, strlen(text)), 0);
+        memset(text, 'x', strlen(text));
+        assert_int_equal(secret.size, 7);
+        assert_string_equal((const char *) secret.data, "hunter2");
+}
+
+static void an_empty_secret_is_a_secret(void **state) {
+        _cleanup_(secret_done) Secret a = SECRET_NULL, b = SECRET_NULL;
+
+        assert_int_equal(secret_copy(&a, NULL, 0), 0);
+        assert_int_equal(secret_new(&b, 0), 0);
+        assert_int_equal(a.data[0], 0);
+        assert_true(secret_equal(&a, &b));
+}
+
+static void secrets_are_equal_when_every_byte_is(void **state) {
+        _cleanup_(secret_done) Secret a = SECRET_NULL, b = SECRET_NULL, shorter = SECRET_NULL;
+
+        assert_int_equal(secret_copy(&a, "0123456789abcdef", 16), 0);
+        assert_int_equal(secret_copy(&b, "0123456789abcdef", 16), 0);
+        assert_int_equal(secret_copy(&shorter, "0123456789abcde", 15), 0);
+        assert_true(secret_equal(&a, &b));
+        assert_false(secret_equal(&a, &shorter));
+        assert_false(secret_equal(&shorter, &a));
+        for (size_t i = 0; i < 16; i++) {
+                b.data[i] ^= 0x80;
+                assert_false(secret_equal(&a, &b));
+                b.data[i] ^= 0x80;
+        }
+}
+
+static void a_done_secret_is_null_and_may_be_done_again(void **state) {
+        Secret secret = SECRET_NULL;
+
+        assert_int_equal(secret_copy(&secret, "x", 1), 0);
+        secret_done(&secret);
+        assert_null(secret.data);
+        assert_int_equal(secret.size, 0);
+        secret_done(&secret);
+        secret_free_string(NULL);
+}
+
+/* Reads through a pointer that the sanitizers must not follow, in a child of its own. */
+static void a_done_secret_cannot_be_read(void **state) {
+        Secret secret = SECRET_NULL;
+        volatile uint8_t *data;
+        int status;
+        pid_t pid;
+
+        assert_int_equal(secret_copy(&secret, "hunter2", 7), 0);
+        data = secret.data;
+        secret_done(&secret);
+        pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0) {
+                (void) signal(SIGSEGV, SIG_DFL);
+                (void) signal(SIGBUS, SIG_DFL);
+                _exit(data[0] == 'h' ? 1 : 0);
+        }
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFSIGNALED(status));
+}
+
+static void a_process_with_secrets_leaves_no_core(void **state) {
+        assert_int_equal(secret_init(), 0);
+        assert_int_equal(prctl(PR_GET_DUMPABLE), 0);
+        assert_int_equal(prctl(PR_SET_DUMPABLE, 1), 0); /* the leak check needs it */
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(a_new_secret_is_zero_and_ends_with_nul),
+                cmocka_unit_test(a_copy_is_its_own_and_ends_with_nul),
+                cmocka_unit_test(an_empty_secret_is_a_secret),
+                cmocka_unit_test(secrets_are_equal_when_every_byte_is),
+                cmocka_unit_test(a_done_secret_is_null_and_may_be_done_again),
+                cmocka_unit_test(a_done_secret_cannot_be_read),
+                cmocka_unit_test(a_process_with_secrets_leaves_no_core),
+        };
+
+        if (sodium_init() < 0)
+                return 1;
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
