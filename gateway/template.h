@@ -36,13 +36,12 @@ typedef enum TemplateMessage {
 } TemplateMessage;
 
 typedef enum TemplateValue {
-        TEMPLATE_VALUE_SENDER,   /* the tenant's registered name */
-        TEMPLATE_VALUE_KIND,     /* words_kind() */
-        TEMPLATE_VALUE_TAG,      /* four symbols */
-        TEMPLATE_VALUE_LEFT,     /* words_duration() */
-        TEMPLATE_VALUE_DEADLINE, /* words_moment() */
-        TEMPLATE_VALUE_CODE,     /* words_code(): what the code looks like, never the code */
-        TEMPLATE_VALUE_TRIES,    /* words_tries() */
+        TEMPLATE_VALUE_SENDER, /* the tenant's registered name */
+        TEMPLATE_VALUE_KIND,   /* words_kind() */
+        TEMPLATE_VALUE_TAG,    /* four symbols */
+        TEMPLATE_VALUE_LEFT,   /* words_left(): "for 23 hours", "until Tue 24 Nov, 13:00 CET" */
+        TEMPLATE_VALUE_CODE,   /* words_code(): what the code looks like, never the code */
+        TEMPLATE_VALUE_TRIES,  /* words_tries() */
         TEMPLATE_VALUE_LINK,
         _TEMPLATE_VALUE_MAX,
 } TemplateValue;

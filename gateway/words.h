@@ -25,6 +25,15 @@ void words_moment(const TemplateSet *set,
                 const char *zone,
                 char ret[WORDS_SIZE]);
 
+/* How long something is valid, to follow the word "valid": "until Tue 24 Nov, 13:00 CET" where the
+ * recipient's zone is known, else "for 23 hours". */
+void words_left(const TemplateSet *set,
+                const char *locale,
+                int64_t now,
+                int64_t deadline,
+                const char *zone,
+                char ret[WORDS_SIZE]);
+
 /* True for a well-formed name of a zone that this machine knows. */
 bool words_zone_is_known(const char *zone);
 
