@@ -261,6 +261,8 @@ static void utf8_is_that_of_rfc_3629(void **state) {
                 if (text_is_utf8(cases[i].bytes, strlen(cases[i].bytes)) != cases[i].valid)
                         fail_msg("case %zu", i);
         assert_true(text_is_utf8("\0", 1));
+        assert_false(text_is_utf8("\xc3\xa4", 1)); /* what follows the end does not count */
+        assert_false(text_is_utf8("\xf0\x9f\x94\x91", 3));
 }
 
 int main(void) {
