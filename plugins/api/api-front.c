@@ -1,0 +1,773 @@
+#include "api-front.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "api-metrics.h"
+#include "api-openapi.h"
+#include "api-request.h"
+#include "api-route.h"
+#include "envelope.h"
+#include "json-wipe.h"
+#include "text.h"
+#include "time-text.h"
+
+enum {
+        DESCRIPTIONS_MAX = 256,
+        DESCRIPTION_SECONDS = 60,
+        ENVELOPE_MARGIN_SECONDS =
+                        3600, /* the release may come late, the mailbox must still be makeable */
+        CREATE_SECONDS = 60,
+        RETRY_SECONDS = 5,
+};
+
+static const char type_json[] = "application/json";
+static const char type_problem[] = "application/problem+json";
+
+/* What the gateway said of a credential: tenant, policies. Found by a hash of the credential; a
+ * slot is simply overwritten by another credential that falls into it. */
+typedef struct Description {
+        uint8_t hash[16];
+        uint64_t until; /* CLOCK_BOOTTIME */
+        json_t *body;
+} Description;
+
+struct ApiFront {
+        Plugin *plugin;
+        RelayPublicKeys keys;
+        Description descriptions[DESCRIPTIONS_MAX];
+};
+
+/* One request on its way through the front. Lives from the request to its answer. */
+typedef struct Call {
+        ApiFront *front;
+        ApiRequest *request;
+        const ApiRoute *route;
+        char id[ID_TEXT_SIZE];
+        ApiQuery query;
+        json_t *credential;
+        uint8_t credential_hash[16];
+        json_t *idempotency;
+        ApiShare share;
+        int64_t ask; /* id of the question under way, or 0 */
+        bool asked_again;
+} Call;
+
+static Call *call_free(Call *call) {
+        if (!call)
+                return NULL;
+        json_decref(call->credential);
+        json_decref(call->idempotency);
+        api_share_done(&call->share);
+        free(call);
+        return NULL;
+}
+
+static void call_fail(Call *call, const ApiFault *fault) {
+        const ApiProblemInfo *info = api_problem_info(fault->problem);
+        char seconds[8];
+
+        if (info->status == 503) {
+                (void) snprintf(seconds,
+                                sizeof(seconds),
+                                "%d",
+                                fault->problem == API_PROBLEM_BUSY ? 1 : RETRY_SECONDS);
+                api_request_add_header(call->request, "Retry-After", seconds);
+        }
+        if (info->status == 401)
+                api_request_add_header(
+                                call->request, "WWW-Authenticate", "Bearer realm=\"vestibule\"");
+        api_request_answer_json(call->request, info->status, type_problem, api_problem_json(fault));
+}
+
+/* For what is not the client's fault. */
+static void call_fail_errno(Call *call, int error) {
+        ApiFault fault;
+
+        if (error == -ENOBUFS)
+                (void) api_fault(&fault,
+                                API_PROBLEM_BUSY,
+                                NULL,
+                                "Wait as Retry-After says, then send the same request with the "
+                                "same "
+                                "Idempotency-Key.");
+        else if (error == -EMSGSIZE)
+                (void) api_fault(&fault, API_PROBLEM_TOO_LARGE, NULL, "Send a smaller body.");
+        else if (error == -ENOTCONN || error == -EPIPE)
+                (void) api_fault(&fault,
+                                API_PROBLEM_UNAVAILABLE,
+                                NULL,
+                                "The gateway is away or slow. Wait as Retry-After says, then send "
+                                "the same "
+                                "request with the same Idempotency-Key.");
+        else
+                (void) api_fault(&fault,
+                                API_PROBLEM_INTERNAL,
+                                NULL,
+                                "Send the same request again; if it fails again, tell the "
+                                "operator.");
+        call_fail(call, &fault);
+}
+
+static void on_gone(ApiRequest *request, void *userdata) {
+        ApiFront *front = userdata;
+        Call *call = api_request_userdata(request);
+
+        if (!call)
+                return;
+        if (call->ask != 0)
+                plugin_forget(front->plugin, call->ask);
+        api_request_set_userdata(request, NULL);
+        (void) call_free(call);
+}
+
+/* Asks the gateway; takes the frame over. Answers the request itself when that cannot be done. */
+static void call_ask(Call *call, json_t *frame, unsigned deadline, PluginAnswer on_answer) {
+        int r;
+
+        if (!frame) {
+                call_fail_errno(call, -ENOMEM);
+                return;
+        }
+        r = plugin_ask(call->front->plugin, frame, deadline, on_answer, call, &call->ask);
+        if (r < 0) {
+                call->ask = 0;
+                call_fail_errno(call, r);
+        }
+}
+
+/* The gateway may name a problem by its last word alone. */
+static void problem_pass(Call *call, unsigned status, const json_t *answer) {
+        json_auto_t *problem = json_copy(json_object_get(answer, "problem"));
+        const char *type = json_string_value(json_object_get(problem, "type"));
+        json_int_t retry_after = json_integer_value(json_object_get(answer, "retry_after"));
+
+        if (!problem)
+                problem = json_pack("{s:s, s:s}", "type", "about:blank", "title", "Refused");
+        if (type && !strchr(type, ':'))
+                (void) json_object_set_new(
+                                problem, "type", json_sprintf(API_PROBLEM_PREFIX "%s", type));
+        (void) json_object_set_new(problem, "status", json_integer(status));
+
+        if (retry_after == 0 && (status == 429 || status == 503))
+                retry_after = RETRY_SECONDS;
+        if (retry_after > 0) {
+                char seconds[24];
+
+                (void) snprintf(seconds, sizeof(seconds), "%lld", (long long) retry_after);
+                api_request_add_header(call->request, "Retry-After", seconds);
+        }
+        if (status == 401)
+                api_request_add_header(
+                                call->request, "WWW-Authenticate", "Bearer realm=\"vestibule\"");
+        api_request_answer_json(call->request, status, type_problem, TAKE_PTR(problem));
+}
+
+/* Link: rel="next" repeats the query with the new cursor (RFC 8288). */
+static void add_next_link(Call *call, const char *cursor) {
+        const struct {
+                unsigned flag;
+                const char *name, *value;
+        } parts[] = {
+                { API_QUERY_STATE, "&state=", call->query.state },
+                { API_QUERY_REFERENCE, "&reference=", call->query.reference },
+                { API_QUERY_CURSOR, "?cursor=", cursor },
+        };
+        char link[4096];
+        size_t n;
+
+        n = (size_t) snprintf(link, sizeof(link), "<%s", call->route->path);
+        for (size_t i = N_ELEMENTS(parts); i-- > 0;) {
+                if (parts[i].flag != API_QUERY_CURSOR && !(call->query.given & parts[i].flag))
+                        continue;
+                n += (size_t) snprintf(link + n, sizeof(link) - n, "%s", parts[i].name);
+                for (const char *p = parts[i].value; *p && n + 64 < sizeof(link); p++)
+                        n += (size_t) snprintf(link + n,
+                                        sizeof(link) - n,
+                                        strchr("-._~", *p) || (*p >= '0' && *p <= '9') ||
+                                                                        ((*p | 32) >= 'a' &&
+                                                                                        (*p | 32) <= 'z')
+                                                        ? "%c"
+                                                        : "%%%02X",
+                                        (unsigned char) *p);
+        }
+        if (call->query.given & API_QUERY_LIMIT)
+                n += (size_t) snprintf(
+                                link + n, sizeof(link) - n, "&limit=%d", (int) call->query.limit);
+        (void) snprintf(link + n, sizeof(link) - n, ">; rel=\"next\"");
+        api_request_add_header(call->request, "Link", link);
+}
+
+static void body_pass(Call *call, unsigned status, const json_t *answer) {
+        json_t *body = json_object_get(answer, "body");
+        const char *cursor = json_string_value(json_object_get(body, "cursor"));
+        const json_t *version = json_object_get(body, "version");
+        char text[64];
+
+        if (json_is_true(json_object_get(answer, "replayed")))
+                api_request_add_header(call->request, "Idempotency-Replayed", "true");
+        if (call->route->shows_a_share && json_is_integer(version)) {
+                (void) snprintf(text,
+                                sizeof(text),
+                                "\"%lld\"",
+                                (long long) json_integer_value(version));
+                api_request_add_header(call->request, "ETag", text);
+                if (status == 200 && api_request_has_version(
+                                                     call->request, json_integer_value(version))) {
+                        api_request_answer_text(call->request, 304, NULL, NULL);
+                        return;
+                }
+        }
+        if (status == 201 && json_is_string(json_object_get(body, "id"))) {
+                (void) snprintf(text,
+                                sizeof(text),
+                                "/v1/shares/%s",
+                                json_string_value(json_object_get(body, "id")));
+                api_request_add_header(call->request, "Location", text);
+        }
+        if (cursor && cursor[0] && (call->route->query & API_QUERY_CURSOR))
+                add_next_link(call, cursor);
+        api_request_answer_json(
+                        call->request, status, type_json, body ? json_incref(body) : json_object());
+}
+
+/* Reads an answer's status; answers the request itself and returns 0 when there is no usable one.
+ */
+static unsigned answer_status(Call *call, const json_t *answer) {
+        json_int_t status = json_integer_value(json_object_get(answer, "status"));
+        const char *type = json_string_value(json_object_get(answer, "type"));
+        ApiFault fault;
+
+        call->ask = 0;
+        if (!answer)
+                call_fail_errno(call, -ENOTCONN);
+        else if (type && streq(type, "unsupported")) {
+                (void) api_fault(&fault,
+                                API_PROBLEM_NOT_AVAILABLE,
+                                NULL,
+                                "The gateway does not know this call; it may be older than this "
+                                "front.");
+                call_fail(call, &fault);
+        } else if (status < 200 || status > 599)
+                call_fail_errno(call, -EPROTO);
+        else
+                return (unsigned) status;
+        return 0;
+}
+
+static void on_passed(Plugin *plugin, const json_t *answer, void *userdata) {
+        Call *call = userdata;
+        unsigned status = answer_status(call, answer);
+
+        (void) plugin;
+        if (status >= 400 || (status != 0 && json_object_get(answer, "problem")))
+                problem_pass(call, status, answer);
+        else if (status != 0)
+                body_pass(call, status, answer);
+}
+
+static json_t *frame_new(const Call *call, const char *type) {
+        return json_pack("{s:s, s:O}", "type", type, "credential", call->credential);
+}
+
+/* Puts into the frame what path, query and header said. */
+static json_t *frame_complete(const Call *call, json_t *frame) {
+        const ApiQuery *query = &call->query;
+        const struct {
+                unsigned flag;
+                const char *name;
+                json_t *value;
+        } parameters[] = {
+                { API_QUERY_AFTER, "after", json_integer(query->after) },
+                { API_QUERY_WAIT, "wait", json_integer(query->wait) },
+                { API_QUERY_LIMIT, "limit", json_integer(query->limit) },
+                { API_QUERY_STATE, "state", json_string(query->state) },
+                { API_QUERY_REFERENCE, "reference", json_string(query->reference) },
+                { API_QUERY_CURSOR, "cursor", json_string(query->cursor) },
+        };
+        bool failed = !frame;
+
+        for (size_t i = 0; i < N_ELEMENTS(parameters); i++) {
+                if (query->given & parameters[i].flag)
+                        failed = json_object_set(frame, parameters[i].name, parameters[i].value) <
+                                                 0 ||
+                                 failed;
+                json_decref(parameters[i].value);
+        }
+        if (call->id[0])
+                failed = json_object_set_new(frame,
+                                         call->id[0] == 's' ? "share" : "message",
+                                         json_string(call->id)) < 0 ||
+                         failed;
+        if (call->idempotency)
+                failed = json_object_set(frame, "idempotency", call->idempotency) < 0 || failed;
+        if (failed) {
+                json_decref(frame);
+                return NULL;
+        }
+        return frame;
+}
+
+static void route_ask(Call *call) {
+        unsigned wait = (unsigned) call->query.wait;
+
+        if (wait > 0)
+                api_request_watch(call->request);
+        call_ask(call,
+                        frame_complete(call, frame_new(call, call->route->ask)),
+                        PLUGIN_DEADLINE_SECONDS + wait,
+                        on_passed);
+}
+
+/* tenant.describe, remembered for a minute */
+
+static Description *description_slot(Call *call) {
+        unsigned i = call->credential_hash[0];
+
+        return &call->front->descriptions[i % DESCRIPTIONS_MAX];
+}
+
+static const json_t *description_find(Call *call) {
+        Description *slot = description_slot(call);
+
+        if (!slot->body || slot->until < time_boot() ||
+                        memcmp(slot->hash, call->credential_hash, sizeof(slot->hash)) != 0)
+                return NULL;
+        return slot->body;
+}
+
+static void description_store(Call *call, json_t *body) {
+        Description *slot = description_slot(call);
+
+        json_decref(slot->body);
+        slot->body = json_incref(body);
+        slot->until = time_boot() + DESCRIPTION_SECONDS * USEC_PER_SEC;
+        memcpy(slot->hash, call->credential_hash, sizeof(slot->hash));
+}
+
+static void description_forget(Call *call) {
+        description_slot(call)->until = 0;
+}
+
+static void share_create(Call *call, const json_t *description);
+static void keys_answer(Call *call);
+
+static void on_described(Plugin *plugin, const json_t *answer, void *userdata) {
+        Call *call = userdata;
+        unsigned status = answer_status(call, answer);
+        json_t *body = json_object_get(answer, "body");
+
+        (void) plugin;
+        if (status == 0)
+                return;
+        if (status != 200 || !json_is_object(body)) {
+                problem_pass(call, status >= 400 ? status : 500, answer);
+                return;
+        }
+        description_store(call, body);
+        if (call->route->kind == API_ROUTE_KEYS)
+                keys_answer(call);
+        else
+                share_create(call, body);
+}
+
+static void describe(Call *call) {
+        call_ask(call, frame_new(call, "tenant.describe"), PLUGIN_DEADLINE_SECONDS, on_described);
+}
+
+/* POST /v1/shares */
+
+static const json_t *policy_find(const json_t *description, const char *name) {
+        json_t *policy;
+        size_t i;
+
+        json_array_foreach(json_object_get(description, "policies"), i, policy) {
+                const char *title = json_string_value(json_object_get(policy, "name"));
+
+                if (title && streq(title, name))
+                        return policy;
+        }
+        return NULL;
+}
+
+static bool is_stale_envelope(const json_t *answer) {
+        static const char word[] = "stale-envelope";
+        const char *type = json_string_value(
+                        json_object_get(json_object_get(answer, "problem"), "type"));
+        size_t n = type ? strlen(type) : 0;
+
+        return n >= sizeof(word) - 1 && streq(type + n - (sizeof(word) - 1), word);
+}
+
+/* Our view of the tenant was old: look again and seal again, once. */
+static void on_created(Plugin *plugin, const json_t *answer, void *userdata) {
+        Call *call = userdata;
+
+        if (is_stale_envelope(answer) && !call->asked_again) {
+                call->ask = 0;
+                call->asked_again = true;
+                description_forget(call);
+                describe(call);
+                return;
+        }
+        on_passed(plugin, answer, userdata);
+}
+
+static int share_seal(Call *call, const json_t *tenant, const json_t *policy, json_t **ret) {
+        const RelayPublicKey *key = relay_public_keys_current(&call->front->keys, time_wall());
+        json_int_t lifetime = json_integer_value(json_object_get(policy, "lifetime"));
+        json_int_t mailbox_ttl = json_integer_value(json_object_get(policy, "mailbox_ttl"));
+        EnvelopeBinding binding = {
+                .tenant = json_string_value(tenant),
+                .credential_class = json_string_value(json_object_get(policy, "class")),
+        };
+        _cleanup_(freep) char *box = NULL;
+        json_auto_t *sealed = NULL;
+        int r;
+
+        if (!key)
+                return -ENOKEY;
+        if (!binding.tenant || !binding.credential_class)
+                return -EPROTO;
+        randombytes_buf(binding.nonce, sizeof(binding.nonce));
+        memcpy(binding.recipients, call->share.recipients, sizeof(binding.recipients));
+        binding.not_after = (call->share.expires_at != 0 ? call->share.expires_at
+                                                         : time_wall() + lifetime) +
+                            mailbox_ttl + ENVELOPE_MARGIN_SECONDS;
+
+        r = envelope_seal(&binding, call->share.provisioning, key->key, &box);
+        if (r < 0)
+                return r;
+        sealed = envelope_binding_write(&binding);
+        if (!sealed || json_object_set_new(sealed, "kid", json_string(key->kid)) < 0 ||
+                        json_object_set_new(sealed, "box", json_string(box)) < 0)
+                return -ENOMEM;
+
+        *ret = TAKE_PTR(sealed);
+        return 0;
+}
+
+static void share_create(Call *call, const json_t *description) {
+        const json_t *policy = policy_find(description, call->share.policy);
+        json_auto_t *sealed = NULL;
+        json_t *frame;
+        ApiFault fault;
+        int r;
+
+        if (!policy) {
+                (void) api_fault(&fault,
+                                API_PROBLEM_UNKNOWN_POLICY,
+                                "policy",
+                                "Name one of your policies; GET /v1/policies lists them.");
+                call_fail(call, &fault);
+                return;
+        }
+        r = share_seal(call, json_object_get(description, "tenant"), policy, &sealed);
+        if (r == -ENOKEY) {
+                (void) api_fault(&fault,
+                                API_PROBLEM_UNAVAILABLE,
+                                NULL,
+                                "There is no valid key to seal to. The operator makes one with "
+                                "`vestibule-relay-client --make-key`.");
+                call_fail(call, &fault);
+                return;
+        }
+        if (r < 0) {
+                call_fail_errno(call, r);
+                return;
+        }
+
+        frame = frame_new(call, "share.create");
+        if (json_object_set(frame, "body", call->share.body) < 0 ||
+                        json_object_set(frame, "sealed", sealed) < 0) {
+                json_decref(frame);
+                frame = NULL;
+        }
+        call_ask(call, frame_complete(call, frame), CREATE_SECONDS, on_created);
+}
+
+static void route_create(Call *call) {
+        const json_t *description = description_find(call);
+
+        if (description)
+                share_create(call, description);
+        else
+                describe(call);
+}
+
+/* GET /v1/keys */
+
+static void keys_answer(Call *call) {
+        json_auto_t *body = relay_public_keys_write(&call->front->keys);
+        json_t *key;
+        size_t i;
+
+        json_array_foreach(json_object_get(body, "keys"), i, key) {
+                char text[TIME_TEXT_SIZE];
+
+                time_text(json_integer_value(json_object_get(key, "not_after")), text);
+                (void) json_object_set_new(key, "not_after", json_string(text));
+        }
+        api_request_answer_json(call->request, 200, type_json, TAKE_PTR(body));
+}
+
+static void route_keys(Call *call) {
+        ApiFault fault;
+
+        if (call->front->keys.n_keys == 0) {
+                (void) api_fault(&fault,
+                                API_PROBLEM_UNAVAILABLE,
+                                NULL,
+                                "This listener has no sealing keys. Ask the tenants' listener.");
+                call_fail(call, &fault);
+        } else if (description_find(call))
+                keys_answer(call);
+        else
+                describe(call);
+}
+
+/* Health */
+
+static void on_health(Plugin *plugin, const json_t *answer, void *userdata) {
+        Call *call = userdata;
+        unsigned status = answer_status(call, answer);
+        json_t *body = json_object_get(answer, "body"), *part;
+        size_t i;
+
+        (void) plugin;
+        if (status == 0)
+                return;
+        if (!json_is_object(body)) {
+                problem_pass(call, status >= 400 ? status : 500, answer);
+                return;
+        }
+        if (call->route->kind == API_ROUTE_METRICS) {
+                _cleanup_(freep) char *text = api_metrics_text(body);
+
+                if (text)
+                        api_request_answer_text(call->request, 200, API_METRICS_TYPE, text);
+                else
+                        call_fail_errno(call, -ENOMEM);
+                return;
+        }
+        json_array_foreach(json_object_get(body, "parts"), i, part) {
+                if (!json_is_true(json_object_get(part, "up")))
+                        status = 503;
+        }
+        api_request_answer_json(
+                        call->request, status >= 400 ? 503 : 200, type_json, json_incref(body));
+}
+
+static void route_call(Call *call) {
+        switch (call->route->kind) {
+        case API_ROUTE_ASK:
+                route_ask(call);
+                break;
+        case API_ROUTE_CREATE:
+                route_create(call);
+                break;
+        case API_ROUTE_KEYS:
+                route_keys(call);
+                break;
+        case API_ROUTE_ALIVE: /* this process ends with the gateway's connection */
+                api_request_answer_json(call->request,
+                                200,
+                                type_json,
+                                json_pack("{s:s}", "status", "alive"));
+                break;
+        case API_ROUTE_READY:
+        case API_ROUTE_METRICS:
+                call_ask(call,
+                                frame_new(call, call->route->ask),
+                                PLUGIN_DEADLINE_SECONDS,
+                                on_health);
+                break;
+        case API_ROUTE_OPENAPI:
+                api_request_answer_text(call->request, 200, "application/yaml", api_openapi_text);
+                break;
+        }
+}
+
+/* From bytes to a call */
+
+static int call_read_credential(Call *call, const ApiRequestView *view, ApiFault *fault) {
+        _cleanup_(json_wipe_freep) char *text = NULL;
+        int r;
+
+        if (view->authorization) {
+                _cleanup_(freep) char *base64 = NULL;
+                char id[TOKEN_ID_SIZE];
+                uint8_t hash[TOKEN_HASH_SIZE];
+
+                r = api_authorization_read(view->authorization, id, hash, fault);
+                if (r != 0)
+                        return r;
+                base64 = text_base64(hash, sizeof(hash));
+                call->credential =
+                                json_pack("{s:s, s:s}", "token", id, "hash", base64 ? base64 : "");
+        } else if (view->peer_known)
+                call->credential = json_pack("{s:I, s:I, s:I}",
+                                "uid",
+                                (json_int_t) view->uid,
+                                "gid",
+                                (json_int_t) view->gid,
+                                "pid",
+                                (json_int_t) view->pid);
+        else
+                call->credential = json_object();
+
+        text = call->credential ? json_dumps(call->credential, JSON_COMPACT) : NULL;
+        if (!text)
+                return -ENOMEM;
+        (void) crypto_generichash(call->credential_hash,
+                        sizeof(call->credential_hash),
+                        (const uint8_t *) text,
+                        strlen(text),
+                        NULL,
+                        0);
+        return 0;
+}
+
+static int call_read_idempotency(Call *call, const ApiRequestView *view, ApiFault *fault) {
+        char key[API_KEY_MAX + 1];
+        crypto_generichash_state state;
+        uint8_t digest[32];
+        _cleanup_(freep) char *base64 = NULL;
+        int r;
+
+        if (!view->idempotency_key)
+                return !call->route->key_required
+                                       ? 0
+                                       : api_fault(fault,
+                                                         API_PROBLEM_KEY_MISSING,
+                                                         NULL,
+                                                         "Send an Idempotency-Key with at least "
+                                                         "128 "
+                                                         "random bits, such as a UUID in double "
+                                                         "quotes, and the same one when you repeat "
+                                                         "this request.");
+        r = api_idempotency_key_read(view->idempotency_key, key, fault);
+        if (r != 0)
+                return r;
+
+        (void) crypto_generichash_init(&state, NULL, 0, sizeof(digest));
+        (void) crypto_generichash_update(
+                        &state, (const uint8_t *) view->method, strlen(view->method) + 1);
+        (void) crypto_generichash_update(
+                        &state, (const uint8_t *) view->path, strlen(view->path) + 1);
+        (void) crypto_generichash_update(&state, view->body, view->body_size);
+        (void) crypto_generichash_update(&state, (const uint8_t *) "", 1);
+        (void) crypto_generichash_final(&state, digest, sizeof(digest));
+
+        base64 = text_base64(digest, sizeof(digest));
+        call->idempotency = base64 ? json_pack("{s:s, s:s}", "key", key, "digest", base64) : NULL;
+        return call->idempotency ? 0 : -ENOMEM;
+}
+
+static int call_read_body(Call *call, const ApiRequestView *view, ApiFault *fault) {
+        int r;
+
+        if (view->too_large)
+                return api_fault(fault,
+                                API_PROBLEM_TOO_LARGE,
+                                NULL,
+                                "Send a body of at most %d bytes.",
+                                API_BODY_MAX);
+        if (call->route->method[0] != 'P')
+                return 0;
+        if ((view->body_size > 0 || call->route->kind == API_ROUTE_CREATE) &&
+                        (!view->content_type || !api_content_type_is_json(view->content_type)))
+                return api_fault(fault,
+                                API_PROBLEM_MEDIA_TYPE,
+                                NULL,
+                                "Send the body with Content-Type: application/json, in UTF-8.");
+        r = call_read_idempotency(call, view, fault);
+        if (r != 0)
+                return r;
+        return call->route->kind == API_ROUTE_CREATE
+                               ? api_share_read(view->body, view->body_size, &call->share, fault)
+                               : api_nothing_read(view->body, view->body_size, fault);
+}
+
+static int call_read(Call *call, const ApiRequestView *view, ApiFault *fault) {
+        char allow[API_ALLOW_SIZE];
+        int r;
+
+        if (view->repeated)
+                return api_fault(fault,
+                                API_PROBLEM_INVALID_HEADER,
+                                NULL,
+                                "Send Authorization, Content-Type, Idempotency-Key and the body's "
+                                "length "
+                                "once each.");
+        r = api_route_find(view->method, view->path, &call->route, call->id, allow);
+        if (r == API_ROUTE_E_METHOD) {
+                api_request_add_header(call->request, "Allow", allow);
+                return api_fault(fault,
+                                API_PROBLEM_METHOD_NOT_ALLOWED,
+                                NULL,
+                                "Use one of the methods that Allow names.");
+        }
+        if (r != 0)
+                return api_fault(fault,
+                                API_PROBLEM_NOT_FOUND,
+                                NULL,
+                                "Check path and id; GET /openapi.yaml lists what there is.");
+        r = api_query_read(view->query, call->route->query, &call->query, fault);
+        if (r != 0)
+                return r;
+        r = call_read_credential(call, view, fault);
+        if (r != 0)
+                return r;
+        return call_read_body(call, view, fault);
+}
+
+static void on_request(ApiRequest *request, const ApiRequestView *view, void *userdata) {
+        Call *call = calloc(1, sizeof(*call));
+        ApiFault fault;
+        int r;
+
+        if (!call) {
+                api_request_answer_text(request, 500, NULL, NULL);
+                return;
+        }
+        call->front = userdata;
+        call->request = request;
+        api_request_set_userdata(request, call);
+
+        r = call_read(call, view, &fault);
+        if (r > 0)
+                call_fail(call, &fault);
+        else if (r < 0)
+                call_fail_errno(call, r);
+        else
+                route_call(call);
+}
+
+const ApiServerOps api_front_ops = {
+        .request = on_request,
+        .gone = on_gone,
+};
+
+int api_front_new(ApiFront **ret, Plugin *plugin, const RelayPublicKeys *keys) {
+        ApiFront *front = calloc(1, sizeof(*front));
+
+        if (!front)
+                return -ENOMEM;
+        front->plugin = plugin;
+        if (keys)
+                front->keys = *keys;
+        *ret = front;
+        return 0;
+}
+
+ApiFront *api_front_free(ApiFront *front) {
+        if (!front)
+                return NULL;
+        for (size_t i = 0; i < DESCRIPTIONS_MAX; i++)
+                json_decref(front->descriptions[i].body);
+        free(front);
+        return NULL;
+}

@@ -1,0 +1,594 @@
+#include "api-http.h"
+
+#include <errno.h>
+#include <microhttpd.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "api-request.h"
+#include "json-wipe.h"
+#include "log.h"
+#include "time-text.h"
+
+enum {
+        HEADER_SECONDS = 10,
+        BODY_SECONDS = 30,
+        IDLE_SECONDS = 60,
+        CONNECTION_MEMORY = 24 * 1024, /* header fields of the request and of the answer */
+        SWALLOWED_MAX = 1024 * 1024,   /* a body beyond this is not read to its end */
+        LISTENERS_MAX = 8,
+        HEADERS_MAX = 4,
+};
+
+static const char tls_priorities[] =
+                "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:%SERVER_PRECEDENCE";
+
+typedef struct ApiListener {
+        ApiServer *server;
+        struct MHD_Daemon *daemon;
+        sd_event_source *io;
+} ApiListener;
+
+struct ApiServer {
+        sd_event *event;
+        const ApiServerOps *ops;
+        ApiServerLimits limits;
+        void *userdata;
+        ApiListener listeners[LISTENERS_MAX];
+        size_t n_listeners;
+        struct ApiConnection *connections;
+        sd_event_source *again, *tick;
+        bool stopping;
+};
+
+/* One per TCP or Unix connection. libmicrohttpd's own timeout only sees silence; the deadline here
+ * is absolute, so that a client that sends a byte now and then does not keep its place. */
+typedef struct ApiConnection {
+        ApiServer *server;
+        ApiListener *listener;
+        struct ApiConnection *previous, *next;
+        struct ApiRequest *request;
+        int fd;
+        uint64_t deadline; /* CLOCK_BOOTTIME, or 0: it is our turn */
+        bool peer_known;
+        struct ucred peer;
+} ApiConnection;
+
+typedef struct ApiHeader {
+        const char *name;
+        char *value;
+} ApiHeader;
+
+struct ApiRequest {
+        ApiConnection *connection;
+        struct MHD_Connection *http;
+        ApiRequestView view;
+        char *uri;
+        uint8_t *body;
+        size_t body_size, body_allocated;
+        unsigned n_lengths; /* fields that tell the body's length */
+        bool started, handed_over, suspended;
+        unsigned status;
+        struct MHD_Response *response;
+        ApiHeader headers[HEADERS_MAX];
+        size_t n_headers;
+        sd_event_source *watch;
+        void *userdata;
+};
+
+static uint64_t seconds_from_now(unsigned seconds) {
+        return time_boot() + seconds * USEC_PER_SEC;
+}
+
+static void listener_run(ApiListener *listener) {
+        unsigned long long timeout;
+
+        (void) MHD_run(listener->daemon);
+        if (MHD_get_timeout(listener->daemon, &timeout) == MHD_YES && timeout == 0)
+                (void) sd_event_source_set_enabled(listener->server->again, SD_EVENT_ONESHOT);
+}
+
+static int on_listener(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        (void) source;
+        (void) fd;
+        (void) revents;
+        listener_run(userdata);
+        return 0;
+}
+
+static int on_again(sd_event_source *source, void *userdata) {
+        ApiServer *s = userdata;
+
+        (void) source;
+        for (size_t i = 0; i < s->n_listeners; i++)
+                listener_run(&s->listeners[i]);
+        return 0;
+}
+
+/* Once a second while there are connections: ends those whose time is up. libmicrohttpd has no call
+ * to close a connection, but notices at once when its socket is shut down. */
+static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
+        ApiServer *s = userdata;
+        uint64_t now = time_boot();
+
+        (void) usec;
+        for (ApiConnection *c = s->connections; c; c = c->next) {
+                if (c->deadline != 0 && c->deadline <= now) {
+                        (void) shutdown(c->fd, SHUT_RDWR);
+                        c->deadline = 0;
+                }
+        }
+        (void) on_again(source, s);
+        if (s->connections) {
+                (void) sd_event_source_set_time_relative(source, USEC_PER_SEC);
+                (void) sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+        }
+        return 0;
+}
+
+static void request_free(ApiRequest *request) {
+        if (request->response)
+                MHD_destroy_response(request->response);
+        for (size_t i = 0; i < request->n_headers; i++)
+                free(request->headers[i].value);
+        if (request->body)
+                sodium_memzero(request->body, request->body_allocated);
+        free(request->body);
+        free(request->uri);
+        (void) sd_event_source_disable_unref(request->watch);
+        free(request);
+}
+
+static void request_let_go(ApiRequest *request) {
+        if (request->handed_over) {
+                request->handed_over = false;
+                request->connection->server->ops->gone(
+                                request, request->connection->server->userdata);
+        }
+}
+
+static void on_connection(void *userdata,
+                struct MHD_Connection *http,
+                void **socket_context,
+                enum MHD_ConnectionNotificationCode code) {
+        ApiListener *listener = userdata;
+        ApiServer *s = listener->server;
+        ApiConnection *c = *socket_context;
+
+        if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+                socklen_t size = sizeof(c->peer);
+
+                c = calloc(1, sizeof(*c));
+                if (!c)
+                        return; /* its requests find no context and are refused */
+                c->server = s;
+                c->listener = listener;
+                c->fd = MHD_get_connection_info(http, MHD_CONNECTION_INFO_CONNECTION_FD)
+                                        ->connect_fd;
+                c->deadline = seconds_from_now(HEADER_SECONDS);
+                /* TCP sockets answer with pid 0 and the overflow ids. */
+                c->peer_known = getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &c->peer, &size) == 0 &&
+                                c->peer.pid > 0;
+                c->next = s->connections;
+                if (c->next)
+                        c->next->previous = c;
+                else {
+                        (void) sd_event_source_set_time_relative(s->tick, USEC_PER_SEC);
+                        (void) sd_event_source_set_enabled(s->tick, SD_EVENT_ONESHOT);
+                }
+                s->connections = c;
+                *socket_context = c;
+        } else if (c) {
+                if (c->previous)
+                        c->previous->next = c->next;
+                else
+                        s->connections = c->next;
+                if (c->next)
+                        c->next->previous = c->previous;
+                free(c);
+                *socket_context = NULL;
+        }
+}
+
+/* The request line is there: a request begins. What it returns is given to the other callbacks. */
+static void *on_uri(void *userdata, const char *uri, struct MHD_Connection *http) {
+        const union MHD_ConnectionInfo *info =
+                        MHD_get_connection_info(http, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+        ApiConnection *c = info ? info->socket_context : NULL;
+        ApiRequest *request;
+        char *question;
+
+        (void) userdata;
+        if (!c)
+                return NULL;
+        request = calloc(1, sizeof(*request));
+        if (!request)
+                return NULL;
+        request->uri = strdup(uri);
+        if (!request->uri) {
+                free(request);
+                return NULL;
+        }
+        request->connection = c;
+        request->http = http;
+        question = strchr(request->uri, '?');
+        if (question)
+                *question = 0;
+        request->view.path = request->uri;
+        request->view.query = question ? question + 1 : "";
+        c->request = request;
+        c->deadline = seconds_from_now(HEADER_SECONDS);
+        return request;
+}
+
+static void on_completed(void *userdata,
+                struct MHD_Connection *http,
+                void **context,
+                enum MHD_RequestTerminationCode code) {
+        ApiRequest *request = *context;
+
+        (void) userdata;
+        (void) http;
+        (void) code;
+        if (!request)
+                return;
+        request_let_go(request);
+        request->connection->request = NULL;
+        request->connection->deadline = seconds_from_now(IDLE_SECONDS);
+        request_free(request);
+        *context = NULL;
+}
+
+/* Collects the few header fields that matter. Two of one of them, or two ways to tell the body's
+ * length, would let a proxy in front of us read another request than we do. */
+static enum MHD_Result on_header(
+                void *userdata, enum MHD_ValueKind kind, const char *name, const char *value) {
+        ApiRequest *request = userdata;
+        ApiRequestView *view = &request->view;
+        const struct {
+                const char *name;
+                const char **field;
+        } wanted[] = {
+                { "Authorization", &view->authorization },
+                { "Content-Type", &view->content_type },
+                { "Idempotency-Key", &view->idempotency_key },
+                { "If-None-Match", &view->if_none_match },
+        };
+
+        (void) kind;
+        for (size_t i = 0; i < N_ELEMENTS(wanted); i++) {
+                if (strcasecmp(name, wanted[i].name) != 0)
+                        continue;
+                if (*wanted[i].field)
+                        view->repeated = true;
+                *wanted[i].field = value ? value : "";
+        }
+        if (strcasecmp(name, "Content-Length") == 0 || strcasecmp(name, "Transfer-Encoding") == 0) {
+                if (request->n_lengths++ > 0)
+                        view->repeated = true;
+                if (name[0] == 'C' || name[0] == 'c')
+                        view->too_large = value && strtoull(value, NULL, 10) > API_BODY_MAX;
+        }
+        return MHD_YES;
+}
+
+static void head_read(ApiRequest *request, const char *method) {
+        ApiConnection *c = request->connection;
+
+        request->view.method = method;
+        (void) MHD_get_connection_values(request->http, MHD_HEADER_KIND, on_header, request);
+        request->started = true;
+        request->view.peer_known = c->peer_known;
+        request->view.uid = c->peer.uid;
+        request->view.gid = c->peer.gid;
+        request->view.pid = c->peer.pid;
+        c->deadline = seconds_from_now(BODY_SECONDS);
+}
+
+/* Reads on behind the limit, so that the client gets to read the refusal instead of a reset. */
+static enum MHD_Result body_append(ApiRequest *request, const char *data, size_t size) {
+        size_t needed = request->body_size + size;
+
+        request->body_size = needed;
+        if (needed > API_BODY_MAX)
+                request->view.too_large = true;
+        if (needed > SWALLOWED_MAX)
+                return MHD_NO;
+        if (request->view.too_large)
+                return MHD_YES;
+
+        if (needed > request->body_allocated) {
+                size_t allocated = needed <= 2048 ? 2048 : needed <= 16384 ? 16384 : API_BODY_MAX;
+                uint8_t *body = malloc(allocated);
+
+                if (!body)
+                        return MHD_NO;
+                if (request->body) {
+                        memcpy(body, request->body, needed - size);
+                        sodium_memzero(request->body, request->body_allocated);
+                        free(request->body);
+                }
+                request->body = body;
+                request->body_allocated = allocated;
+        }
+        memcpy(request->body + needed - size, data, size);
+        return MHD_YES;
+}
+
+static enum MHD_Result response_queue(ApiRequest *request) {
+        request->connection->deadline = 0; /* from here on libmicrohttpd's own timeout watches */
+        return MHD_queue_response(request->http, request->status, request->response);
+}
+
+static enum MHD_Result on_access(void *userdata,
+                struct MHD_Connection *http,
+                const char *url,
+                const char *method,
+                const char *version,
+                const char *data,
+                size_t *size,
+                void **context) {
+        ApiRequest *request = *context;
+        ApiServer *s;
+
+        (void) userdata;
+        (void) url;
+        (void) version;
+        if (!request || !request->connection)
+                return MHD_NO;
+        if (request->response)
+                return response_queue(request);
+        if (request->suspended) /* resumed without an answer: the client is gone */
+                return MHD_NO;
+        if (!request->started) {
+                head_read(request, method);
+                return MHD_YES;
+        }
+        if (*size > 0) {
+                enum MHD_Result result = body_append(request, data, *size);
+
+                *size = 0;
+                return result;
+        }
+
+        s = request->connection->server;
+        request->connection->deadline = 0;
+        request->view.body = request->body;
+        request->view.body_size = request->view.too_large ? 0 : request->body_size;
+        request->handed_over = true;
+        s->ops->request(request, &request->view, s->userdata);
+        if (request->response)
+                return response_queue(request);
+        request->suspended = true;
+        MHD_suspend_connection(http);
+        return MHD_YES;
+}
+
+static void request_resume(ApiRequest *request) {
+        if (request->suspended) {
+                (void) sd_event_source_disable_unref(request->watch);
+                request->watch = NULL;
+                MHD_resume_connection(request->http);
+                (void) sd_event_source_set_enabled(
+                                request->connection->server->again, SD_EVENT_ONESHOT);
+        }
+}
+
+static int on_watch(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        ApiRequest *request = userdata;
+
+        (void) source;
+        (void) fd;
+        (void) revents;
+        request_let_go(request);
+        request_resume(request);
+        return 0;
+}
+
+void api_request_watch(ApiRequest *request) {
+        ApiConnection *c = request->connection;
+
+        /* libmicrohttpd does not look at a suspended connection. */
+        if (sd_event_add_io(c->server->event,
+                            &request->watch,
+                            c->fd,
+                            EPOLLRDHUP,
+                            on_watch,
+                            request) < 0)
+                request->watch = NULL;
+}
+
+void api_request_set_userdata(ApiRequest *request, void *userdata) {
+        request->userdata = userdata;
+}
+
+void *api_request_userdata(const ApiRequest *request) {
+        return request->userdata;
+}
+
+bool api_request_has_version(const ApiRequest *request, int64_t version) {
+        char tag[32];
+
+        if (!request->view.if_none_match || streq(request->view.method, "POST"))
+                return false;
+        (void) snprintf(tag, sizeof(tag), "\"%lld\"", (long long) version);
+        return strstr(request->view.if_none_match, tag) != NULL;
+}
+
+void api_request_add_header(ApiRequest *request, const char *name, const char *value) {
+        char *copy = request->n_headers < HEADERS_MAX ? strdup(value) : NULL;
+
+        if (copy)
+                request->headers[request->n_headers++] = (ApiHeader){ name, copy };
+}
+
+static void request_answer(
+                ApiRequest *request, unsigned status, const char *content_type, char *text) {
+        size_t size = text ? strlen(text) : 0;
+        struct MHD_Response *response;
+
+        response = text ? MHD_create_response_from_buffer_with_free_callback(
+                                          size, text, json_wipe_free)
+                        : MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+        if (!response) {
+                json_wipe_free(text);
+                request_let_go(request);
+                request_resume(request);
+                return;
+        }
+        if (content_type)
+                (void) MHD_add_response_header(response, "Content-Type", content_type);
+        (void) MHD_add_response_header(response, "Cache-Control", "no-store");
+        (void) MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+        for (size_t i = 0; i < request->n_headers; i++)
+                (void) MHD_add_response_header(
+                                response, request->headers[i].name, request->headers[i].value);
+        request->status = status;
+        request->response = response;
+        request_let_go(request);
+        request_resume(request);
+}
+
+void api_request_answer_json(
+                ApiRequest *request, unsigned status, const char *content_type, json_t *body) {
+        json_auto_t *owned = body;
+        char *text = owned ? json_dumps(owned, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+
+        request_answer(request, text ? status : 500, text ? content_type : NULL, text);
+}
+
+void api_request_answer_text(
+                ApiRequest *request, unsigned status, const char *content_type, const char *text) {
+        char *copy = NULL;
+
+        if (text) {
+                json_malloc_t allocate;
+
+                json_get_alloc_funcs(&allocate, NULL);
+                copy = allocate(strlen(text) + 1);
+                if (copy)
+                        memcpy(copy, text, strlen(text) + 1);
+        }
+        request_answer(request, status, content_type, copy);
+}
+
+int api_server_new(ApiServer **ret,
+                sd_event *event,
+                const ApiServerOps *ops,
+                const ApiServerLimits *limits,
+                void *userdata) {
+        _cleanup_(api_server_freep) ApiServer *s = NULL;
+        int r;
+
+        s = calloc(1, sizeof(*s));
+        if (!s)
+                return -ENOMEM;
+        s->event = sd_event_ref(event);
+        s->ops = ops;
+        s->limits = *limits;
+        s->userdata = userdata;
+
+        r = sd_event_add_defer(event, &s->again, on_again, s);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_enabled(s->again, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
+        r = sd_event_add_time_relative(event,
+                        &s->tick,
+                        CLOCK_BOOTTIME,
+                        USEC_PER_SEC,
+                        100 * USEC_PER_MSEC,
+                        on_tick,
+                        s);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_enabled(s->tick, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
+
+        *ret = TAKE_PTR(s);
+        return 0;
+}
+
+static struct MHD_Daemon *daemon_start(ApiServer *s,
+                ApiListener *listener,
+                int fd,
+                const Secret *certificate,
+                const Secret *key) {
+        bool tls = certificate && key;
+        struct MHD_OptionItem options[] = {
+                { MHD_OPTION_LISTEN_SOCKET, fd, NULL },
+                { MHD_OPTION_CONNECTION_LIMIT, (intptr_t) s->limits.connections, NULL },
+                { MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+                                (intptr_t) s->limits.connections_per_address,
+                                NULL },
+                { MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS, NULL },
+                { MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY, NULL },
+                { MHD_OPTION_STRICT_FOR_CLIENT, 1, NULL },
+                { MHD_OPTION_NOTIFY_CONNECTION, (intptr_t) on_connection, listener },
+                { MHD_OPTION_NOTIFY_COMPLETED, (intptr_t) on_completed, NULL },
+                { MHD_OPTION_URI_LOG_CALLBACK, (intptr_t) on_uri, NULL },
+                { tls ? MHD_OPTION_HTTPS_MEM_CERT : MHD_OPTION_END,
+                                0,
+                                tls ? certificate->data : NULL },
+                { MHD_OPTION_HTTPS_MEM_KEY, 0, tls ? key->data : NULL },
+                { MHD_OPTION_HTTPS_PRIORITIES, 0, (void *) tls_priorities },
+                { MHD_OPTION_END, 0, NULL },
+        };
+
+        return MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | (tls ? MHD_USE_TLS : 0),
+                        0,
+                        NULL,
+                        NULL,
+                        on_access,
+                        NULL,
+                        MHD_OPTION_ARRAY,
+                        options,
+                        MHD_OPTION_END);
+}
+
+int api_server_add(ApiServer *s, int fd, const Secret *certificate, const Secret *key) {
+        ApiListener *listener = &s->listeners[s->n_listeners];
+        int r;
+
+        if (s->n_listeners == LISTENERS_MAX)
+                return -E2BIG;
+        listener->server = s;
+        listener->daemon = daemon_start(s, listener, fd, certificate, key);
+        if (!listener->daemon)
+                return -EINVAL;
+        s->n_listeners++;
+        r = sd_event_add_io(s->event,
+                        &listener->io,
+                        MHD_get_daemon_info(listener->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd,
+                        EPOLLIN,
+                        on_listener,
+                        listener);
+        return r < 0 ? r : 0;
+}
+
+ApiServer *api_server_free(ApiServer *s) {
+        if (!s)
+                return NULL;
+
+        for (ApiConnection *c = s->connections; c; c = c->next) {
+                if (c->request && c->request->suspended && !c->request->response)
+                        on_watch(NULL, c->fd, 0, c->request);
+        }
+        for (size_t i = 0; i < s->n_listeners; i++) {
+                (void) MHD_run(s->listeners[i].daemon);
+                (void) MHD_run(s->listeners[i].daemon);
+                (void) sd_event_source_disable_unref(s->listeners[i].io);
+                MHD_stop_daemon(s->listeners[i].daemon);
+        }
+        (void) sd_event_source_disable_unref(s->again);
+        (void) sd_event_source_disable_unref(s->tick);
+        (void) sd_event_unref(s->event);
+        free(s);
+        return NULL;
+}

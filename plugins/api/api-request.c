@@ -1,0 +1,696 @@
+#include "api-request.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "address.h"
+#include "cleanup.h"
+#include "json-read.h"
+#include "text.h"
+#include "time-text.h"
+
+/* Turns what base's JSON reader found into a fault. where is the path of the object, or "". */
+static int fault_from_json(const JsonProblem *problem, const char *where, ApiFault *fault) {
+        const char *dot = where[0] && problem->member[0] ? "." : "";
+        char path[128];
+
+        (void) snprintf(path, sizeof(path), "%s%s%s", where, dot, problem->member);
+        switch (problem->error) {
+        case JSON_E_UNKNOWN:
+                return api_fault(fault,
+                                API_PROBLEM_UNKNOWN_MEMBER,
+                                path,
+                                "`%s` is not a known member. Remove it, or correct its name.",
+                                path);
+        case JSON_E_MISSING:
+                return api_fault(fault,
+                                API_PROBLEM_MISSING_MEMBER,
+                                path,
+                                "Add `%s`: it is required.",
+                                path);
+        case JSON_E_TYPE:
+        case JSON_E_RANGE:
+                return api_fault(fault,
+                                API_PROBLEM_INVALID_MEMBER,
+                                path,
+                                "%s%s%s.",
+                                where,
+                                where[0] ? ": " : "",
+                                problem->text);
+        case JSON_E_SYNTAX:
+        case JSON_E_DEPTH:
+                break;
+        }
+        return api_fault(fault,
+                        API_PROBLEM_INVALID_JSON,
+                        NULL,
+                        "The body must be one JSON object in UTF-8 without repeated members, at "
+                        "most %d "
+                        "levels deep: %s.",
+                        API_DEPTH_MAX,
+                        problem->text);
+}
+
+static int members_read(const json_t *object,
+                const char *where,
+                const JsonMember *members,
+                size_t n_members,
+                void *ret,
+                ApiFault *fault) {
+        JsonProblem problem;
+        int r;
+
+        r = json_read_members(object, members, n_members, true, ret, &problem);
+        return r > 0 ? fault_from_json(&problem, where, fault) : r;
+}
+
+/* Objects with very many members cost hashing in every program they pass. */
+static bool too_many_members(const json_t *value) {
+        const char *name;
+        json_t *child;
+        size_t i;
+
+        if (json_is_object(value)) {
+                if (json_object_size(value) > API_MEMBERS_MAX)
+                        return true;
+                json_object_foreach((json_t *) value, name, child) {
+                        if (too_many_members(child))
+                                return true;
+                }
+        } else if (json_is_array(value)) {
+                json_array_foreach(value, i, child) {
+                        if (too_many_members(child))
+                                return true;
+                }
+        }
+        return false;
+}
+
+static int body_read(const void *data, size_t size, json_t **ret, ApiFault *fault) {
+        json_auto_t *body = NULL;
+        JsonProblem problem;
+        int r;
+
+        if (size > API_BODY_MAX)
+                return api_fault(fault,
+                                API_PROBLEM_TOO_LARGE,
+                                NULL,
+                                "Send a body of at most %d bytes.",
+                                API_BODY_MAX);
+        r = json_read(data, size, API_DEPTH_MAX, &body, &problem);
+        if (r > 0)
+                return fault_from_json(&problem, "", fault);
+        if (r < 0)
+                return r;
+        if (!json_is_object(body))
+                return api_fault(fault,
+                                API_PROBLEM_INVALID_JSON,
+                                NULL,
+                                "The body must be a JSON object.");
+        if (too_many_members(body))
+                return api_fault(fault,
+                                API_PROBLEM_INVALID_JSON,
+                                NULL,
+                                "An object has more than %d members. Send fewer.",
+                                API_MEMBERS_MAX);
+
+        *ret = TAKE_PTR(body);
+        return 0;
+}
+
+/* Decodes one code point of text that is known to be UTF-8. */
+static uint32_t code_point_next(const uint8_t **p) {
+        uint32_t c = *(*p)++;
+        int more = c >= 0xf0 ? 3 : c >= 0xe0 ? 2 : c >= 0xc0 ? 1 : 0;
+
+        if (more > 0)
+                c &= 0x3fu >> more;
+        while (more-- > 0)
+                c = c << 6 | (*(*p)++ & 0x3fu);
+        return c;
+}
+
+/* Controls move cursors, bidirectional marks turn text around, and both make one name look like
+ * another. */
+static bool is_plain_text(const char *text) {
+        const uint8_t *p = (const uint8_t *) text;
+
+        while (*p) {
+                uint32_t c = code_point_next(&p);
+
+                if (c < 0x20 || (c >= 0x7f && c <= 0x9f) || c == 0x061c || c == 0x200e ||
+                                c == 0x200f || (c >= 0x2028 && c <= 0x202e) ||
+                                (c >= 0x2066 && c <= 0x206f) || c == 0xfeff ||
+                                (c >= 0xfff9 && c <= 0xfffb) || (c & 0xfffe) == 0xfffe)
+                        return false;
+        }
+        return true;
+}
+
+static int check_plain_text(const char *text, const char *path, ApiFault *fault) {
+        if (!text || is_plain_text(text))
+                return 0;
+        return api_fault(fault,
+                        API_PROBLEM_INVALID_MEMBER,
+                        path,
+                        "Remove control characters, line breaks and marks of writing direction "
+                        "from `%s`.",
+                        path);
+}
+
+/* The shape of a BCP 47 tag: subtags of one to eight letters or digits, the first of two to eight
+ * letters. */
+static bool is_language_tag(const char *text) {
+        size_t n = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
+
+        if (n < 2 || n > 8)
+                return false;
+        while (text[n] == '-') {
+                size_t subtag;
+
+                text += n + 1;
+                subtag = strspn(text,
+                                "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789");
+                if (subtag < 1 || subtag > 8)
+                        return false;
+                n = subtag;
+        }
+        return text[n] == 0;
+}
+
+/* The shape of a tz database name, such as Europe/Berlin; never something that walks a file system.
+ */
+static bool is_zone_name(const char *text) {
+        return text[strspn(text,
+                               "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-"
+                               "/")] == 0 &&
+               text[0] != '/' && !strstr(text, "//");
+}
+
+static int address_read(
+                const json_t *value, size_t i, char ret[ADDRESS_SIZE_MAX], ApiFault *fault) {
+        const char *reason = "it must be a string";
+        char path[40];
+        int r = ADDRESS_E_FORM;
+
+        if (json_is_string(value))
+                r = address_canonical(json_string_value(value), ret, &reason);
+        if (r <= 0)
+                return r;
+
+        (void) snprintf(path, sizeof(path), "recipient.addresses[%zu]", i);
+        return api_fault(fault,
+                        API_PROBLEM_INVALID_MEMBER,
+                        path,
+                        "`%s` is not an address: %s. Write xmpp:name@example.org, "
+                        "sms:+4915112345678 or "
+                        "mailto:name@example.org.",
+                        path,
+                        reason);
+}
+
+static int addresses_read(const json_t *given, ApiShare *share, json_t **ret, ApiFault *fault) {
+        json_auto_t *canonical = json_array();
+        const char *texts[API_ADDRESSES_MAX];
+        json_t *value;
+        size_t i;
+        int r;
+
+        if (!canonical)
+                return -ENOMEM;
+        json_array_foreach(given, i, value) {
+                char address[ADDRESS_SIZE_MAX];
+
+                r = address_read(value, i, address, fault);
+                if (r != 0)
+                        return r;
+                for (size_t k = 0; k < i; k++) {
+                        if (streq(texts[k], address))
+                                return api_fault(fault,
+                                                API_PROBLEM_INVALID_MEMBER,
+                                                "recipient.addresses",
+                                                "An address is repeated. Give each address once.");
+                }
+                if (json_array_append_new(canonical, json_string(address)) < 0)
+                        return -ENOMEM;
+                texts[i] = json_string_value(json_array_get(canonical, i));
+        }
+        address_list_hash(texts, json_array_size(canonical), share->recipients);
+
+        *ret = TAKE_PTR(canonical);
+        return 0;
+}
+
+typedef struct Recipient {
+        const json_t *addresses;
+        const char *name, *locale, *time_zone;
+} Recipient;
+
+static int recipient_read(json_t *object, ApiShare *share, ApiFault *fault) {
+        static const JsonMember members[] = {
+                { "addresses",
+                                JSON_KIND_ARRAY,
+                                offsetof(Recipient, addresses),
+                                true,
+                                1,
+                                API_ADDRESSES_MAX },
+                { "name", JSON_KIND_STRING, offsetof(Recipient, name), false, 1, 96 },
+                { "locale", JSON_KIND_STRING, offsetof(Recipient, locale), false, 2, 35 },
+                { "time_zone", JSON_KIND_STRING, offsetof(Recipient, time_zone), false, 1, 64 },
+        };
+        json_auto_t *canonical = NULL;
+        Recipient recipient = { 0 };
+        int r;
+
+        r = members_read(object, "recipient", members, N_ELEMENTS(members), &recipient, fault);
+        if (r != 0)
+                return r;
+        r = check_plain_text(recipient.name, "recipient.name", fault);
+        if (r != 0)
+                return r;
+        if (recipient.locale && !is_language_tag(recipient.locale))
+                return api_fault(fault,
+                                API_PROBLEM_INVALID_MEMBER,
+                                "recipient.locale",
+                                "Write `recipient.locale` as a language tag, such as de or en-GB.");
+        if (recipient.time_zone && !is_zone_name(recipient.time_zone))
+                return api_fault(fault,
+                                API_PROBLEM_INVALID_MEMBER,
+                                "recipient.time_zone",
+                                "Write `recipient.time_zone` as a name such as Europe/Berlin.");
+        r = addresses_read(recipient.addresses, share, &canonical, fault);
+        if (r != 0)
+                return r;
+        return json_object_set_new(object, "addresses", TAKE_PTR(canonical)) < 0 ? -ENOMEM : 0;
+}
+
+static int sender_read(const json_t *object, ApiFault *fault) {
+        static const JsonMember members[] = { { "name", JSON_KIND_STRING, 0, true, 1, 96 } };
+        const char *name = NULL;
+        int r;
+
+        r = members_read(object, "sender", members, N_ELEMENTS(members), &name, fault);
+        return r != 0 ? r : check_plain_text(name, "sender.name", fault);
+}
+
+typedef struct Display {
+        const char *title, *description, *image_url;
+} Display;
+
+static int display_read(const json_t *object, ApiFault *fault) {
+        static const JsonMember members[] = {
+                { "title", JSON_KIND_STRING, offsetof(Display, title), true, 1, 128 },
+                { "description", JSON_KIND_STRING, offsetof(Display, description), false, 0, 1024 },
+                { "image_url", JSON_KIND_STRING, offsetof(Display, image_url), false, 9, 512 },
+        };
+        Display display = { 0 };
+        int r;
+
+        r = members_read(object, "credential", members, N_ELEMENTS(members), &display, fault);
+        if (r != 0)
+                return r;
+        r = check_plain_text(display.title, "credential.title", fault);
+        if (r != 0)
+                return r;
+        r = check_plain_text(display.description, "credential.description", fault);
+        if (r != 0)
+                return r;
+        if (!display.image_url)
+                return 0;
+        for (const char *p = display.image_url; *p; p++) {
+                if (*p <= ' ' || *p >= 0x7f || strchr("\"<>\\^`{|}", *p))
+                        return api_fault(fault,
+                                        API_PROBLEM_INVALID_MEMBER,
+                                        "credential.image_url",
+                                        "Percent-encode `credential.image_url`: it must be an "
+                                        "ASCII URL.");
+        }
+        if (strncmp(display.image_url, "https://", 8) != 0)
+                return api_fault(fault,
+                                API_PROBLEM_INVALID_MEMBER,
+                                "credential.image_url",
+                                "`credential.image_url` must start with https://.");
+        return 0;
+}
+
+typedef struct Provisioning {
+        const char *format;
+        const json_t *content, *sealed, *encrypted, *mint;
+} Provisioning;
+
+static int provisioning_read(const json_t *object, ApiFault *fault) {
+        static const JsonMember members[] = {
+                { "format", JSON_KIND_STRING, offsetof(Provisioning, format), false, 1, 128 },
+                { "content", JSON_KIND_ANY, offsetof(Provisioning, content), false, 0, 0 },
+                { "sealed", JSON_KIND_ANY, offsetof(Provisioning, sealed), false, 0, 0 },
+                { "encrypted", JSON_KIND_ANY, offsetof(Provisioning, encrypted), false, 0, 0 },
+                { "mint", JSON_KIND_ANY, offsetof(Provisioning, mint), false, 0, 0 },
+        };
+        Provisioning provisioning = { 0 };
+        const char *missing;
+        int r;
+
+        r = members_read(
+                        object, "provisioning", members, N_ELEMENTS(members), &provisioning, fault);
+        if (r != 0)
+                return r;
+        if (provisioning.sealed || provisioning.encrypted || provisioning.mint)
+                return api_fault(fault,
+                                API_PROBLEM_NOT_AVAILABLE,
+                                "provisioning",
+                                "This version takes `provisioning` as `format` and `content` "
+                                "only.");
+        missing = !provisioning.format    ? "provisioning.format"
+                  : !provisioning.content ? "provisioning.content"
+                                          : NULL;
+        if (missing)
+                return api_fault(fault,
+                                API_PROBLEM_MISSING_MEMBER,
+                                missing,
+                                "Add `%s`: it is required.",
+                                missing);
+        if (check_plain_text(provisioning.format, "provisioning.format", fault) != 0)
+                return API_E_FAULT;
+        if (json_dumpb(provisioning.content, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY) >
+                        API_CONTENT_MAX)
+                return api_fault(fault,
+                                API_PROBLEM_TOO_LARGE,
+                                "provisioning.content",
+                                "Send at most %d bytes of `provisioning.content`.",
+                                API_CONTENT_MAX);
+        return 0;
+}
+
+typedef struct ShareBody {
+        const char *policy, *expires_at, *reference;
+        json_t *sender, *recipient, *credential, *provisioning;
+} ShareBody;
+
+static int share_texts_read(const ShareBody *body, ApiShare *share, ApiFault *fault) {
+        int r;
+
+        if (body->policy[strspn(body->policy,
+                            "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")])
+                return api_fault(fault,
+                                API_PROBLEM_INVALID_MEMBER,
+                                "policy",
+                                "`policy` must be the name of a policy; GET /v1/policies lists "
+                                "them.");
+        r = check_plain_text(body->reference, "reference", fault);
+        if (r != 0)
+                return r;
+        if (body->expires_at && time_from_text(body->expires_at, &share->expires_at) < 0)
+                return api_fault(fault,
+                                API_PROBLEM_INVALID_MEMBER,
+                                "expires_at",
+                                "Write `expires_at` as in RFC 3339, such as 2026-11-24T12:00:00Z.");
+        share->policy = body->policy;
+        return 0;
+}
+
+int api_share_read(const void *data, size_t size, ApiShare *ret, ApiFault *ret_fault) {
+        static const JsonMember members[] = {
+                { "policy", JSON_KIND_STRING, offsetof(ShareBody, policy), true, 1, 64 },
+                { "sender", JSON_KIND_OBJECT, offsetof(ShareBody, sender), false, 0, 0 },
+                { "recipient", JSON_KIND_OBJECT, offsetof(ShareBody, recipient), true, 0, 0 },
+                { "credential", JSON_KIND_OBJECT, offsetof(ShareBody, credential), true, 0, 0 },
+                { "provisioning", JSON_KIND_OBJECT, offsetof(ShareBody, provisioning), true, 0, 0 },
+                { "expires_at", JSON_KIND_STRING, offsetof(ShareBody, expires_at), false, 1, 40 },
+                { "reference", JSON_KIND_STRING, offsetof(ShareBody, reference), false, 1, 128 },
+        };
+        _cleanup_(api_share_done) ApiShare share = API_SHARE_NULL;
+        ShareBody body = { 0 };
+        int r;
+
+        r = body_read(data, size, &share.body, ret_fault);
+        if (r != 0)
+                return r;
+        r = members_read(share.body, "", members, N_ELEMENTS(members), &body, ret_fault);
+        if (r != 0)
+                return r;
+        r = share_texts_read(&body, &share, ret_fault);
+        if (r != 0)
+                return r;
+        r = body.sender ? sender_read(body.sender, ret_fault) : 0;
+        if (r != 0)
+                return r;
+        r = recipient_read(body.recipient, &share, ret_fault);
+        if (r != 0)
+                return r;
+        r = display_read(body.credential, ret_fault);
+        if (r != 0)
+                return r;
+        r = provisioning_read(body.provisioning, ret_fault);
+        if (r != 0)
+                return r;
+
+        share.provisioning = json_incref(body.provisioning);
+        (void) json_object_del(share.body, "provisioning");
+        *ret = share;
+        share = API_SHARE_NULL;
+        return 0;
+}
+
+void api_share_done(ApiShare *share) {
+        json_decref(share->body);
+        json_decref(share->provisioning);
+        *share = API_SHARE_NULL;
+}
+
+int api_nothing_read(const void *data, size_t size, ApiFault *ret_fault) {
+        json_auto_t *body = NULL;
+        int r;
+
+        if (size == 0)
+                return 0;
+        r = body_read(data, size, &body, ret_fault);
+        if (r != 0)
+                return r;
+        return members_read(body, "", NULL, 0, NULL, ret_fault);
+}
+
+static int hex_value(char c) {
+        if (c >= '0' && c <= '9')
+                return c - '0';
+        if (c >= 'a' && c <= 'f')
+                return c - 'a' + 10;
+        if (c >= 'A' && c <= 'F')
+                return c - 'A' + 10;
+        return -1;
+}
+
+/* Decodes application/x-www-form-urlencoded text of n bytes. False: malformed, or does not fit. */
+static bool percent_decode(const char *text, size_t n, char *ret, size_t size) {
+        size_t out = 0;
+
+        for (size_t i = 0; i < n; i++) {
+                char c = text[i] == '+' ? ' ' : text[i];
+
+                if (c == '%') {
+                        int high = i + 2 < n ? hex_value(text[i + 1]) : -1;
+                        int low = i + 2 < n ? hex_value(text[i + 2]) : -1;
+
+                        if (high < 0 || low < 0)
+                                return false;
+                        c = (char) (high << 4 | low);
+                        i += 2;
+                }
+                if (c == 0 || out + 1 >= size)
+                        return false;
+                ret[out++] = c;
+        }
+        ret[out] = 0;
+        return text_is_utf8(ret, out) && is_plain_text(ret);
+}
+
+static bool number_read(const char *text, int64_t max, int64_t *ret) {
+        int64_t value = 0;
+
+        if (!text[0] || strlen(text) > 15)
+                return false;
+        for (; *text; text++) {
+                if (*text < '0' || *text > '9')
+                        return false;
+                value = value * 10 + (*text - '0');
+        }
+        *ret = value;
+        return value <= max;
+}
+
+typedef struct Parameter {
+        const char *name;
+        unsigned flag;
+        size_t offset, size; /* size 0: a number up to max */
+        int64_t min, max;
+        const char *advice;
+} Parameter;
+
+/* clang-format off */
+static const Parameter parameters[] = {
+        { "after",     API_QUERY_AFTER,     offsetof(ApiQuery, after), 0, 0, INT64_C(9007199254740991), "a share's version" },
+        { "wait",      API_QUERY_WAIT,      offsetof(ApiQuery, wait),  0, 0, API_WAIT_MAX, "0 to 60 seconds" },
+        { "limit",     API_QUERY_LIMIT,     offsetof(ApiQuery, limit), 0, 1, 100, "1 to 100" },
+        { "state",     API_QUERY_STATE,     offsetof(ApiQuery, state), 33, 0, 0, "a state, such as invited" },
+        { "reference", API_QUERY_REFERENCE, offsetof(ApiQuery, reference), 129, 0, 0, "1 to 128 bytes of text" },
+        { "cursor",    API_QUERY_CURSOR,    offsetof(ApiQuery, cursor), 513, 0, 0, "the `cursor` of an earlier answer" },
+};
+/* clang-format on */
+
+static bool parameter_value_read(const Parameter *p, const char *value, size_t n, ApiQuery *ret) {
+        char *field = (char *) ret + p->offset;
+        char text[17];
+        int64_t number;
+
+        if (p->size > 0)
+                return percent_decode(value, n, field, p->size) && field[0] &&
+                       (p->flag == API_QUERY_REFERENCE || !strchr(field, ' '));
+        if (!percent_decode(value, n, text, sizeof(text)) || !number_read(text, p->max, &number) ||
+                        number < p->min)
+                return false;
+        memcpy(field, &number, sizeof(number));
+        return true;
+}
+
+static int parameter_read(
+                const char *text, size_t n, unsigned allowed, ApiQuery *ret, ApiFault *fault) {
+        const char *equals = memchr(text, '=', n);
+        size_t name = equals ? (size_t) (equals - text) : n;
+
+        for (size_t i = 0; i < N_ELEMENTS(parameters); i++) {
+                const Parameter *p = &parameters[i];
+
+                if (strlen(p->name) != name || memcmp(p->name, text, name) != 0 ||
+                                !(allowed & p->flag))
+                        continue;
+                if (ret->given & p->flag)
+                        return api_fault(fault,
+                                        API_PROBLEM_INVALID_QUERY,
+                                        p->name,
+                                        "Give `%s` once.",
+                                        p->name);
+                if (!equals || !parameter_value_read(p, equals + 1, n - name - 1, ret))
+                        return api_fault(fault,
+                                        API_PROBLEM_INVALID_QUERY,
+                                        p->name,
+                                        "`%s` must be %s.",
+                                        p->name,
+                                        p->advice);
+                ret->given |= p->flag;
+                return 0;
+        }
+
+        if (name > 32 || memchr(text, 0, name))
+                name = 0;
+        for (size_t i = 0; i < name; i++) {
+                if (text[i] <= ' ' || text[i] >= 0x7f || text[i] == '"' || text[i] == '\\')
+                        name = 0;
+        }
+        return api_fault(fault,
+                        API_PROBLEM_INVALID_QUERY,
+                        NULL,
+                        "Remove the parameter%s%.*s: it is not known here.",
+                        name > 0 ? " " : "",
+                        (int) name,
+                        text);
+}
+
+int api_query_read(const char *query, unsigned allowed, ApiQuery *ret, ApiFault *ret_fault) {
+        *ret = (ApiQuery){ 0 };
+        while (*query) {
+                size_t n = strcspn(query, "&");
+                int r;
+
+                if (n > 0) {
+                        r = parameter_read(query, n, allowed, ret, ret_fault);
+                        if (r != 0)
+                                return r;
+                }
+                query += n + (query[n] == '&');
+        }
+        return 0;
+}
+
+/* RFC 8941 section 3.3.3; *ret_n is the length without quotes and escapes. */
+static bool quoted_string_read(const char *text, char *ret, size_t size, size_t *ret_n) {
+        size_t n = 0;
+
+        for (text++; *text && *text != '"'; text++) {
+                if (*text == '\\') {
+                        text++;
+                        if (*text != '"' && *text != '\\')
+                                return false;
+                }
+                if (*text < ' ' || *text >= 0x7f || n + 1 >= size)
+                        return false;
+                ret[n++] = *text;
+        }
+        ret[n] = 0;
+        *ret_n = n;
+        return text[0] == '"' && text[1] == 0;
+}
+
+static bool bare_key_read(const char *text, char *ret, size_t size, size_t *ret_n) {
+        size_t n = strlen(text);
+
+        if (n + 1 > size)
+                return false;
+        for (size_t i = 0; i < n; i++) {
+                if (text[i] <= ' ' || text[i] >= 0x7f || strchr("\",;\\", text[i]))
+                        return false;
+        }
+        memcpy(ret, text, n + 1);
+        *ret_n = n;
+        return true;
+}
+
+int api_idempotency_key_read(const char *header, char ret[API_KEY_MAX + 1], ApiFault *ret_fault) {
+        size_t n = 0;
+        bool good = header[0] == '"' ? quoted_string_read(header, ret, API_KEY_MAX + 1, &n)
+                                     : bare_key_read(header, ret, API_KEY_MAX + 1, &n);
+
+        if (good && n >= API_KEY_MIN)
+                return 0;
+        return api_fault(ret_fault,
+                        API_PROBLEM_KEY_INVALID,
+                        NULL,
+                        "Send a fresh Idempotency-Key of at least 128 random bits for each share: "
+                        "%d to %d "
+                        "characters, such as a UUID in double quotes.",
+                        API_KEY_MIN,
+                        API_KEY_MAX);
+}
+
+int api_authorization_read(const char *header,
+                char ret_id[TOKEN_ID_SIZE],
+                uint8_t ret_hash[TOKEN_HASH_SIZE],
+                ApiFault *ret_fault) {
+        if (strncasecmp(header, "Bearer ", 7) == 0) {
+                const char *token = header + 7;
+
+                token += strspn(token, " ");
+                if (token_parse(token, ret_id, ret_hash) == 0)
+                        return 0;
+        }
+        return api_fault(ret_fault,
+                        API_PROBLEM_UNAUTHENTICATED,
+                        NULL,
+                        "Send `Authorization: Bearer` with a whole token, as `vestibulectl token` "
+                        "printed it.");
+}
+
+bool api_content_type_is_json(const char *header) {
+        static const char type[] = "application/json";
+        const char *p = header + sizeof(type) - 1;
+
+        if (strncasecmp(header, type, sizeof(type) - 1) != 0)
+                return false;
+        p += strspn(p, " \t");
+        if (*p == 0)
+                return true;
+        if (*p++ != ';')
+                return false;
+        p += strspn(p, " \t");
+        return strcasecmp(p, "charset=utf-8") == 0 || strcasecmp(p, "charset=\"utf-8\"") == 0;
+}

@@ -1,0 +1,77 @@
+#include "api-route.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* clang-format off */
+static const ApiRoute routes[] = {
+        { "POST", "/v1/shares",                   API_ROUTE_CREATE, "share.create",  0, true, true },
+        { "GET",  "/v1/shares",                   API_ROUTE_ASK,    "share.list",
+          API_QUERY_STATE | API_QUERY_REFERENCE | API_QUERY_LIMIT | API_QUERY_CURSOR, false, false },
+        { "GET",  "/v1/shares/{share}",           API_ROUTE_ASK,    "share.get",
+          API_QUERY_AFTER | API_QUERY_WAIT, false, true },
+        { "POST", "/v1/shares/{share}/cancel",    API_ROUTE_ASK,    "share.cancel",  0, false, true },
+        { "POST", "/v1/shares/{share}/resend",    API_ROUTE_ASK,    "share.resend",  0, false, true },
+        { "GET",  "/v1/channels",                 API_ROUTE_ASK,    "channel.list",  0, false, false },
+        { "GET",  "/v1/policies",                 API_ROUTE_ASK,    "policy.list",   0, false, false },
+        { "GET",  "/v1/keys",                     API_ROUTE_KEYS,   NULL,            0, false, false },
+        { "GET",  "/v1/letters",                  API_ROUTE_ASK,    "letter.list",
+          API_QUERY_LIMIT | API_QUERY_CURSOR, false, false },
+        { "POST", "/v1/letters/{message}/replay", API_ROUTE_ASK,    "letter.replay", 0, false, false },
+        { "POST", "/v1/letters/{message}/drop",   API_ROUTE_ASK,    "letter.drop",   0, false, false },
+        { "POST", "/v1/clock/accept",             API_ROUTE_ASK,    "clock.accept",  0, false, false },
+        { "GET",  "/healthz",                     API_ROUTE_ALIVE,  NULL,            0, false, false },
+        { "GET",  "/readyz",                      API_ROUTE_READY,  "health",        0, false, false },
+        { "GET",  "/metrics",                     API_ROUTE_METRICS, "health",       0, false, false },
+        { "GET",  "/openapi.yaml",                API_ROUTE_OPENAPI, NULL,           0, false, false },
+};
+/* clang-format on */
+
+/* Compares a path with a pattern; what stands for {…} must be an id with that word's prefix. */
+static bool path_matches(const char *pattern, const char *path, char ret_id[ID_TEXT_SIZE]) {
+        const char *brace = strchr(pattern, '{'), *rest;
+        uint8_t bytes[16];
+        size_t n;
+
+        ret_id[0] = 0;
+        if (!brace)
+                return strcmp(pattern, path) == 0;
+
+        n = (size_t) (brace - pattern);
+        rest = strchr(brace, '}') + 1;
+        if (strncmp(pattern, path, n) != 0 || strlen(path + n) < ID_TEXT_SIZE - 1 ||
+                        strcmp(path + n + ID_TEXT_SIZE - 1, rest) != 0)
+                return false;
+        memcpy(ret_id, path + n, ID_TEXT_SIZE - 1);
+        ret_id[ID_TEXT_SIZE - 1] = 0;
+        return text_from_id(brace[1] == 's' ? "shr_" : "msg_", ret_id, bytes) == 0;
+}
+
+int api_route_find(const char *method,
+                const char *path,
+                const ApiRoute **ret,
+                char ret_id[ID_TEXT_SIZE],
+                char ret_allow[API_ALLOW_SIZE]) {
+        const char *wanted = strcmp(method, "HEAD") == 0 ? "GET" : method;
+        bool get = false, post = false;
+
+        for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
+                if (!path_matches(routes[i].path, path, ret_id))
+                        continue;
+                if (strcmp(routes[i].method, wanted) == 0) {
+                        *ret = &routes[i];
+                        return 0;
+                }
+                get = get || routes[i].method[0] == 'G';
+                post = post || routes[i].method[0] == 'P';
+        }
+        if (!get && !post)
+                return API_ROUTE_E_NOT_FOUND;
+        (void) snprintf(ret_allow,
+                        API_ALLOW_SIZE,
+                        "%s%s%s",
+                        get ? "GET, HEAD" : "",
+                        get && post ? ", " : "",
+                        post ? "POST" : "");
+        return API_ROUTE_E_METHOD;
+}

@@ -1,0 +1,800 @@
+#!/usr/bin/python3
+"""The front over real sockets, against a gateway that this script plays from plugins/PROTOCOL.md.
+
+usage: api-http.py VESTIBULE_API [NAME...]     prints TAP
+"""
+import base64
+import ctypes
+import ctypes.util
+import hashlib
+import http.client
+import inspect
+import json
+import os
+import queue
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+
+SHARE = "shr_01j0000000000000000000000a"
+KEY = '"0123456789abcdefghijkl"'
+TOKEN_ID, TOKEN_SECRET = "a1b2c3d4", "S" * 32
+sodium = ctypes.CDLL("libsodium.so.23")
+assert sodium.sodium_init() >= 0
+
+
+def token():
+    text = f"vb_live_{TOKEN_ID}_{TOKEN_SECRET}"
+    return f"{text}_{hashlib.blake2b(text.encode(), digest_size=32).hexdigest()[:8]}"
+
+
+TOKEN = token()
+
+
+class RelayKey:
+    """A key pair, and its public half as the credential relay-key.pub."""
+
+    def __init__(self):
+        self.public, self.secret = ctypes.create_string_buffer(32), ctypes.create_string_buffer(32)
+        signer, signing = ctypes.create_string_buffer(32), ctypes.create_string_buffer(64)
+        signature = ctypes.create_string_buffer(64)
+        sodium.crypto_box_keypair(self.public, self.secret)
+        sodium.crypto_sign_keypair(signer, signing)
+        self.kid = hashlib.blake2b(self.public.raw, digest_size=16).digest()[:8].hex()
+        not_after = int(time.time()) + 86400
+        message = b"vestibule relay key v1\0" + self.kid.encode() + b"\0" + self.public.raw
+        message += struct.pack(">Q", not_after)
+        sodium.crypto_sign_detached(signature, None, message, ctypes.c_ulonglong(len(message)), signing)
+        self.file = json.dumps({
+            "keys": [{"kid": self.kid, "key": base64.b64encode(self.public.raw).decode(),
+                      "not_after": not_after, "signature": base64.b64encode(signature.raw).decode()}],
+            "signer": base64.b64encode(signer.raw).decode()})
+
+    def open(self, box):
+        sealed = base64.b64decode(box)
+        plain = ctypes.create_string_buffer(len(sealed) - 48)
+        if sodium.crypto_box_seal_open(plain, sealed, ctypes.c_ulonglong(len(sealed)), self.public, self.secret):
+            raise ValueError("the box does not open")
+        return json.loads(plain.raw)
+
+
+class Gateway:
+    """One front process and the other end of its socket."""
+
+    def __init__(self, program, settings=None, sockets=("127.0.0.1:0",)):
+        self.key = RelayKey()
+        self.folder = tempfile.TemporaryDirectory(prefix="api-test-")
+        path = self.folder.name
+        credentials = os.path.join(path, "credentials")
+        os.mkdir(credentials, 0o700)
+        with open(os.open(os.path.join(credentials, "relay-key.pub"), os.O_CREAT | os.O_WRONLY, 0o600), "w") as f:
+            f.write(self.key.file)
+        self.unix = os.path.join(path, "operator.sock")
+        listen = [s.replace("unix:", "unix:" + self.unix) for s in sockets]
+        self.socket, child = socket.socketpair()
+        self.errors = open(os.path.join(path, "stderr"), "w+")
+        self.process = subprocess.Popen(
+            [program, "--gateway", f"fd:{child.fileno()}"], pass_fds=[child.fileno()], stderr=self.errors,
+            env={"CREDENTIALS_DIRECTORY": credentials})
+        child.close()
+        self.lock = threading.Lock()
+        self.requests = queue.Queue()
+        self.handler = None
+        hello = self.read()
+        assert hello["type"] == "hello" and hello["role"] == "front", hello
+        ports = os.path.join(path, "ports")
+        self.send({"type": "welcome", "protocol": 1,
+                   "settings": {"listen": listen, "port_file": ports, **(settings or {})}})
+        deadline = time.monotonic() + 20
+        while not os.path.exists(ports):
+            assert self.process.poll() is None and time.monotonic() < deadline, "the front did not start"
+            time.sleep(0.005)
+        with open(ports) as f:
+            self.ports = [int(line) for line in f]
+        self.port = self.ports[0] if self.ports else None
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        try:
+            self.socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self.status = self.process.wait(20)
+        self.thread.join(20)
+        self.socket.close()
+        self.errors.seek(0)
+        self.log = self.errors.read()
+        self.errors.close()
+        self.folder.cleanup()
+
+    def receive(self, n):
+        data = b""
+        while len(data) < n:
+            more = self.socket.recv(n - len(data))
+            if not more:
+                raise EOFError
+            data += more
+        return data
+
+    def read(self):
+        (size,) = struct.unpack(">I", self.receive(4))
+        return json.loads(self.receive(size))
+
+    def send(self, frame):
+        data = json.dumps(frame).encode()
+        with self.lock:
+            self.socket.sendall(struct.pack(">I", len(data)) + data)
+
+    def answer(self, frame, status, **members):
+        self.send({"type": "answer", "id": frame["id"], "status": status, **members})
+
+    def run(self):
+        try:
+            while True:
+                frame = self.read()
+                handler = self.handler
+                if frame["type"] == "tenant.describe" and handler is None:
+                    self.describe(frame)
+                elif handler is None or handler(frame) is False:
+                    self.requests.put(frame)
+        except (EOFError, OSError):
+            self.requests.put(None)
+
+    def describe(self, frame, **policy):
+        self.answer(frame, 200, body={
+            "tenant": "adler", "image_prefixes": [],
+            "policies": [{"name": "hotel", "class": "hotel", "vertical": "a", "lifetime": 86400,
+                          "mailbox_ttl": 7200, **policy}]})
+
+    def next(self, kind):
+        frame = self.requests.get(timeout=10)
+        assert frame and frame["type"] == kind, frame
+        return frame
+
+
+class Client:
+    """One HTTP connection, on its own thread for answers that come later."""
+
+    def __init__(self, gateway):
+        self.http = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=15)
+
+    def ask(self, method, path, body=None, headers=None, authorization=f"Bearer {TOKEN}"):
+        given = {"Authorization": authorization} if authorization else {}
+        if body is not None:
+            given["Content-Type"] = "application/json"
+            if not isinstance(body, (bytes, str)):
+                body = json.dumps(body)
+        given.update(headers or {})
+        self.http.request(method, path, body, {k: v for k, v in given.items() if v is not None})
+        return self.read()
+
+    def read(self):
+        response = self.http.getresponse()
+        data = response.read()
+        response.json = json.loads(data) if data and "json" in (response.getheader("Content-Type") or "") else None
+        response.text = data.decode()
+        return response
+
+    def later(self, *arguments, **options):
+        result = queue.Queue()
+
+        def run():
+            try:
+                result.put(self.ask(*arguments, **options))
+            except Exception as error:
+                result.put(error)
+
+        threading.Thread(target=run, daemon=True).start()
+        return lambda: result.get(timeout=15)
+
+
+def share_body(**members):
+    body = {
+        "policy": "hotel",
+        "sender": {"name": "Hotel Adler"},
+        "recipient": {"addresses": ["xmpp:Bob@Example.org", "sms:+4915112345678"], "name": "Bob",
+                      "locale": "de", "time_zone": "Europe/Berlin"},
+        "credential": {"title": "Room key", "description": "Hotel Adler",
+                       "image_url": "https://hotel.example/key.png"},
+        "provisioning": {"format": "digitalwallet.generic.authorizationToken", "content": {"token": "marker-9f3a"}},
+        "expires_at": "2036-11-24T12:00:00Z",
+        "reference": "booking-4711",
+    }
+    body.update(members)
+    return {k: v for k, v in body.items() if v is not None}
+
+
+def share_answer(**members):
+    return {"id": SHARE, "state": "pending", "version": 1, "policy": "hotel", "tag": "7KQ4",
+            "attempts_left": 3, "timeline": [], "delivery": [], **members}
+
+
+def post_share(client, body=None, **headers):
+    return client.later("POST", "/v1/shares", body if body is not None else share_body(),
+                        headers={"Idempotency-Key": KEY, **headers})
+
+
+def expect_problem(response, status, name):
+    assert response.status == status, (response.status, response.text)
+    assert response.getheader("Content-Type") == "application/problem+json", response.headers.items()
+    assert response.json["type"] == "urn:vestibule:problem:" + name, response.json
+    assert response.json["status"] == status and response.json["title"] and response.json["detail"]
+    return response
+
+
+def start(**options):
+    return Gateway(PROGRAM, **options)
+
+
+# The tests. Their names state the promise.
+
+
+def a_share_is_sealed_and_its_content_is_not_passed_on_in_clear():
+    with start() as g:
+        answer = post_share(Client(g))
+        frame = g.next("share.create")
+        assert frame["credential"] == {"token": TOKEN_ID, "hash": base64.b64encode(
+            hashlib.blake2b(TOKEN_SECRET.encode(), digest_size=32).digest()).decode()}
+        assert "provisioning" not in frame["body"] and "marker-9f3a" not in json.dumps(frame)
+        addresses = ["xmpp:bob@example.org", "sms:+4915112345678"]
+        assert frame["body"]["recipient"]["addresses"] == addresses
+        recipients = hashlib.blake2b("".join(a + "\n" for a in addresses).encode(), digest_size=32).digest()
+        sealed = frame["sealed"]
+        envelope = g.key.open(sealed["box"])
+        assert envelope["provisioning"] == share_body()["provisioning"]
+        assert envelope["v"] == 1 and envelope["tenant"] == "adler"
+        for member in ("nonce", "recipients", "class", "not_after"):
+            assert envelope[member] == sealed[member], member
+        assert sealed["kid"] == g.key.kid and sealed["class"] == "hotel"
+        assert base64.b64decode(sealed["recipients"]) == recipients
+        assert len(base64.b64decode(sealed["nonce"])) == 16
+        assert sealed["not_after"] == 2111140800 + 7200 + 3600, sealed["not_after"]
+        g.answer(frame, 201, body=share_answer(code="123-456-786"))
+        response = answer()
+        assert response.status == 201 and response.json["code"] == "123-456-786"
+        assert response.getheader("Location") == "/v1/shares/" + SHARE
+        assert response.getheader("ETag") == '"1"'
+        assert response.getheader("Cache-Control") == "no-store"
+        assert response.getheader("X-Content-Type-Options") == "nosniff"
+        assert response.getheader("Idempotency-Replayed") is None
+
+
+def without_expiry_the_envelope_lives_the_policys_time():
+    with start() as g:
+        answer = post_share(Client(g), share_body(expires_at=None))
+        frame = g.next("share.create")
+        left = frame["sealed"]["not_after"] - time.time()
+        assert abs(left - (86400 + 7200 + 3600)) < 20, left
+        g.answer(frame, 201, body=share_answer())
+        assert answer().status == 201
+
+
+def the_idempotency_digest_is_over_method_path_and_body():
+    with start() as g:
+        body = json.dumps(share_body())
+        answer = post_share(Client(g), body)
+        frame = g.next("share.create")
+        digest = hashlib.blake2b(b"POST\0/v1/shares\0" + body.encode() + b"\0", digest_size=32).digest()
+        assert frame["idempotency"] == {"key": KEY.strip('"'), "digest": base64.b64encode(digest).decode()}
+        g.answer(frame, 201, body=share_answer(), replayed=True)
+        assert answer().getheader("Idempotency-Replayed") == "true"
+
+
+def the_gateways_refusals_pass_through():
+    with start() as g:
+        client = Client(g)
+        answer = post_share(client)
+        g.answer(g.next("share.create"), 422, problem={
+            "type": "idempotency-key-reused", "title": "Reused", "status": 422, "detail": "Make a new key."})
+        expect_problem(answer(), 422, "idempotency-key-reused")
+        answer = post_share(client)
+        g.answer(g.next("share.create"), 429, retry_after=17, problem={
+            "type": "urn:vestibule:problem:rate-limited", "title": "t", "status": 429, "detail": "Wait."})
+        assert expect_problem(answer(), 429, "rate-limited").getheader("Retry-After") == "17"
+        answer = client.later("GET", "/v1/channels", authorization=None)
+        frame = g.next("channel.list")
+        assert frame["credential"] == {}
+        g.answer(frame, 401, problem={"type": "unauthenticated", "title": "t", "detail": "d"})
+        assert expect_problem(answer(), 401, "unauthenticated").getheader("WWW-Authenticate").startswith("Bearer")
+
+
+def what_the_gateway_says_of_a_tenant_is_remembered_for_that_credential_only():
+    described = []
+    with start() as g:
+        def handler(frame):
+            if frame["type"] != "tenant.describe":
+                return False
+            described.append(frame["credential"])
+            g.describe(frame)
+
+        g.handler = handler
+        client = Client(g)
+        for _ in range(2):
+            answer = post_share(client)
+            g.answer(g.next("share.create"), 201, body=share_answer())
+            assert answer().status == 201
+        assert len(described) == 1, described
+        answer = client.later("GET", "/v1/keys", authorization=None)
+        assert answer().status == 200
+        assert described[1:] == [{}]
+
+
+def a_stale_view_is_renewed_once():
+    mailbox_ttl = [100]
+    with start() as g:
+        def handler(frame):
+            if frame["type"] != "tenant.describe":
+                return False
+            g.describe(frame, mailbox_ttl=mailbox_ttl[0])
+
+        g.handler = handler
+        answer = post_share(Client(g))
+        stale = {"type": "stale-envelope", "title": "t", "detail": "d"}
+        first = g.next("share.create")
+        mailbox_ttl[0] = 200
+        g.answer(first, 409, problem=stale)
+        second = g.next("share.create")
+        assert second["sealed"]["not_after"] - first["sealed"]["not_after"] == 100
+        assert second["sealed"]["nonce"] != first["sealed"]["nonce"]
+        assert second["idempotency"] == first["idempotency"]
+        g.answer(second, 409, problem=stale)
+        expect_problem(answer(), 409, "stale-envelope")
+
+
+def an_unknown_policy_is_refused():
+    with start() as g:
+        expect_problem(post_share(Client(g), share_body(policy="castle"))(), 422, "unknown-policy")
+
+
+def a_refused_tenant_is_not_asked_for_more():
+    with start() as g:
+        g.handler = lambda frame: False
+        answer = post_share(Client(g))
+        g.answer(g.next("tenant.describe"), 403, problem={"type": "forbidden", "title": "t", "detail": "d"})
+        expect_problem(answer(), 403, "forbidden")
+        assert g.requests.empty()
+
+
+def bad_bodies_are_refused_and_never_reach_the_gateway():
+    def with_recipient(**members):
+        return share_body(recipient={**share_body()["recipient"], **members})
+
+    good = json.dumps(share_body())
+    deep = {"x": 1}
+    for _ in range(9):
+        deep = {"d": deep}
+    provisioning = {"format": "f", "content": {}}
+    table = [
+        ("", 400, "invalid-json", None),
+        ("{", 400, "invalid-json", None),
+        ("[]", 400, "invalid-json", None),
+        (good + "x", 400, "invalid-json", None),
+        (good[:-1] + ', "policy": "hotel"}', 400, "invalid-json", None),
+        (good.replace("Bob", "Bo\\ud800b", 1), 400, "invalid-json", None),
+        (good.encode().replace(b"Room key", b"Room \xff"), 400, "invalid-json", None),
+        (good.replace("Room key", "Room \\u0000"), 400, "invalid-json", None),
+        (share_body(provisioning={"format": "f", "content": deep}), 400, "invalid-json", None),
+        (share_body(provisioning={"format": "f", "content": {str(n): n for n in range(65)}}), 400,
+         "invalid-json", None),
+        (share_body(colour="red"), 422, "unknown-member", "colour"),
+        (with_recipient(phone="1"), 422, "unknown-member", "recipient.phone"),
+        (share_body(provisioning={**provisioning, "secret": "s"}), 422, "unknown-member", "provisioning.secret"),
+        (share_body(policy=None), 422, "missing-member", "policy"),
+        (share_body(recipient=None), 422, "missing-member", "recipient"),
+        (share_body(provisioning={"format": "f"}), 422, "missing-member", "provisioning.content"),
+        (share_body(policy=7), 422, "invalid-member", "policy"),
+        (share_body(sender="me"), 422, "invalid-member", "sender"),
+        (with_recipient(addresses=[]), 422, "invalid-member", "recipient.addresses"),
+        (with_recipient(addresses=[f"xmpp:a{n}@example.org" for n in range(6)]), 422, "invalid-member",
+         "recipient.addresses"),
+        (with_recipient(addresses=["xmpp:a@example.org", "xmpp:A@EXAMPLE.org"]), 422, "invalid-member",
+         "recipient.addresses"),
+        (with_recipient(addresses=["xmpp:a@example.org", "bob"]), 422, "invalid-member",
+         "recipient.addresses[1]"),
+        (with_recipient(addresses=["xmpp:a@example.org/phone"]), 422, "invalid-member",
+         "recipient.addresses[0]"),
+        (with_recipient(addresses=[5]), 422, "invalid-member", "recipient.addresses[0]"),
+        (with_recipient(name="B\u202eob"), 422, "invalid-member", "recipient.name"),
+        (with_recipient(locale="german language"), 422, "invalid-member", "recipient.locale"),
+        (with_recipient(time_zone="../../etc/passwd"), 422, "invalid-member", "recipient.time_zone"),
+        (share_body(expires_at="tomorrow"), 422, "invalid-member", "expires_at"),
+        (share_body(reference="x" * 129), 422, "invalid-member", "reference"),
+        (share_body(credential={"title": "x" * 129}), 422, "invalid-member", "credential.title"),
+        (share_body(credential={"title": "a\nb"}), 422, "invalid-member", "credential.title"),
+        (share_body(credential={"title": "t", "image_url": "http://x.example/"}), 422, "invalid-member",
+         "credential.image_url"),
+        (share_body(provisioning={"sealed": {"kid": "k", "box": "b"}}), 422, "not-available", "provisioning"),
+        (share_body(provisioning={"mint": "https://x.example/"}), 422, "not-available", "provisioning"),
+        (share_body(provisioning={"format": "f", "content": "x" * 32768}), 413, "too-large",
+         "provisioning.content"),
+        (good + " " * 57344, 413, "too-large", None),
+        (good + " " * 300000, 413, "too-large", None),
+    ]
+    with start() as g:
+        client = Client(g)
+        for body, status, name, member in table:
+            response = expect_problem(post_share(client, body)(), status, name)
+            assert response.json.get("member") == member, response.json
+        assert g.requests.empty()
+
+
+def content_of_exactly_32_kib_is_taken():
+    with start() as g:
+        body = share_body(provisioning={"format": "f", "content": "x" * (32768 - 2)})
+        answer = post_share(Client(g), body)
+        frame = g.next("share.create")
+        assert g.key.open(frame["sealed"]["box"])["provisioning"]["content"] == "x" * (32768 - 2)
+        g.answer(frame, 201, body=share_answer())
+        assert answer().status == 201
+
+
+def other_media_types_are_refused():
+    with start() as g:
+        client = Client(g)
+        for content_type in ("text/plain", "application/x-www-form-urlencoded", "application/json; charset=latin1",
+                             "application/jsonx", None):
+            answer = post_share(client, json.dumps(share_body()).encode(), **{"Content-Type": content_type})
+            expect_problem(answer(), 415, "unsupported-media-type")
+        answer = post_share(client, share_body(), **{"Content-Type": "application/json;charset=UTF-8"})
+        g.answer(g.next("share.create"), 201, body=share_answer())
+        assert answer().status == 201
+
+
+def idempotency_keys_are_read_in_both_forms():
+    with start() as g:
+        client = Client(g)
+        expect_problem(post_share(client, **{"Idempotency-Key": None})(), 400, "idempotency-key-missing")
+        for bad in ('"short"', "short", '"no end of this string', '"a" and more after it....', "k" * 129,
+                    '"' + "k" * 129 + '"', "with spaces with spaces with", '"bad \\escape of a string"', ""):
+            expect_problem(post_share(client, **{"Idempotency-Key": bad})(), 400, "idempotency-key-invalid")
+        for given, key in (('"0123456789abcdefghijkl"', "0123456789abcdefghijkl"),
+                           ("0123456789abcdefghijkl", "0123456789abcdefghijkl"),
+                           ('"0123456789 \\"abc\\\\efghijkl"', '0123456789 "abc\\efghijkl')):
+            answer = post_share(client, **{"Idempotency-Key": given})
+            frame = g.next("share.create")
+            assert frame["idempotency"]["key"] == key
+            g.answer(frame, 201, body=share_answer())
+            assert answer().status == 201
+
+
+def every_post_honours_an_idempotency_key():
+    with start() as g:
+        client = Client(g)
+        for path, kind, member, value in (
+                (f"/v1/shares/{SHARE}/cancel", "share.cancel", "share", SHARE),
+                (f"/v1/shares/{SHARE}/resend", "share.resend", "share", SHARE),
+                (f"/v1/letters/msg_{SHARE[4:]}/replay", "letter.replay", "message", "msg_" + SHARE[4:]),
+                (f"/v1/letters/msg_{SHARE[4:]}/drop", "letter.drop", "message", "msg_" + SHARE[4:]),
+                ("/v1/clock/accept", "clock.accept", None, None)):
+            answer = client.later("POST", path, headers={"Idempotency-Key": KEY})
+            frame = g.next(kind)
+            assert frame["idempotency"]["key"] == KEY.strip('"') and (not member or frame[member] == value), frame
+            g.answer(frame, 202 if "cancel" in path else 200, body={})
+            assert answer().status in (200, 202)
+            answer = client.later("POST", path, {})
+            frame = g.next(kind)
+            assert "idempotency" not in frame
+            g.answer(frame, 200, body={})
+            assert answer().status == 200
+            expect_problem(client.ask("POST", path, {"force": True}), 422, "unknown-member")
+
+
+def paths_and_methods_that_are_not_there():
+    with start() as g:
+        client = Client(g)
+        for path in ("/", "/v1/shares/", f"/v1/shares/{SHARE}/", f"/v1/shares/{SHARE[:-1]}", "/v1/shares/shr_../..",
+                     f"/v1/shares/{SHARE.upper()}", f"/v1/shares/%73{SHARE[1:]}", "/v1/share", "/V1/shares",
+                     f"/v1/shares/msg_{SHARE[4:]}", "//v1/shares"):
+            expect_problem(client.ask("GET", path), 404, "not-found")
+        for method, path, allow in (("DELETE", "/v1/shares", "GET, HEAD, POST"), ("PUT", f"/v1/shares/{SHARE}", "GET, HEAD"),
+                                    ("GET", f"/v1/shares/{SHARE}/cancel", "POST"), ("POST", "/healthz", "GET, HEAD"),
+                                    ("OPTIONS", "/v1/keys", "GET, HEAD")):
+            response = expect_problem(client.ask(method, path), 405, "method-not-allowed")
+            assert response.getheader("Allow") == allow, response.getheader("Allow")
+        assert g.requests.empty()
+
+
+def queries_are_read_strictly():
+    with start() as g:
+        client = Client(g)
+        for path in (f"/v1/shares/{SHARE}?after=x", f"/v1/shares/{SHARE}?wait=61", f"/v1/shares/{SHARE}?wait=-1",
+                     f"/v1/shares/{SHARE}?limit=1", "/v1/shares?limit=0", "/v1/shares?limit=101",
+                     "/v1/shares?limit=1&limit=1", "/v1/shares?colour=red", "/v1/shares?reference=%ff",
+                     "/v1/shares?reference=%0a", "/v1/shares?reference=%4", "/v1/shares?state=", "/v1/shares?state",
+                     "/v1/channels?x=1", "/healthz?x", f"/v1/shares?cursor={'c' * 513}"):
+            expect_problem(client.ask("GET", path), 400, "invalid-query")
+        assert g.requests.empty()
+        answer = client.later("GET", "/v1/shares?state=invited&reference=booking+47%2F11%C3%A9&limit=2&cursor=abc%3D")
+        frame = g.next("share.list")
+        assert (frame["state"], frame["reference"], frame["limit"], frame["cursor"]) == (
+            "invited", "booking 47/11\u00e9", 2, "abc="), frame
+        g.answer(frame, 200, body={"shares": [], "cursor": "n+1/="})
+        assert answer().getheader("Link") == (
+            "</v1/shares?cursor=n%2B1%2F%3D&reference=booking%2047%2F11%C3%A9&state=invited&limit=2>; rel=\"next\"")
+
+
+def a_share_has_an_etag_and_head_has_no_body():
+    with start() as g:
+        client = Client(g)
+        for method, headers, status in (("GET", {}, 200), ("HEAD", {}, 200), ("GET", {"If-None-Match": '"7"'}, 304),
+                                        ("GET", {"If-None-Match": '"6"'}, 200)):
+            answer = client.later(method, f"/v1/shares/{SHARE}", headers=headers)
+            g.answer(g.next("share.get"), 200, body=share_answer(version=7))
+            response = answer()
+            assert response.status == status and response.getheader("ETag") == '"7"', response.status
+            assert bool(response.text) == (method == "GET" and status == 200)
+        assert "wait" not in response.json
+
+
+def answers_find_their_requests_in_any_order():
+    with start() as g:
+        answers, frames = [], []
+        for n in range(20):
+            answers.append((n, Client(g).later("GET", f"/v1/shares?limit={n + 1}")))
+        for _ in answers:
+            frames.append(g.next("share.list"))
+        for frame in sorted(frames, key=lambda f: hashlib.md5(str(f["limit"]).encode()).digest()):
+            g.answer(frame, 200, body={"shares": [], "limit": frame["limit"]})
+        for n, answer in answers:
+            assert answer().json["limit"] == n + 1
+
+
+def a_long_poll_waits_without_holding_others():
+    with start() as g:
+        answer = Client(g).later("GET", f"/v1/shares/{SHARE}?after=3&wait=60")
+        frame = g.next("share.get")
+        assert frame["after"] == 3 and frame["wait"] == 60 and frame["share"] == SHARE
+        assert Client(g).ask("GET", "/healthz").json == {"status": "alive"}
+        g.answer(frame, 200, body=share_answer(version=4))
+        assert answer().json["version"] == 4
+
+
+def a_client_that_leaves_a_long_poll_is_forgotten():
+    with start() as g:
+        raw = socket.create_connection(("127.0.0.1", g.port))
+        raw.sendall(f"GET /v1/shares/{SHARE}?wait=60 HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        frame = g.next("share.get")
+        raw.close()
+        for _ in range(20):
+            assert Client(g).ask("GET", "/healthz").status == 200
+        g.answer(frame, 200, body=share_answer())
+        assert Client(g).ask("GET", "/healthz").status == 200
+        assert descriptors(g) <= 16, "the connection was kept"
+
+
+def descriptors(g):
+    return len(os.listdir(f"/proc/{g.process.pid}/fd"))
+
+
+def a_client_that_leaves_before_its_answer_harms_nobody():
+    with start() as g:
+        for _ in range(50):
+            raw = socket.create_connection(("127.0.0.1", g.port))
+            raw.sendall(b"GET /v1/channels HTTP/1.1\r\nHost: x\r\n\r\n")
+            frame = g.next("channel.list")
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            raw.close()
+            g.answer(frame, 200, body={"channels": []})
+        assert Client(g).ask("GET", "/healthz").status == 200
+
+
+def when_the_gateway_goes_the_waiting_are_told_to_come_again():
+    with start() as g:
+        answers = [Client(g).later("GET", f"/v1/shares/{SHARE}?wait=60"), post_share(Client(g))]
+        kinds = {g.requests.get(timeout=10)["type"] for _ in answers}
+        assert kinds == {"share.get", "share.create"}
+        g.socket.shutdown(socket.SHUT_RDWR)
+        for answer in answers:
+            assert int(expect_problem(answer(), 503, "gateway-unavailable").getheader("Retry-After")) > 0
+        assert g.process.wait(10) == 0
+
+
+def a_gateway_that_answers_nonsense_is_an_internal_error():
+    with start() as g:
+        answer = Client(g).later("GET", "/v1/channels")
+        g.answer(g.next("channel.list"), 7)
+        expect_problem(answer(), 500, "internal")
+        answer = Client(g).later("GET", "/v1/channels")
+        frame = g.next("channel.list")
+        g.send({"type": "unsupported", "id": frame["id"]})
+        expect_problem(answer(), 422, "not-available")
+
+
+def health_is_told_by_part():
+    parts = [{"name": "xmpp", "up": True, "detail": ""}, {"name": "relay main", "up": False, "detail": "d"}]
+    with start() as g:
+        client = Client(g)
+        for up, status in ((False, 503), (True, 200)):
+            parts[1]["up"] = up
+            answer = client.later("GET", "/readyz", authorization=None)
+            frame = g.next("health")
+            g.answer(frame, 200, body={"status": "s", "parts": parts})
+            response = answer()
+            assert response.status == status and response.json["parts"] == parts
+        answer = client.later("GET", "/metrics", authorization=None)
+        g.answer(g.next("health"), 200, body={"parts": parts, "counters": {"shares_created": 12, 'x"} 1\n': 3}})
+        response = answer()
+        assert response.getheader("Content-Type").startswith("application/openmetrics-text")
+        lines = response.text.splitlines()
+        assert 'vestibule_part_up{part="relay_main"} 1' in lines and "vestibule_shares_created_total 12" in lines
+        assert "vestibule_x___1__total 3" in lines and lines[-1] == "# EOF", lines
+
+
+def the_description_of_the_api_is_served():
+    with start() as g:
+        response = Client(g).ask("GET", "/openapi.yaml", authorization=None)
+        assert response.status == 200 and response.text.startswith("openapi: 3.1"), response.text[:80]
+
+
+def keys_are_shown_to_tenants():
+    with start() as g:
+        response = Client(g).ask("GET", "/v1/keys")
+        want = json.loads(g.key.file)
+        assert response.json["keys"][0]["kid"] == g.key.kid and response.json["signer"] == want["signer"]
+        assert response.json["keys"][0]["key"] == want["keys"][0]["key"]
+        assert response.json["keys"][0]["not_after"].endswith("Z")
+
+
+def malformed_tokens_are_refused_at_once():
+    with start() as g:
+        client = Client(g)
+        for bad in ("Bearer", "Bearer x", f"Basic {TOKEN}", f"Bearer {TOKEN[:-1]}x", f"Bearer {TOKEN}x", TOKEN):
+            response = expect_problem(client.ask("GET", "/v1/channels", authorization=bad), 401, "unauthenticated")
+            assert response.getheader("WWW-Authenticate")
+        assert g.requests.empty()
+
+
+def a_unix_client_is_known_by_its_socket():
+    with start(sockets=("127.0.0.1:0", "unix:")) as g:
+        for authorization, expected in (
+                ("", {"uid": os.getuid(), "gid": os.getgid(), "pid": os.getpid()}),
+                (f"Authorization: Bearer {TOKEN}\r\n", None)):
+            raw = socket.socket(socket.AF_UNIX)
+            raw.settimeout(10)
+            raw.connect(g.unix)
+            raw.sendall(f"GET /v1/letters HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{authorization}\r\n".encode())
+            frame = g.next("letter.list")
+            assert (frame["credential"] == expected) if expected else frame["credential"]["token"] == TOKEN_ID
+            g.answer(frame, 200, body={"letters": []})
+            data = b""
+            while more := raw.recv(4096):
+                data += more
+            assert data.startswith(b"HTTP/1.1 200") and data.endswith(b'{"letters":[]}'), data
+            raw.close()
+        assert os.stat(g.unix).st_mode & 0o777 == 0o660
+
+
+def ambiguous_requests_are_refused():
+    with start() as g:
+        body = json.dumps(share_body())
+        for extra in (f"Content-Length: {len(body)}\r\nContent-Length: {len(body)}\r\n",
+                      f"Content-Length: {len(body)}\r\nTransfer-Encoding: chunked\r\n",
+                      f"Content-Length: {len(body)}\r\nAuthorization: a\r\nauthorization: b\r\n",
+                      f"Content-Length: {len(body)}\r\nIdempotency-Key: {KEY}\r\n"):
+            raw = socket.create_connection(("127.0.0.1", g.port), timeout=10)
+            raw.sendall((f"POST /v1/shares HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                         f"Idempotency-Key: {KEY}\r\n{extra}\r\n").encode())
+            raw.sendall(body.encode() if "chunked" not in extra else
+                        f"{len(body):x}\r\n{body}\r\n0\r\n\r\n".encode())
+            data = raw.recv(4096)
+            assert data.startswith(b"HTTP/1.1 400"), (extra, data)
+            raw.close()
+        assert g.requests.empty()
+
+
+def a_chunked_body_is_read_and_bounded():
+    with start() as g:
+        for size, status in ((0, 201), (60000, 413), (500000, 413)):
+            body = (json.dumps(share_body()) + " " * size).encode()
+            raw = socket.create_connection(("127.0.0.1", g.port), timeout=10)
+            raw.sendall((f"POST /v1/shares HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                         f"Authorization: Bearer {TOKEN}\r\nIdempotency-Key: {KEY}\r\n"
+                         "Transfer-Encoding: chunked\r\n\r\n").encode())
+            for i in range(0, len(body), 4096):
+                part = body[i:i + 4096]
+                raw.sendall(f"{len(part):x}\r\n".encode() + part + b"\r\n")
+            raw.sendall(b"0\r\n\r\n")
+            if status == 201:
+                g.answer(g.next("share.create"), 201, body=share_answer())
+            data = raw.recv(4096)
+            assert data.startswith(f"HTTP/1.1 {status}".encode()), data
+            raw.close()
+
+
+def long_header_fields_are_refused():
+    with start() as g:
+        raw = socket.create_connection(("127.0.0.1", g.port), timeout=10)
+        try:
+            raw.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 40000 + b"\r\n\r\n")
+            data = raw.recv(4096)
+        except ConnectionError:
+            data = b""
+        assert not data.startswith(b"HTTP/1.1 200"), data
+        assert Client(g).ask("GET", "/healthz").status == 200
+
+
+def a_slow_client_loses_its_place():
+    """One byte a second, for ever: the header must be there after 10 s."""
+    with start() as g:
+        raw = socket.create_connection(("127.0.0.1", g.port))
+        raw.settimeout(0.5)
+        begin = time.monotonic()
+        request = b"GET /healthz HTTP/1.1\r\nHost: " + b"x" * 1000
+        sent = 0
+        while time.monotonic() - begin < 20:
+            try:
+                raw.send(request[sent:sent + 1])
+                sent += 1
+                if raw.recv(1) == b"":
+                    break
+            except socket.timeout:
+                continue
+            except ConnectionError:
+                break
+        took = time.monotonic() - begin
+        assert 8 < took < 14, took
+
+
+def one_address_cannot_take_all_connections():
+    with start(settings={"connections_per_address": "3"}) as g:
+        held = [socket.create_connection(("127.0.0.1", g.port), timeout=10) for _ in range(3)]
+        for raw in held:
+            raw.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert raw.recv(4096).startswith(b"HTTP/1.1 200")
+        extra = socket.create_connection(("127.0.0.1", g.port), timeout=10)
+        try:
+            extra.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            data = extra.recv(4096)
+        except ConnectionError:
+            data = b""
+        assert data == b"", data
+        held[0].close()
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            try:
+                if Client(g).ask("GET", "/healthz").status == 200:
+                    return
+            except (OSError, http.client.HTTPException):
+                continue
+        raise AssertionError("a place that was left was not given to another")
+
+
+def nothing_secret_is_logged():
+    with start() as g:
+        answer = post_share(Client(g))
+        g.answer(g.next("share.create"), 201, body=share_answer(code="123-456-786"))
+        assert answer().status == 201
+        expect_problem(post_share(Client(g), share_body(policy="marker-9f3a"))(), 422, "unknown-policy")
+    for marker in ("marker-9f3a", "123-456-786", TOKEN_SECRET, "bob", "4915112345678", "booking-4711"):
+        assert marker not in g.log, g.log
+    assert g.status == 0, g.log
+
+
+TESTS = [value for value in list(globals().values())
+         if inspect.isfunction(value) and value.__code__.co_argcount == 0
+         and value.__code__.co_firstlineno > start.__code__.co_firstlineno]
+
+if __name__ == "__main__":
+    PROGRAM = sys.argv[1]
+    chosen = [t for t in TESTS if len(sys.argv) < 3 or t.__name__ in sys.argv[2:]]
+    print(f"1..{len(chosen)}")
+    failed = 0
+    for number, test in enumerate(chosen, 1):
+        try:
+            test()
+            print(f"ok {number} - {test.__name__}", flush=True)
+        except Exception:
+            failed += 1
+            print(f"not ok {number} - {test.__name__}", flush=True)
+            for line in traceback.format_exc().splitlines():
+                print("# " + line, flush=True)
+    sys.exit(1 if failed else 0)
