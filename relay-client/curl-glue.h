@@ -1,0 +1,39 @@
+/* HTTPS requests by libcurl on an sd-event loop: many at once over few kept connections, nothing
+ * but https, no redirect, no proxy, no cookie, and bounds on time and size. Nothing connects before
+ * the first request. */
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include "cleanup.h"
+#include "http.h"
+
+enum {
+        HTTP_TIMEOUT_SECONDS = 20, /* from http_client_send() to the end of the answer */
+        HTTP_CONNECTIONS_MAX = 64, /* to one host; further requests wait for one of these */
+        HTTP_HEADERS_SIZE_MAX = 16 * 1024,
+};
+
+typedef struct HttpClient HttpClient;
+
+typedef struct HttpPolicy {
+        const char *ca_file;     /* trusted issuers; NULL: those of the system */
+        const char *pinned_keys; /* "sha256//BASE64;sha256//…", of which one must match; NULL: any
+                                  */
+        const char *user_agent;
+        size_t answer_max; /* bytes of an answer's body; a larger one is no answer */
+} HttpPolicy;
+
+/* Called once for each request, never from inside http_client_send(). The answer is borrowed. */
+typedef void (*HttpDone)(const HttpAnswer *answer, void *userdata);
+
+/* Copies what the policy points to. -EINVAL: libcurl refuses one of its values. */
+int http_client_new(HttpClient **ret, sd_event *event, const HttpPolicy *policy);
+
+/* Sends a request and takes it over; on failure it stays the caller's. */
+int http_client_send(HttpClient *client, HttpRequest *request, HttpDone done, void *userdata);
+
+/* Ends all connections; requests that are under way are dropped without a call. Must not be called
+ * from an HttpDone. Takes NULL, returns NULL. */
+HttpClient *http_client_free(HttpClient *client);
+DEFINE_CLEANUP(HttpClient, http_client_free)

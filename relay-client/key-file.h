@@ -1,0 +1,53 @@
+/* The relay client's private keys: the file relay-key, JSON
+ * {"v": 1, "signing_seed", "keys": [{"kid", "secret", "not_after"}]}, newest key first, and what is
+ * derived from them. It opens the payloads of every share that was sealed to it. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cleanup.h"
+#include "relay-key.h"
+#include "secret.h"
+
+typedef struct RelayPrivateKey {
+        char kid[RELAY_KEY_ID_SIZE];
+        uint8_t secret[RELAY_KEY_SIZE]; /* X25519 */
+        uint8_t public[RELAY_KEY_SIZE];
+        int64_t not_after;
+} RelayPrivateKey;
+
+/* In guarded memory; made and freed by the functions below only. */
+typedef struct RelayPrivateKeys {
+        RelayPrivateKey keys[RELAY_KEYS_MAX];
+        size_t n_keys;
+        uint8_t signing_seed[32]; /* Ed25519 */
+} RelayPrivateKeys;
+
+/* Reads a file's content. -EBADMSG: not of the form above, or a kid that is not its key's. */
+int relay_private_keys_read(const Secret *content, RelayPrivateKeys **ret);
+
+/* An empty set with a fresh signing seed. */
+int relay_private_keys_new(RelayPrivateKeys **ret);
+
+/* Puts a fresh key in front, and keeps at most one older one. */
+void relay_private_keys_add(RelayPrivateKeys *keys, int64_t not_after);
+
+/* The contents of relay-key and relay-key.pub. The caller calls secret_done(). */
+int relay_private_keys_write(const RelayPrivateKeys *keys, Secret *ret);
+int relay_private_keys_write_public(const RelayPrivateKeys *keys, Secret *ret);
+
+const RelayPrivateKey *relay_private_keys_find(const RelayPrivateKeys *keys, const char *kid);
+
+/* The Secret of a mailbox, for this generation of this share: the same whenever it is asked for,
+ * and unknowable without the private key. size is 16 or 32; the two sizes are independent of each
+ * other. */
+void relay_private_key_derive(const RelayPrivateKey *key,
+                const char *share,
+                uint64_t generation,
+                uint8_t *ret,
+                size_t size);
+
+/* Wipes and frees; takes NULL, returns NULL. */
+RelayPrivateKeys *relay_private_keys_free(RelayPrivateKeys *keys);
+DEFINE_CLEANUP(RelayPrivateKeys, relay_private_keys_free)
