@@ -75,7 +75,7 @@ for path in "$folder"/*.socket "$folder"/*.service; do
         vestibuled.service | vestibule-api@*) most=5 ;;
         *) most=15 ;;
     esac
-    if confined "$unit" $most; then
+    if confined "$unit" "$most"; then
         report "$unit is exposed by at most $((most / 10)).$((most % 10))" 0
     else
         report "$unit is exposed by at most $((most / 10)).$((most % 10))" 1
