@@ -48,10 +48,18 @@ typedef enum AnswerError {
  * NULL) and only puts its language first; every language that we speak is understood, because a
  * person may answer in another one than the tenant thought.
  *
- * A text is, in this order: a word; a tag and a word; a code; a tag and a code; a longer text in
- * which exactly one stretch has the form of a code ("the code is 123-456-786, thanks"). See
- * answer.c for what a stretch is. */
-void answer_read(const void *text, size_t size, const char *locale, Answer *ret);
+ * A text is, in this order: a word; a tag and a word; a code; a tag and a code; a longer text, with
+ * or without a tag, in which one stretch has the form of a code ("the code is 123-456-786,
+ * thanks"). Stretches are joined by dashes, dots and quotes first, and by spaces if that finds
+ * nothing. In D9 a stretch is nine digits with no other digit beside them; in X8 it is eight
+ * symbols, or four and four, with a digit among them. One that stands next to any of + / @ = & is a
+ * part of something else, such as a telephone number. Among several stretches the only one whose
+ * check symbol is right counts; a single one whose check symbol is wrong was mistyped.
+ *
+ * A first word that has the form of a tag is the tag, unless it is a part of the code.
+ *
+ * Returns 0, whatever the text is; -ENOMEM, and *ret is ANSWER_OTHER. */
+int answer_read(const void *text, size_t size, const char *locale, Answer *ret);
 
 /* The code that was found for a format. 0: ret holds it. ANSWER_E_MISTYPED: ret holds it as well.
  * ANSWER_E_NO_CODE: ret is empty. */

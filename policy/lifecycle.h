@@ -30,51 +30,55 @@ typedef enum LifecycleState {
         LIFECYCLE_STATE_MAX,
 } LifecycleState;
 
+/* clang-format off */
+
 /* Every share starts in LIFECYCLE_PENDING, with the effect LIFECYCLE_DO_SEND_INVITATION. */
 typedef enum LifecycleEvent {
         /* invitation and challenge */
-        LIFECYCLE_EVENT_INVITATION_TAKEN,  /* a carrier took it; emitted first for a bound reply, a
-                                              delivery or a read that arrives in `pending` */
-        LIFECYCLE_EVENT_RESEND_INVITATION, /* the sender asked */
-        LIFECYCLE_EVENT_UNDELIVERABLE,     /* no step of the fallback is left */
-        LIFECYCLE_EVENT_MISTYPED,          /* a code whose check symbol fails */
-        LIFECYCLE_EVENT_CODE_WRONG,        /* wrong, and attempts are left */
-        LIFECYCLE_EVENT_CODE_WRONG_LAST,   /* wrong, and none is left */
-        LIFECYCLE_EVENT_CODE_RIGHT,        /* the last factor that the policy wants is met */
-        LIFECYCLE_EVENT_EXPIRE,            /* `expires_at` has passed */
+        LIFECYCLE_EVENT_INVITATION_TAKEN,   /* a carrier took it; emitted first for a bound reply, a delivery
+                                               or a read that arrives in `pending` */
+        LIFECYCLE_EVENT_RESEND_INVITATION,  /* the sender asked */
+        LIFECYCLE_EVENT_UNDELIVERABLE,      /* no step of the fallback is left */
+        LIFECYCLE_EVENT_MISTYPED,           /* a code whose check symbol fails */
+        LIFECYCLE_EVENT_CODE_WRONG,         /* wrong, and attempts are left */
+        LIFECYCLE_EVENT_CODE_WRONG_LAST,    /* wrong, and none is left */
+        LIFECYCLE_EVENT_CODE_RIGHT,         /* the last factor that the policy wants is met */
+        LIFECYCLE_EVENT_EXPIRE,             /* `expires_at` has passed */
 
         /* release; emitted after CODE_RIGHT, in its transaction or in one of their own */
         LIFECYCLE_EVENT_ASK_APPROVAL,
         LIFECYCLE_EVENT_APPROVED,
         LIFECYCLE_EVENT_DENIED,
-        LIFECYCLE_EVENT_RELEASE, /* claim, request id and generation go with the transaction */
-        LIFECYCLE_EVENT_GENERATION_LOST,   /* the relay says duplicate, and a generation is left */
-        LIFECYCLE_EVENT_RELAY_REFUSED,     /* refused, unauthorised, or no generation left */
-        LIFECYCLE_EVENT_RELAY_UNREACHABLE, /* ten minutes without an answer; only when no create is
-                                              with the relay client, or a mailbox could come late */
-        LIFECYCLE_EVENT_MAILBOX_MADE,      /* the relay told the URL; also in `withdrawing` */
+        LIFECYCLE_EVENT_RELEASE,            /* claim, request id and generation go with the transaction */
+        LIFECYCLE_EVENT_GENERATION_LOST,    /* the relay says duplicate, and a generation is left */
+        LIFECYCLE_EVENT_RELAY_REFUSED,      /* refused, unauthorised, or no generation left */
+        LIFECYCLE_EVENT_RELAY_UNREACHABLE,  /* ten minutes without a usable answer; not while a create is
+                                               with the relay client, or a mailbox could come late */
+        LIFECYCLE_EVENT_MAILBOX_MADE,       /* the relay told the URL; also in `withdrawing` */
 
         /* after release */
-        LIFECYCLE_EVENT_LINK_SENT, /* a carrier took the link: a copy has left */
+        LIFECYCLE_EVENT_LINK_SENT,          /* a carrier took the link: a copy has left */
         LIFECYCLE_EVENT_LINK_UNDELIVERABLE,
-        LIFECYCLE_EVENT_RESEND_LINK,       /* the sender asked */
-        LIFECYCLE_EVENT_ACKNOWLEDGED,      /* the recipient says it worked */
-        LIFECYCLE_EVENT_MAILBOX_GONE,      /* gone before its expiry and not by us, or by us (or run
-                                              out) after ACKNOWLEDGED */
-        LIFECYCLE_EVENT_NOT_COLLECTED,     /* the mailbox ran out, and nobody acknowledged */
-        LIFECYCLE_EVENT_CLAIMED_ELSEWHERE, /* the recipient's side reports it */
+        LIFECYCLE_EVENT_RESEND_LINK,        /* the sender asked; not after ACKNOWLEDGED, which wipes it */
+        LIFECYCLE_EVENT_ACKNOWLEDGED,       /* the recipient says it worked */
+        LIFECYCLE_EVENT_MAILBOX_GONE,       /* gone before its expiry and not by us; after ACKNOWLEDGED also
+                                               deleted by us or run out */
+        LIFECYCLE_EVENT_NOT_COLLECTED,      /* the mailbox ran out, and nobody acknowledged */
+        LIFECYCLE_EVENT_CLAIMED_ELSEWHERE,  /* the recipient's side reports it */
 
         /* at any time */
         LIFECYCLE_EVENT_NO,
         LIFECYCLE_EVENT_NOT_ME,
-        LIFECYCLE_EVENT_STOP,   /* bound to this share; an unbound one is no event of a share */
-        LIFECYCLE_EVENT_HELP,   /* in `released` at most once, within 15 minutes */
-        LIFECYCLE_EVENT_CANCEL, /* by the sender or an operator */
-        LIFECYCLE_EVENT_POLICY_TIGHTENED,
+        LIFECYCLE_EVENT_STOP,               /* bound to this share; where it is refused because the share
+                                               has ended, the caller suppresses the address all the same */
+        LIFECYCLE_EVENT_HELP,               /* in `released` once, within LIFECYCLE_HELP_LINK_SECONDS, and not
+                                               after ACKNOWLEDGED */
+        LIFECYCLE_EVENT_CANCEL,             /* by the sender or an operator */
+        LIFECYCLE_EVENT_POLICY_TIGHTENED,   /* rules_tightened() on the way to a mailbox or a link */
 
-        /* the end of `withdrawing`, chosen by lifecycle_withdrawn(): the mailbox was deleted, is
-         * gone or ran out; or the create was never handed over, was refused, or its answer is lost
-         * for good, so that nobody has a URL */
+        /* the end of `withdrawing`, chosen by lifecycle_withdrawn(): the mailbox was deleted, is gone or
+         * ran out; or the create was never handed over, was refused, or its answer is lost for good, so
+         * that nobody has a URL */
         LIFECYCLE_EVENT_WITHDRAWN_DECLINED,
         LIFECYCLE_EVENT_WITHDRAWN_DISOWNED,
         LIFECYCLE_EVENT_WITHDRAWN_CANCELLED,
@@ -82,34 +86,33 @@ typedef enum LifecycleEvent {
         LIFECYCLE_EVENT_MAX,
 } LifecycleEvent;
 
-/* Written with the state change, in its transaction; those that touch the outside are executed
- * after the commit. DROP_QUEUED comes before the SEND_ and DELETE_ effects of the same step. */
+/* Written with the state change, in its transaction; those that touch the outside are executed after
+ * the commit. DROP_QUEUED and NEXT_GENERATION come before the other effects of the same step. */
 typedef enum LifecycleEffect {
-        LIFECYCLE_DO_NOTHING = 0,
-        LIFECYCLE_DO_SEND_INVITATION =
-                        1 << 0, /* queue it, or make it due again with the same bytes */
-        LIFECYCLE_DO_CREATE_MAILBOX = 1 << 1,  /* queue CreateMailbox of the current generation */
-        LIFECYCLE_DO_NEXT_GENERATION = 1 << 2, /* first a fresh generation, claim and request id */
-        LIFECYCLE_DO_SEND_LINK = 1 << 3, /* queue it, or make it due again with the same bytes */
-        LIFECYCLE_DO_WATCH_MAILBOX = 1 << 4, /* poll with read: 2 s, doubling, at most 15 min */
-        LIFECYCLE_DO_DELETE_MAILBOX =
-                        1 << 5, /* when its URL is known; else when MAILBOX_MADE tells it */
-        LIFECYCLE_DO_DROP_QUEUED = 1 << 6,   /* drop every outbox row that no plugin was given */
-        LIFECYCLE_DO_WIPE_CODE = 1 << 7,     /* verifier, wrong guesses, sealed code */
-        LIFECYCLE_DO_WIPE_PAYLOAD = 1 << 8,  /* the sealed box */
-        LIFECYCLE_DO_WIPE_LINK = 1 << 9,     /* the link with its Secret, and texts that hold it */
-        LIFECYCLE_DO_WIPE_MAILBOX = 1 << 10, /* mailbox URL, claim and request ids */
-        LIFECYCLE_DO_TELL_SENDER = 1
-                                   << 11, /* now, beyond the timeline: the sender may have to act */
-        LIFECYCLE_DO_BLOCK_PAIR = 1 << 12, /* no more invitations of this tenant to this address */
-        LIFECYCLE_DO_SUPPRESS_ADDRESS = 1
-                                        << 13, /* no more invitations of anybody to this address */
+        LIFECYCLE_DO_NOTHING          = 0,
+        LIFECYCLE_DO_SEND_INVITATION  = 1 << 0,  /* queue it, or make it due again with the same bytes */
+        LIFECYCLE_DO_CREATE_MAILBOX   = 1 << 1,  /* queue CreateMailbox of the current generation */
+        LIFECYCLE_DO_NEXT_GENERATION  = 1 << 2,  /* a fresh generation, claim and request id */
+        LIFECYCLE_DO_SEND_LINK        = 1 << 3,  /* queue it, or make it due again with the same bytes */
+        LIFECYCLE_DO_WATCH_MAILBOX    = 1 << 4,  /* poll it with read: 2 s, doubling, at most 15 min */
+        LIFECYCLE_DO_DELETE_MAILBOX   = 1 << 5,  /* queue DeleteMailbox; the URL is known */
+        LIFECYCLE_DO_DROP_QUEUED      = 1 << 6,  /* drop every outbox row that no plugin was given, but
+                                                    notices to the recipient */
+        LIFECYCLE_DO_WIPE_CODE        = 1 << 7,  /* verifier, wrong guesses, sealed code */
+        LIFECYCLE_DO_WIPE_PAYLOAD     = 1 << 8,  /* the sealed box */
+        LIFECYCLE_DO_WIPE_LINK        = 1 << 9,  /* the link with its Secret, and texts that hold it */
+        LIFECYCLE_DO_WIPE_MAILBOX     = 1 << 10, /* mailbox URL, claim and request ids */
+        LIFECYCLE_DO_TELL_SENDER      = 1 << 11, /* at once, beyond the timeline: they may have to act */
+        LIFECYCLE_DO_BLOCK_PAIR       = 1 << 12, /* no more invitations of this tenant to this address */
+        LIFECYCLE_DO_SUPPRESS_ADDRESS = 1 << 13, /* no more invitations of anybody to this address */
 
         LIFECYCLE_DO_WIPE_ALL = LIFECYCLE_DO_WIPE_CODE | LIFECYCLE_DO_WIPE_PAYLOAD |
                                 LIFECYCLE_DO_WIPE_LINK | LIFECYCLE_DO_WIPE_MAILBOX,
 } LifecycleEffect;
 
-/* Why a share is where it is, for its terminal states and `withdrawing`. */
+/* clang-format on */
+
+/* Why a share ended, or goes to end; ACKNOWLEDGED also in `released`, until its mailbox is gone. */
 typedef enum LifecycleCause {
         LIFECYCLE_CAUSE_NONE,
         LIFECYCLE_CAUSE_UNANSWERED,
