@@ -1,0 +1,294 @@
+#include "relay-service.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "preview.h"
+#include "text.h"
+#include "time-text.h"
+
+static int answer_format(RelayAnswer *answer, const char *format, ...)
+                __attribute__((format(printf, 2, 3)));
+
+static int answer_format(RelayAnswer *answer, const char *format, ...) {
+        va_list ap;
+        int n;
+
+        va_start(ap, format);
+        n = vasprintf(&answer->body, format, ap);
+        va_end(ap);
+        if (n < 0) {
+                answer->body = NULL;
+                return -ENOMEM;
+        }
+        answer->body_size = (size_t) n;
+        return 0;
+}
+
+static int answer_link(
+                RelayAnswer *answer, const RelayPolicy *policy, const uint8_t id[RELAY_ID_SIZE]) {
+        char text[UUID_TEXT_SIZE];
+
+        relay_id_text(id, text);
+        return answer_format(answer,
+                        "{\"urlLink\":\"%s/v1/m/%s\",\"isPushNotificationSupported\":false}",
+                        policy->public_url,
+                        text);
+}
+
+/* What is stored is JSON text already: an answer is three pieces put together. */
+static int answer_content(RelayAnswer *answer, const MailboxContent *content, int64_t expiration) {
+        static const char head[] = "{\"payload\":", middle[] = ",\"displayInformation\":",
+                          tail[] = ",\"expiration\":\"";
+        char when[TIME_TEXT_SIZE], *p;
+
+        time_text(expiration, when);
+        answer->body_size = sizeof(head) - 1 + content->payload_size + sizeof(middle) - 1 +
+                            content->display_size + sizeof(tail) - 1 + strlen(when) + 2;
+        answer->body = malloc(answer->body_size + 1);
+        if (!answer->body)
+                return -ENOMEM;
+        p = mempcpy(answer->body, head, sizeof(head) - 1);
+        p = mempcpy(p, content->payload, content->payload_size);
+        p = mempcpy(p, middle, sizeof(middle) - 1);
+        p = mempcpy(p, content->display, content->display_size);
+        p = mempcpy(p, tail, sizeof(tail) - 1);
+        p = mempcpy(p, when, strlen(when));
+        (void) mempcpy(p, "\"}", 3);
+        return 0;
+}
+
+typedef struct Context {
+        MailboxStore *store;
+        const RelayPolicy *policy;
+        const RelayRequest *request;
+        Mailbox mailbox;
+        bool knows_claim;
+        MailboxClaim claim;
+        MailboxParty party;
+        MailboxDecision decision;
+} Context;
+
+static int load(Context *c, int64_t now, MailboxQuestion *ret) {
+        const RelayRequest *request = c->request;
+        int r = MAILBOX_STORE_E_NONE;
+
+        if (request->operation != RELAY_CREATE)
+                r = mailbox_store_find(c->store, request->mailbox, &c->mailbox);
+        if (r < 0)
+                return r;
+
+        *ret = (MailboxQuestion){
+                .state = MAILBOX_NONE,
+                .party = MAILBOX_STRANGER,
+                .operation = request->operation,
+                .body_is_valid = request->body_is_valid,
+        };
+        if (r == 0 && c->mailbox.expiration > now) {
+                ret->state = c->mailbox.is_bound ? MAILBOX_BOUND : MAILBOX_OPEN;
+                ret->rights = c->mailbox.rights;
+        }
+
+        /* Comparing hashes: how long that takes says nothing about the claim. */
+        if (request->operation == RELAY_PREVIEW || ret->state == MAILBOX_NONE)
+                ret->party = MAILBOX_STRANGER;
+        else if (memcmp(c->mailbox.initiator, request->claim, RELAY_CLAIM_SIZE) == 0)
+                ret->party = MAILBOX_INITIATOR;
+        else if (c->mailbox.is_bound &&
+                        memcmp(c->mailbox.recipient, request->claim, RELAY_CLAIM_SIZE) == 0)
+                ret->party = MAILBOX_RECIPIENT;
+        c->party = ret->party;
+
+        if (request->operation == RELAY_PREVIEW || request->operation == RELAY_READ)
+                return 0;
+        r = mailbox_store_find_claim(c->store, request->claim, &c->claim);
+        if (r < 0)
+                return r;
+        c->knows_claim = r == 0;
+        /* A row that awaits its sweep is forgotten already. */
+        ret->is_duplicate = c->knows_claim && c->claim.expiration > now &&
+                            memcmp(c->claim.request_id, request->request_id, RELAY_ID_SIZE) == 0;
+        return 0;
+}
+
+/* A Delete of a claim that has no row needs none: its repetition finds no mailbox. */
+static int remember(Context *c, const uint8_t *created, int64_t expiration) {
+        MailboxClaim row = { .expiration = expiration };
+
+        if (c->request->operation == RELAY_DELETE && !c->knows_claim)
+                return 0;
+        memcpy(row.request_id, c->request->request_id, RELAY_ID_SIZE);
+        if (created) {
+                row.has_mailbox = true;
+                memcpy(row.mailbox, created, RELAY_ID_SIZE);
+        }
+        return mailbox_store_set_claim(
+                        c->store, c->request->claim, &row, c->knows_claim ? &c->claim : NULL);
+}
+
+static int do_create(Context *c, RelayAnswer *answer) {
+        const RelayRequest *request = c->request;
+        Mailbox mailbox = { .rights = request->rights,
+                .expiration = request->expiration,
+                .initiator_token = request->token };
+        int r;
+
+        randombytes_buf(answer->mailbox, RELAY_ID_SIZE);
+        answer->mailbox[6] = (uint8_t) ((answer->mailbox[6] & 0x0f) | 0x40);
+        answer->mailbox[8] = (uint8_t) ((answer->mailbox[8] & 0x3f) | 0x80);
+        memcpy(mailbox.initiator, request->claim, RELAY_CLAIM_SIZE);
+
+        r = mailbox_store_insert(
+                        c->store, answer->mailbox, &mailbox, request->display, request->payload);
+        if (r < 0)
+                return r;
+        r = remember(c, answer->mailbox, request->expiration);
+        if (r < 0)
+                return r;
+        return answer_link(answer, c->policy, answer->mailbox);
+}
+
+static int do_update(Context *c, RelayAnswer *answer) {
+        bool by_initiator = c->party == MAILBOX_INITIATOR;
+        int r;
+
+        r = mailbox_store_set_payload(c->store, c->mailbox.number, c->request->payload);
+        if (r < 0)
+                return r;
+        if (c->request->token != 0) {
+                *(by_initiator ? &c->mailbox.initiator_token : &c->mailbox.recipient_token) =
+                                c->request->token;
+                r = mailbox_store_set_parties(c->store, &c->mailbox);
+                if (r < 0)
+                        return r;
+        }
+        r = remember(c, NULL, c->mailbox.expiration);
+        if (r < 0)
+                return r;
+
+        answer->push_token = by_initiator ? c->mailbox.recipient_token : c->mailbox.initiator_token;
+        if (answer->push_token != 0)
+                answer->push = by_initiator ? RELAY_PUSH_RECIPIENT : RELAY_PUSH_INITIATOR;
+        return answer_format(answer, "{\"isPushNotificationSupported\":false}");
+}
+
+static int do_read(Context *c, RelayAnswer *answer) {
+        MailboxContent content;
+        int r;
+
+        if (c->decision.next == MAILBOX_BOUND && !c->mailbox.is_bound) {
+                c->mailbox.is_bound = true;
+                memcpy(c->mailbox.recipient, c->request->claim, RELAY_CLAIM_SIZE);
+                r = mailbox_store_set_parties(c->store, &c->mailbox);
+                if (r < 0)
+                        return r;
+        }
+        r = mailbox_store_read(c->store, c->mailbox.number, &content);
+        if (r != 0)
+                return r < 0 ? r : -EIO;
+        return answer_content(answer, &content, c->mailbox.expiration);
+}
+
+static int do_preview(Context *c, RelayAnswer *answer) {
+        MailboxContent content;
+        int r;
+
+        r = mailbox_store_read(c->store, c->mailbox.number, &content);
+        if (r != 0)
+                return r < 0 ? r : -EIO;
+        answer->is_html = true;
+        return preview_render(
+                        content.display, content.display_size, &answer->body, &answer->body_size);
+}
+
+static int do_delete(Context *c) {
+        int r;
+
+        r = mailbox_store_delete(c->store, c->mailbox.number);
+        if (r < 0)
+                return r;
+        return remember(c, NULL, c->mailbox.expiration);
+}
+
+static int do_relinquish(Context *c) {
+        int r;
+
+        c->mailbox.is_bound = false;
+        c->mailbox.recipient_token = 0;
+        r = mailbox_store_set_parties(c->store, &c->mailbox);
+        if (r < 0)
+                return r;
+        return remember(c, NULL, c->mailbox.expiration);
+}
+
+static int execute(Context *c, RelayAnswer *answer) {
+        switch (c->request->operation) {
+        case RELAY_CREATE:
+                return do_create(c, answer);
+        case RELAY_UPDATE:
+                return do_update(c, answer);
+        case RELAY_DELETE:
+                return do_delete(c);
+        case RELAY_PREVIEW:
+                return do_preview(c, answer);
+        case RELAY_READ:
+                return do_read(c, answer);
+        case RELAY_RELINQUISH:
+                return do_relinquish(c);
+        case _RELAY_OPERATION_MAX:
+                break;
+        }
+        return -EINVAL;
+}
+
+static int answer_duplicate(Context *c, RelayAnswer *answer) {
+        if (c->request->operation != RELAY_CREATE || !c->claim.has_mailbox)
+                return 0;
+        memcpy(answer->mailbox, c->claim.mailbox, RELAY_ID_SIZE);
+        return c->policy->repeat_created ? answer_link(answer, c->policy, c->claim.mailbox) : 0;
+}
+
+int relay_service_apply(MailboxStore *store,
+                const RelayPolicy *policy,
+                const RelayRequest *request,
+                int64_t now,
+                RelayAnswer *ret) {
+        Context c = { .store = store, .policy = policy, .request = request };
+        MailboxQuestion question;
+        int r;
+
+        r = load(&c, now, &question);
+        if (r < 0)
+                return r;
+        c.decision = mailbox_decide(&question);
+        memcpy(ret->mailbox, request->mailbox, RELAY_ID_SIZE);
+
+        switch (c.decision.outcome) {
+        case MAILBOX_DONE:
+                ret->status = 200;
+                return execute(&c, ret);
+        case MAILBOX_DUPLICATE:
+                ret->status = 201;
+                return answer_duplicate(&c, ret);
+        case MAILBOX_BAD_BODY:
+                ret->status = 400;
+                return 0;
+        case MAILBOX_UNAUTHORISED:
+                ret->status = 401;
+                return 0;
+        case MAILBOX_NO_RIGHT:
+                ret->status = policy->forbid_with_403 ? 403 : 401;
+                return 0;
+        case MAILBOX_GONE:
+                ret->status = 404;
+                return 0;
+        }
+        return -EINVAL;
+}
+
+void relay_answer_done(RelayAnswer *answer) {
+        free(answer->body);
+        *answer = RELAY_ANSWER_NULL;
+}
