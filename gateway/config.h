@@ -17,8 +17,8 @@
 #include "token.h"
 
 enum {
-        CONFIG_NAME_SIZE =
-                        24, /* of a registered name, with the final NUL; GSM-7 symbols are ASCII */
+        CONFIG_NAME_SEPTETS = 24,     /* of a registered name, in the alphabet of an SMS */
+        CONFIG_NAME_SIZE = 49,        /* the same in UTF-8, with the final NUL */
         CONFIG_TOKENS_PER_TENANT = 2, /* two, for rotation */
         CONFIG_FINGERPRINT_SIZE = 32,
 };
@@ -104,8 +104,9 @@ typedef struct Config {
         ConfigTenant *tenants;
         size_t n_plugins, n_fronts, n_relays, n_channels, n_policies, n_tenants;
 
-        uint8_t fingerprint[CONFIG_FINGERPRINT_SIZE]; /* of all that has an effect; not of comments
-                                                       */
+        uint8_t fingerprint[CONFIG_FINGERPRINT_SIZE]; /* of all that has an effect */
+
+        struct ConfigStore *store; /* memory and indexes, for config*.c */
 } Config;
 
 /* Reads a file and then PATH.d's *.conf in the order of their names (/etc/vestibule/vestibule.conf
