@@ -487,7 +487,7 @@ static Phone *phone_free(Phone *phone) {
 
 static void on_phone_end(FrameStream *stream, int error, const char *reason, void *userdata) {
         (void) stream;
-        if (error != 0)
+        if (error == -EPROTO)
                 log_notice("a phone lost its connection: %s", reason);
         (void) phone_free(userdata);
 }
