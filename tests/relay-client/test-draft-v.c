@@ -1,0 +1,452 @@
+/* Draft V: what each answer means for each operation, and what a hostile relay may say. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+#include <errno.h>
+
+#include "cleanup.h"
+#include "draft-v.h"
+#include "secret.h"
+
+#define MAILBOX "https://relay.example/v1/m/3f0c1a52-6f0b-4a6e-9c1d-0b1f5f1f2a77"
+#define REQUEST "00000000-0000-4000-8000-00000000000a"
+#define CLAIM "5b1f4c1e-2f57-4b0e-8d0a-6a7c1f0e9a01"
+#define ECHOED "Mailbox-Request-ID: " REQUEST "\r\n"
+#define LINK_BODY "{\"urlLink\":\"" MAILBOX "\",\"isPushNotificationSupported\":false}"
+#define READ_BODY                                                                            \
+        "{\"payload\":{\"type\":\"AEAD_AES_128_GCM\",\"data\":\"AAAA\"},"                    \
+        "\"displayInformation\":{\"title\":\"T\",\"description\":\"D\",\"imageURL\":\"I\"}," \
+        "\"expiration\":\"2021-11-03T20:32:34+0000\"}"
+
+enum {
+        NOW = 1795262400 /* Sat, 21 Nov 2026 12:00:00 GMT */
+};
+
+static const char *const hosts[] = { "relay.example", NULL };
+
+static void answer_read(DraftVOperation operation,
+                int status,
+                const char *headers,
+                const char *body,
+                size_t body_size,
+                DraftVAnswer *ret) {
+        HttpAnswer answer = {
+                .status = status,
+                .failure = status == 0 ? "timeout" : NULL,
+                .headers = headers,
+                .headers_size = strlen(headers),
+                .body = body,
+                .body_size = body_size,
+        };
+
+        assert_int_equal(draft_v_read_answer(operation, REQUEST, &answer, hosts, NOW, ret), 0);
+}
+
+static DraftVOutcome outcome_of(
+                DraftVOperation operation, int status, const char *headers, const char *body) {
+        DraftVAnswer answer;
+        DraftVOutcome outcome;
+
+        answer_read(operation, status, headers, body, strlen(body), &answer);
+        outcome = answer.outcome;
+        draft_v_answer_done(&answer);
+        return outcome;
+}
+
+static void every_status_has_its_meaning(void **state) {
+        enum {
+                D = DRAFT_V_DONE,
+                A = DRAFT_V_AGAIN,
+                DUP = DRAFT_V_DUPLICATE,
+                RE = DRAFT_V_REREAD,
+                G = DRAFT_V_GONE,
+                CL = DRAFT_V_CLAIMED,
+                U = DRAFT_V_UNAUTHORISED,
+                R = DRAFT_V_REFUSED,
+        };
+        /* clang-format off */
+        static const struct {
+                int status;
+                int outcomes[5]; /* create, read, update, delete, relinquish; without a body */
+        } rows[] = {
+                { 0,   { A,   A,  A, A, A } },
+                { 200, { A,   A,  D, D, D } },
+                { 201, { DUP, RE, D, D, D } },
+                { 204, { A,   A,  D, D, D } },
+                { 301, { R,   R,  R, R, R } },
+                { 302, { R,   R,  R, R, R } },
+                { 307, { R,   R,  R, R, R } },
+                { 400, { R,   R,  R, R, R } },
+                { 401, { U,   CL, U, U, U } },
+                { 403, { U,   R,  R, R, U } },
+                { 404, { R,   G,  G, G, G } },
+                { 405, { R,   R,  R, R, R } },
+                { 408, { A,   A,  A, A, A } },
+                { 409, { R,   R,  R, R, R } },
+                { 413, { R,   R,  R, R, R } },
+                { 425, { A,   A,  A, A, A } },
+                { 429, { A,   A,  A, A, A } },
+                { 500, { A,   A,  A, A, A } },
+                { 501, { R,   R,  R, R, R } },
+                { 502, { A,   A,  A, A, A } },
+                { 503, { A,   A,  A, A, A } },
+                { 504, { A,   A,  A, A, A } },
+        };
+        /* clang-format on */
+        static const DraftVOperation operations[] = {
+                DRAFT_V_CREATE, DRAFT_V_READ, DRAFT_V_UPDATE, DRAFT_V_DELETE, DRAFT_V_RELINQUISH
+        };
+
+        (void) state;
+        for (size_t i = 0; i < N_ELEMENTS(rows); i++)
+                for (size_t j = 0; j < N_ELEMENTS(operations); j++) {
+                        print_message("# status %d, operation %zu\n", rows[i].status, j);
+                        assert_int_equal(outcome_of(operations[j], rows[i].status, ECHOED, ""),
+                                        rows[i].outcomes[j]);
+                        /* A missing echo changes nothing, a wrong one everything. */
+                        assert_int_equal(outcome_of(operations[j], rows[i].status, "", ""),
+                                        rows[i].outcomes[j]);
+                        assert_int_equal(outcome_of(operations[j],
+                                                         rows[i].status,
+                                                         "Mailbox-Request-ID: " CLAIM "\r\n",
+                                                         ""),
+                                        A);
+                }
+        assert_int_equal(outcome_of(DRAFT_V_PREVIEW, 200, "", "<html></html>"), D);
+        assert_int_equal(outcome_of(DRAFT_V_PREVIEW, 404, "", ""), G);
+}
+
+static void bodies_decide_where_they_must(void **state) {
+        static const struct {
+                DraftVOperation operation;
+                int status;
+                const char *body;
+                DraftVOutcome outcome;
+        } cases[] = {
+                { DRAFT_V_CREATE, 200, LINK_BODY, DRAFT_V_DONE },
+                { DRAFT_V_CREATE, 201, LINK_BODY, DRAFT_V_DONE },
+                { DRAFT_V_CREATE, 202, LINK_BODY, DRAFT_V_DONE },
+                { DRAFT_V_CREATE, 200, "{\"urlLink\":\"" MAILBOX "\"}", DRAFT_V_DONE },
+                { DRAFT_V_CREATE, 201, "{}", DRAFT_V_DUPLICATE },
+                { DRAFT_V_CREATE, 201, "not json", DRAFT_V_DUPLICATE },
+                { DRAFT_V_CREATE, 200, "{}", DRAFT_V_AGAIN },
+                { DRAFT_V_CREATE, 200, "{\"urlLink\":7}", DRAFT_V_AGAIN },
+                { DRAFT_V_CREATE, 200, "[]", DRAFT_V_AGAIN },
+                { DRAFT_V_CREATE, 200, "{\"urlLink\":\"https://rel", DRAFT_V_AGAIN },
+                { DRAFT_V_CREATE, 200, LINK_BODY " x", DRAFT_V_AGAIN },
+                { DRAFT_V_CREATE,
+                                200,
+                                "{\"urlLink\":\"" MAILBOX "\",\"urlLink\":\"" MAILBOX "\"}",
+                                DRAFT_V_AGAIN },
+                { DRAFT_V_CREATE,
+                                200,
+                                "{\"urlLink\":\"" MAILBOX "\",\"x\":\"\xff\"}",
+                                DRAFT_V_AGAIN },
+                { DRAFT_V_CREATE,
+                                200,
+                                "{\"urlLink\":\"" MAILBOX
+                                "\",\"isPushNotificationSupported\":\"yes\"}",
+                                DRAFT_V_AGAIN },
+                { DRAFT_V_CREATE,
+                                200,
+                                "{\"urlLink\":\"http://relay.example/v1/m/"
+                                "3f0c1a52-6f0b-4a6e-9c1d-0b1f5f1f2a77\"}",
+                                DRAFT_V_REFUSED },
+                { DRAFT_V_CREATE,
+                                200,
+                                "{\"urlLink\":\"https://evil.example/v1/m/"
+                                "3f0c1a52-6f0b-4a6e-9c1d-0b1f5f1f2a77\"}",
+                                DRAFT_V_REFUSED },
+                { DRAFT_V_CREATE,
+                                201,
+                                "{\"urlLink\":\"https://relay.example@evil.example/v1/m/"
+                                "3f0c1a52-6f0b-4a6e-9c1d-0b1f5f1f2a77\"}",
+                                DRAFT_V_REFUSED },
+                { DRAFT_V_CREATE,
+                                200,
+                                "{\"urlLink\":\"" MAILBOX "#hXlr6aRC7KgJpOLTNZaLsw==\"}",
+                                DRAFT_V_REFUSED },
+                { DRAFT_V_CREATE, 200, "{\"urlLink\":\"" MAILBOX "?v=c\"}", DRAFT_V_REFUSED },
+                { DRAFT_V_CREATE,
+                                200,
+                                "{\"urlLink\":\"https://relay.example/v1/m/x\"}",
+                                DRAFT_V_REFUSED },
+                { DRAFT_V_CREATE, 200, "{\"urlLink\":\"javascript:alert(1)\"}", DRAFT_V_REFUSED },
+                { DRAFT_V_READ, 200, READ_BODY, DRAFT_V_DONE },
+                { DRAFT_V_READ, 201, READ_BODY, DRAFT_V_DONE },
+                { DRAFT_V_READ,
+                                200,
+                                "{\"payload\":{\"type\":\"t\",\"data\":\"d\"}}",
+                                DRAFT_V_DONE },
+                { DRAFT_V_READ,
+                                200,
+                                "{\"payload\":\"{\\\"type\\\":\\\"t\\\",\\\"data\\\":\\\"d\\\"}\"}",
+                                DRAFT_V_DONE },
+                { DRAFT_V_READ, 200, "{\"payload\":\"{\"}", DRAFT_V_AGAIN },
+                { DRAFT_V_READ, 200, "{\"payload\":{\"type\":\"t\"}}", DRAFT_V_AGAIN },
+                { DRAFT_V_READ, 200, "{\"payload\":{\"type\":\"t\",\"data\":1}}", DRAFT_V_AGAIN },
+                { DRAFT_V_READ,
+                                200,
+                                "{\"payload\":{\"type\":\"t\",\"type\":\"u\",\"data\":\"d\"}}",
+                                DRAFT_V_AGAIN },
+                { DRAFT_V_READ,
+                                200,
+                                "{\"payload\":{\"type\":\"t\",\"data\":\"d\"},\"expiration\":"
+                                "\"soon\"}",
+                                DRAFT_V_AGAIN },
+                { DRAFT_V_READ,
+                                200,
+                                "{\"payload\":{\"type\":\"t\",\"data\":\"d\"},"
+                                "\"displayInformation\":{\"title\":1}}",
+                                DRAFT_V_AGAIN },
+                { DRAFT_V_READ,
+                                200,
+                                "{\"payload\":{\"type\":\"t\",\"data\":\"d\"},"
+                                "\"displayInformation\":\"x\"}",
+                                DRAFT_V_AGAIN },
+                { DRAFT_V_READ, 200, "{}", DRAFT_V_AGAIN },
+                { DRAFT_V_READ, 201, "{}", DRAFT_V_REREAD },
+                { DRAFT_V_UPDATE, 200, "{\"isPushNotificationSupported\":true}", DRAFT_V_DONE },
+        };
+
+        (void) state;
+        for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+                print_message("# %d %s\n", cases[i].status, cases[i].body);
+                assert_int_equal(outcome_of(cases[i].operation,
+                                                 cases[i].status,
+                                                 ECHOED,
+                                                 cases[i].body),
+                                cases[i].outcome);
+        }
+}
+
+static void a_deep_or_large_answer_is_no_answer(void **state) {
+        const size_t big = DRAFT_V_ANSWER_MAX + 1;
+        char *body = malloc(big);
+        DraftVAnswer answer;
+
+        (void) state;
+        memset(body, '[', big);
+        answer_read(DRAFT_V_CREATE, 200, ECHOED, body, 100000, &answer);
+        assert_int_equal(answer.outcome, DRAFT_V_AGAIN);
+        draft_v_answer_done(&answer);
+
+        memset(body, ' ', big);
+        memcpy(body, LINK_BODY, sizeof(LINK_BODY) - 1);
+        answer_read(DRAFT_V_CREATE, 200, ECHOED, body, DRAFT_V_ANSWER_MAX, &answer);
+        assert_int_equal(answer.outcome, DRAFT_V_DONE);
+        draft_v_answer_done(&answer);
+        answer_read(DRAFT_V_CREATE, 200, ECHOED, body, big, &answer);
+        assert_int_equal(answer.outcome, DRAFT_V_AGAIN);
+        draft_v_answer_done(&answer);
+        free(body);
+}
+
+static void every_member_of_a_read_arrives(void **state) {
+        DraftVAnswer answer;
+
+        (void) state;
+        answer_read(DRAFT_V_READ, 200, ECHOED, READ_BODY, strlen(READ_BODY), &answer);
+        assert_string_equal(answer.payload_type, "AEAD_AES_128_GCM");
+        assert_string_equal(answer.payload_data, "AAAA");
+        assert_string_equal(answer.title, "T");
+        assert_string_equal(answer.description, "D");
+        assert_string_equal(answer.image_url, "I");
+        assert_int_equal(answer.expiration, 1635971554);
+        assert_false(answer.missing_echo);
+        draft_v_answer_done(&answer);
+}
+
+static void an_echo_is_found_as_http_writes_it(void **state) {
+        static const struct {
+                const char *headers;
+                bool right, missing;
+        } cases[] = {
+                { "mailbox-request-id:" REQUEST "\r\n", true, false },
+                { "MAILBOX-REQUEST-ID: \t 00000000-0000-4000-8000-00000000000A \t\r\n",
+                                true,
+                                false },
+                { "X: y\r\nMailbox-Request-ID: " REQUEST, true, false },
+                { "X-Mailbox-Request-ID: " CLAIM "\r\n", true, true },
+                { "Mailbox-Request-ID-Old: " CLAIM "\r\n", true, true },
+                { "Mailbox-Request-ID: " REQUEST "\r\nMailbox-Request-ID: " CLAIM "\r\n",
+                                false,
+                                false },
+                { "Mailbox-Request-ID:\r\n", false, false },
+                { "Mailbox-Request-ID: " REQUEST "x\r\n", false, false },
+        };
+
+        (void) state;
+        for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+                DraftVAnswer answer;
+
+                answer_read(DRAFT_V_DELETE, 200, cases[i].headers, "", 0, &answer);
+                assert_int_equal(answer.outcome, cases[i].right ? DRAFT_V_DONE : DRAFT_V_AGAIN);
+                assert_int_equal(answer.missing_echo, cases[i].missing);
+                draft_v_answer_done(&answer);
+        }
+}
+
+static void retry_after_is_honoured_within_reason(void **state) {
+        static const struct {
+                const char *headers;
+                unsigned seconds;
+        } cases[] = {
+                { "Retry-After: 7\r\n", 7 },
+                { "retry-after:0\r\n", 0 },
+                { "Retry-After: 99999999999999999999\r\n", DRAFT_V_RETRY_AFTER_MAX },
+                { "Retry-After: 86400\r\n", DRAFT_V_RETRY_AFTER_MAX },
+                { "Retry-After: -3\r\n", 0 },
+                { "Retry-After: soon\r\n", 0 },
+                { "Retry-After: Sat, 21 Nov 2026 12:01:30 GMT\r\n", 90 },
+                { "Retry-After: Sat, 21 Nov 2026 11:00:00 GMT\r\n", 0 },
+                { "", 0 },
+        };
+
+        (void) state;
+        for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+                DraftVAnswer answer;
+
+                answer_read(DRAFT_V_CREATE, 503, cases[i].headers, "", 0, &answer);
+                assert_int_equal(answer.outcome, DRAFT_V_AGAIN);
+                assert_int_equal(answer.retry_after, cases[i].seconds);
+                assert_string_equal(answer.reason, "http-503");
+                draft_v_answer_done(&answer);
+        }
+}
+
+static const DraftVCreate create = {
+        .title = "Room key",
+        .description = "Hotel \"Adler\"",
+        .image_url = "https://hotel.example/key.png",
+        .payload_type = "AEAD_AES_128_GCM",
+        .payload_data = "AAAA",
+        .access_rights = "RD",
+        .expiration = NOW,
+};
+
+static void a_create_carries_what_the_draft_wants(void **state) {
+        _cleanup_(http_request_done) HttpRequest request = HTTP_REQUEST_NULL;
+        static const char expected[] =
+                        "{\"displayInformation\":{\"title\":\"Room key\",\"description\":\"Hotel "
+                        "\\\"Adler\\\"\",\"imageURL\":\"https://hotel.example/key.png\"},"
+                        "\"payload\":{\"type\":\"AEAD_AES_128_GCM\",\"data\":\"AAAA\"},"
+                        "\"mailboxConfiguration\":{\"accessRights\":\"RD\",\"expiration\":"
+                        "\"2026-11-21T12:00:00Z\"}}";
+
+        (void) state;
+        assert_int_equal(draft_v_create("https://Relay.example:8443/",
+                                         CLAIM,
+                                         REQUEST,
+                                         &create,
+                                         &request),
+                        0);
+        assert_string_equal(request.method, "POST");
+        assert_string_equal(request.url, "https://relay.example:8443/v1/m");
+        assert_int_equal(request.n_headers, 3);
+        assert_string_equal(request.headers[0], "Mailbox-Request-ID: " REQUEST);
+        assert_string_equal(request.headers[1], "Mailbox-Device-Claim: " CLAIM);
+        assert_string_equal(request.headers[2], "Content-Type: application/json");
+        assert_int_equal(request.body_size, strlen(expected));
+        assert_memory_equal(request.body, expected, strlen(expected));
+}
+
+static void a_create_that_no_relay_would_take_is_not_built(void **state) {
+        HttpRequest request = HTTP_REQUEST_NULL;
+        DraftVCreate bad = create;
+        char big[70000];
+
+        (void) state;
+        memset(big, 'A', sizeof(big));
+        big[sizeof(big) - 1] = 0;
+        bad.payload_data = big;
+        assert_int_equal(draft_v_create("https://relay.example", CLAIM, REQUEST, &bad, &request),
+                        -EMSGSIZE);
+        bad = create;
+        big[DRAFT_V_TITLE_MAX + 1] = 0;
+        bad.title = big;
+        assert_int_equal(draft_v_create("https://relay.example", CLAIM, REQUEST, &bad, &request),
+                        -EINVAL);
+        bad = create;
+        bad.title = "\xff";
+        assert_int_equal(draft_v_create("https://relay.example", CLAIM, REQUEST, &bad, &request),
+                        -EINVAL);
+        bad = create;
+        bad.access_rights = "RX";
+        assert_int_equal(draft_v_create("https://relay.example", CLAIM, REQUEST, &bad, &request),
+                        -EINVAL);
+        assert_int_equal(draft_v_create("http://relay.example", CLAIM, REQUEST, &create, &request),
+                        -EINVAL);
+        assert_null(request.url);
+}
+
+static void the_other_operations_carry_claim_and_id_but_a_preview(void **state) {
+        static const struct {
+                DraftVOperation operation;
+                const char *method;
+                size_t n_headers;
+        } cases[] = {
+                { DRAFT_V_READ, "POST", 2 },
+                { DRAFT_V_DELETE, "DELETE", 2 },
+                { DRAFT_V_RELINQUISH, "PATCH", 2 },
+                { DRAFT_V_PREVIEW, "GET", 0 },
+        };
+
+        (void) state;
+        for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+                _cleanup_(http_request_done) HttpRequest request = HTTP_REQUEST_NULL;
+
+                assert_int_equal(draft_v_plain(cases[i].operation,
+                                                 MAILBOX,
+                                                 CLAIM,
+                                                 REQUEST,
+                                                 &request),
+                                0);
+                assert_string_equal(request.method, cases[i].method);
+                assert_string_equal(request.url, MAILBOX);
+                assert_int_equal(request.n_headers, cases[i].n_headers);
+                assert_null(request.body);
+        }
+}
+
+static void an_update_carries_a_payload(void **state) {
+        static const char expected[] =
+                        "{\"payload\":{\"type\":\"AEAD_AES_256_GCM\",\"data\":\"BBBB\"}}";
+        _cleanup_(http_request_done) HttpRequest request = HTTP_REQUEST_NULL;
+
+        (void) state;
+        assert_int_equal(draft_v_update(MAILBOX,
+                                         CLAIM,
+                                         REQUEST,
+                                         "AEAD_AES_256_GCM",
+                                         "BBBB",
+                                         &request),
+                        0);
+        assert_string_equal(request.method, "PUT");
+        assert_int_equal(request.n_headers, 3);
+        assert_int_equal(request.body_size, strlen(expected));
+        assert_memory_equal(request.body, expected, strlen(expected));
+}
+
+int main(void) {
+        static const struct CMUnitTest tests[] = {
+                cmocka_unit_test(every_status_has_its_meaning),
+                cmocka_unit_test(bodies_decide_where_they_must),
+                cmocka_unit_test(a_deep_or_large_answer_is_no_answer),
+                cmocka_unit_test(every_member_of_a_read_arrives),
+                cmocka_unit_test(an_echo_is_found_as_http_writes_it),
+                cmocka_unit_test(retry_after_is_honoured_within_reason),
+                cmocka_unit_test(a_create_carries_what_the_draft_wants),
+                cmocka_unit_test(a_create_that_no_relay_would_take_is_not_built),
+                cmocka_unit_test(the_other_operations_carry_claim_and_id_but_a_preview),
+                cmocka_unit_test(an_update_carries_a_payload),
+        };
+
+        if (secret_init() < 0)
+                return 99;
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
