@@ -1,7 +1,7 @@
 #!/bin/sh
 # Do the units load, and do they keep their promise of confinement? Offline: nothing is installed or
 # started. Usage: check-units.sh UNIT_FOLDER SOURCE_FOLDER PROGRAM_FOLDER...
-# UNIT_FOLDER holds the generated units; the programs they start are stood in for by /bin/true.
+# UNIT_FOLDER holds the generated services, SOURCE_FOLDER the rest; the programs they start are stood in for by /bin/true.
 set -eu
 
 units=$1 source=$2
@@ -23,7 +23,7 @@ for program_folder in "$@"; do
         cp /bin/true "$root$program_folder/$program"
     done
 done
-cp "$units"/*.service "$units"/*.socket "$folder"
+cp "$units"/*.service "$source"/*.socket "$folder"
 mkdir "$folder/vestibule-api@operators.service.d"
 cp "$source/operators.conf" "$folder/vestibule-api@operators.service.d"
 
