@@ -8,7 +8,7 @@
 int frame_buffer_reserve(FrameBuffer *buffer, size_t size, uint8_t **ret) {
         size_t used = frame_buffer_size(buffer);
 
-        if (buffer->allocated - buffer->end < size) {
+        if (!buffer->data || buffer->allocated - buffer->end < size) {
                 if (buffer->start > 0 && buffer->allocated >= used + size &&
                                 buffer->start >= buffer->allocated / 2) {
                         memcpy(buffer->data, buffer->data + buffer->start, used);

@@ -569,9 +569,11 @@ static void a_reply_may_have_4096_bytes_and_no_more(void **state) {
 
 static void a_phone_that_does_not_read_misses_messages_and_delays_nobody(void **state) {
         Fixture *f = *state;
+        enum { N = 20000 };
         _cleanup_(peer_done) Peer deaf = phone_new(f, "echo:bob"), bob = phone_new(f, "echo:bob");
+        unsigned n_heard = 0;
 
-        for (unsigned i = 0; i < 20000; i++) {
+        for (unsigned i = 0; i < N; i++) {
                 char message[32];
                 int64_t id;
 
@@ -581,6 +583,12 @@ static void a_phone_that_does_not_read_misses_messages_and_delays_nobody(void **
                 phone_says(&bob, "taken", message);
                 gateway_hears_answer(f, "sent", id);
         }
+
+        for (json_t *frame; (frame = peer_hear(&deaf)); n_heard++)
+                json_decref(frame);
+        assert_in_range(n_heard, 1000, N - 1);
+        (void) gateway_sends(f, "msg_last", "echo:bob");
+        phone_hears_message(&deaf, "msg_last");
 }
 
 static void many_phones_share_one_channel(void **state) {
