@@ -1,0 +1,324 @@
+#include <curl/curl.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <time.h>
+
+#include "credential.h"
+#include "ctl.h"
+#include "json-wipe.h"
+#include "text.h"
+
+enum {
+        ANSWER_MAX = 1024 * 1024,
+        TRIES_MAX = 5,
+        ASK_SECONDS = 70,
+};
+
+void ctl_answer_done(CtlAnswer *answer) {
+        json_decref(answer->body);
+        *answer = (CtlAnswer){ 0 };
+}
+
+static int token_file_read(const char *path, Secret *ret, char *error, size_t size) {
+        _cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+        _cleanup_(secret_done) Secret text = SECRET_NULL;
+        struct stat st;
+        ssize_t n;
+
+        if (fd < 0 || fstat(fd, &st) < 0) {
+                (void) snprintf(error,
+                                size,
+                                "cannot read the token file %s: %s",
+                                path,
+                                strerror(errno));
+                return errno == ENOENT ? EX_NOINPUT : EX_NOPERM;
+        }
+        if (S_ISREG(st.st_mode) && (st.st_mode & 0077)) {
+                (void) snprintf(error, size, "others can read the token file: chmod 600 %s", path);
+                return EX_NOPERM;
+        }
+        if (secret_new(&text, 512) < 0)
+                return EX_OSERR;
+        n = read(fd, text.data, text.size);
+        if (n < 0)
+                n = 0;
+        text.data[n] = 0;
+        text.data[strcspn((char *) text.data, "\r\n \t")] = 0;
+        if (!text.data[0]) {
+                (void) snprintf(error, size, "there is no token in %s", path);
+                return EX_DATAERR;
+        }
+        *ret = text;
+        text = SECRET_NULL;
+        return 0;
+}
+
+/* From --token-file, else the credential `token`, else ~/.config/vestibule/token. Never from an
+ * argument or the environment: both are readable by others. */
+static int token_read(const CtlOptions *options, Secret *ret, char *error, size_t size) {
+        const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+        char path[4096];
+
+        if (options->token_file)
+                return token_file_read(options->token_file, ret, error, size);
+        if (credential_read_line("token", ret) == 0)
+                return 0;
+        if (config && config[0] == '/')
+                (void) snprintf(path, sizeof(path), "%s/vestibule/token", config);
+        else
+                (void) snprintf(path, sizeof(path), "%s/.config/vestibule/token", home ? home : "");
+        if (access(path, F_OK) < 0) {
+                (void) snprintf(error,
+                                size,
+                                "there is no token: write it into %s (chmod 600), or name a file "
+                                "with "
+                                "--token-file",
+                                path);
+                return EX_NOINPUT;
+        }
+        return token_file_read(path, ret, error, size);
+}
+
+int ctl_token_check(const CtlOptions *options, char *ret, size_t size) {
+        _cleanup_(secret_done) Secret token = SECRET_NULL;
+
+        return token_read(options, &token, ret, size);
+}
+
+typedef struct Received {
+        char *data;
+        size_t size;
+        CtlAnswer *answer;
+} Received;
+
+static size_t on_data(char *data, size_t one, size_t n, void *userdata) {
+        Received *received = userdata;
+        char *more;
+
+        (void) one;
+        if (received->size + n > ANSWER_MAX)
+                return 0;
+        more = realloc(received->data, received->size + n + 1);
+        if (!more)
+                return 0;
+        memcpy(more + received->size, data, n);
+        received->data = more;
+        received->size += n;
+        more[received->size] = 0;
+        return n;
+}
+
+static size_t on_header(char *data, size_t one, size_t n, void *userdata) {
+        Received *received = userdata;
+        char line[128];
+
+        (void) one;
+        (void) snprintf(line, sizeof(line), "%.*s", (int) (n < 127 ? n : 127), data);
+        if (strncasecmp(line, "Retry-After:", 12) == 0)
+                received->answer->retry_after = strtol(line + 12, NULL, 10);
+        if (strncasecmp(line, "Date:", 5) == 0) {
+                time_t date = curl_getdate(line + 5, NULL);
+
+                received->answer->date = date > 0 ? date : 0;
+        }
+        return n;
+}
+
+static bool is_loopback(const char *url) {
+        const char *host = url + strlen("http://");
+
+        return strncmp(host, "127.", 4) == 0 || strncmp(host, "[::1]", 5) == 0 ||
+               strncmp(host, "localhost", 9) == 0;
+}
+
+static int headers_make(const CtlOptions *options,
+                const char *url,
+                bool has_body,
+                const char *key,
+                struct curl_slist **ret,
+                CtlAnswer *answer) {
+        _cleanup_(secret_done) Secret token = SECRET_NULL, line = SECRET_NULL;
+        char text[160];
+        int r;
+
+        if (has_body)
+                *ret = curl_slist_append(*ret, "Content-Type: application/json");
+        if (key) {
+                (void) snprintf(text, sizeof(text), "Idempotency-Key: \"%s\"", key);
+                *ret = curl_slist_append(*ret, text);
+        }
+        if (strncmp(url, "unix:", 5) == 0)
+                return 0; /* the socket says who we are */
+        r = token_read(options, &token, answer->error, sizeof(answer->error));
+        if (r == EX_NOINPUT && !options->token_file)
+                return 0; /* health needs none; the API will say so where one is needed */
+        if (r != 0)
+                return r;
+        if (strncmp(url, "http://", 7) == 0 && !is_loopback(url)) {
+                (void) snprintf(answer->error,
+                                sizeof(answer->error),
+                                "the token would travel in clear to %s: use https",
+                                url);
+                return EX_USAGE;
+        }
+        if (secret_new(&line, token.size + 32) < 0)
+                return EX_OSERR;
+        (void) snprintf((char *) line.data,
+                        line.size,
+                        "Authorization: Bearer %s",
+                        (char *) token.data);
+        *ret = curl_slist_append(*ret, (char *) line.data);
+        return 0;
+}
+
+static void connection_options(CURL *curl, const char *url, const char *path) {
+        char full[2048];
+
+        if (strncmp(url, "unix:", 5) == 0) {
+                (void) curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, url + 5);
+                (void) snprintf(full, sizeof(full), "http://localhost%s", path);
+        } else {
+                size_t n = strlen(url);
+
+                (void) snprintf(full,
+                                sizeof(full),
+                                "%.*s%s",
+                                (int) (n > 0 && url[n - 1] == '/' ? n - 1 : n),
+                                url,
+                                path);
+        }
+        (void) curl_easy_setopt(curl, CURLOPT_URL, full);
+        (void) curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+        (void) curl_easy_setopt(curl, CURLOPT_PROXY, "");
+        (void) curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+        (void) curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, 5L);
+        (void) curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
+        (void) curl_easy_setopt(curl, CURLOPT_USERAGENT, "vestibulectl/" VESTIBULE_VERSION);
+}
+
+static int ask_prepared(CURL *curl, const char *url, CtlAnswer *answer) {
+        Received received = { NULL, 0, answer };
+        char detail[CURL_ERROR_SIZE] = "";
+        CURLcode code;
+
+        (void) curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_data);
+        (void) curl_easy_setopt(curl, CURLOPT_WRITEDATA, &received);
+        (void) curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
+        (void) curl_easy_setopt(curl, CURLOPT_HEADERDATA, &received);
+        (void) curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, detail);
+        code = curl_easy_perform(curl);
+        if (code == CURLE_OK) {
+                (void) curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &answer->status);
+                answer->body = received.data ? json_loadb(received.data,
+                                                               received.size,
+                                                               JSON_DECODE_ANY,
+                                                               NULL)
+                                             : NULL;
+        } else
+                (void) snprintf(answer->error,
+                                sizeof(answer->error),
+                                "no answer from %s: %s",
+                                url,
+                                detail[0] ? detail : curl_easy_strerror(code));
+        if (received.data)
+                explicit_bzero(received.data, received.size); /* it may hold a code */
+        free(received.data);
+        return code == CURLE_OK ? 0 : EX_UNAVAILABLE;
+}
+
+int ctl_ask(const CtlOptions *options,
+                const char *method,
+                const char *path,
+                const json_t *body,
+                const char *key,
+                long seconds,
+                CtlAnswer *ret) {
+        const char *url = options->url ? options->url : CTL_URL;
+        _cleanup_(json_wipe_freep) char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+        struct curl_slist *headers = NULL;
+        CURL *curl;
+        int r;
+
+        *ret = (CtlAnswer){ 0 };
+        r = headers_make(options, url, text != NULL, key, &headers, ret);
+        if (r != 0) {
+                curl_slist_free_all(headers);
+                return r;
+        }
+        curl = curl_easy_init();
+        if (!curl) {
+                curl_slist_free_all(headers);
+                return EX_OSERR;
+        }
+        connection_options(curl, url, path);
+        (void) curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+        (void) curl_easy_setopt(curl, CURLOPT_TIMEOUT, seconds);
+        if (streq(method, "POST"))
+                (void) curl_easy_setopt(curl, CURLOPT_POSTFIELDS, text ? text : "");
+        r = ask_prepared(curl, url, ret);
+        curl_easy_cleanup(curl);
+        curl_slist_free_all(headers);
+        return r;
+}
+
+int ctl_refused(const CtlAnswer *answer) {
+        _cleanup_(freep) char *title = ctl_plain(ctl_text(answer->body, "title"));
+        _cleanup_(freep) char *detail = ctl_plain(ctl_text(answer->body, "detail"));
+
+        (void) fprintf(stderr,
+                        "vestibulectl: %s (%ld)%s%s\n",
+                        title[0] ? title : "refused",
+                        answer->status,
+                        detail[0] ? ": " : "",
+                        detail);
+        switch (answer->status) {
+        case 401:
+        case 403:
+                return EX_NOPERM;
+        case 404:
+                return EX_NOINPUT;
+        case 429:
+        case 503:
+                return EX_TEMPFAIL;
+        default:
+                return answer->status >= 500 ? EX_SOFTWARE : EX_DATAERR;
+        }
+}
+
+int ctl_ask_firmly(const CtlOptions *options,
+                const char *method,
+                const char *path,
+                const json_t *body,
+                CtlAnswer *ret) {
+        char key[UUID_TEXT_SIZE] = "";
+        int r = EX_SOFTWARE;
+
+        if (streq(method, "POST"))
+                text_uuid4_random(key);
+        for (unsigned try = 1; try <= TRIES_MAX; try++) {
+                unsigned pause = 1u << (try - 1);
+
+                r = ctl_ask(options, method, path, body, key[0] ? key : NULL, ASK_SECONDS, ret);
+                if (r == 0 && ret->status >= 200 && ret->status <= 299)
+                        return 0;
+                if ((r != 0 && r != EX_UNAVAILABLE) || try == TRIES_MAX ||
+                                (r == 0 && ret->status != 503 && ret->status != 429) ||
+                                ret->retry_after > 30)
+                        break;
+                if (ret->retry_after > 0)
+                        pause = (unsigned) ret->retry_after;
+                (void) fprintf(stderr,
+                                "vestibulectl: no success yet, trying again in %u s\n",
+                                pause);
+                ctl_answer_done(ret);
+                (void) sleep(pause);
+        }
+        if (r == 0)
+                return ctl_refused(ret);
+        (void) fprintf(stderr, "vestibulectl: %s\n", ret->error);
+        return r;
+}

@@ -1,0 +1,262 @@
+/* vestibulectl: the command line tool of tenants and operators. */
+#include <curl/curl.h>
+#include <getopt.h>
+#include <locale.h>
+#include <stdio.h>
+#include <sysexits.h>
+
+#include "ctl.h"
+#include "json-wipe.h"
+#include "secret.h"
+
+enum {
+        OPTION_HELP = 256,
+        OPTION_VERSION,
+        OPTION_JSON,
+        OPTION_URL,
+        OPTION_TOKEN_FILE,
+        OPTION_TENANT, /* from here on, options of single commands */
+        OPTION_STATE,
+        OPTION_LIMIT,
+        OPTION_REFERENCE,
+        OPTION_POLICY,
+        OPTION_TO,
+        OPTION_NAME,
+        OPTION_LOCALE,
+        OPTION_TIME_ZONE,
+        OPTION_TITLE,
+        OPTION_DESCRIPTION,
+        OPTION_IMAGE_URL,
+        OPTION_FORMAT,
+        OPTION_CONTENT_FILE,
+        OPTION_EXPIRES_IN,
+        OPTION_SENDER,
+};
+
+#define ONLY(option) (1u << ((option) -OPTION_TENANT))
+#define CREATE_OPTIONS (~0u << (OPTION_REFERENCE - OPTION_TENANT))
+
+typedef struct Command {
+        const char *words; /* one or two */
+        int n_arguments;
+        unsigned options;
+        bool operators;
+        int (*run)(const CtlOptions *options, char **arguments);
+} Command;
+
+/* clang-format off */
+static const Command commands[] = {
+        { "share create",   0, CREATE_OPTIONS,       false, ctl_share_create },
+        { "share show",     1, 0,                    false, ctl_share_show },
+        { "share list",     0, ONLY(OPTION_STATE) | ONLY(OPTION_LIMIT) | ONLY(OPTION_REFERENCE), false, ctl_share_list },
+        { "share watch",    1, 0,                    false, ctl_share_watch },
+        { "share cancel",   1, 0,                    false, ctl_share_cancel },
+        { "share resend",   1, 0,                    false, ctl_share_resend },
+        { "channels",       0, 0,                    false, ctl_channels },
+        { "policies",       0, 0,                    false, ctl_policies },
+        { "doctor",         0, 0,                    false, ctl_doctor },
+        { "token",          0, ONLY(OPTION_TENANT),  false, ctl_token },
+        { "letters list",   0, 0,                    true,  ctl_letters_list },
+        { "letters replay", 1, 0,                    true,  ctl_letters_replay },
+        { "letters drop",   1, 0,                    true,  ctl_letters_drop },
+        { "clock accept",   0, 0,                    true,  ctl_clock_accept },
+};
+/* clang-format on */
+
+static int help(void) {
+        (void) printf("vestibulectl [OPTION...] COMMAND\n\n"
+                      "Shares credentials through the Vestibule gateway, and looks after it.\n\n"
+                      "For tenants:\n"
+                      "  share create      start a share; needs --policy --to --title --format\n"
+                      "                    --content-file, may have --sender --name --locale "
+                      "--time-zone\n"
+                      "                    --description --image-url --reference --expires-in\n"
+                      "  share list        list shares [--state] [--reference] [--limit]\n"
+                      "  share show ID     show a share\n"
+                      "  share watch ID    show what happens until the share ends\n"
+                      "  share cancel ID   withdraw a share\n"
+                      "  share resend ID   send the invitation, or the same link, once more\n"
+                      "  channels          show the channels and whether each is up\n"
+                      "  policies          show the policies that a share may name\n\n"
+                      "For operators:\n"
+                      "  doctor            look for what is wrong, and say what to do\n"
+                      "  token             make a tenant's token and its configuration line "
+                      "[--tenant]\n"
+                      "  letters list      list messages that were given up\n"
+                      "  letters replay ID try one again\n"
+                      "  letters drop ID   remove one\n"
+                      "  clock accept      go on although the store is ahead of the clock\n\n"
+                      "Options:\n"
+                      "  --url URL         http://HOST:PORT, https://HOST or unix:/PATH\n"
+                      "                    [" CTL_URL "; operators' commands\n"
+                      "                    " CTL_OPERATOR_URL "]\n"
+                      "  --token-file FILE the token [$CREDENTIALS_DIRECTORY/token, then\n"
+                      "                    ~/.config/vestibule/token]\n"
+                      "  --to ADDRESS      xmpp:bob@example.org, sms:+4915112345678 or\n"
+                      "                    mailto:bob@example.org; up to five, in order of "
+                      "preference\n"
+                      "  --content-file F  JSON with what is shared; - is standard input\n"
+                      "  --expires-in TIME how long it may be confirmed: 90s, 15m, 2h, 1d\n"
+                      "  --json            print what the API answers\n"
+                      "  --help, --version\n\n"
+                      "Exit status: 0, or as in sysexits(3): 64 usage, 65 refused, 66 not found,\n"
+                      "69 no answer, 75 try again later, 77 not allowed.\n");
+        return 0;
+}
+
+static const struct option long_options[] = {
+        { "help", no_argument, NULL, OPTION_HELP },
+        { "version", no_argument, NULL, OPTION_VERSION },
+        { "json", no_argument, NULL, OPTION_JSON },
+        { "url", required_argument, NULL, OPTION_URL },
+        { "token-file", required_argument, NULL, OPTION_TOKEN_FILE },
+        { "tenant", required_argument, NULL, OPTION_TENANT },
+        { "state", required_argument, NULL, OPTION_STATE },
+        { "limit", required_argument, NULL, OPTION_LIMIT },
+        { "reference", required_argument, NULL, OPTION_REFERENCE },
+        { "policy", required_argument, NULL, OPTION_POLICY },
+        { "to", required_argument, NULL, OPTION_TO },
+        { "name", required_argument, NULL, OPTION_NAME },
+        { "locale", required_argument, NULL, OPTION_LOCALE },
+        { "time-zone", required_argument, NULL, OPTION_TIME_ZONE },
+        { "title", required_argument, NULL, OPTION_TITLE },
+        { "description", required_argument, NULL, OPTION_DESCRIPTION },
+        { "image-url", required_argument, NULL, OPTION_IMAGE_URL },
+        { "format", required_argument, NULL, OPTION_FORMAT },
+        { "content-file", required_argument, NULL, OPTION_CONTENT_FILE },
+        { "expires-in", required_argument, NULL, OPTION_EXPIRES_IN },
+        { "sender", required_argument, NULL, OPTION_SENDER },
+        { NULL, 0, NULL, 0 },
+};
+
+static const char **option_field(CtlOptions *o, int option) {
+        switch (option) {
+        case OPTION_URL:
+                return &o->url;
+        case OPTION_TOKEN_FILE:
+                return &o->token_file;
+        case OPTION_TENANT:
+                return &o->tenant;
+        case OPTION_STATE:
+                return &o->state;
+        case OPTION_LIMIT:
+                return &o->limit;
+        case OPTION_REFERENCE:
+                return &o->reference;
+        case OPTION_POLICY:
+                return &o->policy;
+        case OPTION_NAME:
+                return &o->name;
+        case OPTION_LOCALE:
+                return &o->locale;
+        case OPTION_TIME_ZONE:
+                return &o->time_zone;
+        case OPTION_TITLE:
+                return &o->title;
+        case OPTION_DESCRIPTION:
+                return &o->description;
+        case OPTION_IMAGE_URL:
+                return &o->image_url;
+        case OPTION_FORMAT:
+                return &o->format;
+        case OPTION_CONTENT_FILE:
+                return &o->content_file;
+        case OPTION_EXPIRES_IN:
+                return &o->expires_in;
+        case OPTION_SENDER:
+                return &o->sender;
+        default:
+                return NULL;
+        }
+}
+
+/* Returns -1 to go on, else an exit status. *ret_given: the options of single commands that were
+ * there. */
+static int options_read(int argc, char **argv, CtlOptions *ret, unsigned *ret_given) {
+        int option;
+
+        while ((option = getopt_long(argc, argv, "", long_options, NULL)) >= 0) {
+                const char **field = option_field(ret, option);
+
+                if (option == OPTION_HELP)
+                        return help();
+                if (option == OPTION_VERSION) {
+                        (void) puts("vestibulectl " VESTIBULE_VERSION);
+                        return 0;
+                }
+                if (option == '?')
+                        return EX_USAGE;
+                if (option == OPTION_JSON)
+                        ret->json = true;
+                else if (option == OPTION_TO) {
+                        if (ret->n_to == N_ELEMENTS(ret->to)) {
+                                (void) fprintf(stderr, "vestibulectl: at most five times --to\n");
+                                return EX_USAGE;
+                        }
+                        ret->to[ret->n_to++] = optarg;
+                } else
+                        *field = optarg;
+                if (option >= OPTION_TENANT)
+                        *ret_given |= ONLY(option);
+        }
+        return -1;
+}
+
+static const Command *command_find(int n, char **words, int *ret_used) {
+        for (size_t i = 0; i < N_ELEMENTS(commands); i++) {
+                const char *space = strchr(commands[i].words, ' ');
+                size_t first = space ? (size_t) (space - commands[i].words)
+                                     : strlen(commands[i].words);
+
+                if (n < 1 || strlen(words[0]) != first ||
+                                strncmp(words[0], commands[i].words, first) != 0)
+                        continue;
+                if (space && (n < 2 || !streq(words[1], space + 1)))
+                        continue;
+                *ret_used = space ? 2 : 1;
+                return &commands[i];
+        }
+        return NULL;
+}
+
+int main(int argc, char **argv) {
+        CtlOptions options = { 0 };
+        unsigned given = 0;
+        const Command *command;
+        int r, used;
+
+        (void) setlocale(LC_ALL, "");
+        json_wipe_install();
+        r = options_read(argc, argv, &options, &given);
+        if (r >= 0)
+                return r;
+        command = command_find(argc - optind, argv + optind, &used);
+        if (!command) {
+                (void) fprintf(stderr,
+                                "vestibulectl: no such command; vestibulectl --help lists them\n");
+                return EX_USAGE;
+        }
+        if (argc - optind - used != command->n_arguments) {
+                (void) fprintf(stderr,
+                                "vestibulectl: %s takes %s\n",
+                                command->words,
+                                command->n_arguments ? "one id" : "no arguments");
+                return EX_USAGE;
+        }
+        if (given & ~command->options) {
+                (void) fprintf(stderr,
+                                "vestibulectl: %s does not take that option; see --help\n",
+                                command->words);
+                return EX_USAGE;
+        }
+        if (command->operators && !options.url)
+                options.url = CTL_OPERATOR_URL;
+
+        if (secret_init() < 0 || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+                (void) fprintf(stderr, "vestibulectl: the system gives no randomness\n");
+                return EX_OSERR;
+        }
+        r = command->run(&options, argv + optind + used);
+        curl_global_cleanup();
+        return r;
+}
