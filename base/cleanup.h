@@ -8,26 +8,26 @@
 #define _cleanup_(f) __attribute__((cleanup(f)))
 
 /* Moves a pointer or descriptor out of a variable, which then holds nothing to clean up. */
-#define TAKE_PTR(p)                                                                                \
-        ({                                                                                         \
-                __typeof__(p) *_take = &(p);                                                       \
-                __typeof__(p) _taken = *_take;                                                     \
-                *_take = NULL;                                                                     \
-                _taken;                                                                            \
+#define TAKE_PTR(p)                            \
+        ({                                     \
+                __typeof__(p) *_take = &(p);   \
+                __typeof__(p) _taken = *_take; \
+                *_take = NULL;                 \
+                _taken;                        \
         })
-#define TAKE_FD(fd)                                                                                \
-        ({                                                                                         \
-                int *_take = &(fd);                                                                \
-                int _taken = *_take;                                                               \
-                *_take = -1;                                                                       \
-                _taken;                                                                            \
+#define TAKE_FD(fd)                  \
+        ({                           \
+                int *_take = &(fd);  \
+                int _taken = *_take; \
+                *_take = -1;         \
+                _taken;              \
         })
 
 /* For a destructor `Type *f(Type *)` that takes NULL: defines fp(), to be named in _cleanup_(). */
-#define DEFINE_CLEANUP(type, f)                                                                    \
-        static inline void f##p(type **p) {                                                        \
-                if (*p)                                                                            \
-                        (void) f(*p);                                                              \
+#define DEFINE_CLEANUP(type, f)             \
+        static inline void f##p(type **p) { \
+                if (*p)                     \
+                        (void) f(*p);       \
         }
 
 #define N_ELEMENTS(array) (sizeof(array) / sizeof((array)[0]))

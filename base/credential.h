@@ -4,9 +4,7 @@
 
 #include "secret.h"
 
-enum {
-        CREDENTIAL_SIZE_MAX = 65536
-};
+enum { CREDENTIAL_SIZE_MAX = 65536 };
 
 /* Reads the credential whole. -ENXIO: no directory is set. -ENOENT: no such credential. -EPERM:
  * others can read or write it. -E2BIG: larger than CREDENTIAL_SIZE_MAX. -EINVAL: a bad name.

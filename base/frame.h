@@ -1,5 +1,6 @@
 /* The frame codec of plugins/PROTOCOL.md: four bytes of big-endian length, 1 to 65,536, then that
- * many bytes, which are one JSON object with a string member `type`. Bytes in, values out; no I/O. */
+ * many bytes, which are one JSON object with a string member `type`. Bytes in, values out; no I/O.
+ */
 #pragma once
 
 #include <jansson.h>

@@ -7,14 +7,16 @@
 
 #include "cleanup.h"
 
-__attribute__((format(printf, 4, 5))) static int problem_set(
-                JsonProblem *problem, JsonError error, const char *member, const char *format, ...) {
+__attribute__((format(printf, 4, 5))) static int
+problem_set(JsonProblem *problem, JsonError error, const char *member, const char *format, ...) {
         va_list ap;
         size_t n = 0;
 
         problem->error = error;
         for (const char *p = member; *p && n < sizeof(problem->member) - 1; p++)
-                problem->member[n++] = (char) (*p > ' ' && *p < 0x7f && *p != '"' && *p != '\\' ? *p : '?');
+                problem->member[n++] =
+                                (char) (*p > ' ' && *p < 0x7f && *p != '"' && *p != '\\' ? *p
+                                                                                         : '?');
         problem->member[n] = 0;
 
         va_start(ap, format);
@@ -45,18 +47,27 @@ static bool too_deep(const char *p, size_t size, unsigned max_depth) {
         return false;
 }
 
-int json_read(const void *data, size_t size, unsigned max_depth, json_t **ret, JsonProblem *ret_problem) {
+int json_read(const void *data,
+                size_t size,
+                unsigned max_depth,
+                json_t **ret,
+                JsonProblem *ret_problem) {
         json_error_t error;
         json_t *value;
 
         if (too_deep(data, size, max_depth))
-                return problem_set(ret_problem, JSON_E_DEPTH, "", "nested deeper than %u levels", max_depth);
+                return problem_set(ret_problem,
+                                JSON_E_DEPTH,
+                                "",
+                                "nested deeper than %u levels",
+                                max_depth);
 
         value = json_loadb(data, size, JSON_REJECT_DUPLICATES, &error);
         if (!value) {
                 if (json_error_code(&error) == json_error_out_of_memory)
                         return -ENOMEM;
-                /* jansson's own text may quote the input, which may be a secret: say where, not what. */
+                /* jansson's own text may quote the input, which may be a secret: say where, not
+                 * what. */
                 return problem_set(ret_problem,
                                 JSON_E_SYNTAX,
                                 "",
@@ -117,13 +128,19 @@ static int read_member(const JsonMember *m, const json_t *value, void *ret, Json
                 break;
         }
         if (!fits)
-                return problem_set(problem, JSON_E_TYPE, m->name, "`%s` must be %s", m->name, kind_name(m->kind));
+                return problem_set(problem,
+                                JSON_E_TYPE,
+                                m->name,
+                                "`%s` must be %s",
+                                m->name,
+                                kind_name(m->kind));
         if ((m->min != 0 || m->max != 0) && (measure < m->min || measure > m->max))
                 return problem_set(problem,
                                 JSON_E_RANGE,
                                 m->name,
-                                m->kind == JSON_KIND_INTEGER ? "`%s` must be %lld to %lld"
-                                                             : "the size of `%s` must be %lld to %lld",
+                                m->kind == JSON_KIND_INTEGER
+                                                ? "`%s` must be %lld to %lld"
+                                                : "the size of `%s` must be %lld to %lld",
                                 m->name,
                                 (long long) m->min,
                                 (long long) m->max);

@@ -1,5 +1,6 @@
 /* Reading JSON from strangers: a depth limit of our own (jansson's is 2,048), no repeated members,
- * no NUL, strict UTF-8, one value and nothing after it; then members by table, unknown ones by name. */
+ * no NUL, strict UTF-8, one value and nothing after it; then members by table, unknown ones by
+ * name. */
 #pragma once
 
 #include <jansson.h>
@@ -40,10 +41,15 @@ typedef struct JsonMember {
 } JsonMember;
 
 /* Parses bytes. 0: *ret is the caller's. JSON_E_SYNTAX, JSON_E_DEPTH. -ENOMEM. */
-int json_read(const void *data, size_t size, unsigned max_depth, json_t **ret, JsonProblem *ret_problem);
+int json_read(const void *data,
+                size_t size,
+                unsigned max_depth,
+                json_t **ret,
+                JsonProblem *ret_problem);
 
-/* Reads an object's members into the struct at ret. With refuse_unknown, members that the table does
- * not name are JSON_E_UNKNOWN; otherwise they are ignored. Positive JsonError with ret_problem. */
+/* Reads an object's members into the struct at ret. With refuse_unknown, members that the table
+ * does not name are JSON_E_UNKNOWN; otherwise they are ignored. Positive JsonError with
+ * ret_problem. */
 int json_read_members(const json_t *object,
                 const JsonMember *members,
                 size_t n_members,

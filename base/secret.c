@@ -29,7 +29,8 @@ int secret_copy(Secret *ret, const void *data, size_t size) {
 }
 
 bool secret_equal(const Secret *a, const Secret *b) {
-        return a->size == b->size && (a->size == 0 || sodium_memcmp(a->data, b->data, a->size) == 0);
+        return a->size == b->size &&
+               (a->size == 0 || sodium_memcmp(a->data, b->data, a->size) == 0);
 }
 
 void secret_done(Secret *secret) {

@@ -1,4 +1,5 @@
-/* Text forms of bytes: base64 (RFC 4648 section 4), hexadecimal, UUIDs, and the base32 of our ids. */
+/* Text forms of bytes: base64 (RFC 4648 section 4), hexadecimal, UUIDs, and the base32 of our ids.
+ */
 #pragma once
 
 #include <stdbool.h>
