@@ -262,6 +262,25 @@ static void nothing_of_a_frame_is_left_when_it_has_been_taken(void **state) {
         assert_false(holds(&buffer, "MARKER-123"));
 }
 
+static void a_frame_that_moves_to_the_front_leaves_no_copy_behind(void **state) {
+        _cleanup_(frame_buffer_done) FrameBuffer buffer = FRAME_BUFFER_NULL;
+        _cleanup_(freep) char *content = object_of_size(3000);
+        const char *reason;
+        json_t *frame;
+        uint8_t *room;
+
+        feed_content(&buffer, content);
+        feed_content(&buffer, "{\"type\":\"x\",\"code\":\"MARKER-123\"}");
+        assert_int_equal(frame_buffer_next(&buffer, &frame, &reason), 0);
+        json_decref(frame);
+        assert_int_equal(frame_buffer_reserve(&buffer, 2000, &room), 0);
+        assert_int_equal(buffer.start, 0);
+        assert_true(holds(&buffer, "MARKER-123"));
+        assert_int_equal(frame_buffer_next(&buffer, &frame, &reason), 0);
+        json_decref(frame);
+        assert_false(holds(&buffer, "MARKER-123"));
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(a_frame_comes_out_of_every_cut),
@@ -274,6 +293,7 @@ int main(void) {
                 cmocka_unit_test(every_size_is_written_as_it_is_read),
                 cmocka_unit_test(a_frame_that_is_too_large_is_not_written),
                 cmocka_unit_test(nothing_of_a_frame_is_left_when_it_has_been_taken),
+                cmocka_unit_test(a_frame_that_moves_to_the_front_leaves_no_copy_behind),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
