@@ -53,7 +53,8 @@ enum {
  * it again at once; 75 (EX_TEMPFAIL) when the gateway refused, was not there, or has stopped
  * answering, and 76 (EX_PROTOCOL) when it broke the protocol, so that the supervisor waits first;
  * 64 (EX_USAGE), 71 (EX_OSERR) and 78 (EX_CONFIG) when somebody has to look. SIGPIPE is ignored,
- * libsodium is ready, and what jansson frees is wiped (json-wipe.h) before any callback runs. */
+ * libsodium is ready, and what jansson frees is wiped from the start: free the text of
+ * json_dumps() with json_wipe_free() of json-wipe.h, never with free(). */
 int plugin_main(int argc, char **argv, const PluginOps *ops);
 
 sd_event *plugin_event(Plugin *plugin);
