@@ -24,5 +24,3 @@ typedef struct ConfigStore {
 
 /* Makes the canonical form and from it the fingerprints. */
 int config_store_fingerprint(Config *config);
-
-const char *config_role_name(ConfigRole role);

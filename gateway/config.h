@@ -121,6 +121,9 @@ Config *config_ref(Config *config);
 Config *config_unref(Config *config);
 DEFINE_CLEANUP(Config, config_unref)
 
+/* "front", "relay", "channel": also the plugin's `role` in `hello`. */
+const char *config_role_name(ConfigRole role);
+
 /* NULL when there is none of that name. */
 const ConfigPolicy *config_policy(const Config *config, const char *name);
 const ConfigTenant *config_tenant(const Config *config, const char *id);

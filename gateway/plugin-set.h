@@ -6,8 +6,15 @@
  * link's socket name (LISTEN_FDNAMES; `FileDescriptorName=` in the socket unit), `exec` (the plugin
  * is started on a socketpair), `socket` (the gateway binds the path itself, mode 0600).
  *
- * A plugin that breaks the protocol loses its connection, which is logged once. The loop must
- * belong to the main thread: started plugins get SIGTERM when that thread ends. Source:
+ * `exec` is an argument vector, to which `--gateway fd:3` is added. No shell sees it. The program
+ * has descriptors 0 to 3 only, stdin from /dev/null, a process group of its own, and of the
+ * environment PATH and a CREDENTIALS_DIRECTORY that is the folder named by its socket name in ours.
+ * It gets SIGTERM when the gateway's main thread ends, however it ends. When it ends it is started
+ * again after 0.1 s, doubling to 30 s; ten seconds of connection reset that. With status 78
+ * (EX_CONFIG) it is 30 s at once.
+ *
+ * A plugin that breaks the protocol loses its connection, which is logged once, and its process is
+ * ended if it was started here. The loop must belong to the main thread. Source:
  * plugins/PROTOCOL.md. */
 #pragma once
 
@@ -82,7 +89,8 @@ int plugin_set_start(PluginSet *set);
 void plugin_set_reconfigure(PluginSet *set, const Config *config);
 
 /* Ends: connections are closed after what is queued was written as far as it goes, started programs
- * get SIGTERM and, a second later, SIGKILL; all are reaped. Blocks for at most about a second. */
+ * get SIGTERM and, a second later, SIGKILL; all are reaped. Blocks for at most about a second.
+ * Open questions are told -ECANCELED; on_down is not called. The Config must still exist. */
 PluginSet *plugin_set_free(PluginSet *set);
 DEFINE_CLEANUP(PluginSet, plugin_set_free)
 
@@ -121,7 +129,8 @@ int plugin_link_ask(PluginLink *link,
 bool plugin_link_may_ask(const PluginLink *link);
 
 /* Forgets a question: on_answer will not be called, and the answer is ignored. It counts in the
- * window until it is answered or its deadline passes. */
+ * window until it is answered. A plugin that leaves 256 questions unanswered past their deadlines
+ * loses its connection. */
 void plugin_link_forget(PluginLink *link, int64_t id);
 
 /* Tells the plugin an event. Takes the frame over. -ENOTCONN, -EMSGSIZE. */
