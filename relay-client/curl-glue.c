@@ -8,6 +8,10 @@
 
 #include "time-text.h"
 
+/* Who has waited until less than this is left is not sent at all: the answer would come too late.
+ */
+#define TIME_LEFT_MIN USEC_PER_SEC
+
 static const char system_ca_file[] = "/etc/ssl/certs/ca-certificates.crt";
 
 typedef struct Buffer {
@@ -174,7 +178,8 @@ static CURLcode easy_set_policy(CURL *easy, const HttpClient *c) {
                 const char *value;
         } texts[] = {
                 { CURLOPT_PROTOCOLS_STR, "https" },
-                { CURLOPT_REDIR_PROTOCOLS_STR, "" },
+                { CURLOPT_REDIR_PROTOCOLS_STR,
+                                "https" }, /* redirects are off; libcurl takes no empty list */
                 { CURLOPT_PROXY, "" },
                 { CURLOPT_SSL_CIPHER_LIST, "ECDHE+AESGCM:ECDHE+CHACHA20" },
                 { CURLOPT_CAINFO, c->ca_file },
@@ -298,7 +303,7 @@ static int transfer_start(HttpClient *c, Transfer *t) {
 static void client_serve_waiting(HttpClient *c) {
         while (c->waiting.first) {
                 Transfer *t = c->waiting.first;
-                bool late = t->deadline <= time_boot();
+                bool late = t->deadline <= time_boot() + TIME_LEFT_MIN;
 
                 if (!late && c->running.n >= HTTP_CONNECTIONS_MAX)
                         break;
@@ -315,7 +320,8 @@ static void client_serve_waiting(HttpClient *c) {
         }
 
         if (c->waiting.first) {
-                (void) sd_event_source_set_time(c->waiting_timer, c->waiting.first->deadline);
+                (void) sd_event_source_set_time(
+                                c->waiting_timer, c->waiting.first->deadline - TIME_LEFT_MIN);
                 (void) sd_event_source_set_enabled(c->waiting_timer, SD_EVENT_ONESHOT);
         } else
                 (void) sd_event_source_set_enabled(c->waiting_timer, SD_EVENT_OFF);
@@ -572,7 +578,8 @@ int http_client_send(HttpClient *c, HttpRequest *request, HttpDone done, void *u
                         list_append(&c->running, TAKE_PTR(t));
         } else if (r == 0) {
                 if (c->waiting.n == 0) {
-                        (void) sd_event_source_set_time(c->waiting_timer, t->deadline);
+                        (void) sd_event_source_set_time(
+                                        c->waiting_timer, t->deadline - TIME_LEFT_MIN);
                         (void) sd_event_source_set_enabled(c->waiting_timer, SD_EVENT_ONESHOT);
                 }
                 list_append(&c->waiting, TAKE_PTR(t));
