@@ -1,0 +1,307 @@
+/* What channels report: whether a message was taken, delivered, read, or not. */
+#include <errno.h>
+
+#include "gateway.h"
+#include "log.h"
+
+enum {
+        CHANNEL_TRIES_MAX = 24 /* with the backoff, about an hour and a half of a carrier that says
+                                  no */
+};
+
+static bool may_run(const Share *s, OutboxKind kind) {
+        switch (kind) {
+        case OUTBOX_INVITATION:
+                return s->state == LIFECYCLE_PENDING || s->state == LIFECYCLE_INVITED;
+        case OUTBOX_LINK:
+                return s->state == LIFECYCLE_RELEASED;
+        case OUTBOX_NOTICE:
+                return true;
+        case OUTBOX_CREATE:
+        case OUTBOX_READ:
+        case OUTBOX_DELETE:
+                break;
+        }
+        return false;
+}
+
+/* The row and, unless it may be repeated, its message. */
+static int row_remove(ShareContext *c, const OutboxRow *row) {
+        Store *store = c->gateway->store;
+        int r;
+
+        r = store_outbox_remove(store, row->share, row->part);
+        if (r >= 0 && row->kind == OUTBOX_NOTICE)
+                r = store_message_remove(store, row->share, row->part);
+        return r;
+}
+
+int channel_claim(ShareContext *c, OutboxRow *row, json_t **ret) {
+        int r;
+
+        if (!may_run(&c->share, row->kind)) {
+                r = row_remove(c, row);
+                return r < 0 ? r : OUTBOX_VERDICT_DONE;
+        }
+        if (row->kind == OUTBOX_LINK && !share_meets_policy(c)) {
+                r = share_step(c, LIFECYCLE_EVENT_POLICY_TIGHTENED);
+                if (r >= 0)
+                        r = share_save(c);
+                return r < 0 ? r : OUTBOX_VERDICT_DONE;
+        }
+
+        r = message_frame(c->gateway, c->has_key ? &c->key : NULL, row->share, row->part, ret);
+        if (r == STORE_E_NOT_FOUND) {
+                r = row_remove(c, row);
+                return r < 0 ? r : OUTBOX_VERDICT_DONE;
+        }
+        if (r < 0)
+                return r;
+        if (json_integer_value(json_object_get(*ret, "expires")) < c->now) {
+                json_decref(*ret);
+                *ret = NULL;
+                r = row_remove(c, row);
+                return r < 0 ? r : OUTBOX_VERDICT_DONE;
+        }
+        if (row->attempts == 0) { /* from now on a copy may have left */
+                row->attempts = 1;
+                r = store_outbox_attempt(c->gateway->store, row);
+        }
+        if (r >= 0 && row->kind == OUTBOX_LINK && !(c->share.flags & SHARE_LINK_LEFT)) {
+                c->share.flags |= SHARE_LINK_LEFT;
+                r = share_save(c);
+        }
+        return r;
+}
+
+int channel_fall_back(ShareContext *c, int failed_step) {
+        Share *s = &c->share;
+
+        if (s->state != LIFECYCLE_PENDING && s->state != LIFECYCLE_INVITED)
+                return 0;
+        share_note(s, c->now, TIMELINE_NOT_DELIVERED, OUTBOX_INVITATION, failed_step);
+        if (failed_step != s->step) /* an earlier one: the challenge is open elsewhere */
+                return 0;
+        if (s->step + 1 < share_n_steps(c)) {
+                s->step++;
+                share_note(s, c->now, TIMELINE_FALLBACK, 0, s->step);
+                return message_invite(c, false);
+        }
+        /* An invitation that was delivered at an earlier step is still an open challenge. */
+        for (int i = 0; i < s->n_timeline; i++)
+                if (s->timeline[i].event == TIMELINE_DELIVERED &&
+                                s->timeline[i].step != failed_step)
+                        return 0;
+        return share_step(c, LIFECYCLE_EVENT_UNDELIVERABLE);
+}
+
+static int message_sent(ShareContext *c, const OutboxRow *row) {
+        Share *s = &c->share;
+        int r;
+
+        switch (row->kind) {
+        case OUTBOX_INVITATION:
+                if (share_may_step(c, LIFECYCLE_EVENT_INVITATION_TAKEN)) {
+                        share_note(s, c->now, TIMELINE_INVITATION_ACCEPTED, 0, s->step);
+                        r = share_step(c, LIFECYCLE_EVENT_INVITATION_TAKEN);
+                        return r < 0 ? r : share_save(c);
+                }
+                break;
+        case OUTBOX_LINK:
+                if (share_may_step(c, LIFECYCLE_EVENT_LINK_SENT)) {
+                        share_note(s, c->now, TIMELINE_LINK_ACCEPTED, 0, s->step);
+                        r = share_step(c, LIFECYCLE_EVENT_LINK_SENT);
+                        return r < 0 ? r : share_save(c);
+                }
+                break;
+        case OUTBOX_NOTICE:
+        case OUTBOX_CREATE:
+        case OUTBOX_READ:
+        case OUTBOX_DELETE:
+                break;
+        }
+        return 0;
+}
+
+static int message_refused(ShareContext *c, OutboxKind kind, int step) {
+        int r = 0;
+
+        if (kind == OUTBOX_INVITATION)
+                r = channel_fall_back(c, step);
+        else if (kind == OUTBOX_LINK && share_may_step(c, LIFECYCLE_EVENT_LINK_UNDELIVERABLE)) {
+                share_note(&c->share, c->now, TIMELINE_NOT_DELIVERED, OUTBOX_LINK, step);
+                r = share_step(c, LIFECYCLE_EVENT_LINK_UNDELIVERABLE);
+        } else
+                return 0;
+        return r < 0 ? r : share_save(c);
+}
+
+static void copy_reason(OutboxRow *row, const json_t *answer) {
+        const char *reason = json_string_value(json_object_get(answer, "reason"));
+        size_t n = 0;
+
+        /* A word for operators; a plugin's text is a stranger's text. */
+        for (const char *p = reason ? reason : "no-reason"; *p && n < sizeof(row->reason) - 1; p++)
+                row->reason[n++] =
+                                (char) ((*p >= 'a' && *p <= 'z') || (*p >= '0' && *p <= '9') ? *p
+                                                                                             : '-');
+        row->reason[n] = 0;
+}
+
+int channel_answered(ShareContext *c,
+                OutboxRow *row,
+                const OutboxItem *item,
+                const json_t *answer,
+                uint64_t *ret_retry) {
+        const char *type = json_string_value(json_object_get(answer, "type"));
+        json_int_t retry_after = json_integer_value(json_object_get(answer, "retry_after"));
+        int r;
+
+        if (streq(type, "sent")) {
+                r = row_remove(c, row);
+                if (r >= 0)
+                        r = message_sent(c, row);
+                return r < 0 ? r : OUTBOX_VERDICT_DONE;
+        }
+        copy_reason(row, answer);
+        if (streq(type, "failed") && json_is_true(json_object_get(answer, "permanent"))) {
+                r = row_remove(c, row);
+                if (r >= 0)
+                        r = message_refused(c, row->kind, c->share.step);
+                return r < 0 ? r : OUTBOX_VERDICT_DONE;
+        }
+
+        row->attempts++;
+        row->dead = item->tries >= CHANNEL_TRIES_MAX;
+        r = store_outbox_attempt(c->gateway->store, row);
+        if (r < 0)
+                return r;
+        if (row->dead) {
+                gateway_count(c->gateway, COUNTER_DEAD_LETTERS);
+                log_record(LOG_ERR,
+                                &(LogFields){ .tenant = c->share.tenant, .channel = row->lane },
+                                "A message was given up after %d tries (%s); `vestibulectl "
+                                "letters` lists it.",
+                                row->attempts,
+                                row->reason);
+                return OUTBOX_VERDICT_DONE;
+        }
+        *ret_retry = retry_after > 0 && retry_after < 3600 ? (uint64_t) retry_after * 1000 : 0;
+        return OUTBOX_VERDICT_AGAIN;
+}
+
+/* --- events --- */
+
+typedef struct ChannelNews {
+        Gateway *gateway;
+        char channel[64];
+        int64_t share;
+        uint16_t part;
+        TimelineEvent event;
+} ChannelNews;
+
+static bool noted_already(const Share *s, TimelineEvent event, OutboxKind kind, int step) {
+        for (int i = 0; i < s->n_timeline; i++)
+                if (s->timeline[i].event == event && s->timeline[i].detail == kind &&
+                                s->timeline[i].step == step)
+                        return true;
+        return false;
+}
+
+/* The step whose channel reported; -1 when it is none of this share's. */
+static int step_of_channel(ShareContext *c, const char *name) {
+        const ConfigChannel *channel;
+        const char *address;
+
+        for (int i = c->share.step; i >= 0; i--)
+                if (share_route(c, i, &address, &channel) && streq(channel->name, name))
+                        return i;
+        return -1;
+}
+
+static int news_take(ShareContext *c, const ChannelNews *news, OutboxKind kind) {
+        int step = step_of_channel(c, news->channel), r;
+
+        if (step < 0)
+                return 0;
+        if (news->event == TIMELINE_NOT_DELIVERED)
+                return message_refused(c, kind, step);
+        if (noted_already(&c->share, news->event, kind, step))
+                return 0;
+        if (c->share.state == LIFECYCLE_PENDING) {
+                r = share_step(c, LIFECYCLE_EVENT_INVITATION_TAKEN);
+                if (r < 0)
+                        return r;
+        }
+        share_note(&c->share, c->now, news->event, kind, step);
+        return share_save(c);
+}
+
+static int news_apply(void *context) {
+        const ChannelNews *news = context;
+        Store *store = news->gateway->store;
+        _cleanup_(freep) uint8_t *body = NULL;
+        ShareContext c;
+        OutboxKind kind;
+        size_t size;
+        int r;
+
+        r = store_message_get(store, news->share, news->part, &kind, &body, &size);
+        if (r != 0)
+                return r < 0 ? r : 0; /* a notice, or the share has ended */
+        r = share_context_load(&c, news->gateway, news->share);
+        if (r != 0)
+                return r < 0 ? r : 0;
+        if (!lifecycle_is_terminal(c.share.state) && kind != OUTBOX_NOTICE)
+                r = news_take(&c, news, kind);
+        share_context_done(&c);
+        return r;
+}
+
+static void news_done(void *context, int result) {
+        (void) result; /* a report that is lost costs a line in the timeline, nothing else */
+        free(context);
+}
+
+int channel_event(Gateway *g, PluginLink *link, const char *type, json_t *frame) {
+        static const struct {
+                const char *type;
+                TimelineEvent event;
+        } events[] = {
+                { "delivered", TIMELINE_DELIVERED },
+                { "read", TIMELINE_READ },
+                { "failed", TIMELINE_NOT_DELIVERED },
+        };
+        const char *message = json_string_value(json_object_get(frame, "message"));
+        ChannelNews *news;
+        int r;
+
+        for (size_t i = 0; i < N_ELEMENTS(events); i++) {
+                if (!streq(type, events[i].type))
+                        continue;
+                if (!message)
+                        return -EPROTO;
+                if (events[i].event == TIMELINE_NOT_DELIVERED &&
+                                !json_is_true(json_object_get(frame, "permanent")))
+                        return 0;
+                news = calloc(1, sizeof(*news));
+                if (!news)
+                        return -ENOMEM;
+                news->gateway = g;
+                news->event = events[i].event;
+                (void) snprintf(news->channel,
+                                sizeof(news->channel),
+                                "%s",
+                                plugin_link_config(link)->name);
+                if (vault_id_read(g->vault, VAULT_ID_MESSAGE, message, &news->share, &news->part) !=
+                                0) {
+                        free(news); /* not a message of ours */
+                        return 0;
+                }
+                r = engine_submit(g->engine, news_apply, news_done, news, 256);
+                if (r < 0)
+                        free(news);
+                return r;
+        }
+        return 0;
+}

@@ -1,0 +1,191 @@
+/* The gateway's parts together, and how they call one another. main.c makes one of these; nothing
+ * in here is known to base/, policy/ or the plugins.
+ *
+ *   front.c     what tenants and operators ask           share-json.c  how a share looks to them
+ *   reply.c     what recipients answer                    channel-run.c what channels report
+ *   relay-run.c what the relay answers                    sweep.c       what time does
+ *
+ * All of them load a share, choose an event, and call share_step() (transition.c), the only place
+ * where a share's state changes. */
+#pragma once
+
+#include <jansson.h>
+#include <systemd/sd-event.h>
+
+#include "clock.h"
+#include "config.h"
+#include "engine.h"
+#include "outbox.h"
+#include "plugin-set.h"
+#include "store.h"
+#include "template.h"
+#include "time-text.h"
+#include "vault.h"
+
+typedef struct Watcher Watcher;
+
+typedef struct Gateway {
+        sd_event *event;
+        Config *config;
+        TemplateSet *templates;
+        Vault *vault;
+        Store *store;
+        Engine *engine;
+        Outbox *outbox;
+        PluginSet *plugins;
+        Clock clock;
+        char *config_path;
+
+        sd_event_source *sweep, *tick;
+        Watcher *watchers; /* requests that wait for a share to change */
+        size_t n_watchers;
+        int64_t *changed; /* shares that this batch changed, for the watchers */
+        size_t n_changed, n_changed_kept, changed_allocated;
+        int64_t time_stored;
+        bool ready_told;
+        uint64_t counters[16];
+} Gateway;
+
+/* What operators may count; no identities. The names are in front.c. */
+typedef enum GatewayCounter {
+        COUNTER_SHARES_CREATED,
+        COUNTER_SHARES_COMPLETED,
+        COUNTER_SHARES_LOCKED,
+        COUNTER_SHARES_ENDED_OTHERWISE,
+        COUNTER_CODES_RIGHT,
+        COUNTER_CODES_WRONG,
+        COUNTER_CODES_MISTYPED,
+        COUNTER_REPLIES_UNBOUND,
+        COUNTER_MAILBOXES_MADE,
+        COUNTER_MAILBOXES_ORPHANED,
+        COUNTER_DEAD_LETTERS,
+        _COUNTER_MAX,
+} GatewayCounter;
+
+enum {
+        GATEWAY_KEEP_ADDRESSES = 24 * 3600, /* blind indexes after the end, for late answers */
+        GATEWAY_KEEP_FINISHED = 30 * 24 * 3600,
+        GATEWAY_KEEP_SEEN = 72 * 3600,
+        GATEWAY_KEEP_ANSWERS = 24 * 3600,
+        GATEWAY_BLOCK_SECONDS = 30 * 24 * 3600,
+        GATEWAY_RESENDS_MAX = 2,
+        GATEWAY_ANSWERS_MAX = 10, /* texts back to a recipient, for each share */
+        GATEWAY_SWEEP_PAGE = 500,
+};
+
+static inline int64_t gateway_now(const Gateway *g) {
+        return clock_now(&g->clock, time_boot());
+}
+
+/* --- transition.c --- */
+
+typedef struct ShareContext {
+        Gateway *gateway;
+        Share share;
+        VaultKey key;
+        bool has_key;
+        json_t *details; /* {addresses, steps: [[address, channel]], name, locale, zone, sender,
+                            display, envelope, kid}, once share_details() has opened them */
+        int64_t now;
+} ShareContext;
+
+/* Loads a share and unwraps its key, if it still has one. STORE_E_NOT_FOUND. Ends with
+ * share_context_done(). */
+int share_context_load(ShareContext *c, Gateway *g, int64_t n);
+void share_context_done(ShareContext *c);
+
+/* The share's details, borrowed; NULL once they are wiped. */
+const json_t *share_details(ShareContext *c);
+
+/* Takes one step and performs its effects on the store. LIFECYCLE_E_NOT_ALLOWED: nothing changed.
+ * The caller writes the share afterwards, with share_save(). */
+int share_step(ShareContext *c, LifecycleEvent event);
+bool share_may_step(const ShareContext *c, LifecycleEvent event);
+
+/* Writes the row, bumps the version, and tells the watchers after the commit. */
+int share_save(ShareContext *c);
+
+/* Invariant 9: whether the share still meets its policy as it is configured now. */
+bool share_meets_policy(const ShareContext *c);
+
+/* The recipient's address and channel of a fallback step; false: there is no such step. */
+bool share_route(ShareContext *c,
+                int step,
+                const char **ret_address,
+                const ConfigChannel **ret_channel);
+int share_n_steps(ShareContext *c);
+
+/* Whether an address is one that this share has written to, exactly; *ret_step says which. */
+bool share_has_address(ShareContext *c, const char *channel, const char *address, int *ret_step);
+
+/* --- message.c --- */
+
+/* Queues the invitation of the present step; a resend repeats the same bytes. */
+int message_invite(ShareContext *c, bool resend);
+int message_link(ShareContext *c, const char *link, bool resend);
+
+/* Queues a notice to an address of the share. Sealed with the vault's own key, as it may have to
+ * outlive the share's. */
+int message_notice(
+                ShareContext *c, TemplateMessage message, const char *channel, const char *address);
+
+/* Makes the frame for a stored message. STORE_E_NOT_FOUND. */
+int message_frame(Gateway *g, const VaultKey *key, int64_t share, int part, json_t **ret);
+
+/* --- what the plugins ask and tell --- */
+
+int front_request(Gateway *g, PluginRequest request, const char *type, json_t *frame);
+int reply_request(Gateway *g, PluginRequest request, json_t *frame);
+int channel_event(Gateway *g, PluginLink *link, const char *type, json_t *frame);
+
+/* Outbox: the frame of a row, and the answer to it. */
+int channel_claim(ShareContext *c, OutboxRow *row, json_t **ret);
+int relay_claim(ShareContext *c, OutboxRow *row, json_t **ret);
+
+/* Inside a command: what an answer to a row means. Returns OUTBOX_VERDICT_DONE or _AGAIN with
+ * *ret_retry in milliseconds (0: backoff), or a negative errno. */
+int channel_answered(ShareContext *c,
+                OutboxRow *row,
+                const OutboxItem *item,
+                const json_t *answer,
+                uint64_t *ret_retry);
+int relay_answered(ShareContext *c,
+                OutboxRow *row,
+                const OutboxItem *item,
+                const json_t *answer,
+                uint64_t *ret_retry);
+
+/* Moves to the next step of the fallback, or ends the share as undeliverable. */
+int channel_fall_back(ShareContext *c, int failed_step);
+
+/* --- share-json.c --- */
+
+/* The share as its tenant sees it, or masked as an operator does. NULL: out of memory. */
+json_t *share_json(ShareContext *c, bool masked);
+
+/* --- front.c --- */
+
+void watchers_publish(Gateway *g);
+void watchers_drop_link(Gateway *g, PluginLink *link);
+void watchers_expire(Gateway *g);
+
+/* --- sweep.c --- */
+
+int sweep_start(Gateway *g);
+/* Something became due earlier than the sweep knows. */
+void sweep_note_due(Gateway *g, int64_t due);
+
+/* --- gateway.c --- */
+
+int gateway_new(Gateway **ret, sd_event *event, const char *config_path);
+int gateway_start(Gateway *g);
+/* Reads the configuration again and applies it whole or not at all; says what it did. */
+void gateway_reload(Gateway *g);
+Gateway *gateway_free(Gateway *g);
+DEFINE_CLEANUP(Gateway, gateway_free)
+
+void gateway_note_changed(Gateway *g, int64_t share);
+void gateway_count(Gateway *g, GatewayCounter counter);
+
+/* Whether a plugin is connected and reaches its carrier; *ret_detail says what is wrong, or "". */
+bool gateway_channel_is_up(Gateway *g, ConfigRole role, const char *name, const char **ret_detail);

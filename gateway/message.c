@@ -1,0 +1,261 @@
+/* Messages to recipients: rendered once from the templates, sealed, and sent with the same identity
+ * and the same bytes however often they must be repeated. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "gateway.h"
+#include "json-read.h"
+#include "json-wipe.h"
+#include "words.h"
+
+typedef struct MessagePlan {
+        OutboxKind kind;
+        TemplateMessage template;
+        const char *channel, *address, *link;
+        int64_t expires;
+} MessagePlan;
+
+static const char *kind_name(OutboxKind kind) {
+        switch (kind) {
+        case OUTBOX_INVITATION:
+                return "invitation";
+        case OUTBOX_LINK:
+                return "link";
+        case OUTBOX_NOTICE:
+        case OUTBOX_CREATE:
+        case OUTBOX_READ:
+        case OUTBOX_DELETE:
+                break;
+        }
+        return "notice";
+}
+
+static const char *text_of(const json_t *object, const char *name) {
+        return json_string_value(json_object_get(object, name));
+}
+
+/* The answers that the invitation names, as buttons for those who can show them. */
+static json_t *buttons(const TemplateSet *set, const char *locale) {
+        const char *no = template_word(set, locale, "answer-no", false);
+        const char *not_me = template_word(set, locale, "answer-not-me", false);
+
+        return json_pack("[{s:s,s:s},{s:s,s:s}]",
+                        "value",
+                        no,
+                        "label",
+                        no,
+                        "value",
+                        not_me,
+                        "label",
+                        not_me);
+}
+
+/* Renders a message and makes the frame that will carry it, without an id. */
+static int render(ShareContext *c, const MessagePlan *plan, int part, json_t **ret) {
+        Gateway *g = c->gateway;
+        const json_t *details = share_details(c);
+        const ConfigPolicy *policy = config_policy(g->config, c->share.policy);
+        const char *locale = template_locale(
+                        g->templates, text_of(details, "locale"), policy ? policy->language : NULL);
+        char tag[TAG_SIZE], left[WORDS_SIZE], tries[WORDS_SIZE];
+        char message[ID_TEXT_SIZE], thread[ID_TEXT_SIZE];
+        _cleanup_(secret_free_stringp) char *text = NULL;
+        _cleanup_(freep) char *subject = NULL;
+        json_auto_t *frame = NULL;
+        TemplateValues values = { 0 };
+        int r;
+
+        vault_tag(g->vault, c->share.n, tag);
+        words_left(g->templates, locale, c->now, plan->expires, text_of(details, "zone"), left);
+        words_tries(g->templates, locale, c->share.attempts.left, tries);
+        values.value[TEMPLATE_VALUE_SENDER] = text_of(details, "sender");
+        values.value[TEMPLATE_VALUE_KIND] =
+                        words_kind(g->templates, locale, rules_class_name(c->share.rules.class));
+        values.value[TEMPLATE_VALUE_TAG] = tag;
+        values.value[TEMPLATE_VALUE_LEFT] = left;
+        values.value[TEMPLATE_VALUE_CODE] =
+                        words_code(g->templates, locale, code_format_name(c->share.rules.code));
+        values.value[TEMPLATE_VALUE_TRIES] = tries;
+        values.value[TEMPLATE_VALUE_LINK] = plan->link;
+        r = template_render(g->templates, locale, plan->template, &values, &subject, &text);
+        if (r != 0)
+                return r < 0 ? r : -EINVAL;
+
+        vault_id(g->vault, VAULT_ID_MESSAGE, c->share.n, (uint16_t) part, message);
+        vault_id(g->vault, VAULT_ID_THREAD, c->share.n, 0, thread);
+        frame = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s*, s:s, s:s, s:s*, s:o*, s:I}",
+                        "type",
+                        "send",
+                        "message",
+                        message,
+                        "kind",
+                        kind_name(plan->kind),
+                        "to",
+                        plan->address,
+                        "lang",
+                        locale,
+                        "text",
+                        text,
+                        "subject",
+                        subject,
+                        "thread",
+                        thread,
+                        "tag",
+                        tag,
+                        "link",
+                        plan->link,
+                        "buttons",
+                        plan->kind == OUTBOX_INVITATION ? buttons(g->templates, locale) : NULL,
+                        "expires",
+                        (json_int_t) plan->expires);
+        if (!frame)
+                return -ENOMEM;
+        *ret = TAKE_PTR(frame);
+        return 0;
+}
+
+/* Notices are sealed under the vault's own key: the share's may be destroyed in this very step. */
+static VaultField field_of(OutboxKind kind) {
+        return kind == OUTBOX_NOTICE ? VAULT_FIELD_NOTICE : VAULT_FIELD_MESSAGE;
+}
+
+static int keep_and_queue(ShareContext *c, const MessagePlan *plan, int part, const json_t *frame) {
+        Gateway *g = c->gateway;
+        _cleanup_(json_wipe_freep) char *plain = json_dumps(frame, JSON_COMPACT);
+        _cleanup_(freep) uint8_t *sealed = NULL;
+        OutboxRow row = { .share = c->share.n, .part = part, .kind = plan->kind };
+        size_t size;
+        int r;
+
+        if (!plain)
+                return -ENOMEM;
+        r = vault_seal(g->vault,
+                        plan->kind == OUTBOX_NOTICE ? NULL : &c->key,
+                        c->share.n,
+                        field_of(plan->kind),
+                        (uint32_t) part,
+                        plain,
+                        strlen(plain),
+                        &sealed,
+                        &size);
+        if (r < 0)
+                return r;
+        r = store_message_put(g->store, c->share.n, part, plan->kind, sealed, size);
+        if (r < 0)
+                return r;
+        (void) snprintf(row.lane, sizeof(row.lane), "%s", plan->channel);
+        r = store_outbox_put(g->store, &row);
+        if (r < 0)
+                return r;
+        return outbox_note(g->outbox, &row);
+}
+
+static int send_new(ShareContext *c, const MessagePlan *plan) {
+        json_auto_t *frame = NULL;
+        int r, part = c->share.messages;
+
+        if (part > UINT16_MAX ||
+                        (plan->kind != OUTBOX_NOTICE && (!c->has_key || !share_details(c))))
+                return -ESTALE;
+        r = render(c, plan, part, &frame);
+        if (r < 0)
+                return r;
+        c->share.messages++;
+        return keep_and_queue(c, plan, part, frame);
+}
+
+/* Makes a message that was sent before due again. */
+static int send_again(ShareContext *c, OutboxKind kind, const char *channel) {
+        Gateway *g = c->gateway;
+        OutboxRow row = { .share = c->share.n, .kind = kind };
+        int r;
+
+        r = store_message_find(g->store, c->share.n, kind, &row.part);
+        if (r != 0)
+                return r < 0 ? r : -ESTALE;
+        if (store_outbox_get(g->store, c->share.n, row.part, &row) == 0)
+                return 0; /* it is still on its way */
+        (void) snprintf(row.lane, sizeof(row.lane), "%s", channel);
+        r = store_outbox_put(g->store, &row);
+        if (r < 0)
+                return r;
+        return outbox_note(g->outbox, &row);
+}
+
+int message_invite(ShareContext *c, bool resend) {
+        const ConfigChannel *channel;
+        const char *address;
+
+        if (!share_route(c, c->share.step, &address, &channel))
+                return -ESTALE;
+        if (resend)
+                return send_again(c, OUTBOX_INVITATION, channel->name);
+        return send_new(c,
+                        &(MessagePlan){ .kind = OUTBOX_INVITATION,
+                                        .template = TEMPLATE_INVITATION,
+                                        .channel = channel->name,
+                                        .address = address,
+                                        .expires = c->share.expires });
+}
+
+int message_link(ShareContext *c, const char *link, bool resend) {
+        const ConfigChannel *channel;
+        const char *address;
+
+        /* The link goes only to the address whose answer confirmed: share.step is that one's. */
+        if (!share_route(c, c->share.step, &address, &channel))
+                return -ESTALE;
+        if (resend)
+                return send_again(c, OUTBOX_LINK, channel->name);
+        return send_new(c,
+                        &(MessagePlan){ .kind = OUTBOX_LINK,
+                                        .template = TEMPLATE_LINK,
+                                        .channel = channel->name,
+                                        .address = address,
+                                        .link = link,
+                                        .expires = c->share.mailbox_expires });
+}
+
+int message_notice(ShareContext *c,
+                TemplateMessage message,
+                const char *channel,
+                const char *address) {
+        if (c->share.answers >= GATEWAY_ANSWERS_MAX)
+                return 0;
+        c->share.answers++;
+        return send_new(c,
+                        &(MessagePlan){ .kind = OUTBOX_NOTICE,
+                                        .template = message,
+                                        .channel = channel,
+                                        .address = address,
+                                        .expires = c->share.expires > c->now ? c->share.expires
+                                                                             : c->now + 3600 });
+}
+
+int message_frame(Gateway *g, const VaultKey *key, int64_t share, int part, json_t **ret) {
+        _cleanup_(secret_done) Secret plain = SECRET_NULL;
+        _cleanup_(freep) uint8_t *sealed = NULL;
+        JsonProblem problem;
+        OutboxKind kind;
+        size_t size;
+        int r;
+
+        r = store_message_get(g->store, share, part, &kind, &sealed, &size);
+        if (r != 0)
+                return r;
+        if (kind != OUTBOX_NOTICE && !key)
+                return STORE_E_NOT_FOUND;
+        r = vault_open(g->vault,
+                        kind == OUTBOX_NOTICE ? NULL : key,
+                        share,
+                        field_of(kind),
+                        (uint32_t) part,
+                        sealed,
+                        size,
+                        &plain);
+        if (r != 0)
+                return r < 0 ? r : -EBADMSG;
+        r = json_read(plain.data, plain.size, 8, ret, &problem);
+        return r > 0 ? -EBADMSG : r;
+}

@@ -1,0 +1,86 @@
+/* Effects that leave the process: messages to channels, calls to the relay. Their rows are durable
+ * and written with the state change that wants them; this keeps what is volatile about them: which
+ * are ready, leased to a plugin, or waiting for another try, and when. After a restart every row is
+ * ready.
+ *
+ * Rows are claimed inside a batch's transaction, where the caller looks again whether they may
+ * still run, and handed to the plugin once that transaction is durable. */
+#pragma once
+
+#include <jansson.h>
+#include <systemd/sd-event.h>
+
+#include "plugin-set.h"
+#include "store.h"
+
+enum {
+        OUTBOX_CLAIMS_PER_BATCH = 256, /* for each lane */
+        OUTBOX_RETRY_FIRST_MSEC = 1000,
+        OUTBOX_RETRY_LAST_MSEC = 300 * 1000,
+        OUTBOX_ANSWER_SECONDS = 60,
+};
+
+typedef struct Outbox Outbox;
+
+typedef struct OutboxItem {
+        int64_t share;
+        int part;
+        OutboxKind kind;
+        unsigned tries;   /* for the backoff; since the start of this process */
+        uint64_t since;   /* boot time of the first try in this process, 0: none yet */
+        const char *lane; /* the lane's name */
+} OutboxItem;
+
+typedef enum OutboxVerdict {
+        OUTBOX_VERDICT_DONE = 1,  /* the row is gone, or must not be tried again */
+        OUTBOX_VERDICT_AGAIN = 2, /* try later */
+} OutboxVerdict;
+
+typedef struct OutboxOps {
+        /* Inside the transaction: makes the frame, or returns OUTBOX_VERDICT_DONE if the row may
+         * not run (any more). Negative errno: left as it is, for a later batch. */
+        int (*claim)(const OutboxItem *item, json_t **ret_frame, void *userdata);
+
+        /* The plugin answered, or the connection was lost (answer NULL): the owner submits a
+         * command and calls outbox_settle() when that is durable. */
+        void (*answered)(OutboxItem *item, json_t *answer, void *userdata);
+
+        /* A claim could not be handed over, or new work waits: let a batch run. */
+        void (*kick)(void *userdata);
+} OutboxOps;
+
+int outbox_new(Outbox **ret, sd_event *event, const OutboxOps *ops, void *userdata);
+Outbox *outbox_free(Outbox *outbox);
+DEFINE_CLEANUP(Outbox, outbox_free)
+
+/* Names a lane for a link. Rows of lanes that nobody named wait for ever. */
+int outbox_add_lane(Outbox *outbox, const char *name, PluginLink *link);
+
+/* A link came up or went down. */
+void outbox_link_changed(Outbox *outbox, PluginLink *link);
+
+/* Notes a row that this command wrote; outbox_keep(), outbox_forget() and the end of the batch
+ * decide whether it exists. */
+int outbox_note(Outbox *outbox, const OutboxRow *row);
+void outbox_keep(Outbox *outbox);
+void outbox_forget(Outbox *outbox);
+
+/* Adds a row that is durable already, at the start. delay_msec spreads them. */
+int outbox_load(Outbox *outbox, const OutboxRow *row, uint64_t delay_msec);
+
+/* The three moments of a batch. */
+void outbox_claim(Outbox *outbox);
+void outbox_committed(Outbox *outbox);
+void outbox_failed(Outbox *outbox);
+
+/* Ends an item's lease after answered(). retry_msec: 0 for the backoff of its tries. Frees the item
+ * on OUTBOX_VERDICT_DONE. */
+void outbox_settle(Outbox *outbox, OutboxItem *item, OutboxVerdict verdict, uint64_t retry_msec);
+
+/* Makes a waiting row ready at once, such as a poll that somebody asked for. */
+void outbox_hurry(Outbox *outbox, int64_t share, OutboxKind kind);
+
+/* Delay before try number `tries` (1 is the second try): doubling, with a jitter of a fifth. */
+uint64_t outbox_backoff_msec(unsigned tries, uint32_t random);
+
+size_t outbox_size(const Outbox *outbox);

@@ -1,0 +1,285 @@
+/* The relay's side of a share: making its mailbox, watching it, deleting it. Which generation is
+ * asked for, and that only one URL can ever be learnt, is decided here; see lifecycle.c for the
+ * states. */
+#include <errno.h>
+#include <string.h>
+
+#include "gateway.h"
+#include "log.h"
+
+/* --- frames --- */
+
+static int open_mailbox(ShareContext *c, Secret *ret) {
+        int r;
+
+        if (!c->share.mailbox || !c->has_key)
+                return STORE_E_NOT_FOUND;
+        r = vault_open(c->gateway->vault,
+                        &c->key,
+                        c->share.n,
+                        VAULT_FIELD_MAILBOX,
+                        (uint32_t) c->share.generation,
+                        c->share.mailbox,
+                        c->share.mailbox_size,
+                        ret);
+        return r > 0 ? -EBADMSG : r;
+}
+
+static int create_frame(ShareContext *c, json_t **ret) {
+        Gateway *g = c->gateway;
+        const json_t *details = share_details(c);
+        _cleanup_(freep) uint8_t *sealed = NULL;
+        _cleanup_(secret_done) Secret box = SECRET_NULL;
+        char id[ID_TEXT_SIZE], claim[UUID_TEXT_SIZE], request[UUID_TEXT_SIZE];
+        char vertical[2] = { rules_vertical(c->share.rules.class), 0 };
+        size_t size;
+        int r;
+
+        r = store_payload_get(g->store, c->share.n, &sealed, &size);
+        if (r == 0)
+                r = vault_open(g->vault,
+                                &c->key,
+                                c->share.n,
+                                VAULT_FIELD_PAYLOAD,
+                                0,
+                                sealed,
+                                size,
+                                &box);
+        if (r != 0)
+                return r < 0 ? r : -EBADMSG;
+        vault_id(g->vault, VAULT_ID_SHARE, c->share.n, 0, id);
+        vault_claim(g->vault, c->share.n, (unsigned) c->share.generation, claim);
+        vault_request_id(g->vault, c->share.n, (unsigned) c->share.generation, "create", request);
+
+        *ret = json_pack("{s:s, s:s, s:i, s:s, s:s, s:I, s:s, s:s, s:O, s:O, s:O, s:s%}",
+                        "type",
+                        "create",
+                        "share",
+                        id,
+                        "generation",
+                        c->share.generation,
+                        "claim",
+                        claim,
+                        "request",
+                        request,
+                        "expiration",
+                        (json_int_t) c->share.mailbox_expires,
+                        "rights",
+                        "RD",
+                        "vertical",
+                        vertical,
+                        "display",
+                        json_object_get(details, "display"),
+                        "envelope",
+                        json_object_get(details, "envelope"),
+                        "kid",
+                        json_object_get(details, "kid"),
+                        "box",
+                        (const char *) box.data,
+                        box.size);
+        return *ret ? 0 : -ENOMEM;
+}
+
+static int mailbox_frame(ShareContext *c, const char *type, json_t **ret) {
+        Gateway *g = c->gateway;
+        _cleanup_(secret_done) Secret mailbox = SECRET_NULL;
+        char id[ID_TEXT_SIZE], claim[UUID_TEXT_SIZE], request[UUID_TEXT_SIZE];
+        int r;
+
+        r = open_mailbox(c, &mailbox);
+        if (r != 0)
+                return r < 0 ? r : -ESTALE;
+        vault_id(g->vault, VAULT_ID_SHARE, c->share.n, 0, id);
+        vault_claim(g->vault, c->share.n, (unsigned) c->share.generation, claim);
+        vault_request_id(g->vault, c->share.n, (unsigned) c->share.generation, type, request);
+        *ret = json_pack("{s:s, s:s, s:s%, s:s, s:s}",
+                        "type",
+                        type,
+                        "share",
+                        id,
+                        "mailbox",
+                        (const char *) mailbox.data,
+                        mailbox.size,
+                        "claim",
+                        claim,
+                        "request",
+                        request);
+        return *ret ? 0 : -ENOMEM;
+}
+
+static bool may_run(const Share *s, OutboxKind kind) {
+        switch (kind) {
+        case OUTBOX_CREATE:
+                return s->state == LIFECYCLE_RELEASING || s->state == LIFECYCLE_WITHDRAWING;
+        case OUTBOX_READ:
+                return s->state == LIFECYCLE_RELEASED && !(s->flags & SHARE_ACKNOWLEDGED);
+        case OUTBOX_DELETE:
+                return s->state == LIFECYCLE_RELEASED || s->state == LIFECYCLE_WITHDRAWING;
+        case OUTBOX_INVITATION:
+        case OUTBOX_LINK:
+        case OUTBOX_NOTICE:
+                break;
+        }
+        return false;
+}
+
+int relay_claim(ShareContext *c, OutboxRow *row, json_t **ret) {
+        int r;
+
+        if (!may_run(&c->share, row->kind)) {
+                r = store_outbox_remove(c->gateway->store, row->share, row->part);
+                return r < 0 ? r : OUTBOX_VERDICT_DONE;
+        }
+        if (row->kind == OUTBOX_CREATE)
+                r = create_frame(c, ret);
+        else
+                r = mailbox_frame(c, row->kind == OUTBOX_READ ? "read" : "delete", ret);
+        if (r < 0)
+                return r;
+        if (row->kind == OUTBOX_CREATE &&
+                        row->attempts == 0) { /* from now on a mailbox may exist */
+                row->attempts = 1;
+                r = store_outbox_attempt(c->gateway->store, row);
+        }
+        return r;
+}
+
+/* --- answers --- */
+
+static int remove_row(ShareContext *c, const OutboxRow *row) {
+        return store_outbox_remove(c->gateway->store, row->share, row->part);
+}
+
+/* Takes a step, saves, and says that the row is done. */
+static int step_done(ShareContext *c, const OutboxRow *row, LifecycleEvent event) {
+        int r;
+
+        r = remove_row(c, row);
+        if (r >= 0)
+                r = share_step(c, event);
+        if (r >= 0)
+                r = share_save(c);
+        return r < 0 ? r : OUTBOX_VERDICT_DONE;
+}
+
+/* Ends a withdrawal whose mailbox is gone or never was. */
+static int withdrawn(ShareContext *c, const OutboxRow *row) {
+        return step_done(c, row, lifecycle_withdrawn(c->share.goal));
+}
+
+static int mailbox_made(ShareContext *c, const OutboxRow *row, const json_t *answer) {
+        Gateway *g = c->gateway;
+        const char *mailbox = json_string_value(json_object_get(answer, "mailbox"));
+        const char *link = json_string_value(json_object_get(answer, "link"));
+        bool releasing = c->share.state == LIFECYCLE_RELEASING;
+        int r;
+
+        if (!mailbox || !link || strlen(mailbox) > 2048 || strlen(link) > 4096) {
+                log_error("The relay client answered without a mailbox.");
+                return OUTBOX_VERDICT_AGAIN;
+        }
+        share_drop(&c->share.mailbox, c->share.mailbox_size);
+        r = vault_seal(g->vault,
+                        &c->key,
+                        c->share.n,
+                        VAULT_FIELD_MAILBOX,
+                        (uint32_t) c->share.generation,
+                        mailbox,
+                        strlen(mailbox),
+                        &c->share.mailbox,
+                        &c->share.mailbox_size);
+        if (r >= 0)
+                r = remove_row(c, row);
+        if (r < 0)
+                return r;
+        gateway_count(g, COUNTER_MAILBOXES_MADE);
+        if (releasing)
+                share_note(&c->share, c->now, TIMELINE_RELEASED, c->share.generation, 0);
+        r = share_step(c, LIFECYCLE_EVENT_MAILBOX_MADE);
+        if (r == 0 && releasing)
+                r = message_link(c, link, false);
+        if (r >= 0)
+                r = share_save(c);
+        return r < 0 ? r : OUTBOX_VERDICT_DONE;
+}
+
+/* The URL of that mailbox is lost, to everybody: a fresh claim, and the orphan runs out by itself.
+ */
+static int generation_lost(ShareContext *c, const OutboxRow *row) {
+        gateway_count(c->gateway, COUNTER_MAILBOXES_ORPHANED);
+        if (c->share.state == LIFECYCLE_WITHDRAWING)
+                return withdrawn(c, row);
+        if (c->share.generation + 1 >= LIFECYCLE_GENERATIONS_MAX)
+                return step_done(c, row, LIFECYCLE_EVENT_RELAY_REFUSED);
+        share_note(&c->share, c->now, TIMELINE_GENERATION, c->share.generation + 1, 0);
+        return step_done(c, row, LIFECYCLE_EVENT_GENERATION_LOST);
+}
+
+static bool patience_is_over(const OutboxItem *item) {
+        return time_boot() - item->since >= LIFECYCLE_RELAY_PATIENCE * USEC_PER_SEC;
+}
+
+static int create_answered(ShareContext *c,
+                const OutboxRow *row,
+                const OutboxItem *item,
+                const json_t *answer) {
+        const char *type = json_string_value(json_object_get(answer, "type"));
+
+        if (streq(type, "done"))
+                return mailbox_made(c, row, answer);
+        if (streq(type, "duplicate"))
+                return generation_lost(c, row);
+        if (streq(type, "again")) {
+                if (!patience_is_over(item))
+                        return OUTBOX_VERDICT_AGAIN;
+                if (c->share.state == LIFECYCLE_WITHDRAWING)
+                        return withdrawn(c, row);
+                return step_done(c, row, LIFECYCLE_EVENT_RELAY_UNREACHABLE);
+        }
+        if (c->share.state == LIFECYCLE_WITHDRAWING)
+                return withdrawn(c, row);
+        return step_done(c, row, LIFECYCLE_EVENT_RELAY_REFUSED);
+}
+
+/* The poll's own pace: 2 s, doubling, at most 15 minutes. */
+static uint64_t poll_msec(unsigned tries) {
+        uint64_t seconds = LIFECYCLE_POLL_FIRST_SECONDS;
+
+        for (unsigned i = 1; i < tries && seconds < LIFECYCLE_POLL_LAST_SECONDS; i++)
+                seconds *= 2;
+        return 1000 *
+               (seconds < LIFECYCLE_POLL_LAST_SECONDS ? seconds : LIFECYCLE_POLL_LAST_SECONDS);
+}
+
+static int mailbox_gone(ShareContext *c, const OutboxRow *row) {
+        if (c->share.state == LIFECYCLE_WITHDRAWING)
+                return withdrawn(c, row);
+        return step_done(c,
+                        row,
+                        c->now < c->share.mailbox_expires || c->share.flags & SHARE_ACKNOWLEDGED
+                                        ? LIFECYCLE_EVENT_MAILBOX_GONE
+                                        : LIFECYCLE_EVENT_NOT_COLLECTED);
+}
+
+int relay_answered(ShareContext *c,
+                OutboxRow *row,
+                const OutboxItem *item,
+                const json_t *answer,
+                uint64_t *ret_retry) {
+        const char *type = json_string_value(json_object_get(answer, "type"));
+        json_int_t retry_after = json_integer_value(json_object_get(answer, "retry_after"));
+        int r;
+
+        *ret_retry = retry_after > 0 && retry_after < 3600 ? (uint64_t) retry_after * 1000 : 0;
+        if (!may_run(&c->share, row->kind)) {
+                r = remove_row(c, row);
+                return r < 0 ? r : OUTBOX_VERDICT_DONE;
+        }
+        if (row->kind == OUTBOX_CREATE)
+                return create_answered(c, row, item, answer);
+        if (streq(type, "gone") || (row->kind == OUTBOX_DELETE && streq(type, "done")))
+                return mailbox_gone(c, row);
+        if (row->kind == OUTBOX_READ && *ret_retry == 0)
+                *ret_retry = poll_msec(item->tries);
+        return OUTBOX_VERDICT_AGAIN; /* at the latest the mailbox's own end ends it: sweep.c */
+}

@@ -1,0 +1,523 @@
+/* POST /v1/shares: from a checked request to a durable share with its invitation queued. Everything
+ * a tenant may get wrong is refused here by name, and nothing is written before all of it is right.
+ */
+#include <errno.h>
+#include <sodium.h>
+#include <string.h>
+
+#include "address.h"
+#include "envelope.h"
+#include "front.h"
+#include "json-read.h"
+#include "json-wipe.h"
+#include "log.h"
+#include "words.h"
+
+typedef struct Creation {
+        /* as asked for; borrowed from the frame */
+        const char *policy_name, *expires_text, *reference, *kid, *box;
+        const json_t *sender, *recipient, *credential, *addresses, *sealed;
+        const char *sender_name, *recipient_name, *locale, *zone, *title, *description, *image_url;
+
+        /* as understood */
+        const ConfigPolicy *policy;
+        char canonical[SHARE_ADDRESSES_MAX][ADDRESS_SIZE_MAX];
+        size_t n_addresses;
+        json_t *steps;
+        EnvelopeBinding binding;
+        int64_t expires;
+} Creation;
+
+static const JsonMember body_members[] = {
+        { "policy", JSON_KIND_STRING, offsetof(Creation, policy_name), true, 1, 64 },
+        { "sender", JSON_KIND_OBJECT, offsetof(Creation, sender), false, 0, 0 },
+        { "recipient", JSON_KIND_OBJECT, offsetof(Creation, recipient), true, 0, 0 },
+        { "credential", JSON_KIND_OBJECT, offsetof(Creation, credential), true, 0, 0 },
+        { "expires_at", JSON_KIND_STRING, offsetof(Creation, expires_text), false, 1, 40 },
+        { "reference", JSON_KIND_STRING, offsetof(Creation, reference), false, 1, 128 },
+};
+static const JsonMember sender_members[] = {
+        { "name", JSON_KIND_STRING, offsetof(Creation, sender_name), false, 1, 64 },
+};
+static const JsonMember recipient_members[] = {
+        { "addresses",
+                        JSON_KIND_ARRAY,
+                        offsetof(Creation, addresses),
+                        true,
+                        1,
+                        SHARE_ADDRESSES_MAX },
+        { "name", JSON_KIND_STRING, offsetof(Creation, recipient_name), false, 1, 128 },
+        { "locale", JSON_KIND_STRING, offsetof(Creation, locale), false, 2, 35 },
+        { "time_zone", JSON_KIND_STRING, offsetof(Creation, zone), false, 1, 64 },
+};
+static const JsonMember credential_members[] = {
+        { "title", JSON_KIND_STRING, offsetof(Creation, title), true, 1, 128 },
+        { "description", JSON_KIND_STRING, offsetof(Creation, description), false, 0, 1024 },
+        { "image_url", JSON_KIND_STRING, offsetof(Creation, image_url), false, 1, 2048 },
+};
+static const JsonMember sealed_members[] = {
+        { "kid", JSON_KIND_STRING, offsetof(Creation, kid), true, 1, 64 },
+        { "box", JSON_KIND_STRING, offsetof(Creation, box), true, 1, 60000 },
+};
+
+static int refuse_member(Ask *ask, const JsonProblem *problem) {
+        static const char *const names[] = {
+                [JSON_E_SYNTAX] = "invalid-json",
+                [JSON_E_DEPTH] = "invalid-json",
+                [JSON_E_UNKNOWN] = "unknown-member",
+                [JSON_E_MISSING] = "missing-member",
+                [JSON_E_TYPE] = "invalid-member",
+                [JSON_E_RANGE] = "invalid-member",
+        };
+
+        return ask_refuse(ask,
+                        422,
+                        names[problem->error],
+                        "The request cannot be used",
+                        "%s.",
+                        problem->text);
+}
+
+/* Positive: refused, and the answer is set. */
+static int read_body(Ask *ask, Creation *c) {
+        const json_t *body = json_object_get(ask->frame, "body");
+        const struct {
+                const json_t *const *object;
+                const JsonMember *members;
+                size_t n;
+                bool strict;
+        } parts[] = {
+                { &body, body_members, N_ELEMENTS(body_members), true },
+                { &c->sender, sender_members, N_ELEMENTS(sender_members), true },
+                { &c->recipient, recipient_members, N_ELEMENTS(recipient_members), true },
+                { &c->credential, credential_members, N_ELEMENTS(credential_members), true },
+                { &c->sealed, sealed_members, N_ELEMENTS(sealed_members), false },
+        };
+        JsonProblem problem;
+        int r;
+
+        c->sealed = json_object_get(ask->frame, "sealed");
+        if (!c->sealed) {
+                (void) ask_refuse(ask,
+                                422,
+                                "missing-member",
+                                "The request cannot be used",
+                                "`provisioning` is required.");
+                return 1;
+        }
+        for (size_t i = 0; i < N_ELEMENTS(parts); i++) {
+                if (i > 0 && !*parts[i].object)
+                        continue;
+                r = json_read_members(*parts[i].object,
+                                parts[i].members,
+                                parts[i].n,
+                                parts[i].strict,
+                                c,
+                                &problem);
+                if (r < 0)
+                        return r;
+                if (r > 0) {
+                        (void) refuse_member(ask, &problem);
+                        return 1;
+                }
+        }
+        return 0;
+}
+
+static int check_names(Ask *ask, Creation *c) {
+        c->policy = config_policy(ask->config, c->policy_name);
+        if (!c->policy || !config_tenant_may_use(ask->tenant, c->policy)) {
+                (void) ask_refuse(ask,
+                                422,
+                                "unknown-policy",
+                                "No such policy",
+                                "`policy` must be one of those that GET /v1/policies lists.");
+                return 1;
+        }
+        if (!c->sender_name)
+                c->sender_name = ask->tenant->names[0];
+        if (!config_tenant_has_name(ask->tenant, c->sender_name)) {
+                (void) ask_refuse(ask,
+                                422,
+                                "unregistered-name",
+                                "The sender's name is not registered",
+                                "`sender.name` must be one of the names that the operator has "
+                                "registered for this tenant.");
+                return 1;
+        }
+        if (c->zone && !words_zone_is_known(c->zone)) {
+                (void) ask_refuse(ask,
+                                422,
+                                "invalid-member",
+                                "The request cannot be used",
+                                "`recipient.time_zone` must be an IANA name such as "
+                                "Europe/Berlin.");
+                return 1;
+        }
+        if (c->image_url) {
+                for (size_t i = 0; i < ask->tenant->n_image_prefixes; i++)
+                        if (strncmp(c->image_url,
+                                            ask->tenant->image_prefixes[i],
+                                            strlen(ask->tenant->image_prefixes[i])) == 0)
+                                return 0;
+                (void) ask_refuse(ask,
+                                422,
+                                "invalid-member",
+                                "The request cannot be used",
+                                "`credential.image_url` must start with a prefix that the operator "
+                                "has registered.");
+                return 1;
+        }
+        return 0;
+}
+
+/* The recipient's addresses in their order, and the channel of each that the policy allows. */
+static int check_addresses(Ask *ask, Creation *c) {
+        c->steps = json_array();
+        if (!c->steps)
+                return -ENOMEM;
+        for (size_t i = 0; i < json_array_size(c->addresses); i++) {
+                const char *text = json_string_value(json_array_get(c->addresses, i)),
+                           *reason = "it must be a string";
+                const ConfigChannel *channel;
+                char scheme[16];
+                int r = text ? address_canonical(text, c->canonical[i], &reason) : ADDRESS_E_FORM;
+
+                if (r < 0)
+                        return r;
+                for (size_t j = 0; r == 0 && j < i; j++)
+                        if (streq(c->canonical[i], c->canonical[j])) {
+                                r = ADDRESS_E_FORM;
+                                reason = "it is repeated";
+                        }
+                if (r > 0) {
+                        (void) ask_refuse(ask,
+                                        422,
+                                        "invalid-address",
+                                        "An address cannot be used",
+                                        "`recipient.addresses[%zu]`: %s.",
+                                        i,
+                                        reason);
+                        return 1;
+                }
+                c->n_addresses++;
+                address_scheme(c->canonical[i], scheme);
+                channel = config_policy_channel(c->policy, scheme);
+                if (channel && json_array_append_new(c->steps,
+                                               json_pack("[s, s]",
+                                                               c->canonical[i],
+                                                               channel->name)) < 0)
+                        return -ENOMEM;
+        }
+        if (json_array_size(c->steps) == 0) {
+                (void) ask_refuse(ask,
+                                422,
+                                "invalid-address",
+                                "No address can be reached",
+                                "None of `recipient.addresses` belongs to a channel of this "
+                                "policy.");
+                return 1;
+        }
+        return 0;
+}
+
+static int check_times(Ask *ask, Creation *c) {
+        char problem[RULES_PROBLEM_SIZE];
+        int64_t now = gateway_now(ask->gateway);
+
+        c->expires = now + c->policy->rules.challenge_ttl;
+        if (c->expires_text && time_from_text(c->expires_text, &c->expires) < 0) {
+                (void) ask_refuse(ask,
+                                422,
+                                "invalid-member",
+                                "The request cannot be used",
+                                "`expires_at` must be RFC 3339, such as 2026-11-24T12:00:00Z.");
+                return 1;
+        }
+        if (rules_check_expiry(&c->policy->rules, now, c->expires, problem) != 0) {
+                (void) ask_refuse(ask,
+                                422,
+                                "invalid-expiry",
+                                "`expires_at` cannot be used",
+                                "%s.",
+                                problem);
+                return 1;
+        }
+        return 0;
+}
+
+/* The envelope must be for this tenant, these recipients, this class, and for long enough. */
+static int check_envelope(Ask *ask, Creation *c) {
+        const char *uris[SHARE_ADDRESSES_MAX];
+        uint8_t recipients[ENVELOPE_RECIPIENTS_SIZE];
+        json_auto_t *binding = json_copy((json_t *) c->sealed);
+        int r;
+
+        if (!binding || json_object_set_new(binding, "tenant", json_string(ask->tenant->id)) < 0)
+                return -ENOMEM;
+        for (size_t i = 0; i < c->n_addresses; i++)
+                uris[i] = c->canonical[i];
+        address_list_hash(uris, c->n_addresses, recipients);
+        r = envelope_binding_read(binding, &c->binding);
+        if (r < 0)
+                return r;
+        if (r > 0 || memcmp(c->binding.recipients, recipients, sizeof(recipients)) != 0 ||
+                        !streq(c->binding.credential_class,
+                                        rules_class_name(c->policy->rules.class)) ||
+                        c->binding.not_after < c->expires + c->policy->rules.mailbox_ttl) {
+                (void) ask_refuse(ask,
+                                409,
+                                "stale-envelope",
+                                "The content was sealed for something else",
+                                "Ask for the tenant's description again, and seal again.");
+                return 1;
+        }
+        c->binding.tenant = ask->tenant->id;
+        c->binding.credential_class = rules_class_name(c->policy->rules.class);
+        return 0;
+}
+
+/* A number that grows with time and says nothing about how many there are. */
+static int64_t next_number(Gateway *g) {
+        int64_t now = gateway_now(g) * 1000 + (int64_t) (time_boot() / 1000 % 1000);
+        int64_t n = now << 20 | randombytes_uniform(1 << 20);
+
+        return n > store_last(g->store) ? n : store_last(g->store) + 1 + randombytes_uniform(1024);
+}
+
+static json_t *details_of(const Creation *c) {
+        const char *description = c->description ? c->description : "";
+        json_t *display = json_pack("{s:s, s:s, s:s}",
+                        "title",
+                        c->title,
+                        "description",
+                        description,
+                        "imageURL",
+                        c->image_url ? c->image_url : "");
+        json_t *addresses = json_array();
+
+        for (size_t i = 0; i < c->n_addresses; i++)
+                (void) json_array_append_new(addresses, json_string(c->canonical[i]));
+        return json_pack("{s:o, s:O, s:s*, s:s*, s:s*, s:s, s:o, s:o, s:s}",
+                        "addresses",
+                        addresses,
+                        "steps",
+                        c->steps,
+                        "name",
+                        c->recipient_name,
+                        "locale",
+                        c->locale,
+                        "zone",
+                        c->zone,
+                        "sender",
+                        c->sender_name,
+                        "display",
+                        display,
+                        "envelope",
+                        envelope_binding_write(&c->binding),
+                        "kid",
+                        c->kid);
+}
+
+static int put_content(ShareContext *s, const Creation *c) {
+        Gateway *g = s->gateway;
+        _cleanup_(json_wipe_freep) char *text = json_dumps(s->details, JSON_COMPACT);
+        _cleanup_(freep) uint8_t *details = NULL, *payload = NULL;
+        size_t details_size, payload_size;
+        int r;
+
+        if (!text)
+                return -ENOMEM;
+        r = vault_seal(g->vault,
+                        &s->key,
+                        s->share.n,
+                        VAULT_FIELD_DETAILS,
+                        0,
+                        text,
+                        strlen(text),
+                        &details,
+                        &details_size);
+        if (r >= 0)
+                r = vault_seal(g->vault,
+                                &s->key,
+                                s->share.n,
+                                VAULT_FIELD_PAYLOAD,
+                                0,
+                                c->box,
+                                strlen(c->box),
+                                &payload,
+                                &payload_size);
+        if (r < 0)
+                return r;
+        return store_content_put(
+                        g->store, s->share.n, details, details_size, payload, payload_size);
+}
+
+static int put_reference(ShareContext *s, const Creation *c) {
+        Gateway *g = s->gateway;
+        uint8_t index[VAULT_INDEX_SIZE];
+        int r;
+
+        if (!c->reference)
+                return 0;
+        r = vault_seal(g->vault,
+                        NULL,
+                        s->share.n,
+                        VAULT_FIELD_REFERENCE,
+                        0,
+                        c->reference,
+                        strlen(c->reference),
+                        &s->share.reference,
+                        &s->share.reference_size);
+        if (r < 0)
+                return r;
+        vault_index_reference(g->vault, s->share.tenant, c->reference, index);
+        return store_reference_put(g->store, index, s->share.n);
+}
+
+/* Blind indexes, and whether one of these people wants nothing from this tenant. What the tenant is
+ * answered does not depend on it. */
+static int put_addresses(ShareContext *s, const Creation *c) {
+        Gateway *g = s->gateway;
+        int r;
+
+        for (size_t i = 0; i < c->n_addresses; i++) {
+                uint8_t pair[VAULT_INDEX_SIZE], anybody[VAULT_INDEX_SIZE];
+
+                vault_index_address(g->vault, c->canonical[i], s->share.addresses[i]);
+                s->share.n_addresses++;
+                r = store_address_put(g->store, s->share.addresses[i], s->share.n);
+                if (r < 0)
+                        return r;
+                vault_index_pair(g->vault, s->share.tenant, c->canonical[i], pair);
+                vault_index_pair(g->vault, "", c->canonical[i], anybody);
+                r = store_block_has(g->store, pair, s->now);
+                if (r == 0)
+                        r = store_block_has(g->store, anybody, s->now);
+                if (r < 0)
+                        return r;
+                if (r == STORE_E_EXISTS)
+                        s->share.flags |= SHARE_SUPPRESSED;
+        }
+        return 0;
+}
+
+static void random_bytes(void *ret, size_t size, void *userdata) {
+        (void) userdata;
+        randombytes_buf(ret, size);
+}
+
+static int make_code(ShareContext *s, char ret[CODE_SIZE]) {
+        char id[ID_TEXT_SIZE];
+        int r;
+
+        r = code_generate(s->share.rules.code, random_bytes, NULL, ret);
+        if (r < 0)
+                return r;
+        s->share.code = malloc(VAULT_VERIFIER_SIZE);
+        if (!s->share.code)
+                return -ENOMEM;
+        vault_id(s->gateway->vault, VAULT_ID_SHARE, s->share.n, 0, id);
+        code_verifier(vault_code_key(s->gateway->vault), "reply-code", id, ret, s->share.code);
+        return 0;
+}
+
+static int init_share(ShareContext *s, const Ask *ask, const Creation *c) {
+        Share *share = &s->share;
+
+        share->n = next_number(s->gateway);
+        share->tenant = strdup(ask->tenant->id);
+        share->policy = strdup(c->policy->name);
+        share->key = malloc(VAULT_WRAPPED_SIZE);
+        if (!share->tenant || !share->policy || !share->key)
+                return -ENOMEM;
+        vault_key_make(s->gateway->vault, share->n, &s->key, share->key);
+        s->has_key = true;
+        share->state = LIFECYCLE_PENDING;
+        share->goal = LIFECYCLE_STATE_MAX;
+        share->cause = LIFECYCLE_CAUSE_NONE;
+        share->version = 1;
+        share->created = s->now;
+        share->expires = c->expires;
+        share->due = c->expires + 1;
+        share->rules = c->policy->rules;
+        attempts_init(&share->attempts, share->rules.attempts, share->rules.attempts_total);
+        share_note(share, s->now, TIMELINE_CREATED, 0, 0);
+        s->details = details_of(c);
+        return s->details ? 0 : -ENOMEM;
+}
+
+static int put_share(Ask *ask, ShareContext *s, const Creation *c, char ret_code[CODE_SIZE]) {
+        Gateway *g = ask->gateway;
+        uint8_t nonce[VAULT_INDEX_SIZE];
+        int r;
+
+        r = init_share(s, ask, c);
+        if (r < 0)
+                return r;
+        vault_index_nonce(g->vault,
+                        ask->tenant->id,
+                        json_string_value(json_object_get(c->sealed, "nonce")),
+                        nonce);
+        r = store_seen_add(g->store, nonce, c->binding.not_after);
+        if (r != 0)
+                return r; /* STORE_E_EXISTS: this very box was given before */
+        r = make_code(s, ret_code);
+        if (r >= 0)
+                r = put_addresses(s, c);
+        if (r >= 0)
+                r = put_reference(s, c);
+        if (r >= 0)
+                r = put_content(s, c);
+        if (r >= 0 && !(s->share.flags & SHARE_SUPPRESSED))
+                r = message_invite(s, false);
+        if (r < 0)
+                return r;
+        sweep_note_due(g, s->share.due);
+        return 0;
+}
+
+int front_share_create(Ask *ask) {
+        Gateway *g = ask->gateway;
+        ShareContext s = { .gateway = g, .now = gateway_now(g) };
+        Creation c = { 0 };
+        char code[CODE_SIZE] = "", display[CODE_DISPLAY_SIZE];
+        int r;
+
+        r = read_body(ask, &c);
+        if (r == 0)
+                r = check_names(ask, &c);
+        if (r == 0)
+                r = check_addresses(ask, &c);
+        if (r == 0)
+                r = check_times(ask, &c);
+        if (r == 0)
+                r = check_envelope(ask, &c);
+        if (r == 0)
+                r = put_share(ask, &s, &c, code);
+        if (r == STORE_E_EXISTS && !ask->problem)
+                (void) ask_refuse(ask,
+                                409,
+                                "stale-envelope",
+                                "The content was used before",
+                                "Seal it again.");
+        if (r == 0) {
+                ask->status = 201;
+                ask->body = share_json(&s, false);
+                code_display(s.share.rules.code, code, display);
+                if (!ask->body || json_object_set_new(ask->body, "code", json_string(display)) < 0)
+                        r = -ENOMEM;
+                sodium_memzero(display, sizeof(display));
+        }
+        if (r == 0) {
+                r = front_remember_answer(ask, &s.share);
+                if (r >= 0)
+                        r = store_share_insert(g->store, &s.share);
+                if (r >= 0)
+                        gateway_count(g, COUNTER_SHARES_CREATED);
+        }
+        sodium_memzero(code, sizeof(code));
+        json_decref(c.steps);
+        share_context_done(&s);
+        return r < 0 ? r : 0;
+}

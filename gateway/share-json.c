@@ -1,0 +1,162 @@
+/* How a share looks to its tenant, and, masked, to an operator. */
+#include <string.h>
+
+#include "address.h"
+#include "gateway.h"
+
+static json_t *time_json(int64_t seconds) {
+        char text[TIME_TEXT_SIZE];
+
+        time_text(seconds, text);
+        return json_string(text);
+}
+
+static json_t *recipient_json(ShareContext *c, bool masked) {
+        const json_t *addresses = json_object_get(share_details(c), "addresses");
+        json_t *list = json_array();
+        char text[ADDRESS_SIZE_MAX];
+
+        for (size_t i = 0; i < json_array_size(addresses); i++) {
+                const char *address = json_string_value(json_array_get(addresses, i));
+
+                if (masked)
+                        address_masked(address, text);
+                (void) json_array_append_new(list, json_string(masked ? text : address));
+        }
+        return json_pack("{s:o}", "addresses", list);
+}
+
+static const char *kind_word(int kind) {
+        return kind == OUTBOX_LINK ? "link" : "invitation";
+}
+
+/* What an entry says beyond its event, or NULL. */
+static json_t *detail_json(const TimelineEntry *entry) {
+        switch ((TimelineEvent) entry->event) {
+        case TIMELINE_WRONG:
+                return json_sprintf("%d left", entry->detail);
+        case TIMELINE_DELIVERED:
+        case TIMELINE_READ:
+        case TIMELINE_NOT_DELIVERED:
+        case TIMELINE_RESENT:
+                return json_string(kind_word(entry->detail));
+        case TIMELINE_RELEASED:
+        case TIMELINE_GENERATION:
+                return json_sprintf("generation %d", entry->detail);
+        case TIMELINE_WITHDRAWING:
+        case TIMELINE_ENDED:
+                return json_string(lifecycle_state_name((LifecycleState) entry->detail));
+        case TIMELINE_CREATED:
+        case TIMELINE_INVITATION_ACCEPTED:
+        case TIMELINE_MISTYPED:
+        case TIMELINE_CONFIRMED:
+        case TIMELINE_RELEASING:
+        case TIMELINE_LINK_ACCEPTED:
+        case TIMELINE_ACKNOWLEDGED:
+        case TIMELINE_FALLBACK:
+        case TIMELINE_REFUSED:
+        case TIMELINE_DISOWNED:
+        case TIMELINE_CANCEL_ASKED:
+        case _TIMELINE_MAX:
+                break;
+        }
+        return NULL;
+}
+
+static const char *fact_of(TimelineEvent event) {
+        if (event == TIMELINE_INVITATION_ACCEPTED || event == TIMELINE_LINK_ACCEPTED)
+                return "accepted";
+        if (event == TIMELINE_DELIVERED || event == TIMELINE_READ)
+                return "delivered";
+        if (event == TIMELINE_NOT_DELIVERED)
+                return "not_delivered";
+        return NULL;
+}
+
+static void timeline_json(ShareContext *c, json_t *timeline, json_t *delivery) {
+        for (int i = 0; i < c->share.n_timeline; i++) {
+                const TimelineEntry *entry = &c->share.timeline[i];
+                int64_t at = c->share.created + entry->at;
+                const char *fact = fact_of((TimelineEvent) entry->event);
+                const ConfigChannel *channel;
+                const char *address;
+
+                (void) json_array_append_new(timeline,
+                                json_pack("{s:o, s:s, s:o*}",
+                                                "at",
+                                                time_json(at),
+                                                "event",
+                                                timeline_event_name((TimelineEvent) entry->event),
+                                                "detail",
+                                                detail_json(entry)));
+                if (fact && share_route(c, entry->step, &address, &channel))
+                        (void) json_array_append_new(delivery,
+                                        json_pack("{s:s, s:s, s:o}",
+                                                        "channel",
+                                                        channel->name,
+                                                        "fact",
+                                                        fact,
+                                                        "at",
+                                                        time_json(at)));
+        }
+}
+
+static json_t *reference_json(ShareContext *c) {
+        _cleanup_(secret_done) Secret plain = SECRET_NULL;
+
+        if (!c->share.reference || vault_open(c->gateway->vault,
+                                                   NULL,
+                                                   c->share.n,
+                                                   VAULT_FIELD_REFERENCE,
+                                                   0,
+                                                   c->share.reference,
+                                                   c->share.reference_size,
+                                                   &plain) != 0)
+                return NULL;
+        return json_stringn((const char *) plain.data, plain.size);
+}
+
+json_t *share_json(ShareContext *c, bool masked) {
+        const Share *s = &c->share;
+        json_t *timeline = json_array(), *delivery = json_array();
+        bool was_confirmed = false;
+        char id[ID_TEXT_SIZE], tag[TAG_SIZE];
+
+        for (int i = 0; i < s->n_timeline; i++)
+                was_confirmed |= s->timeline[i].event == TIMELINE_CONFIRMED;
+        vault_id(c->gateway->vault, VAULT_ID_SHARE, s->n, 0, id);
+        vault_tag(c->gateway->vault, s->n, tag);
+        timeline_json(c, timeline, delivery);
+        return json_pack("{s:s, s:s, s:s*, s:I, s:s, s:s, s:o, s:o, s:o*, s:i, s:s, s:o, s:o, s:o, "
+                         "s:b}",
+                        "id",
+                        id,
+                        "state",
+                        lifecycle_state_name(s->state),
+                        "cause",
+                        s->cause == LIFECYCLE_CAUSE_NONE ? NULL : lifecycle_cause_name(s->cause),
+                        "version",
+                        (json_int_t) s->version,
+                        "policy",
+                        s->policy,
+                        "tag",
+                        tag,
+                        "created_at",
+                        time_json(s->created),
+                        "expires_at",
+                        time_json(s->expires),
+                        "reference",
+                        masked ? NULL : reference_json(c),
+                        "attempts_left",
+                        (int) s->attempts.left,
+                        "assurance",
+                        was_confirmed ? "RAL-1" : "none",
+                        "recipient",
+                        recipient_json(c, masked),
+                        "delivery",
+                        delivery,
+                        "timeline",
+                        timeline,
+                        "link_left",
+                        (s->flags & SHARE_LINK_LEFT) != 0);
+}

@@ -1,0 +1,265 @@
+/* What survives: shares, their sealed content, messages, the outbox, and what must not happen
+ * twice. The one interface to durable state; it speaks of shares and batches, not of SQL, and it
+ * never sees a key: every blob arrives sealed or hashed.
+ *
+ * The caller opens a transaction with store_begin(), applies commands, each between store_mark()
+ * and store_release() or store_return(), and ends it with store_commit(). Everything here is for
+ * one thread; the WAL checkpoint runs on a helper thread with a connection of its own. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "attempts.h"
+#include "cleanup.h"
+#include "lifecycle.h"
+#include "rules.h"
+#include "vault.h"
+
+enum {
+        SHARE_ADDRESSES_MAX = 5,
+        SHARE_TIMELINE_MAX = 64, /* entries; beyond that the middle is cut */
+        STORE_PAGE = 500,
+};
+
+typedef enum StoreError {
+        STORE_E_NOT_FOUND = 1,
+        STORE_E_EXISTS = 2,
+        STORE_E_OTHER_KEY = 3, /* written under another root key */
+        STORE_E_IN_USE = 4,    /* another process has the state folder */
+        STORE_E_NEWER = 5,     /* written by a later version */
+} StoreError;
+
+/* What happened, as the tenant sees it. Never renumber. */
+typedef enum TimelineEvent {
+        TIMELINE_CREATED = 1,
+        TIMELINE_INVITATION_ACCEPTED = 2,
+        TIMELINE_DELIVERED = 3,
+        TIMELINE_READ = 4,
+        TIMELINE_NOT_DELIVERED = 5,
+        TIMELINE_MISTYPED = 6,
+        TIMELINE_WRONG = 7,
+        TIMELINE_CONFIRMED = 8,
+        TIMELINE_RELEASING = 9,
+        TIMELINE_RELEASED = 10,
+        TIMELINE_LINK_ACCEPTED = 11,
+        TIMELINE_GENERATION = 12,
+        TIMELINE_RESENT = 13,
+        TIMELINE_WITHDRAWING = 14,
+        TIMELINE_ACKNOWLEDGED = 15,
+        TIMELINE_ENDED = 16,
+        TIMELINE_FALLBACK = 17,
+        TIMELINE_REFUSED = 18, /* the recipient said NO */
+        TIMELINE_DISOWNED = 19,
+        TIMELINE_CANCEL_ASKED = 20,
+        _TIMELINE_MAX,
+} TimelineEvent;
+
+typedef struct TimelineEntry {
+        uint32_t at;    /* seconds since the share was created */
+        uint8_t event;  /* TimelineEvent */
+        uint8_t detail; /* of the event: tries left, generation, a message's kind */
+        uint8_t step;   /* the address concerned, by its place in the list */
+        uint8_t zero;
+} TimelineEntry;
+
+typedef enum ShareFlag {
+        SHARE_LINK_LEFT = 1 << 0, /* a copy of the link was handed to a carrier, or may have been */
+        SHARE_ACKNOWLEDGED = 1 << 1, /* the recipient said so */
+        SHARE_SUPPRESSED = 1 << 2,   /* the recipient blocks this tenant: nothing is ever sent */
+        SHARE_HELPED = 1 << 3,       /* HELP repeated the link once */
+} ShareFlag;
+
+/* One row. Strings and blobs are owned; an absent blob is NULL. */
+typedef struct Share {
+        int64_t n;
+        char *tenant, *policy;
+        LifecycleState state;
+        LifecycleState goal; /* where `withdrawing` leads; LIFECYCLE_STATE_MAX: nowhere yet */
+        LifecycleCause cause;
+        int64_t version; /* grows with each change a tenant can see */
+        int64_t due;     /* when the sweep must look, seconds; 0: never */
+        int64_t created, expires, mailbox_expires, ended;
+        Rules rules; /* the policy's at creation */
+        Attempts attempts;
+        int generation, step, messages, resends, answers, flags;
+        uint8_t *key;         /* VAULT_WRAPPED_SIZE */
+        uint8_t *code;        /* VAULT_VERIFIER_SIZE */
+        uint8_t *idempotency; /* VAULT_INDEX_SIZE */
+        uint8_t *reference;   /* sealed */
+        size_t reference_size;
+        uint8_t *mailbox; /* its URL, sealed */
+        size_t mailbox_size;
+        uint8_t addresses[SHARE_ADDRESSES_MAX][VAULT_INDEX_SIZE];
+        int n_addresses;
+        TimelineEntry timeline[SHARE_TIMELINE_MAX];
+        int n_timeline;
+} Share;
+
+void share_done(Share *share);
+
+/* Wipes and drops one owned blob. */
+void share_drop(uint8_t **blob, size_t size);
+
+/* Appends to the timeline; a full one loses its middle entry. */
+void share_note(Share *share, int64_t now, TimelineEvent event, int detail, int step);
+
+const char *timeline_event_name(TimelineEvent event);
+
+typedef enum OutboxKind {
+        OUTBOX_INVITATION = 1,
+        OUTBOX_LINK = 2,
+        OUTBOX_NOTICE = 3,
+        OUTBOX_CREATE = 4,
+        OUTBOX_READ = 5,
+        OUTBOX_DELETE = 6,
+} OutboxKind;
+
+typedef struct OutboxRow {
+        int64_t share;
+        int part; /* the message's or operation's number within its share */
+        OutboxKind kind;
+        char lane[64]; /* the link's name, such as "xmpp" or "relay-main" */
+        int attempts;
+        bool dead;
+        char reason[64]; /* of the last failure */
+} OutboxRow;
+
+typedef struct Store Store;
+
+/* Opens or creates the store in a directory, takes its lock, migrates forward. StoreError. The
+ * highest time stored goes to *ret_time, 0 for a new store. */
+int store_open(Store **ret,
+                const char *directory,
+                const uint8_t check[VAULT_CHECK_SIZE],
+                int64_t *ret_time);
+Store *store_close(Store *store);
+DEFINE_CLEANUP(Store, store_close)
+
+int store_begin(Store *store);
+/* Ends the transaction; when it wrote anything this returns after the data is on the disk. On
+ * failure nothing of the transaction remains and a new one may begin. */
+int store_commit(Store *store);
+void store_rollback(Store *store);
+/* A command's savepoint; marks nest. */
+int store_mark(Store *store);
+int store_release(Store *store);
+int store_return(Store *store);
+
+/* WAL upkeep, to be called when nothing is in flight: above its limit, or with wipe after something
+ * was wiped. Blocks for as long as a checkpoint takes. */
+bool store_needs_restart(const Store *store);
+int store_checkpoint(Store *store, bool truncate);
+
+int store_share_load(Store *store, int64_t n, Share *ret);
+int store_share_insert(Store *store, const Share *share);
+int store_share_update(Store *store, const Share *share);
+int store_share_remove(Store *store, const Share *share);
+
+/* Spends one attempt and nothing else: what must survive when everything else of a batch is lost.
+ */
+int store_share_spend(Store *store, int64_t n);
+
+/* The highest share number, 0 for none. */
+int64_t store_last(const Store *store);
+
+/* Shares that are due, soonest first, at most limit; the callback may not change the store. */
+typedef int (*StoreShareSeen)(int64_t n, void *userdata);
+int store_due(Store *store, int64_t now, int limit, StoreShareSeen seen, void *userdata);
+/* The soonest due time, 0 for none. */
+int64_t store_next_due(Store *store);
+
+/* Shares of a tenant (NULL: of all), newest first, below the number `before`. */
+int store_list(Store *store,
+                const char *tenant,
+                int64_t before,
+                int limit,
+                StoreShareSeen seen,
+                void *userdata);
+int store_list_reference(Store *store,
+                const uint8_t reference[VAULT_INDEX_SIZE],
+                int64_t before,
+                int limit,
+                StoreShareSeen seen,
+                void *userdata);
+int store_reference_put(Store *store, const uint8_t reference[VAULT_INDEX_SIZE], int64_t n);
+
+/* Sealed details and payload. A NULL payload leaves what is there; store_payload_wipe() removes it.
+ */
+int store_content_put(Store *store,
+                int64_t n,
+                const uint8_t *details,
+                size_t details_size,
+                const uint8_t *payload,
+                size_t payload_size);
+int store_details_get(Store *store, int64_t n, uint8_t **ret, size_t *ret_size);
+int store_payload_get(Store *store, int64_t n, uint8_t **ret, size_t *ret_size);
+int store_payload_wipe(Store *store, int64_t n);
+int store_content_remove(Store *store, int64_t n);
+
+/* Rendered messages, sealed, for as long as they may be repeated. */
+int store_message_put(Store *store,
+                int64_t n,
+                int part,
+                OutboxKind kind,
+                const uint8_t *body,
+                size_t size);
+int store_message_get(Store *store,
+                int64_t n,
+                int part,
+                OutboxKind *ret_kind,
+                uint8_t **ret,
+                size_t *ret_size);
+int store_message_remove(Store *store, int64_t n, int part);
+/* Removes a share's messages; notices stay if keep_notices. */
+int store_message_remove_all(Store *store, int64_t n, bool keep_notices);
+/* The last message of that kind, STORE_E_NOT_FOUND. */
+int store_message_find(Store *store, int64_t n, OutboxKind kind, int *ret_part);
+
+int store_outbox_put(Store *store, const OutboxRow *row);
+int store_outbox_get(Store *store, int64_t n, int part, OutboxRow *ret);
+int store_outbox_attempt(Store *store, const OutboxRow *row); /* attempts, dead, reason */
+int store_outbox_remove(Store *store, int64_t n, int part);
+/* Removes a share's rows for messages and creation; notices stay if keep_notices. */
+int store_outbox_remove_all(Store *store, int64_t n, bool keep_notices);
+typedef int (*StoreOutboxSeen)(const OutboxRow *row, void *userdata);
+int store_outbox_each(Store *store, bool dead, StoreOutboxSeen seen, void *userdata);
+
+/* Which open or lately ended shares an address belongs to. */
+int store_address_put(Store *store, const uint8_t address[VAULT_INDEX_SIZE], int64_t n);
+int store_address_remove(Store *store, const uint8_t address[VAULT_INDEX_SIZE], int64_t n);
+int store_address_each(Store *store,
+                const uint8_t address[VAULT_INDEX_SIZE],
+                int limit,
+                StoreShareSeen seen,
+                void *userdata);
+
+/* What was seen once: inbound messages, nonces. STORE_E_EXISTS: it was. */
+int store_seen_add(Store *store, const uint8_t key[VAULT_INDEX_SIZE], int64_t expires);
+
+/* Who wants nothing more from whom. */
+int store_block_put(Store *store, const uint8_t pair[VAULT_INDEX_SIZE], int64_t expires);
+int store_block_has(Store *store, const uint8_t pair[VAULT_INDEX_SIZE], int64_t now);
+
+/* First answers to keyed requests; answer NULL once the share has ended. */
+typedef struct StoreAnswer {
+        int64_t share;
+        int status;
+        uint8_t digest[32];
+        uint8_t *answer;
+        size_t answer_size;
+} StoreAnswer;
+int store_answer_put(Store *store,
+                const uint8_t key[VAULT_INDEX_SIZE],
+                const StoreAnswer *answer,
+                int64_t expires);
+int store_answer_get(
+                Store *store, const uint8_t key[VAULT_INDEX_SIZE], int64_t now, StoreAnswer *ret);
+int store_answer_wipe(Store *store, const uint8_t key[VAULT_INDEX_SIZE]);
+
+/* Removes at most limit rows of what was seen, blocked or answered and has expired. */
+int store_sweep(Store *store, int64_t now, int limit);
+
+/* Remembers the gateway's time. */
+int store_time_put(Store *store, int64_t now);

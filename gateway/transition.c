@@ -1,0 +1,334 @@
+/* The one place where a share's state changes. share_step() asks the table, stores what it says,
+ * and performs the effects that are rows: what touches the outside is done later, by the outbox. */
+#include <errno.h>
+#include <sodium.h>
+
+#include "gateway.h"
+#include "json-read.h"
+#include "log.h"
+
+int share_context_load(ShareContext *c, Gateway *g, int64_t n) {
+        int r;
+
+        *c = (ShareContext){ .gateway = g, .now = gateway_now(g) };
+        r = store_share_load(g->store, n, &c->share);
+        if (r != 0)
+                return r;
+        if (!c->share.key)
+                return 0;
+        r = vault_key_unwrap(g->vault, n, c->share.key, &c->key);
+        if (r != 0) {
+                share_context_done(c);
+                return r < 0 ? r : -EBADMSG;
+        }
+        c->has_key = true;
+        return 0;
+}
+
+void share_context_done(ShareContext *c) {
+        vault_key_done(&c->key);
+        json_decref(c->details);
+        share_done(&c->share);
+        *c = (ShareContext){ 0 };
+}
+
+const json_t *share_details(ShareContext *c) {
+        _cleanup_(secret_done) Secret plain = SECRET_NULL;
+        _cleanup_(freep) uint8_t *sealed = NULL;
+        JsonProblem problem;
+        size_t size;
+
+        if (c->details || !c->has_key)
+                return c->details;
+        if (store_details_get(c->gateway->store, c->share.n, &sealed, &size) != 0)
+                return NULL;
+        if (vault_open(c->gateway->vault,
+                            &c->key,
+                            c->share.n,
+                            VAULT_FIELD_DETAILS,
+                            0,
+                            sealed,
+                            size,
+                            &plain) != 0)
+                return NULL;
+        if (json_read(plain.data, plain.size, 8, &c->details, &problem) != 0)
+                return NULL;
+        return c->details;
+}
+
+int share_n_steps(ShareContext *c) {
+        return (int) json_array_size(json_object_get(share_details(c), "steps"));
+}
+
+bool share_route(ShareContext *c,
+                int step,
+                const char **ret_address,
+                const ConfigChannel **ret_channel) {
+        const json_t *pair =
+                        json_array_get(json_object_get(share_details(c), "steps"), (size_t) step);
+        const char *address = json_string_value(json_array_get(pair, 0));
+        const char *name = json_string_value(json_array_get(pair, 1));
+        const ConfigChannel *channel = name ? config_channel(c->gateway->config, name) : NULL;
+
+        if (step < 0 || !address || !channel)
+                return false;
+        *ret_address = address;
+        *ret_channel = channel;
+        return true;
+}
+
+bool share_has_address(ShareContext *c, const char *channel, const char *address, int *ret_step) {
+        for (int i = 0; i <= c->share.step; i++) {
+                const ConfigChannel *used;
+                const char *to;
+
+                if (share_route(c, i, &to, &used) && streq(used->name, channel) &&
+                                streq(to, address)) {
+                        *ret_step = i;
+                        return true;
+                }
+        }
+        return false;
+}
+
+bool share_meets_policy(const ShareContext *c) {
+        const ConfigPolicy *policy = config_policy(c->gateway->config, c->share.policy);
+        const ConfigTenant *tenant = config_tenant(c->gateway->config, c->share.tenant);
+        char problem[RULES_PROBLEM_SIZE];
+
+        return policy && tenant && config_tenant_may_use(tenant, policy) &&
+               rules_tightened(&c->share.rules, &policy->rules, problem) == 0;
+}
+
+/* Queues a relay operation of this share. */
+static int queue_relay(ShareContext *c, OutboxKind kind) {
+        const ConfigTenant *tenant = config_tenant(c->gateway->config, c->share.tenant);
+        OutboxRow row = { .share = c->share.n, .part = c->share.messages++, .kind = kind };
+        int r;
+
+        /* A tenant that is gone from the configuration keeps its mailboxes until they run out. */
+        if (!tenant)
+                return 0;
+        (void) snprintf(row.lane, sizeof(row.lane), "%s", tenant->relay->plugin->socket_name);
+        r = store_outbox_put(c->gateway->store, &row);
+        if (r < 0)
+                return r;
+        return outbox_note(c->gateway->outbox, &row);
+}
+
+static int wipe(ShareContext *c, uint32_t effects) {
+        Share *s = &c->share;
+        Store *store = c->gateway->store;
+        int r = 0;
+
+        if (effects & LIFECYCLE_DO_WIPE_CODE) {
+                share_drop(&s->code, VAULT_VERIFIER_SIZE);
+                sodium_memzero(s->attempts.wrong, sizeof(s->attempts.wrong));
+                s->attempts.n_wrong = 0;
+                if (s->idempotency)
+                        r = store_answer_wipe(store, s->idempotency);
+        }
+        if (r >= 0 && effects & LIFECYCLE_DO_WIPE_PAYLOAD)
+                r = store_payload_wipe(store, s->n);
+        if (r >= 0 && effects & LIFECYCLE_DO_WIPE_LINK) {
+                int part;
+
+                r = store_message_find(store, s->n, OUTBOX_LINK, &part);
+                if (r == 0)
+                        r = store_message_remove(store, s->n, part);
+        }
+        if (effects & LIFECYCLE_DO_WIPE_MAILBOX)
+                share_drop(&s->mailbox, s->mailbox_size);
+        if (effects & LIFECYCLE_DO_WIPE_ALL)
+                engine_note_wipe(c->gateway->engine);
+        return r;
+}
+
+/* What every end has in common: nothing that could open anything is left. */
+static int end(ShareContext *c) {
+        Share *s = &c->share;
+        Store *store = c->gateway->store;
+        int r;
+
+        r = store_outbox_remove_all(store, s->n, true);
+        if (r >= 0)
+                r = store_message_remove_all(store, s->n, true);
+        if (r >= 0)
+                r = store_content_remove(store, s->n);
+        if (r < 0)
+                return r;
+        share_drop(&s->key, VAULT_WRAPPED_SIZE);
+        share_drop(&s->mailbox, s->mailbox_size);
+        s->ended = c->now;
+        share_note(s, c->now, TIMELINE_ENDED, (int) s->state, 0);
+        gateway_count(c->gateway,
+                        s->state == LIFECYCLE_COMPLETED ? COUNTER_SHARES_COMPLETED
+                        : s->state == LIFECYCLE_LOCKED  ? COUNTER_SHARES_LOCKED
+                                                        : COUNTER_SHARES_ENDED_OTHERWISE);
+        log_record(LOG_INFO,
+                        &(LogFields){ .tenant = s->tenant,
+                                        .state = lifecycle_state_name(s->state) },
+                        "A share has ended as %s (%s).",
+                        lifecycle_state_name(s->state),
+                        lifecycle_cause_name(s->cause));
+        return 0;
+}
+
+/* When the sweep must look at the share again. */
+static int64_t due_time(const Share *s) {
+        switch (s->state) {
+        case LIFECYCLE_PENDING:
+        case LIFECYCLE_INVITED:
+        case LIFECYCLE_CONFIRMED:
+        case LIFECYCLE_AWAITING_APPROVAL:
+                return s->expires + 1; /* expires_at is the last moment */
+        case LIFECYCLE_RELEASING:
+                return 0;
+        case LIFECYCLE_RELEASED:
+        case LIFECYCLE_WITHDRAWING:
+                return s->mailbox_expires;
+        case LIFECYCLE_COMPLETED:
+        case LIFECYCLE_DECLINED:
+        case LIFECYCLE_DISOWNED:
+        case LIFECYCLE_CANCELLED:
+        case LIFECYCLE_EXPIRED:
+        case LIFECYCLE_LOCKED:
+        case LIFECYCLE_FAILED:
+                return s->ended + (s->n_addresses ? GATEWAY_KEEP_ADDRESSES : GATEWAY_KEEP_FINISHED);
+        case LIFECYCLE_STATE_MAX:
+                break;
+        }
+        return 0;
+}
+
+static int block(ShareContext *c, uint32_t effects) {
+        int n = share_n_steps(c), r;
+
+        for (int i = 0; i < n && i <= c->share.step; i++) {
+                uint8_t pair[VAULT_INDEX_SIZE];
+                const ConfigChannel *channel;
+                const char *address;
+
+                if (!share_route(c, i, &address, &channel))
+                        continue;
+                vault_index_pair(c->gateway->vault,
+                                effects & LIFECYCLE_DO_SUPPRESS_ADDRESS ? "" : c->share.tenant,
+                                address,
+                                pair);
+                r = store_block_put(c->gateway->store, pair, c->now + GATEWAY_BLOCK_SECONDS);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int perform(ShareContext *c, uint32_t effects) {
+        Share *s = &c->share;
+        int r = 0;
+
+        /* Blocks need the addresses, which the end takes away. */
+        if (effects & (LIFECYCLE_DO_BLOCK_PAIR | LIFECYCLE_DO_SUPPRESS_ADDRESS))
+                r = block(c, effects);
+        if (r >= 0)
+                r = wipe(c, effects);
+        if (r >= 0 && effects & LIFECYCLE_DO_NEXT_GENERATION)
+                s->generation++;
+        if (r >= 0 && effects & LIFECYCLE_DO_CREATE_MAILBOX)
+                r = queue_relay(c, OUTBOX_CREATE);
+        if (r >= 0 && effects & LIFECYCLE_DO_WATCH_MAILBOX)
+                r = queue_relay(c, OUTBOX_READ);
+        if (r >= 0 && effects & LIFECYCLE_DO_DELETE_MAILBOX && s->mailbox)
+                r = queue_relay(c, OUTBOX_DELETE);
+        if (r >= 0 && lifecycle_is_terminal(s->state))
+                r = end(c);
+        return r < 0 ? r : 0;
+}
+
+bool share_may_step(const ShareContext *c, LifecycleEvent event) {
+        LifecycleState next;
+        uint32_t effects;
+
+        return lifecycle_step(c->share.state, event, &next, &effects) == 0;
+}
+
+/* Rows that no plugin was given: their `attempts` is 0. Creation that was given may have made a
+ * mailbox, so it goes on until the relay has told. */
+static int drop_queued(ShareContext *c, bool *ret_creating) {
+        Store *store = c->gateway->store;
+        int r;
+
+        *ret_creating = false;
+
+        for (int part = 0; part < c->share.messages; part++) {
+                OutboxRow row;
+
+                r = store_outbox_get(store, c->share.n, part, &row);
+                if (r < 0)
+                        return r;
+                if (r == 0 && row.kind == OUTBOX_CREATE && row.attempts > 0)
+                        *ret_creating = true;
+                else if (r == 0 && row.kind != OUTBOX_NOTICE && row.kind != OUTBOX_DELETE) {
+                        r = store_outbox_remove(store, c->share.n, part);
+                        if (r < 0)
+                                return r;
+                }
+        }
+        return 0;
+}
+
+int share_step(ShareContext *c, LifecycleEvent event) {
+        Share *s = &c->share;
+        LifecycleState from = s->state, next;
+        bool creating = true;
+        uint32_t effects;
+        int r;
+
+        r = lifecycle_step(from, event, &next, &effects);
+        if (r != 0)
+                return r;
+        if (effects & LIFECYCLE_DO_DROP_QUEUED) {
+                r = drop_queued(c, &creating);
+                if (r < 0)
+                        return r;
+        }
+
+        s->state = next;
+        s->cause = lifecycle_cause(from, event, s->cause);
+        if (next == LIFECYCLE_WITHDRAWING && from != LIFECYCLE_WITHDRAWING) {
+                s->goal = lifecycle_goal(event);
+                share_note(s, c->now, TIMELINE_WITHDRAWING, (int) s->goal, 0);
+        }
+        r = perform(c, effects);
+        if (r < 0)
+                return r;
+
+        if (next != from) {
+                int64_t due = due_time(s);
+
+                s->due = due;
+                if (due > 0)
+                        sweep_note_due(c->gateway, due);
+        }
+        if (effects & LIFECYCLE_DO_TELL_SENDER)
+                log_record(LOG_NOTICE,
+                                &(LogFields){ .tenant = s->tenant,
+                                                .state = lifecycle_state_name(s->state) },
+                                "A tenant should look at a share: %s.",
+                                lifecycle_event_name(event));
+
+        /* The call to the relay was not made yet and never will be. */
+        if (from == LIFECYCLE_RELEASING && next == LIFECYCLE_WITHDRAWING && !creating)
+                return share_step(c, lifecycle_withdrawn(s->goal));
+        return 0;
+}
+
+int share_save(ShareContext *c) {
+        int r;
+
+        c->share.version++;
+        r = store_share_update(c->gateway->store, &c->share);
+        if (r < 0)
+                return r;
+        gateway_note_changed(c->gateway, c->share.n);
+        return 0;
+}
