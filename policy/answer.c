@@ -449,6 +449,13 @@ static bool read_codes(const Reading *reading, size_t first, bool whole, Answer 
         return found;
 }
 
+static bool is_right(const Answer *answer) {
+        for (CodeFormat format = 0; format < CODE_FORMAT_MAX; format++)
+                if (answer->code[format].found && !answer->code[format].mistyped)
+                        return true;
+        return false;
+}
+
 static void understand(const Reading *reading, const char *locale, Answer *ret) {
         char tag[TAG_SIZE];
         bool has_tag;
@@ -473,9 +480,14 @@ static void understand(const Reading *reading, const char *locale, Answer *ret) 
         if (has_tag && ret->kind == ANSWER_OTHER &&
                         (read_codes(reading, 1, true, ret) || read_codes(reading, 1, false, ret)))
                 ret->kind = ANSWER_CODE;
+        /* "7KQ4 what is this" has two groups of four as well: only a right check symbol makes a
+         * code of what could be a tag and a word. */
         if (ret->kind == ANSWER_OTHER && read_codes(reading, 0, false, ret)) {
-                ret->kind = ANSWER_CODE;
-                return;
+                if (!has_tag || is_right(ret)) {
+                        ret->kind = ANSWER_CODE;
+                        return;
+                }
+                sodium_memzero(ret->code, sizeof(ret->code));
         }
         if (has_tag)
                 memcpy(ret->tag, tag, TAG_SIZE);

@@ -1,0 +1,339 @@
+/* What people write, and what it is understood as. */
+#include "answer.h"
+
+#include "../base/test.h"
+
+#define D9_RIGHT "123456786"
+#define X8_RIGHT "7KQ4XMPF"
+
+static AnswerKind kind_of(const char *text, const char *locale) {
+        Answer answer;
+        AnswerKind kind;
+
+        assert_int_equal(answer_read(text, strlen(text), locale, &answer), 0);
+        kind = answer.kind;
+        answer_done(&answer);
+        return kind;
+}
+
+static void words_are_understood_in_both_languages_whatever_the_locale(void **state) {
+        static const struct {
+                const char *text;
+                AnswerKind kind;
+        } rows[] = {
+                { "YES", ANSWER_YES },
+                { "yes!", ANSWER_YES },
+                { " Ja. ", ANSWER_YES },
+                { "ja, bitte", ANSWER_YES },
+                { "NO", ANSWER_NO },
+                { "No.", ANSWER_NO },
+                { "no, thank you", ANSWER_NO },
+                { "Nein", ANSWER_NO },
+                { "nein danke!!", ANSWER_NO },
+                { "NOT ME", ANSWER_NOT_ME },
+                { "NOT_ME", ANSWER_NOT_ME },
+                { "not-me", ANSWER_NOT_ME },
+                { "notme", ANSWER_NOT_ME },
+                { "That's not me!", ANSWER_NOT_ME },
+                { "That\xe2\x80\x99s not me", ANSWER_NOT_ME },
+                { "It`s not me", ANSWER_NOT_ME },
+                { "Wrong number", ANSWER_NOT_ME },
+                { "Das bin ich nicht", ANSWER_NOT_ME },
+                { "nicht ich", ANSWER_NOT_ME },
+                { "Falsche Nummer!", ANSWER_NOT_ME },
+                { "falscher Empf\xc3\xa4nger", ANSWER_NOT_ME },
+                { "FALSCHER EMPFA\xcc\x88NGER", ANSWER_NOT_ME },
+                { "STOP", ANSWER_STOP },
+                { "Stop.", ANSWER_STOP },
+                { "STOPALL", ANSWER_STOP },
+                { "unsubscribe", ANSWER_STOP },
+                { "Cancel", ANSWER_STOP },
+                { "END", ANSWER_STOP },
+                { "QUIT", ANSWER_STOP },
+                { "REVOKE", ANSWER_STOP },
+                { "OPTOUT", ANSWER_STOP },
+                { "opt-out", ANSWER_STOP },
+                { "STOPP", ANSWER_STOP },
+                { "Abmelden", ANSWER_STOP },
+                { "HELP", ANSWER_HELP },
+                { "Hilfe?", ANSWER_HELP },
+                { "ready", ANSWER_READY },
+                { "I'm ready", ANSWER_READY },
+                { "Bereit!", ANSWER_READY },
+                { "done", ANSWER_DONE },
+                { "Fertig \xf0\x9f\x91\x8d\xef\xb8\x8f", ANSWER_DONE },
+                { "erledigt.", ANSWER_DONE },
+                { "\xef\xbc\xb3\xef\xbc\xb4\xef\xbc\xaf\xef\xbc\xb0",
+                                ANSWER_STOP }, /* full width */
+                { "\"No\"", ANSWER_NO },
+                { "\xe2\x80\x9eNein\xe2\x80\x9c", ANSWER_NO },
+                { "*NO*", ANSWER_NO },
+        };
+        static const char *const locales[] = { "en", "de", "de-AT", "en_GB", "fr", "", NULL };
+
+        for (size_t i = 0; i < N_ELEMENTS(rows); i++)
+                for (size_t k = 0; k < N_ELEMENTS(locales); k++)
+                        if (kind_of(rows[i].text, locales[k]) != rows[i].kind)
+                                fail_msg("%s", rows[i].text);
+}
+
+static void a_word_must_be_the_whole_text(void **state) {
+        static const char *const texts[] = { "don't stop",
+                "stop it now",
+                "please do not cancel",
+                "yes and no",
+                "no no",
+                "help is on the way",
+                "not me but you",
+                "I am done with you",
+                "ja nein",
+                "got it",
+                "received",
+                "stopping",
+                "nein. doch!",
+                "endet",
+                "noo" };
+
+        for (size_t i = 0; i < N_ELEMENTS(texts); i++)
+                switch (kind_of(texts[i], "en")) {
+                case ANSWER_OTHER:
+                case ANSWER_CODE: /* "received" has eight symbols of X8 */
+                        break;
+                default:
+                        fail_msg("%s", texts[i]);
+                }
+        assert_int_equal(kind_of("received", "en"), ANSWER_CODE);
+        assert_int_equal(kind_of("it has been received", "en"), ANSWER_OTHER);
+}
+
+static void nothing_is_empty_and_a_sign_is_not_understood(void **state) {
+        assert_int_equal(kind_of("", "en"), ANSWER_EMPTY);
+        assert_int_equal(kind_of(" \r\n\t", "en"), ANSWER_EMPTY);
+        assert_int_equal(kind_of("...!?", "en"), ANSWER_EMPTY);
+        assert_int_equal(kind_of("\xe2\x80\x8b\xef\xbb\xbf", "en"), ANSWER_EMPTY);
+        assert_int_equal(kind_of("\xf0\x9f\x91\x8d", "en"), ANSWER_OTHER);
+}
+
+/* Fails unless the text holds this code, or none when code is NULL. */
+static void expect_code(
+                const char *text, CodeFormat format, int r, const char *code, const char *tag) {
+        Answer answer;
+        char found[CODE_SIZE];
+
+        assert_int_equal(answer_read(text, strlen(text), "en", &answer), 0);
+        if (answer_code(&answer, format, found) != r)
+                fail_msg("%s: %d", text, answer_code(&answer, format, found));
+        if (strcmp(found, code ? code : "") != 0 || strcmp(answer.tag, tag) != 0)
+                fail_msg("%s: %s, tag %s", text, found, answer.tag);
+        if (code)
+                assert_int_equal(answer.kind, ANSWER_CODE);
+        answer_done(&answer);
+}
+
+static void a_code_is_found_alone_and_in_a_sentence(void **state) {
+        static const struct {
+                CodeFormat format;
+                const char *text, *tag;
+        } rows[] = {
+                { CODE_D9, "123456786", "" },
+                { CODE_D9, "123-456-786", "" },
+                { CODE_D9, "  123 456 786 \n", "" },
+                { CODE_D9, "1 2 3 4 5 6 7 8 6", "" },
+                { CODE_D9, "#123456786", "" },
+                { CODE_D9, "*123-456-786*", "" },
+                { CODE_D9, "the code is 123-456-786", "" },
+                { CODE_D9, "Code: 123 456 786 thanks", "" },
+                { CODE_D9,
+                                "Der Code lautet 123\xe2\x80\x93"
+                                "456\xe2\x80\x93"
+                                "786, danke \xf0\x9f\x98\x80",
+                                "" },
+                { CODE_D9, "Here it is (123456786).", "" },
+                { CODE_D9, "for room 12 123-456-786", "" },
+                { CODE_D9, "123-456-786 or 123-456-789?", "" },
+                { CODE_D9, "call +49 151 12345678, code 123456786", "" },
+                { CODE_D9, "see 123456786, I mean 22.11.2026", "" },
+                { CODE_D9,
+                                "1\xef\xb8\x8f\xe2\x83\xa3"
+                                "2\xef\xb8\x8f\xe2\x83\xa3"
+                                "3456786",
+                                "" },
+                { CODE_D9, "7KQ4 123456786", "7KQ4" },
+                { CODE_D9, "7kq4: 123-456-786", "7KQ4" },
+                { CODE_D9, "7kq4-123-456-786", "7KQ4" },
+                { CODE_D9, "[7KQ4] the code is 123 456 786!", "7KQ4" },
+                { CODE_D9, "code 123456786", "" },
+                { CODE_D9, "this 123456786", "" },
+                { CODE_X8, "7KQ4XMPF", "" },
+                { CODE_X8, "7kq4 xmpf", "" },
+                { CODE_X8, "7KQ4-XMPF", "" },
+                { CODE_X8, "7 k q 4 x m p f", "" },
+                { CODE_X8, "the code is 7KQ4-XMPF, thanks", "" },
+                { CODE_X8, "code 7KQ4-XMPF thanks", "" },
+                { CODE_X8, "it is 7kq4 xmpf ok", "" },
+                { CODE_X8, "7KQ4 XMPF is the code", "" },
+                { CODE_X8, "9ABC 7KQ4-XMPF", "9ABC" },
+                { CODE_X8, "9abc: 7kq4xmpf", "9ABC" },
+                { CODE_X8, "9ABC it is 7KQ4-XMPF", "9ABC" },
+                { CODE_X8, "7KQ4 7KQ4XMPF", "7KQ4" },
+        };
+
+        for (size_t i = 0; i < N_ELEMENTS(rows); i++)
+                expect_code(rows[i].text,
+                                rows[i].format,
+                                0,
+                                rows[i].format == CODE_D9 ? D9_RIGHT : X8_RIGHT,
+                                rows[i].tag);
+}
+
+static void a_slip_is_found_as_such(void **state) {
+        expect_code("123-456-789", CODE_D9, ANSWER_E_MISTYPED, "123456789", "");
+        expect_code("the code is 123-456-789, thanks", CODE_D9, ANSWER_E_MISTYPED, "123456789", "");
+        expect_code("7KQ4 123456789", CODE_D9, ANSWER_E_MISTYPED, "123456789", "7KQ4");
+        expect_code("7KQ4-XMP9", CODE_X8, ANSWER_E_MISTYPED, "7KQ4XMP9", "");
+        expect_code("it says 7KQ4-XMP9", CODE_X8, ANSWER_E_MISTYPED, "7KQ4XMP9", "");
+}
+
+static void numbers_that_are_no_code_are_left_alone(void **state) {
+        static const struct {
+                CodeFormat format;
+                const char *text;
+        } rows[] = {
+                { CODE_D9, "12345678" },
+                { CODE_D9, "1234567866" },
+                { CODE_D9, "123-456-786-1" },
+                { CODE_D9, "+123456786" },
+                { CODE_D9, "call me: +123-456-786" },
+                { CODE_D9, "+49 151 12345678" },
+                { CODE_D9, "x123456786" },
+                { CODE_D9, "https://x.example/123456786" },
+                { CODE_D9, "a=123456786" },
+                { CODE_D9, "22.11.2026 12:30" },
+                { CODE_D9, "123456786 123456793" },     /* eighteen digits */
+                { CODE_D9, "123456786, or 123456793" }, /* both right: which? */
+                { CODE_D9, "123456789, or 123456798" }, /* both wrong */
+                { CODE_X8, "hello everybody" },
+                { CODE_X8, "received it, yes" }, /* eight symbols, but a word */
+                { CODE_X8, "good keys are here" },
+                { CODE_X8, "7KQ4XMPF and 0000001J" },
+        };
+
+        for (size_t i = 0; i < N_ELEMENTS(rows); i++)
+                expect_code(rows[i].text, rows[i].format, ANSWER_E_NO_CODE, NULL, "");
+}
+
+static void a_tag_goes_before_words_too(void **state) {
+        static const struct {
+                const char *text;
+                AnswerKind kind;
+                const char *tag;
+        } rows[] = {
+                { "7KQ4 no", ANSWER_NO, "7KQ4" },
+                { "7kq4: not me!", ANSWER_NOT_ME, "7KQ4" },
+                { "7KQ4 stop", ANSWER_STOP, "7KQ4" },
+                { "2ol3 ja", ANSWER_OTHER, "" }, /* 2013 has no letter */
+                { "a2ol ja", ANSWER_YES, "A201" },
+                { "7KQ4", ANSWER_OTHER, "7KQ4" },
+                { "7KQ4 what is this", ANSWER_OTHER, "7KQ4" },
+                { "done no", ANSWER_OTHER, "" },
+                { "1234 no", ANSWER_OTHER, "" },
+                { "7KU4 no", ANSWER_OTHER, "" },
+                { "no 7KQ4", ANSWER_OTHER, "" },
+        };
+
+        for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
+                Answer answer;
+
+                assert_int_equal(answer_read(rows[i].text, strlen(rows[i].text), "de", &answer), 0);
+                if (answer.kind != rows[i].kind || !streq(answer.tag, rows[i].tag))
+                        fail_msg("%s: %s, tag %s",
+                                        rows[i].text,
+                                        answer_kind_name(answer.kind),
+                                        answer.tag);
+        }
+}
+
+static void other_alphabets_and_noise_are_survived(void **state) {
+        static const char *const texts[] = { "\xd0\x9f\xd1\x80\xd0\xb8\xd0\xb2\xd0\xb5\xd1\x82",
+                "\xe4\xbd\xa0\xe5\xa5\xbd",
+                "\xd7\xa9\xd7\x9c\xd7\x95\xd7\x9d",
+                "\xe2\x80\xae"
+                "abc",
+                "\xef\xb7\xba",
+                "\xed\x95\x9c\xea\xb5\xad\xec\x96\xb4",
+                "\xf0\x9f\x87\xa9\xf0\x9f\x87\xaa z" };
+
+        for (size_t i = 0; i < N_ELEMENTS(texts); i++)
+                assert_int_equal(kind_of(texts[i], "en"), ANSWER_OTHER);
+}
+
+static void bytes_that_are_no_text_are_not_understood(void **state) {
+        static char big[ANSWER_TEXT_MAX + 1];
+        Answer answer;
+
+        assert_int_equal(kind_of("no\xff", "en"), ANSWER_OTHER);
+        assert_int_equal(kind_of("\xed\xa0\x80", "en"), ANSWER_OTHER);
+        assert_int_equal(answer_read("no\0", 3, "en", &answer), 0);
+        assert_int_equal(answer.kind, ANSWER_NO); /* a NUL is a control character like others */
+
+        memset(big, ' ', sizeof(big));
+        memcpy(big, "no", 2);
+        assert_int_equal(answer_read(big, ANSWER_TEXT_MAX, "en", &answer), 0);
+        assert_int_equal(answer.kind, ANSWER_NO);
+        assert_int_equal(answer_read(big, ANSWER_TEXT_MAX + 1, "en", &answer), 0);
+        assert_int_equal(answer.kind, ANSWER_OTHER);
+}
+
+static void the_longest_texts_take_bounded_room(void **state) {
+        static char text[ANSWER_TEXT_MAX];
+        Answer answer;
+
+        for (size_t i = 0; i + 3 <= sizeof(text);
+                        i += 3) /* each becomes 18 symbols in four words */
+                memcpy(text + i, "\xef\xb7\xba", 3);
+        assert_int_equal(answer_read(text, sizeof(text) / 3 * 3, "en", &answer), 0);
+        assert_int_equal(answer.kind, ANSWER_OTHER);
+        for (size_t i = 0; i < sizeof(text); i++)
+                text[i] = i % 2 ? ' ' : '1';
+        assert_int_equal(answer_read(text, sizeof(text), "en", &answer), 0);
+        assert_int_equal(answer.kind, ANSWER_OTHER);
+        memset(text, '7', sizeof(text));
+        assert_int_equal(answer_read(text, sizeof(text), "en", &answer), 0);
+        assert_int_equal(answer.kind, ANSWER_OTHER);
+}
+
+static void an_answer_that_is_done_with_holds_nothing(void **state) {
+        static const Answer zero;
+        Answer answer;
+
+        assert_int_equal(answer_read("7KQ4 123456786", 14, "en", &answer), 0);
+        assert_memory_not_equal(&answer, &zero, sizeof(answer));
+        answer_done(&answer);
+        assert_memory_equal(&answer, &zero, sizeof(answer));
+}
+
+static void kinds_have_names(void **state) {
+        assert_string_equal(answer_kind_name(ANSWER_EMPTY), "empty");
+        assert_string_equal(answer_kind_name(ANSWER_NOT_ME), "not_me");
+        assert_string_equal(answer_kind_name(ANSWER_DONE), "done");
+        assert_null(answer_kind_name(ANSWER_KIND_MAX));
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(words_are_understood_in_both_languages_whatever_the_locale),
+                cmocka_unit_test(a_word_must_be_the_whole_text),
+                cmocka_unit_test(nothing_is_empty_and_a_sign_is_not_understood),
+                cmocka_unit_test(a_code_is_found_alone_and_in_a_sentence),
+                cmocka_unit_test(a_slip_is_found_as_such),
+                cmocka_unit_test(numbers_that_are_no_code_are_left_alone),
+                cmocka_unit_test(a_tag_goes_before_words_too),
+                cmocka_unit_test(other_alphabets_and_noise_are_survived),
+                cmocka_unit_test(bytes_that_are_no_text_are_not_understood),
+                cmocka_unit_test(the_longest_texts_take_bounded_room),
+                cmocka_unit_test(an_answer_that_is_done_with_holds_nothing),
+                cmocka_unit_test(kinds_have_names),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
