@@ -18,6 +18,7 @@ static const ApiProblemInfo problems[_API_PROBLEM_MAX] = {
         [API_PROBLEM_UNKNOWN_MEMBER]     = { "unknown-member",          422, "Unknown member" },
         [API_PROBLEM_MISSING_MEMBER]     = { "missing-member",          422, "Missing member" },
         [API_PROBLEM_INVALID_MEMBER]     = { "invalid-member",          422, "A member is not acceptable" },
+        [API_PROBLEM_INVALID_ADDRESS]    = { "invalid-address",         422, "An address is not acceptable" },
         [API_PROBLEM_NOT_AVAILABLE]      = { "not-available",           422, "Not available" },
         [API_PROBLEM_UNKNOWN_POLICY]     = { "unknown-policy",          422, "Unknown policy" },
         [API_PROBLEM_INTERNAL]           = { "internal",                500, "Internal error" },

@@ -202,7 +202,7 @@ static int address_read(
 
         (void) snprintf(path, sizeof(path), "recipient.addresses[%zu]", i);
         return api_fault(fault,
-                        API_PROBLEM_INVALID_MEMBER,
+                        API_PROBLEM_INVALID_ADDRESS,
                         path,
                         "`%s` is not an address: %s. Write xmpp:name@example.org, "
                         "sms:+4915112345678 or "
@@ -229,7 +229,7 @@ static int addresses_read(const json_t *given, ApiShare *share, json_t **ret, Ap
                 for (size_t k = 0; k < i; k++) {
                         if (streq(texts[k], address))
                                 return api_fault(fault,
-                                                API_PROBLEM_INVALID_MEMBER,
+                                                API_PROBLEM_INVALID_ADDRESS,
                                                 "recipient.addresses",
                                                 "An address is repeated. Give each address once.");
                 }
@@ -508,7 +508,7 @@ static bool percent_decode(const char *text, size_t n, char *ret, size_t size) {
 static bool number_read(const char *text, int64_t max, int64_t *ret) {
         int64_t value = 0;
 
-        if (!text[0] || strlen(text) > 15)
+        if (!text[0] || strlen(text) > 16)
                 return false;
         for (; *text; text++) {
                 if (*text < '0' || *text > '9')

@@ -289,6 +289,11 @@ int ctl_refused(const CtlAnswer *answer) {
         }
 }
 
+/* Somebody who only looks is better told at once. */
+static bool may_repeat(const char *method, const char *path) {
+        return streq(method, "POST") || strstr(path, "wait=");
+}
+
 int ctl_ask_firmly(const CtlOptions *options,
                 const char *method,
                 const char *path,
@@ -305,9 +310,8 @@ int ctl_ask_firmly(const CtlOptions *options,
                 r = ctl_ask(options, method, path, body, key[0] ? key : NULL, ASK_SECONDS, ret);
                 if (r == 0 && ret->status >= 200 && ret->status <= 299)
                         return 0;
-                if ((r != 0 && r != EX_UNAVAILABLE) || try == TRIES_MAX ||
-                                (r == 0 && ret->status != 503 && ret->status != 429) ||
-                                ret->retry_after > 30)
+                if (!may_repeat(method, path) || try == TRIES_MAX || ret->retry_after > 30 ||
+                                (r == 0 ? ret->status != 503 : r != EX_UNAVAILABLE))
                         break;
                 if (ret->retry_after > 0)
                         pause = (unsigned) ret->retry_after;

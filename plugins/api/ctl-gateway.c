@@ -54,9 +54,6 @@ static int list_print(const CtlOptions *options,
                                                 "%lld",
                                                 (long long) json_integer_value(value));
                                 ctl_table_add(&table, text);
-                        } else if (streq(members[k], "at") || streq(members[k], "since")) {
-                                ctl_local_time(json_string_value(value), text);
-                                ctl_table_add(&table, text);
                         } else
                                 ctl_table_add(&table, json_string_value(value));
                 }
@@ -92,9 +89,7 @@ int ctl_policies(const CtlOptions *options, char **arguments) {
 }
 
 int ctl_letters_list(const CtlOptions *options, char **arguments) {
-        static const char *const members[] = {
-                "message", "kind", "share", "channel", "to", "reason", "at"
-        };
+        static const char *const members[] = { "message", "share", "channel", "tries", "reason" };
 
         (void) arguments;
         return list_print(options,

@@ -93,8 +93,8 @@ class Place:
                 {"name": "hotel", "class": "hotel", "vertical": "a", "lifetime": 86400, "mailbox_ttl": 7200}]})
         elif kind == "letter.list":
             g.answer(frame, 200, body={"letters": [
-                {"message": LETTER, "kind": "invitation", "share": SHARE, "channel": "xmpp",
-                 "to": "xmpp:b***@example.org", "reason": "remote-server-not-found", "at": "2026-11-22T12:00:04Z"}]})
+                {"message": LETTER, "share": SHARE, "channel": "xmpp", "tries": 12,
+                 "reason": "remote-server-not-found"}]})
         elif kind == "health":
             g.answer(frame, 200, body={"status": "degraded", "parts": [
                 {"name": "store", "up": True, "detail": ""}, {"name": "sms", "up": False, "detail": "bind refused"}]})

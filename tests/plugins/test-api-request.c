@@ -1,0 +1,328 @@
+/* What tenants send, as tables of bytes and outcomes. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "address.h"
+#include "api-request.h"
+#include "secret.h"
+
+#define RECIPIENT "\"recipient\":{\"addresses\":[\"xmpp:bob@example.org\"]}"
+#define CREDENTIAL "\"credential\":{\"title\":\"Room key\"}"
+#define PROVISIONING "\"provisioning\":{\"format\":\"f\",\"content\":{\"a\":1}}"
+#define REST "," RECIPIENT "," CREDENTIAL "," PROVISIONING "}"
+#define WITH_RECIPIENT(text)                                                             \
+        "{\"policy\":\"p\",\"recipient\":{\"addresses\":[\"xmpp:bob@example.org\"]" text \
+        "}," CREDENTIAL "," PROVISIONING "}"
+#define WITH_ADDRESSES(text) \
+        "{\"policy\":\"p\",\"recipient\":{\"addresses\":" text "}," CREDENTIAL "," PROVISIONING "}"
+#define WITH_CREDENTIAL(text) \
+        "{\"policy\":\"p\"," RECIPIENT ",\"credential\":" text "," PROVISIONING "}"
+#define WITH_PROVISIONING(text) \
+        "{\"policy\":\"p\"," RECIPIENT "," CREDENTIAL ",\"provisioning\":" text "}"
+
+typedef struct Refusal {
+        const char *body;
+        ApiProblem problem;
+        const char *member;
+} Refusal;
+
+static void a_minimal_share_is_read(void **state) {
+        static const char body[] = "{\"policy\":\"p\"" REST;
+        const char *addresses[] = { "xmpp:bob@example.org" };
+        ApiShare share = API_SHARE_NULL;
+        uint8_t hash[32];
+        ApiFault fault;
+
+        (void) state;
+        assert_int_equal(api_share_read(body, strlen(body), &share, &fault), 0);
+        address_list_hash(addresses, 1, hash);
+        assert_string_equal(share.policy, "p");
+        assert_int_equal(share.expires_at, 0);
+        assert_memory_equal(share.recipients, hash, sizeof(hash));
+        assert_null(json_object_get(share.body, "provisioning"));
+        assert_string_equal(json_string_value(json_object_get(share.provisioning, "format")), "f");
+        api_share_done(&share);
+}
+
+static void addresses_become_canonical_and_keep_their_order(void **state) {
+        static const char body[] =
+                        WITH_ADDRESSES("[\"sms:+4915112345678\",\"XMPP:Bob@EXAMPLE.org\"]");
+        ApiShare share = API_SHARE_NULL;
+        const json_t *addresses;
+        ApiFault fault;
+
+        (void) state;
+        assert_int_equal(api_share_read(body, strlen(body), &share, &fault), 0);
+        addresses = json_object_get(json_object_get(share.body, "recipient"), "addresses");
+        assert_string_equal(json_string_value(json_array_get(addresses, 0)), "sms:+4915112345678");
+        assert_string_equal(
+                        json_string_value(json_array_get(addresses, 1)), "xmpp:bob@example.org");
+        api_share_done(&share);
+}
+
+static void wrong_bodies_are_refused_with_the_member_concerned(void **state) {
+        static const Refusal table[] = {
+                { "", API_PROBLEM_INVALID_JSON, "" },
+                { "null", API_PROBLEM_INVALID_JSON, "" },
+                { "[1]", API_PROBLEM_INVALID_JSON, "" },
+                { "{\"policy\":\"p\"" REST "{}", API_PROBLEM_INVALID_JSON, "" },
+                { "{\"policy\":\"p\",\"policy\":\"p\"" REST, API_PROBLEM_INVALID_JSON, "" },
+                { "{\"policy\":\"\xc0\xaf\"" REST, API_PROBLEM_INVALID_JSON, "" },
+                { "{\"policy\":\"\xed\xa0\x80\"" REST, API_PROBLEM_INVALID_JSON, "" },
+                { WITH_PROVISIONING("{\"format\":\"f\",\"content\":[[[[[[[1]]]]]]]}"),
+                                API_PROBLEM_INVALID_JSON,
+                                "" },
+                { "{\"policy\":\"p\",\"Policy\":\"p\"" REST, API_PROBLEM_UNKNOWN_MEMBER, "Policy" },
+                { WITH_RECIPIENT(",\"phone\":1"), API_PROBLEM_UNKNOWN_MEMBER, "recipient.phone" },
+                { WITH_CREDENTIAL("{\"title\":\"t\",\"x\":1}"),
+                                API_PROBLEM_UNKNOWN_MEMBER,
+                                "credential.x" },
+                { "{\"policy\":\"p\",\"sender\":{\"name\":\"n\",\"x\":1}" REST,
+                                API_PROBLEM_UNKNOWN_MEMBER,
+                                "sender.x" },
+                { "{\"policy\":null" REST, API_PROBLEM_MISSING_MEMBER, "policy" },
+                { "{\"policy\":\"p\"," RECIPIENT "," PROVISIONING "}",
+                                API_PROBLEM_MISSING_MEMBER,
+                                "credential" },
+                { WITH_CREDENTIAL("{}"), API_PROBLEM_MISSING_MEMBER, "credential.title" },
+                { WITH_PROVISIONING("{\"content\":1}"),
+                                API_PROBLEM_MISSING_MEMBER,
+                                "provisioning.format" },
+                { "{\"policy\":1" REST, API_PROBLEM_INVALID_MEMBER, "policy" },
+                { "{\"policy\":\"a b\"" REST, API_PROBLEM_INVALID_MEMBER, "policy" },
+                { "{\"policy\":\"\"" REST, API_PROBLEM_INVALID_MEMBER, "policy" },
+                { "{\"policy\":\"p\",\"reference\":\"a\\u0007\"" REST,
+                                API_PROBLEM_INVALID_MEMBER,
+                                "reference" },
+                { "{\"policy\":\"p\",\"expires_at\":\"2026-02-30T00:00:00Z\"" REST,
+                                API_PROBLEM_INVALID_MEMBER,
+                                "expires_at" },
+                { "{\"policy\":\"p\",\"expires_at\":1795262400" REST,
+                                API_PROBLEM_INVALID_MEMBER,
+                                "expires_at" },
+                { "{\"policy\":\"p\",\"sender\":{\"name\":\"\xe2\x80\xae\"}" REST,
+                                API_PROBLEM_INVALID_MEMBER,
+                                "sender.name" },
+                { WITH_RECIPIENT(",\"name\":\"\\u0085\""),
+                                API_PROBLEM_INVALID_MEMBER,
+                                "recipient.name" },
+                { WITH_RECIPIENT(",\"locale\":\"d\""),
+                                API_PROBLEM_INVALID_MEMBER,
+                                "recipient.locale" },
+                { WITH_RECIPIENT(",\"locale\":\"de-\""),
+                                API_PROBLEM_INVALID_MEMBER,
+                                "recipient.locale" },
+                { WITH_RECIPIENT(",\"locale\":\"de_DE\""),
+                                API_PROBLEM_INVALID_MEMBER,
+                                "recipient.locale" },
+                { WITH_RECIPIENT(",\"time_zone\":\"/etc/x\""),
+                                API_PROBLEM_INVALID_MEMBER,
+                                "recipient.time_zone" },
+                { WITH_RECIPIENT(",\"time_zone\":\"../x\""),
+                                API_PROBLEM_INVALID_MEMBER,
+                                "recipient.time_zone" },
+                { WITH_ADDRESSES("[]"), API_PROBLEM_INVALID_MEMBER, "recipient.addresses" },
+                { WITH_ADDRESSES("{}"), API_PROBLEM_INVALID_MEMBER, "recipient.addresses" },
+                { WITH_ADDRESSES("[null]"), API_PROBLEM_INVALID_ADDRESS, "recipient.addresses[0]" },
+                { WITH_ADDRESSES("[\"sms:+1\"]"),
+                                API_PROBLEM_INVALID_ADDRESS,
+                                "recipient.addresses[0]" },
+                { WITH_ADDRESSES("[\"tel:+4915112345678\"]"),
+                                API_PROBLEM_INVALID_ADDRESS,
+                                "recipient.addresses[0]" },
+                { WITH_CREDENTIAL("{\"title\":\"t\",\"image_url\":\"https://x/a b\"}"),
+                                API_PROBLEM_INVALID_MEMBER,
+                                "credential.image_url" },
+                { WITH_CREDENTIAL("{\"title\":\"t\",\"image_url\":\"HTTPS://x/ab\"}"),
+                                API_PROBLEM_INVALID_MEMBER,
+                                "credential.image_url" },
+                { WITH_PROVISIONING("{\"encrypted\":{}}"),
+                                API_PROBLEM_NOT_AVAILABLE,
+                                "provisioning" },
+                { WITH_PROVISIONING("{\"format\":\"f\",\"content\":1,\"sealed\":{}}"),
+                                API_PROBLEM_NOT_AVAILABLE,
+                                "provisioning" },
+        };
+
+        (void) state;
+        for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+                ApiShare share = API_SHARE_NULL;
+                ApiFault fault = { 0 };
+
+                assert_int_equal(api_share_read(table[i].body,
+                                                 strlen(table[i].body),
+                                                 &share,
+                                                 &fault),
+                                API_E_FAULT);
+                if (fault.problem != table[i].problem || strcmp(fault.member, table[i].member) != 0)
+                        fail_msg("%s: %s, %s",
+                                        table[i].body,
+                                        api_problem_info(fault.problem)->name,
+                                        fault.member);
+                assert_true(strlen(fault.detail) > 10);
+                assert_null(share.body);
+        }
+}
+
+static void sizes_end_exactly_where_they_are_documented(void **state) {
+        static char content[API_CONTENT_MAX + 8], body[API_BODY_MAX + 2];
+        const size_t sizes[] = { API_CONTENT_MAX - 2,
+                API_CONTENT_MAX - 1 }; /* with the quotes: at and over */
+        ApiFault fault;
+
+        (void) state;
+        for (size_t i = 0; i < 2; i++) {
+                ApiShare share = API_SHARE_NULL;
+                int n;
+
+                memset(content, 'x', sizes[i]);
+                content[sizes[i]] = 0;
+                n = snprintf(body,
+                                sizeof(body),
+                                WITH_PROVISIONING("{\"format\":\"f\",\"content\":\"%s\"}"),
+                                content);
+                assert_int_equal(api_share_read(body, (size_t) n, &share, &fault),
+                                i == 0 ? 0 : API_E_FAULT);
+                if (i == 1)
+                        assert_int_equal(fault.problem, API_PROBLEM_TOO_LARGE);
+                api_share_done(&share);
+        }
+        for (size_t size = API_BODY_MAX; size <= API_BODY_MAX + 1; size++) {
+                ApiShare share = API_SHARE_NULL;
+                static const char good[] = "{\"policy\":\"p\"" REST;
+
+                memset(body, ' ', sizeof(body));
+                memcpy(body, good, strlen(good));
+                assert_int_equal(api_share_read(body, size, &share, &fault),
+                                size == API_BODY_MAX ? 0 : API_E_FAULT);
+                api_share_done(&share);
+        }
+}
+
+static void a_body_of_no_members_is_nothing_or_an_empty_object(void **state) {
+        ApiFault fault;
+
+        (void) state;
+        assert_int_equal(api_nothing_read("", 0, &fault), 0);
+        assert_int_equal(api_nothing_read("{}", 2, &fault), 0);
+        assert_int_equal(api_nothing_read("[]", 2, &fault), API_E_FAULT);
+        assert_int_equal(api_nothing_read("{\"a\":1}", 7, &fault), API_E_FAULT);
+        assert_string_equal(fault.member, "a");
+}
+
+static void queries_are_decoded_and_bounded(void **state) {
+        static const struct {
+                const char *query;
+                int result;
+        } table[] = {
+                { "", 0 },
+                { "&&", 0 },
+                { "after=0", 0 },
+                { "after=9007199254740991", 0 },
+                { "after=9007199254740992", API_E_FAULT },
+                { "after=99999999999999999999", API_E_FAULT },
+                { "after=", API_E_FAULT },
+                { "after", API_E_FAULT },
+                { "after=+1", API_E_FAULT },
+                { "wait=60", 0 },
+                { "wait=61", API_E_FAULT },
+                { "reference=a%20b+c", 0 },
+                { "reference=%", API_E_FAULT },
+                { "reference=%4", API_E_FAULT },
+                { "reference=%4g", API_E_FAULT },
+                { "reference=%00", API_E_FAULT },
+                { "reference=%c3%a9", 0 },
+                { "reference=%c3", API_E_FAULT },
+                { "reference=%E2%80%AE", API_E_FAULT },
+                { "state=in%20vited", API_E_FAULT },
+                { "limit=1", API_E_FAULT }, /* not allowed below */
+                { "reference=a&reference=a", API_E_FAULT },
+                { "=x", API_E_FAULT },
+        };
+        const unsigned allowed =
+                        API_QUERY_AFTER | API_QUERY_WAIT | API_QUERY_REFERENCE | API_QUERY_STATE;
+        ApiQuery query;
+        ApiFault fault;
+
+        (void) state;
+        for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+                if (api_query_read(table[i].query, allowed, &query, &fault) != table[i].result)
+                        fail_msg("%s", table[i].query);
+        }
+        assert_int_equal(api_query_read("reference=a%20b+c&wait=7", allowed, &query, &fault), 0);
+        assert_string_equal(query.reference, "a b c");
+        assert_int_equal(query.wait, 7);
+        assert_int_equal(query.given, API_QUERY_REFERENCE | API_QUERY_WAIT);
+}
+
+static void both_forms_of_an_idempotency_key_mean_the_same(void **state) {
+        char key[API_KEY_MAX + 1];
+        ApiFault fault;
+
+        (void) state;
+        assert_int_equal(api_idempotency_key_read("0123456789abcdefghijkl", key, &fault), 0);
+        assert_string_equal(key, "0123456789abcdefghijkl");
+        assert_int_equal(api_idempotency_key_read("\"0123456789abcdefghijkl\"", key, &fault), 0);
+        assert_string_equal(key, "0123456789abcdefghijkl");
+        assert_int_equal(api_idempotency_key_read("\"0123456789abcdefghijk\"", key, &fault),
+                        API_E_FAULT);
+        assert_int_equal(api_idempotency_key_read("\"0123456789abcdefghijkl", key, &fault),
+                        API_E_FAULT);
+        assert_int_equal(api_idempotency_key_read("\"0123456789abcdefghijkl\\", key, &fault),
+                        API_E_FAULT);
+        assert_int_equal(api_idempotency_key_read("\"0123456789abcdefghijkl\";a", key, &fault),
+                        API_E_FAULT);
+        assert_int_equal(api_idempotency_key_read("0123456789abc,defghijkl", key, &fault),
+                        API_E_FAULT);
+}
+
+static void a_cut_or_changed_token_is_no_token(void **state) {
+        char token[TOKEN_TEXT_SIZE], header[128], id[TOKEN_ID_SIZE];
+        uint8_t hash[TOKEN_HASH_SIZE];
+        ApiFault fault;
+
+        (void) state;
+        token_make(token);
+        (void) snprintf(header, sizeof(header), "bEARER  %s", token);
+        assert_int_equal(api_authorization_read(header, id, hash, &fault), 0);
+        assert_memory_equal(id, token + 8, 8);
+        header[strlen(header) - 1] = 0;
+        assert_int_equal(api_authorization_read(header, id, hash, &fault), API_E_FAULT);
+        assert_int_equal(fault.problem, API_PROBLEM_UNAUTHENTICATED);
+        (void) snprintf(header, sizeof(header), "Bearer %s", token);
+        header[20] = header[20] == 'a' ? 'b' : 'a';
+        assert_int_equal(api_authorization_read(header, id, hash, &fault), API_E_FAULT);
+}
+
+static void only_utf8_json_is_json(void **state) {
+        (void) state;
+        assert_true(api_content_type_is_json("application/json"));
+        assert_true(api_content_type_is_json("Application/JSON ; charset=\"UTF-8\""));
+        assert_false(api_content_type_is_json("application/json; charset=utf-16"));
+        assert_false(api_content_type_is_json("application/json-seq"));
+        assert_false(api_content_type_is_json(""));
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(a_minimal_share_is_read),
+                cmocka_unit_test(addresses_become_canonical_and_keep_their_order),
+                cmocka_unit_test(wrong_bodies_are_refused_with_the_member_concerned),
+                cmocka_unit_test(sizes_end_exactly_where_they_are_documented),
+                cmocka_unit_test(a_body_of_no_members_is_nothing_or_an_empty_object),
+                cmocka_unit_test(queries_are_decoded_and_bounded),
+                cmocka_unit_test(both_forms_of_an_idempotency_key_mean_the_same),
+                cmocka_unit_test(a_cut_or_changed_token_is_no_token),
+                cmocka_unit_test(only_utf8_json_is_json),
+        };
+
+        if (secret_init() < 0)
+                return 77;
+        return cmocka_run_group_tests_name("api-request", tests, NULL, NULL);
+}
