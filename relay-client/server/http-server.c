@@ -14,6 +14,7 @@ enum {
         CONNECTION_MEMORY = 32 * 1024, /* bounds the head of a request */
         ECHO_SIZE = 65,
         BODY_FIRST = 4096,
+        BODY_SWALLOWED = 4, /* times the limit, so that the client hears why */
 };
 
 /* TLS 1.3, and 1.2 with AEAD and forward secrecy; nothing older has a reason to be spoken. */
@@ -331,7 +332,7 @@ static bool declares_too_much(Exchange *x) {
         const char *text = MHD_lookup_connection_value(
                         x->connection, MHD_HEADER_KIND, "Content-Length");
 
-        return text && strtoull(text, NULL, 10) > x->server->body_max;
+        return text && strtoull(text, NULL, 10) > BODY_SWALLOWED * x->server->body_max;
 }
 
 static int keep_body(Exchange *x, const char *data, size_t size) {
@@ -340,10 +341,9 @@ static int keep_body(Exchange *x, const char *data, size_t size) {
         if (!relay_operation_has_body(x->task.request.operation) || x->status != 0)
                 return 0;
         if (needed > x->server->body_max) {
-                /* Swallowed, so that the client hears why; but chunks may come without an end. */
                 x->body_is_too_large = true;
                 x->body_size = needed;
-                return needed > 4 * x->server->body_max ? -EMSGSIZE : 0;
+                return needed > BODY_SWALLOWED * x->server->body_max ? -EMSGSIZE : 0;
         }
         if (needed > x->body_allocated) {
                 size_t allocated = x->body_allocated ? x->body_allocated * 2 : BODY_FIRST;

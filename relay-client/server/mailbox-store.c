@@ -17,7 +17,8 @@ enum {
 };
 
 /* Content lies apart, so that the rows which decisions read stay small. Claims outlive a deleted
- * mailbox until its expiration: a late repetition of its Create must not make a second one. */
+ * mailbox until its expiration: a late repetition of its Create must not make a second one. Rows
+ * are numbered as they come, so that only the two lookups by random value touch random pages. */
 static const char schema[] =
                 "CREATE TABLE mailbox (number INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE,"
                 " initiator BLOB NOT NULL, recipient BLOB, rights INTEGER NOT NULL,"
@@ -26,8 +27,8 @@ static const char schema[] =
                 "CREATE INDEX mailbox_expiration ON mailbox (expiration);"
                 "CREATE TABLE content (number INTEGER PRIMARY KEY, display TEXT NOT NULL,"
                 " payload TEXT NOT NULL) STRICT;"
-                "CREATE TABLE claim (hash BLOB PRIMARY KEY, request BLOB NOT NULL, mailbox BLOB,"
-                " expiration INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+                "CREATE TABLE claim (number INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE,"
+                " request BLOB NOT NULL, mailbox BLOB, expiration INTEGER NOT NULL) STRICT;"
                 "CREATE INDEX claim_expiration ON claim (expiration);"
                 "PRAGMA user_version = 1;";
 
@@ -85,7 +86,8 @@ static const char *const statement_texts[_STATEMENT_MAX] = {
                         "DELETE FROM content WHERE number IN (" EXPIRED("mailbox", "number") ")",
         [STATEMENT_SWEEP_MAILBOX] =
                         "DELETE FROM mailbox WHERE number IN (" EXPIRED("mailbox", "number") ")",
-        [STATEMENT_SWEEP_CLAIM] = "DELETE FROM claim WHERE hash IN (" EXPIRED("claim", "hash") ")",
+        [STATEMENT_SWEEP_CLAIM] =
+                        "DELETE FROM claim WHERE number IN (" EXPIRED("claim", "number") ")",
 };
 
 struct MailboxStore {
@@ -142,7 +144,8 @@ static void *helper_main(void *userdata) {
                 (void) sqlite3_close(db);
                 return NULL; /* the loop's own checkpoint at the WAL's bound still holds */
         }
-        (void) sqlite3_exec(db, "PRAGMA synchronous = FULL", NULL, NULL, NULL);
+        /* The first read makes the connection notice that there is a WAL to work on. */
+        (void) sqlite3_exec(db, "PRAGMA synchronous = FULL; PRAGMA user_version", NULL, NULL, NULL);
 
         (void) pthread_mutex_lock(&store->mutex);
         while (!store->stop) {
@@ -383,9 +386,15 @@ static void bound_wal(MailboxStore *store) {
         (void) pthread_mutex_unlock(&store->mutex);
 }
 
+/* A row still borrowed would keep its snapshot, and with it every page of the WAL, in use. */
+static void return_row(MailboxStore *store) {
+        (void) sqlite3_reset(store->statements[STATEMENT_READ]);
+}
+
 int mailbox_store_commit(MailboxStore *store) {
         int r;
 
+        return_row(store);
         r = run(store, STATEMENT_COMMIT);
         if (r < 0)
                 return r;
@@ -395,6 +404,7 @@ int mailbox_store_commit(MailboxStore *store) {
 }
 
 void mailbox_store_rollback(MailboxStore *store) {
+        return_row(store);
         if (!sqlite3_get_autocommit(store->db)) /* SQLite may have rolled back by itself */
                 (void) run(store, STATEMENT_ROLLBACK);
 }
@@ -444,7 +454,7 @@ int mailbox_store_read(MailboxStore *store, int64_t number, MailboxContent *ret)
         sqlite3_stmt *s = store->statements[STATEMENT_READ];
         int r;
 
-        (void) sqlite3_reset(s); /* the last caller's borrowed row */
+        return_row(store);
         bind_number(s, 1, number);
         r = run_row(s);
         if (r != 0)

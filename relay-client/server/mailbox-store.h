@@ -38,7 +38,7 @@ typedef struct MailboxClaim {
         int64_t expiration;             /* the row is forgotten with the last of its mailboxes */
 } MailboxClaim;
 
-/* Borrowed from the store until its next call. */
+/* Borrowed from the store until the next read or the end of the transaction. */
 typedef struct MailboxContent {
         const char *display, *payload;
         size_t display_size, payload_size;

@@ -19,7 +19,7 @@
 
 enum {
         SWEEP_ROWS = 500,
-        SWEEP_USEC = 10 * 1000 * 1000,
+        SWEEP_USEC = 5 * 1000 * 1000,
         PEM_SIZE_MAX = 65536,
 };
 

@@ -220,13 +220,60 @@ static int read_members(const json_t *object,
         return 0;
 }
 
-static int dump(json_t *object, char **ret) {
-        json_auto_t *owned = object;
+typedef struct TextMember {
+        const char *name, *value;
+} TextMember;
 
-        if (!owned)
+static size_t escaped_length(const char *text) {
+        size_t n = 0;
+
+        for (const uint8_t *p = (const uint8_t *) text; *p; p++)
+                n += *p < 0x20 ? 6 : *p == '"' || *p == '\\' ? 2 : 1;
+        return n;
+}
+
+static char *put_escaped(char *p, const char *text) {
+        static const char digits[] = "0123456789abcdef";
+
+        for (; *text; text++) {
+                uint8_t c = (uint8_t) *text;
+
+                if (c < 0x20) {
+                        p = mempcpy(p, "\\u00", 4);
+                        *p++ = digits[c >> 4];
+                        *p++ = digits[c & 15];
+                        continue;
+                }
+                if (c == '"' || c == '\\')
+                        *p++ = '\\';
+                *p++ = *text;
+        }
+        return p;
+}
+
+/* Writes an object of strings, which are UTF-8 already. A payload is most of what the relay moves,
+ * and jansson took a third of the time of a Create to copy it into objects and out again. */
+static int write_object(const TextMember *members, size_t n_members, char **ret) {
+        size_t size = 3;
+        char *text, *p;
+
+        for (size_t i = 0; i < n_members; i++)
+                size += strlen(members[i].name) + escaped_length(members[i].value) + 6;
+        text = p = malloc(size);
+        if (!text)
                 return -ENOMEM;
-        *ret = json_dumps(owned, JSON_COMPACT);
-        return *ret ? 0 : -ENOMEM;
+        for (size_t i = 0; i < n_members; i++) {
+                *p++ = i == 0 ? '{' : ',';
+                *p++ = '"';
+                p = stpcpy(p, members[i].name);
+                p = stpcpy(p, "\":\"");
+                p = put_escaped(p, members[i].value);
+                *p++ = '"';
+        }
+        *p++ = '}';
+        *p = 0;
+        *ret = text;
+        return 0;
 }
 
 static int read_payload(const json_t *object, RelayRequest *request, char ret_reason[160]) {
@@ -243,7 +290,9 @@ static int read_payload(const json_t *object, RelayRequest *request, char ret_re
         if (!streq(m.type, "AEAD_AES_128_GCM") && !streq(m.type, "AEAD_AES_256_GCM"))
                 return say(ret_reason,
                                 "`payload.type` must be AEAD_AES_128_GCM or AEAD_AES_256_GCM");
-        return dump(json_pack("{s:s,s:s}", "type", m.type, "data", m.data), &request->payload);
+        return write_object((TextMember[]){ { "type", m.type }, { "data", m.data } },
+                        2,
+                        &request->payload);
 }
 
 static int read_display(const json_t *object, RelayRequest *request, char ret_reason[160]) {
@@ -273,13 +322,13 @@ static int read_display(const json_t *object, RelayRequest *request, char ret_re
         r = read_members(object, members, N_ELEMENTS(members), &m, ret_reason);
         if (r != 0)
                 return r;
-        return dump(json_pack("{s:s,s:s,s:s}",
-                                    "title",
-                                    m.title,
-                                    "description",
-                                    m.description,
-                                    "imageURL",
-                                    m.image_url),
+        return write_object(
+                        (TextMember[]){
+                                        { "title", m.title },
+                                        { "description", m.description },
+                                        { "imageURL", m.image_url },
+                        },
+                        3,
                         &request->display);
 }
 
