@@ -274,9 +274,8 @@ static int easy_set_request(CURL *easy, Transfer *t, uint64_t now) {
 }
 
 static void transfer_end(Transfer *t, const HttpAnswer *answer) {
-        _cleanup_(transfer_freep) Transfer *owned = t;
-
         t->done(answer, t->userdata);
+        (void) transfer_free(t);
 }
 
 static void transfer_fail(Transfer *t, const char *failure) {
