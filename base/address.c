@@ -111,9 +111,9 @@ static int canonical_domain(const char *text, char ret[254], const char **ret_re
         if (strlen(text) > PART_SIZE_MAX)
                 return refuse(ret_reason, "its domain is too long");
 
-        r = idn2_to_ascii_8z(text,
-                        &ascii,
-                        IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL | IDN2_USE_STD3_ASCII_RULES);
+        /* Without IDN2_USE_STD3_ASCII_RULES, which drops an "@" or "/" and goes on where it should
+         * fail; is_host_name() refuses what is left over. */
+        r = idn2_to_ascii_8z(text, &ascii, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL);
         if (r == IDN2_MALLOC)
                 return -ENOMEM;
         if (r != IDN2_OK)
