@@ -23,6 +23,16 @@ static inline const char *vector_text(const json_t *vector, const char *member) 
         return json_string_value(json_object_get(vector, member));
 }
 
+/* Says which vector comes, and returns its name. */
+static inline const char *vector_begin(const json_t *vector) {
+        const char *name = vector_text(vector, "name");
+
+        if (!name)
+                name = "without a name";
+        print_message("# %s\n", name);
+        return name;
+}
+
 /* Reads a hexadecimal member; returns its size. */
 static inline size_t vector_bytes(
                 const json_t *vector, const char *member, uint8_t *ret, size_t max) {
