@@ -15,6 +15,7 @@
 enum {
         DEPTH_MAX = 8,
         WORD_MAX = 64, /* of names; values may be longer */
+        POSITION_MAX = 4 * WORD_MAX,
 };
 
 /* One section or key: "policy\001hotel\001class". */
@@ -237,7 +238,7 @@ static bool is_name(const char *text) {
 
 /* Walks over the tokens: `key = value`, `key = { list }`, `section [title] { … }`. prefix is the
  * name of the section that surrounds. */
-static int scan_body(Scanner *s, const char *prefix, unsigned depth) {
+static int scan_body(Scanner *s, const char *prefix, unsigned depth, unsigned opened) {
         int r;
 
         for (;;) {
@@ -245,6 +246,8 @@ static int scan_body(Scanner *s, const char *prefix, unsigned depth) {
                 char name[DEPTH_MAX * (2 * WORD_MAX + 2)], what[2 * WORD_MAX + 2];
                 bool in_list = false;
 
+                if (key.kind == TOKEN_END && depth > 0) /* libconfuse would let it pass */
+                        problem(s, opened, "this section is not closed");
                 if (key.kind == TOKEN_END || (key.kind == TOKEN_CLOSE && depth > 0))
                         return 0;
                 if (key.kind != TOKEN_WORD)
@@ -281,7 +284,7 @@ static int scan_body(Scanner *s, const char *prefix, unsigned depth) {
                                 return 0;
                         }
                         (void) snprintf(inner, sizeof(inner), "%s\002", name);
-                        r = scan_body(s, inner, depth + 1);
+                        r = scan_body(s, inner, depth + 1, key.line);
                         if (r < 0)
                                 return r;
                 } else if (after.kind == TOKEN_EQUALS) {
@@ -315,7 +318,7 @@ int config_scan_text(ConfigScan *scan,
         copy[size] = 0;
         scanner.at = copy;
         scanner.end = copy + size;
-        r = scan_body(&scanner, "", 0);
+        r = scan_body(&scanner, "", 0, 1);
         if (r < 0)
                 return r;
         if (scanner.bad)
@@ -324,28 +327,35 @@ int config_scan_text(ConfigScan *scan,
         return 0;
 }
 
+static void position_name(
+                const char *section, const char *title, const char *key, char ret[POSITION_MAX]) {
+        (void) snprintf(ret,
+                        POSITION_MAX,
+                        "%s%s%s%s%s",
+                        section,
+                        title ? "\001" : "",
+                        title ? title : "",
+                        key ? "\002" : "",
+                        key ? key : "");
+}
+
+bool config_scan_has(
+                const ConfigScan *scan, const char *section, const char *title, const char *key) {
+        char name[POSITION_MAX];
+
+        position_name(section, title, key, name);
+        return find(scan, name) != NULL;
+}
+
 const char *config_scan_place(
                 const ConfigScan *scan, const char *section, const char *title, const char *key) {
-        char name[4 * WORD_MAX + 8];
-        const char *place = NULL;
+        char name[POSITION_MAX];
+        const char *place;
 
-        if (key) {
-                (void) snprintf(name,
-                                sizeof(name),
-                                "%s%s%s\002%s",
-                                section,
-                                title ? "\001" : "",
-                                title ? title : "",
-                                key);
-                place = find(scan, name);
-        }
-        if (!place) {
-                (void) snprintf(name,
-                                sizeof(name),
-                                "%s%s%s",
-                                section,
-                                title ? "\001" : "",
-                                title ? title : "");
+        position_name(section, title, key, name);
+        place = find(scan, name);
+        if (!place && key) {
+                position_name(section, title, NULL, name);
                 place = find(scan, name);
         }
         return place;

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -29,4 +30,7 @@ int config_scan_text(ConfigScan *scan,
  * "gateway" or "policy"; title is NULL for sections without. The place is "file:line", valid as
  * long as the scan. */
 const char *config_scan_place(
+                const ConfigScan *scan, const char *section, const char *title, const char *key);
+
+bool config_scan_has(
                 const ConfigScan *scan, const char *section, const char *title, const char *key);

@@ -145,7 +145,8 @@ typedef struct Reader {
         cfg_t *root;
         FILE *problems;
         bool bad;
-        int error; /* negative errno: out of memory */
+        int error;           /* negative errno: out of memory */
+        char complaint[512]; /* libconfuse's last */
 } Reader;
 
 /* Where the reader is: one section. */
@@ -216,6 +217,8 @@ static const char **read_list(const Place *p, const char *key, size_t *ret_n) {
         const char **list = reader_take(p->reader, n + 1, sizeof(char *));
         size_t used = 0;
 
+        if (n == 0 && config_scan_has(p->reader->scan, p->section, p->title, key))
+                problem(p, key, "%s holds nothing", key);
         for (unsigned i = 0; list && i < n; i++) {
                 const char *value = cfg_getnstr(p->cfg, key, i);
                 bool repeated = false;
@@ -908,12 +911,19 @@ static int read_sections(Reader *reader) {
 static Reader *parsing;
 static const char *parsing_file;
 
+/* libconfuse 3.3 complains about each key of a free section and accepts it; the complaint counts
+ * only if the text is refused in the end. */
 __attribute__((format(printf, 2, 0))) static void on_confuse_error(
                 cfg_t *cfg, const char *format, va_list arguments) {
-        parsing->bad = true;
-        (void) fprintf(parsing->problems, "%s:%d: ", parsing_file, cfg ? cfg->line : 1);
-        (void) vfprintf(parsing->problems, format, arguments);
-        (void) fputc('\n', parsing->problems);
+        char text[256];
+
+        (void) vsnprintf(text, sizeof(text), format, arguments);
+        (void) snprintf(parsing->complaint,
+                        sizeof(parsing->complaint),
+                        "%s:%d: %s\n",
+                        parsing_file,
+                        cfg ? cfg->line : 1,
+                        text);
 }
 
 #define TEXT(name) CFG_STR((char *) (name), NULL, CFGF_NODEFAULT)
@@ -1001,13 +1011,15 @@ static int reader_text(Reader *reader, const char *text, size_t size, const char
         }
         parsing = reader;
         parsing_file = file;
-        r = cfg_parse_buf(reader->root, plain);
-        if (r != CFG_SUCCESS && !reader->bad) {
+        reader->complaint[0] = 0;
+        if (cfg_parse_buf(reader->root, plain) != CFG_SUCCESS) {
                 reader->bad = true;
-                (void) fprintf(reader->problems,
-                                "%s:%d: this is not understood\n",
-                                file,
-                                reader->root->line);
+                (void) fputs(reader->complaint, reader->problems);
+                if (!reader->complaint[0])
+                        (void) fprintf(reader->problems,
+                                        "%s:%d: this is not understood\n",
+                                        file,
+                                        reader->root->line);
         }
         parsing = NULL;
         parsing_file = NULL;

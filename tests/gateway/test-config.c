@@ -1,0 +1,642 @@
+/* The configuration: what is accepted, and that everything else is refused with its place and a
+ * reason. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka wants the four above first */
+#include <cmocka.h>
+#include <errno.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "config.h"
+
+#define ENTRY "\"abcdefgh:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\""
+#define ENTRY_2 "\"bbbbbbbb:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\""
+
+#define PARTS                                                                                     \
+        "front tenants { listen = { \"127.0.0.1:8480\" } }\n"                                     \
+        "relay main { url = \"https://relay.example.org\" }\n"                                    \
+        "channel xmpp { mode = component  jid = keys.example.org  host = 127.0.0.1  port = 5347 " \
+        "}\n"                                                                                     \
+        "channel echo { exec = { /usr/lib/echo, \"a b\" }  listen = /run/echo }\n"
+#define POLICY "policy hotel { class = hotel  channels = { xmpp, echo } }\n"
+#define TENANT                                                    \
+        "tenant adler { name = \"Hotel Adler\"  token = { " ENTRY \
+        " }  policies = { hotel }  relay = main }\n"
+#define WHOLE PARTS POLICY TENANT
+
+static Config *parse_good(const char *text) {
+        _cleanup_(freep) char *problems = NULL;
+        Config *config = NULL;
+        int r;
+
+        r = config_parse(text, "test.conf", &config, &problems);
+        if (r != 0)
+                print_error("%s\n", problems ? problems : "");
+        assert_int_equal(r, 0);
+        assert_non_null(config);
+        return config;
+}
+
+/* Expects a problem that begins with place and contains words. */
+static void expect_problem(const char *text, const char *place, const char *words) {
+        _cleanup_(freep) char *problems = NULL;
+        Config *config = NULL;
+        const char *found;
+
+        assert_int_equal(config_parse(text, "test.conf", &config, &problems), CONFIG_E_INVALID);
+        assert_null(config);
+        assert_non_null(problems);
+        found = strstr(problems, words);
+        if (!found)
+                fail_msg("\"%s\" is not in: %s", words, problems);
+        while (found > problems && found[-1] != '\n')
+                found--;
+        if (strncmp(found, place, strlen(place)) != 0)
+                fail_msg("not at %s: %s", place, found);
+}
+
+static void the_example_of_the_manual_is_accepted(void **state) {
+        _cleanup_(config_unrefp) Config *config = NULL;
+        const ConfigPolicy *policy;
+        const ConfigTenant *tenant;
+        const char *entry = NULL;
+
+        (void) state;
+        config = parse_good(
+                        "gateway { state = /var/lib/vestibule  store = sqlite  public_url = "
+                        "\"https://keys.example.org\" }\n"
+                        "front tenants { listen = { \"127.0.0.1:8480\" } }\n"
+                        "front operators { listen = { \"unix:/run/vestibule/operator.sock\" } }\n"
+                        "relay main { url = \"https://relay.example.org\"  protocol = draft-v }\n"
+                        "channel xmpp { mode = component  jid = keys.example.org  host = 127.0.0.1 "
+                        " port = 5347 }\n"
+                        "policy hotel { class = hotel  factors = { reply-code }  code = D9  "
+                        "channels = { xmpp } }\n" TENANT);
+        assert_string_equal(config->state, "/var/lib/vestibule");
+        assert_string_equal(config->root_credential, "root.key");
+        assert_int_equal(config->log_level, LOG_INFO);
+        assert_int_equal(config->n_plugins, 4);
+        assert_false(config->fronts[0].operators);
+        assert_true(config->fronts[1].operators);
+        assert_string_equal(config->relays[0].plugin->socket_name, "relay-main");
+        assert_string_equal(config->relays[0].plugin->name, "main");
+        assert_string_equal(config->channels[0].scheme, "xmpp");
+        assert_int_equal(config->channels[0].authentic, RULES_AUTHENTIC_STRONG);
+        assert_string_equal(json_string_value(json_object_get(
+                                            config->channels[0].plugin->settings, "port")),
+                        "5347");
+        assert_string_equal(json_string_value(json_array_get(
+                                            json_object_get(config->fronts[0].plugin->settings,
+                                                            "listen"),
+                                            0)),
+                        "127.0.0.1:8480");
+
+        policy = config_policy(config, "hotel");
+        assert_non_null(policy);
+        assert_int_equal(policy->rules.class, RULES_HOTEL);
+        assert_int_equal(policy->rules.code, CODE_D9);
+        assert_int_equal(policy->rules.attempts, 3);
+        assert_int_equal(policy->rules.challenge_ttl, 24 * 3600);
+        assert_int_equal(policy->rules.mailbox_ttl, 12 * 3600);
+        assert_ptr_equal(config_policy_channel(policy, "xmpp"), config_channel(config, "xmpp"));
+        assert_null(config_policy_channel(policy, "sms"));
+
+        tenant = config_tenant_by_token(config, "abcdefgh", &entry);
+        assert_ptr_equal(tenant, config_tenant(config, "adler"));
+        assert_true(token_entry_is_valid(entry));
+        assert_ptr_equal(tenant->relay, config_relay(config, "main"));
+        assert_true(config_tenant_may_use(tenant, policy));
+        assert_true(config_tenant_has_name(tenant, "Hotel Adler"));
+        assert_false(config_tenant_has_name(tenant, "Hotel"));
+        assert_null(config_tenant_by_token(config, "abcdefgj", &entry));
+        assert_null(config_tenant_by_token(config, "abcdefgh2", &entry));
+        assert_null(config_tenant(config, "other"));
+}
+
+static void numbers_of_a_policy_are_read(void **state) {
+        _cleanup_(config_unrefp) Config *config =
+                        parse_good(PARTS "policy p { class = home-limited  code = X8  attempts = 2 "
+                                         " attempts_total = 6\n"
+                                         "lifetime = 90m  mailbox_ttl = 1800s  authentic = weak  "
+                                         "channels = { echo }  language = de }\n");
+        const Rules *rules = &config->policies[0].rules;
+
+        (void) state;
+        assert_int_equal(rules->class, RULES_HOME_LIMITED);
+        assert_int_equal(rules->code, CODE_X8);
+        assert_int_equal(rules->attempts, 2);
+        assert_int_equal(rules->attempts_total, 6);
+        assert_int_equal(rules->challenge_ttl, 5400);
+        assert_int_equal(rules->mailbox_ttl, 1800);
+        assert_int_equal(rules->minimum_authentic, RULES_AUTHENTIC_WEAK);
+        assert_string_equal(config->policies[0].language, "de");
+}
+
+static void exec_and_free_settings_are_read(void **state) {
+        _cleanup_(config_unrefp) Config *config =
+                        parse_good("channel matrix { scheme = xmpp  exec = { /opt/m, -v, -v }\n"
+                                   "settings { room = \"x y\"  colour = red } }");
+        const ConfigPlugin *plugin = config->channels[0].plugin;
+
+        (void) state;
+        assert_string_equal(plugin->exec[0], "/opt/m");
+        assert_string_equal(plugin->exec[2], "-v");
+        assert_null(plugin->exec[3]);
+        assert_string_equal(json_string_value(json_object_get(plugin->settings, "room")), "x y");
+        assert_int_equal(json_object_size(plugin->settings), 2);
+}
+
+static void unknown_keys_and_sections_are_refused_with_their_line(void **state) {
+        (void) state;
+        expect_problem(WHOLE "\ngateway {\n  stat = /x\n}\n", "test.conf:9:", "stat");
+        expect_problem("# one\n/* two\n three */ gatway { }\n", "test.conf:3:", "gatway");
+        expect_problem("channel xmpp { # a comment\n // another\n jod = a }",
+                        "test.conf:3:",
+                        "jod");
+        expect_problem("policy p { class = hotel\n fallback_after = 5m }",
+                        "test.conf:2:",
+                        "fallback_after");
+}
+
+static void repeated_keys_and_sections_are_refused_with_both_places(void **state) {
+        (void) state;
+        expect_problem("gateway { state = /a\n state = /b }",
+                        "test.conf:2:",
+                        "state is there twice; first at test.conf:1");
+        expect_problem("gateway { }\ngateway { }",
+                        "test.conf:2:",
+                        "gateway is there twice; first at test.conf:1");
+        expect_problem("channel echo { }\n\nchannel echo { }",
+                        "test.conf:3:",
+                        "channel echo is there twice");
+        expect_problem("policy p { channels = { a }\nchannels = { b } }",
+                        "test.conf:2:",
+                        "channels is there twice");
+        expect_problem("channel x { scheme = echo settings { a = 1\n a = 2 } }",
+                        "test.conf:2:",
+                        "a is there twice");
+}
+
+static void broken_syntax_is_refused_and_does_not_disturb_the_next_file(void **state) {
+        static const char *const broken[] = { "gateway {",
+                "gateway { state = \"/x }",
+                "gateway { state = \"/x\n\" }",
+                "gateway { state = '/x }",
+                "gateway = {",
+                "}",
+                "{",
+                "gateway { state }",
+                "gateway { state = }",
+                "/* x",
+                "gateway { state = { /a, /b } }",
+                "channel { }",
+                "policy a b { }",
+                "front x { listen = { a, } ",
+                "gateway { state = \"${HOME}\" }",
+                "gateway { state = ${HOME} }",
+                "gateway { state = \"\\400\" }",
+                "gateway { state += /x }",
+                "gateway { state = /x }}",
+                "gateway { state = \"/x\\",
+                "\x01",
+                "gateway|state = /x",
+                "policy a/b { }",
+                "gateway { state = \"a\tb\" }",
+                "include(\"/etc/passwd\")",
+                "gateway { state = \"\\" };
+
+        (void) state;
+        for (size_t i = 0; i < N_ELEMENTS(broken); i++) {
+                _cleanup_(freep) char *problems = NULL;
+                Config *config = NULL;
+
+                if (config_parse(broken[i], "test.conf", &config, &problems) != CONFIG_E_INVALID)
+                        fail_msg("accepted: %s", broken[i]);
+                assert_int_equal(strncmp(problems, "test.conf:", 10), 0);
+                (void) config_unref(parse_good(WHOLE));
+        }
+}
+
+static void text_that_is_not_utf8_is_refused(void **state) {
+        (void) state;
+        expect_problem("gateway { state = \"/\xff\" }", "test.conf:1:", "not UTF-8");
+}
+
+static void what_does_not_exist_is_refused(void **state) {
+        (void) state;
+        expect_problem(PARTS "policy p { class = hotel\nchannels = { sms } }",
+                        "test.conf:6:",
+                        "there is no channel sms");
+        expect_problem(PARTS POLICY "tenant a { name = A token = { " ENTRY
+                                    " } policies = { hotel,\n car } relay = main }",
+                        "test.conf:6:",
+                        "there is no policy car");
+        expect_problem(PARTS POLICY "tenant a { name = A token = { " ENTRY
+                                    " } policies = { hotel }\n relay = other }",
+                        "test.conf:7:",
+                        "there is no relay other");
+}
+
+static void a_policy_that_cannot_work_is_refused(void **state) {
+        static const struct {
+                const char *text, *words;
+        } cases[] = {
+                { "policy p { channels = { echo } }", "class is missing" },
+                { "policy p { class = hotle channels = { echo } }", "class must be" },
+                { "policy p { class = hotel }", "channels is missing" },
+                { "policy p { class = hotel channels = { } }", "channels is missing" },
+                { "policy p { class = hotel channels = { echo, echo } }", "holds \"echo\" twice" },
+                { "policy p { class = hotel channels = { echo } factors = { telepathy } }",
+                                "telepathy is not a factor" },
+                { "policy p { class = hotel channels = { echo } factors = { } }", "" },
+                { "policy p { class = hotel channels = { echo } code = D6 }",
+                                "code must be D9 or X8" },
+                { "policy p { class = hotel channels = { echo } attempts = 0 }",
+                                "attempts must be" },
+                { "policy p { class = hotel channels = { echo } attempts = 6 }",
+                                "attempts must be" },
+                { "policy p { class = hotel channels = { echo } attempts = 3x }",
+                                "attempts must be" },
+                { "policy p { class = hotel channels = { echo } attempts = -1 }",
+                                "attempts must be" },
+                { "policy p { class = hotel channels = { echo } lifetime = 24 }",
+                                "lifetime must be a time" },
+                { "policy p { class = hotel channels = { echo } lifetime = 0h }",
+                                "lifetime must be a time" },
+                { "policy p { class = hotel channels = { echo } lifetime = 99999999999999999999s }",
+                                "lifetime must be a time" },
+                { "policy p { class = hotel channels = { echo } lifetime = 60h }", "" },
+                { "policy p { class = home-limited code = D9 channels = { echo } }", "" },
+                { "policy p { class = car channels = { echo } }", "" },
+                { "policy p { class = hotel channels = { echo } language = 5 }",
+                                "language must be" },
+                { "channel sms { }\npolicy p { class = hotel authentic = strong channels = { sms } "
+                  "}",
+                                "none of its channels" },
+        };
+
+        (void) state;
+        for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+                _cleanup_(freep) char *text = NULL;
+
+                assert_true(asprintf(&text, "%s%s", PARTS, cases[i].text) > 0);
+                expect_problem(text, "test.conf:", cases[i].words);
+        }
+}
+
+static void the_floor_that_is_missed_is_named(void **state) {
+        (void) state;
+        expect_problem(PARTS "policy dog { class = home-limited code = D9 channels = { echo } }",
+                        "test.conf:5: policy dog: ",
+                        "2^-31");
+}
+
+static void wrong_values_are_refused(void **state) {
+        static const struct {
+                const char *text, *words;
+        } cases[] = {
+                { "gateway { state = var/lib }", "state must be an absolute path" },
+                { "gateway { state = \"\" }", "state is empty" },
+                { "gateway { store = postgresql }", "store must be sqlite" },
+                { "gateway { public_url = \"http://x.example\" }", "public_url must be" },
+                { "gateway { log_level = loud }", "log_level must be" },
+                { "gateway { root_credential = /etc/key }", "the name of a credential" },
+                { "relay m { }", "url is missing" },
+                { "relay m { url = \"http://x.example\" }", "url must start with https" },
+                { "relay m { url = \"https://u@x.example\" }", "url must start with https" },
+                { "relay m { url = \"https://x.example\" protocol = draft-x }",
+                                "protocol must be" },
+                { "channel phone { }", "scheme is missing" },
+                { "channel x { scheme = pigeon }", "scheme must be" },
+                { "channel echo { jid = a.example }", "jid is no key of a channel for echo" },
+                { "channel xmpp { port = http }", "port must be a whole number" },
+                { "channel xmpp { authentic = certain }", "authentic must be" },
+                { "channel sms { authentic = strong }", "never worth more than weak" },
+                { "channel sms { needs_tag = no }", "always need the tag" },
+                { "channel echo { needs_tag = maybe }", "needs_tag must be yes or no" },
+                { "channel echo { exec = { echo } }", "absolute path of a program" },
+                { "channel echo { exec = { /x } socket = /y }", "exclude each other" },
+                { "channel echo { socket = y }", "socket must be an absolute path" },
+                { "channel echo { listen = /a settings { listen = /b } }",
+                                "settings repeat listen" },
+                { "front a { }\nchannel a { scheme = echo }", "the same socket name" },
+                { "relay m { url = \"https://x.example\" }\nfront relay-m { }",
+                                "the same socket name" },
+        };
+
+        (void) state;
+        for (size_t i = 0; i < N_ELEMENTS(cases); i++)
+                expect_problem(cases[i].text, "test.conf:", cases[i].words);
+}
+
+static void a_tenant_that_cannot_work_is_refused(void **state) {
+        static const struct {
+                const char *text, *words;
+        } cases[] = {
+                { "token = { " ENTRY " } policies = { hotel } relay = main", "name is missing" },
+                { "name = A policies = { hotel } relay = main", "token is missing" },
+                { "name = A token = { " ENTRY " } relay = main", "policies is missing" },
+                { "name = A token = { " ENTRY " } policies = { hotel }", "relay is missing" },
+                { "name = A token = { abc } policies = { hotel } relay = main", "not an entry" },
+                { "name = A token = { vb_live_x } policies = { hotel } relay = main",
+                                "this is a token itself" },
+                { "name = A token = { " ENTRY ", " ENTRY_2
+                  ", \"cccccccc:x\" } policies = { hotel } relay = main",
+                                "at most two" },
+                { "name = A token = { " ENTRY
+                  " } policies = { hotel } relay = main image_prefixes = { \"https://h.example\" }",
+                                "ends with a slash" },
+                { "name = A token = { " ENTRY
+                  " } policies = { hotel } relay = main image_prefixes = { \"http://h.example/\" }",
+                                "ends with a slash" },
+        };
+
+        (void) state;
+        for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+                _cleanup_(freep) char *text = NULL;
+
+                assert_true(asprintf(&text, "%s%stenant a { %s }", PARTS, POLICY, cases[i].text) >
+                                0);
+                expect_problem(text, "test.conf:6: tenant a: ", cases[i].words);
+        }
+}
+
+static void one_token_never_belongs_to_two_tenants(void **state) {
+        (void) state;
+        expect_problem(WHOLE "tenant b { name = B token = { " ENTRY
+                             " } policies = { hotel } relay = main }",
+                        "test.conf:",
+                        "the token abcdefgh is also tenant");
+        expect_problem(PARTS POLICY "tenant b { name = B token = { " ENTRY
+                                    ", \"abcdefgh:BAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\" }"
+                                    " policies = { hotel } relay = main }",
+                        "test.conf:6:",
+                        "the token abcdefgh is also tenant b");
+}
+
+static void names_that_could_deceive_are_refused(void **state) {
+        static const char *const good[] = { "Hotel Adler",
+                "Müller & Söhne",
+                "25hours Hotel",
+                "St. Moritz",
+                "ΩΣ Δ",
+                "O'Hara",
+                "Hotel 1900",
+                "123456789012345678901234" };
+        static const char *const bad[] = { "Hotel  Adler",
+                " Hotel",
+                "Hotel ",
+                "adler.example",
+                "www adler",
+                "a@b",
+                "call 0900123",
+                "https://x",
+                "Hotel Адлер",
+                "Hotel Ωmega",
+                "1234 5",
+                "Hotel Adler am Marktplatz 1",
+                "Hotel\u202eAdler",
+                "Hotel\u200bAdler",
+                "a//b",
+                "Hotel_Adler",
+                "{link}",
+                "H\u00f4tel" };
+
+        (void) state;
+        for (size_t i = 0; i < N_ELEMENTS(good) + N_ELEMENTS(bad); i++) {
+                bool wanted = i < N_ELEMENTS(good) - 1; /* the last has no letter */
+                const char *name = i < N_ELEMENTS(good) ? good[i] : bad[i - N_ELEMENTS(good)];
+                _cleanup_(freep) char *text = NULL, *problems = NULL;
+                Config *config = NULL;
+
+                assert_true(asprintf(&text,
+                                            "%s%stenant a { name = \"%s\" token = { %s } policies "
+                                            "= { hotel } relay = main }",
+                                            PARTS,
+                                            POLICY,
+                                            name,
+                                            ENTRY) > 0);
+                if ((config_parse(text, "t", &config, &problems) == 0) != wanted)
+                        fail_msg("%s: %s", name, wanted ? problems : "accepted");
+                (void) config_unref(config);
+        }
+}
+
+static void all_problems_come_at_once(void **state) {
+        _cleanup_(freep) char *problems = NULL;
+        Config *config = NULL;
+        unsigned lines = 0;
+
+        (void) state;
+        assert_int_equal(config_parse("gateway { store = x }\nrelay m { }\nchannel q { }\npolicy p "
+                                      "{ }",
+                                         "t",
+                                         &config,
+                                         &problems),
+                        CONFIG_E_INVALID);
+        for (const char *s = problems; *s; s++)
+                lines += *s == '\n';
+        assert_true(lines >= 5);
+        assert_non_null(strstr(problems, "t:1: gateway: "));
+        assert_non_null(strstr(problems, "t:2: relay m: "));
+        assert_non_null(strstr(problems, "t:3: channel q: "));
+        assert_non_null(strstr(problems, "t:4: policy p: "));
+}
+
+static void the_fingerprint_follows_meaning_not_form(void **state) {
+        _cleanup_(config_unrefp) Config *a = parse_good(WHOLE),
+                                        *b = parse_good("# comment\n\n" TENANT PARTS POLICY),
+                                        *c = parse_good(PARTS "policy hotel { class = hotel "
+                                                              "channels = { echo, xmpp } }" TENANT);
+
+        (void) state;
+        assert_memory_equal(a->fingerprint, b->fingerprint, CONFIG_FINGERPRINT_SIZE);
+        assert_memory_equal(a->policies[0].fingerprint,
+                        b->policies[0].fingerprint,
+                        CONFIG_FINGERPRINT_SIZE);
+        assert_memory_not_equal(a->fingerprint, c->fingerprint, CONFIG_FINGERPRINT_SIZE);
+        assert_memory_not_equal(a->policies[0].fingerprint,
+                        c->policies[0].fingerprint,
+                        CONFIG_FINGERPRINT_SIZE);
+}
+
+static void expect_difference(
+                const char *before, const char *after, bool any, bool restart, const char *words) {
+        _cleanup_(config_unrefp) Config *a = parse_good(before), *b = parse_good(after);
+        ConfigDifference difference;
+
+        assert_int_equal(config_difference(a, b, &difference), 0);
+        assert_int_equal(difference.any, any);
+        assert_int_equal(difference.restart, restart);
+        if (!strstr(difference.text, words))
+                fail_msg("\"%s\" is not in: %s", words, difference.text);
+        config_difference_done(&difference);
+}
+
+static void a_reload_is_told_what_it_can_follow(void **state) {
+        (void) state;
+        expect_difference(WHOLE, WHOLE, false, false, "");
+        expect_difference(WHOLE, "gateway { log_level = debug }" WHOLE, true, false, "log_level");
+        expect_difference(WHOLE,
+                        "gateway { state = /x }" WHOLE,
+                        true,
+                        true,
+                        "gateway state has changed: needs a restart");
+        expect_difference(WHOLE,
+                        WHOLE "channel sms { }",
+                        true,
+                        true,
+                        "channel sms is new: needs a restart");
+        expect_difference(WHOLE "channel sms { }",
+                        WHOLE,
+                        true,
+                        true,
+                        "channel sms is gone: needs a restart");
+        expect_difference(WHOLE "channel sms { }",
+                        WHOLE "channel sms { settings { a = b } }",
+                        true,
+                        false,
+                        "channel sms has changed");
+        expect_difference(WHOLE "channel sms { }",
+                        WHOLE "channel sms { authentic = none }",
+                        true,
+                        false,
+                        "channel sms has changed");
+        expect_difference(WHOLE "channel sms { }",
+                        WHOLE "channel sms { socket = /x }",
+                        true,
+                        true,
+                        "channel sms has changed: needs");
+        expect_difference(WHOLE,
+                        PARTS "policy hotel { class = hotel channels = { echo } }" TENANT,
+                        true,
+                        false,
+                        "policy hotel");
+        expect_difference(WHOLE, PARTS POLICY, true, false, "tenant adler is gone\n");
+}
+
+static void the_report_says_the_odds_and_the_limits(void **state) {
+        _cleanup_(config_unrefp) Config *config = parse_good(WHOLE);
+        _cleanup_(freep) char *text = NULL;
+        size_t size;
+        FILE *file = open_memstream(&text, &size);
+
+        (void) state;
+        assert_int_equal(unsetenv("CREDENTIALS_DIRECTORY"), 0);
+        config_check_report(config, file);
+        assert_int_equal(fclose(file), 0);
+        assert_non_null(strstr(text, "policy hotel: class hotel, RAL-1"));
+        assert_non_null(strstr(text, "(2^-25.0) for one code"));
+        assert_non_null(strstr(text, "(2^-23.4) in all"));
+        assert_non_null(strstr(
+                        text, "vestibuled.service  root.key, searched as vestibule.root.key\n"));
+        assert_non_null(strstr(text, "vestibule-xmpp@xmpp.service"));
+        assert_null(strstr(text, "AAAA")); /* no verifier */
+}
+
+static void write_file(const char *path, const char *text) {
+        FILE *file = fopen(path, "w");
+
+        assert_non_null(file);
+        assert_true(fputs(text, file) >= 0);
+        assert_int_equal(fclose(file), 0);
+}
+
+static void files_of_the_folder_are_read_in_the_order_of_their_names(void **state) {
+        _cleanup_(config_unrefp) Config *config = NULL;
+        _cleanup_(freep) char *problems = NULL;
+        char folder[] = "/tmp/test-config-XXXXXX", main_file[64], more[96], first[128], second[128],
+             ignored[128];
+
+        (void) state;
+        assert_non_null(mkdtemp(folder));
+        (void) snprintf(main_file, sizeof(main_file), "%s/v.conf", folder);
+        (void) snprintf(more, sizeof(more), "%s.d", main_file);
+        (void) snprintf(first, sizeof(first), "%s/10-a.conf", more);
+        (void) snprintf(second, sizeof(second), "%s/20-b.conf", more);
+        (void) snprintf(ignored, sizeof(ignored), "%s/30-c.conf.bak", more);
+        assert_int_equal(mkdir(more, 0700), 0);
+        write_file(main_file, PARTS);
+        write_file(second, TENANT);
+        write_file(first, "\n" POLICY);
+        write_file(ignored, "nonsense");
+
+        assert_int_equal(config_load(main_file, &config, &problems), 0);
+        assert_int_equal(config->n_tenants, 1);
+        write_file(second, TENANT "\n" POLICY);
+        config = config_unref(config);
+        assert_int_equal(config_load(main_file, &config, &problems), CONFIG_E_INVALID);
+        assert_non_null(strstr(problems, "20-b.conf:3: policy hotel is there twice; first at "));
+        assert_non_null(strstr(problems, "10-a.conf:2\n"));
+
+        (void) unlink(ignored);
+        (void) unlink(first);
+        (void) unlink(second);
+        (void) unlink(main_file);
+        free(TAKE_PTR(problems));
+        assert_int_equal(config_load(main_file, &config, &problems), CONFIG_E_INVALID);
+        assert_non_null(strstr(problems, "v.conf: cannot be read: "));
+        (void) rmdir(more);
+        (void) rmdir(folder);
+}
+
+static void ten_thousand_tenants_are_found_by_token(void **state) {
+        _cleanup_(config_unrefp) Config *config = NULL;
+        _cleanup_(freep) char *text = NULL;
+        const char *entry;
+        size_t size;
+        FILE *file = open_memstream(&text, &size);
+
+        (void) state;
+        (void) fputs(PARTS POLICY, file);
+        for (int i = 0; i < 10000; i++)
+                (void) fprintf(file,
+                                "tenant t%d { name = T token = { "
+                                "\"%08d:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\" }"
+                                " policies = { hotel } relay = main }\n",
+                                i,
+                                i);
+        assert_int_equal(fclose(file), 0);
+        config = parse_good(text);
+        for (int i = 0; i < 10000; i++) {
+                char id[16], tenant[16];
+
+                (void) snprintf(id, sizeof(id), "%08d", i);
+                (void) snprintf(tenant, sizeof(tenant), "t%d", i);
+                assert_string_equal(config_tenant_by_token(config, id, &entry)->id, tenant);
+                assert_ptr_equal(config_tenant(config, tenant),
+                                config_tenant_by_token(config, id, &entry));
+        }
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(the_example_of_the_manual_is_accepted),
+                cmocka_unit_test(numbers_of_a_policy_are_read),
+                cmocka_unit_test(exec_and_free_settings_are_read),
+                cmocka_unit_test(unknown_keys_and_sections_are_refused_with_their_line),
+                cmocka_unit_test(repeated_keys_and_sections_are_refused_with_both_places),
+                cmocka_unit_test(broken_syntax_is_refused_and_does_not_disturb_the_next_file),
+                cmocka_unit_test(text_that_is_not_utf8_is_refused),
+                cmocka_unit_test(what_does_not_exist_is_refused),
+                cmocka_unit_test(a_policy_that_cannot_work_is_refused),
+                cmocka_unit_test(the_floor_that_is_missed_is_named),
+                cmocka_unit_test(wrong_values_are_refused),
+                cmocka_unit_test(a_tenant_that_cannot_work_is_refused),
+                cmocka_unit_test(one_token_never_belongs_to_two_tenants),
+                cmocka_unit_test(names_that_could_deceive_are_refused),
+                cmocka_unit_test(all_problems_come_at_once),
+                cmocka_unit_test(the_fingerprint_follows_meaning_not_form),
+                cmocka_unit_test(a_reload_is_told_what_it_can_follow),
+                cmocka_unit_test(the_report_says_the_odds_and_the_limits),
+                cmocka_unit_test(files_of_the_folder_are_read_in_the_order_of_their_names),
+                cmocka_unit_test(ten_thousand_tenants_are_found_by_token),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
