@@ -13,6 +13,7 @@ import sys
 import tempfile
 import traceback
 
+sys.dont_write_bytecode = True
 specification = importlib.util.spec_from_file_location(
     "api_http", os.path.join(os.path.dirname(os.path.abspath(__file__)), "api-http.py"))
 api = importlib.util.module_from_spec(specification)
@@ -50,8 +51,8 @@ class Place:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
-        self.gateway.__exit__()
+    def __exit__(self, *error):
+        self.gateway.__exit__(*error)
         self.folder.cleanup()
 
     def write(self, name, text, mode=0o600):

@@ -13,6 +13,7 @@ import json
 import os
 import queue
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -63,24 +64,38 @@ class RelayKey:
         return json.loads(plain.raw)
 
 
+class StartError(Exception):
+    def __init__(self, gateway):
+        gateway.errors.seek(0)
+        self.status, self.log = gateway.process.returncode, gateway.errors.read()
+        gateway.errors.close()
+        gateway.socket.close()
+        gateway.folder.cleanup()
+        super().__init__(f"status {self.status}: {self.log}")
+
+
 class Gateway:
     """One front process and the other end of its socket."""
 
-    def __init__(self, program, settings=None, sockets=("127.0.0.1:0",)):
+    def __init__(self, program, settings=None, sockets=("127.0.0.1:0",), credentials=None):
         self.key = RelayKey()
         self.folder = tempfile.TemporaryDirectory(prefix="api-test-")
         path = self.folder.name
-        credentials = os.path.join(path, "credentials")
-        os.mkdir(credentials, 0o700)
-        with open(os.open(os.path.join(credentials, "relay-key.pub"), os.O_CREAT | os.O_WRONLY, 0o600), "w") as f:
+        credential_folder = os.path.join(path, "credentials")
+        os.mkdir(credential_folder, 0o700)
+        with open(os.open(os.path.join(credential_folder, "relay-key.pub"), os.O_CREAT | os.O_WRONLY, 0o600), "w") as f:
             f.write(self.key.file)
+        for name, content in (credentials or {}).items():
+            with open(os.open(os.path.join(credential_folder, name), os.O_CREAT | os.O_WRONLY, 0o600), "w") as f:
+                f.write(content)
         self.unix = os.path.join(path, "operator.sock")
         listen = [s.replace("unix:", "unix:" + self.unix) for s in sockets]
         self.socket, child = socket.socketpair()
         self.errors = open(os.path.join(path, "stderr"), "w+")
         self.process = subprocess.Popen(
             [program, "--gateway", f"fd:{child.fileno()}"], pass_fds=[child.fileno()], stderr=self.errors,
-            env={"CREDENTIALS_DIRECTORY": credentials})
+            env={**{k: v for k, v in os.environ.items() if "SAN_OPTIONS" in k},
+                 "CREDENTIALS_DIRECTORY": credential_folder})
         child.close()
         self.lock = threading.Lock()
         self.requests = queue.Queue()
@@ -92,7 +107,9 @@ class Gateway:
                    "settings": {"listen": listen, "port_file": ports, **(settings or {})}})
         deadline = time.monotonic() + 20
         while not os.path.exists(ports):
-            assert self.process.poll() is None and time.monotonic() < deadline, "the front did not start"
+            if self.process.poll() is not None:
+                raise StartError(self)
+            assert time.monotonic() < deadline, "the front did not start"
             time.sleep(0.005)
         with open(ports) as f:
             self.ports = [int(line) for line in f]
@@ -103,7 +120,7 @@ class Gateway:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, error=None, *_):
         try:
             self.socket.shutdown(socket.SHUT_RDWR)
         except OSError:
@@ -115,6 +132,7 @@ class Gateway:
         self.log = self.errors.read()
         self.errors.close()
         self.folder.cleanup()
+        assert error or self.status == 0, (self.status, self.log)
 
     def receive(self, n):
         data = b""
@@ -766,6 +784,42 @@ def one_address_cannot_take_all_connections():
         raise AssertionError("a place that was left was not given to another")
 
 
+def tls_is_spoken_with_the_credentials():
+    with tempfile.TemporaryDirectory() as folder:
+        names = [os.path.join(folder, name) for name in ("key", "certificate")]
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                        "-keyout", names[0], "-out", names[1], "-days", "2", "-subj", "/CN=localhost",
+                        "-addext", "subjectAltName=DNS:localhost"], check=True, capture_output=True)
+        key, certificate = (open(name).read() for name in names)
+        context = ssl.create_default_context(cafile=names[1])
+    with start(settings={"tls": "yes"}, credentials={"api-key": key, "api-certificate": certificate}) as g:
+        client = Client(g)
+        client.http = http.client.HTTPSConnection("localhost", g.port, timeout=15, context=context)
+        answer = post_share(client)
+        g.answer(g.next("share.create"), 201, body=share_answer(code="123-456-786"))
+        assert answer().json["code"] == "123-456-786" and client.http.sock.version() == "TLSv1.3"
+        old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
+        old.set_ciphers("ALL:@SECLEVEL=0")
+        old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+        try:
+            old.wrap_socket(socket.create_connection(("127.0.0.1", g.port), timeout=10))
+            raise AssertionError("TLS 1.1 was accepted")
+        except (ssl.SSLError, ConnectionError):
+            pass
+
+
+def settings_that_cannot_work_end_the_program_with_a_reason():
+    for settings, reason in (({"listen": ["nowhere"]}, "cannot listen on nowhere"), ({"tls": "yes"}, "api-certificate"),
+                             ({"connections_per_address": "many"}, "connections_per_address"),
+                             ({"listen": []}, "nothing to listen on"), ({"tls": "perhaps"}, "yes or no")):
+        try:
+            Gateway(PROGRAM, settings=settings).__exit__()
+            raise AssertionError(f"{settings} was accepted")
+        except StartError as error:
+            assert error.status == 78 and reason in error.log, (settings, error.status, error.log)
+
+
 def nothing_secret_is_logged():
     with start() as g:
         answer = post_share(Client(g))
@@ -774,7 +828,6 @@ def nothing_secret_is_logged():
         expect_problem(post_share(Client(g), share_body(policy="marker-9f3a"))(), 422, "unknown-policy")
     for marker in ("marker-9f3a", "123-456-786", TOKEN_SECRET, "bob", "4915112345678", "booking-4711"):
         assert marker not in g.log, g.log
-    assert g.status == 0, g.log
 
 
 TESTS = [value for value in list(globals().values())
