@@ -9,6 +9,7 @@
 
 #include "config-store.h"
 #include "credential.h"
+#include "json-wipe.h"
 
 /* --- canonical form -----------------------------------------------------------------------------
  */
@@ -156,7 +157,7 @@ static json_t *canonical(const Config *config) {
 }
 
 static int fingerprint(const json_t *value, uint8_t ret[CONFIG_FINGERPRINT_SIZE]) {
-        _cleanup_(freep) char *text = json_dumps(value, JSON_COMPACT | JSON_SORT_KEYS);
+        _cleanup_(json_wipe_freep) char *text = json_dumps(value, JSON_COMPACT | JSON_SORT_KEYS);
 
         if (!text)
                 return -ENOMEM;

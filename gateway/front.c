@@ -499,7 +499,7 @@ static int letter_replay(Ask *ask) {
         row.dead = false;
         r = store_outbox_attempt(g->store, &row);
         if (r >= 0)
-                r = outbox_note(g->outbox, &row);
+                r = outbox_note(g->outbox, &row, 0);
         ask->status = 202;
         ask->body = json_object();
         return r;

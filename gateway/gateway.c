@@ -58,10 +58,6 @@ static void on_up(PluginLink *link, void *userdata) {
         Gateway *g = userdata;
 
         status_reset(link);
-        log_record(LOG_INFO,
-                        &(LogFields){ .channel = plugin_link_config(link)->socket_name },
-                        "The plugin %s is connected.",
-                        plugin_link_config(link)->socket_name);
         outbox_link_changed(g->outbox, link);
         tell_status(g);
 }

@@ -148,7 +148,7 @@ static int keep_and_queue(ShareContext *c, const MessagePlan *plan, int part, co
         r = store_outbox_put(g->store, &row);
         if (r < 0)
                 return r;
-        return outbox_note(g->outbox, &row);
+        return outbox_note(g->outbox, &row, 0);
 }
 
 static int send_new(ShareContext *c, const MessagePlan *plan) {
@@ -180,7 +180,7 @@ static int send_again(ShareContext *c, OutboxKind kind, const char *channel) {
         r = store_outbox_put(g->store, &row);
         if (r < 0)
                 return r;
-        return outbox_note(g->outbox, &row);
+        return outbox_note(g->outbox, &row, 0);
 }
 
 int message_invite(ShareContext *c, bool resend) {

@@ -26,6 +26,7 @@ struct Item {
         Item *next;      /* in the lane's queue or the batch's list */
         Item *bucket;    /* in the table of all items */
         json_t *frame;   /* while claimed */
+        uint64_t delay;  /* before the first try, milliseconds */
         uint64_t due;    /* while waiting */
         size_t position; /* in the heap */
         bool hurried;    /* while it was settling or asked: do not wait afterwards */
@@ -269,13 +270,14 @@ uint64_t outbox_backoff_msec(unsigned tries, uint32_t random) {
 
 /* --- a batch --- */
 
-int outbox_note(Outbox *o, const OutboxRow *row) {
+int outbox_note(Outbox *o, const OutboxRow *row, uint64_t delay_msec) {
         Item *item;
         int r;
 
         r = item_new(o, row, &item);
         if (r < 0)
                 return r;
+        item->delay = delay_msec;
         item->next = o->noted;
         o->noted = item;
         return 0;
@@ -349,6 +351,10 @@ static void ready_kept(Outbox *o) {
                 Item *item = oldest_first;
 
                 oldest_first = item->next;
+                if (item->delay > 0) {
+                        item_wait(o, item, item->delay);
+                        continue;
+                }
                 item->state = ITEM_READY;
                 queue_push(&item->lane->ready, item);
         }

@@ -781,12 +781,14 @@ static int spawn_prepare(Spawn *s, const ConfigPlugin *config) {
 
         while (config->exec[n])
                 n++;
-        s->argv = calloc(n + 3, sizeof(char *));
+        s->argv = calloc(n + 5, sizeof(char *));
         if (!s->argv)
                 return -ENOMEM;
         memcpy(s->argv, config->exec, n * sizeof(char *));
         s->argv[n] = (char *) "--gateway";
         s->argv[n + 1] = (char *) "fd:3";
+        s->argv[n + 2] = (char *) "--name";
+        s->argv[n + 3] = (char *) config->name;
 
         if (path && strlen(path) <= 4096) {
                 (void) snprintf(s->path, sizeof(s->path), "PATH=%s", path);

@@ -113,7 +113,9 @@ static int queue_relay(ShareContext *c, OutboxKind kind) {
         r = store_outbox_put(c->gateway->store, &row);
         if (r < 0)
                 return r;
-        return outbox_note(c->gateway->outbox, &row);
+        return outbox_note(c->gateway->outbox,
+                        &row,
+                        kind == OUTBOX_READ ? LIFECYCLE_POLL_FIRST_SECONDS * 1000 : 0);
 }
 
 static int wipe(ShareContext *c, uint32_t effects) {
