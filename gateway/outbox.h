@@ -59,9 +59,9 @@ int outbox_add_lane(Outbox *outbox, const char *name, PluginLink *link);
 /* A link came up or went down. */
 void outbox_link_changed(Outbox *outbox, PluginLink *link);
 
-/* Notes a row that this command wrote; outbox_keep(), outbox_forget() and the end of the batch
- * decide whether it exists. */
-int outbox_note(Outbox *outbox, const OutboxRow *row);
+/* Notes a row that this command wrote, to run after delay_msec; outbox_keep(), outbox_forget() and
+ * the end of the batch decide whether it exists. */
+int outbox_note(Outbox *outbox, const OutboxRow *row, uint64_t delay_msec);
 void outbox_keep(Outbox *outbox);
 void outbox_forget(Outbox *outbox);
 
