@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import http.client
+import json
 import os
 import re
 import signal
@@ -155,7 +156,6 @@ def head(claim, request_id=None, **more):
 
 
 def mailbox_of(answer):
-    import json
     return json.loads(answer.body)["urlLink"].rsplit("/", 1)[1]
 
 

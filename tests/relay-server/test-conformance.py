@@ -2,7 +2,9 @@
 """The relay seen from outside: every scenario of vectors.json, the conformance list of the draft,
 durability across kill -9, limits, and broken HTTP. Usage: PROGRAM FAULTS-PROGRAM VECTORS"""
 
+import base64
 import datetime
+import hashlib
 import html.parser
 import http.client
 import json
@@ -11,9 +13,11 @@ import re
 import socket
 import sqlite3
 import ssl
+import subprocess
 import sys
 import threading
 import time
+import traceback
 
 from relay_harness import Relay, encodings, fresh, head, mailbox_of, short_hash
 
@@ -394,8 +398,6 @@ def a_preview_shows_escaped_text_and_has_no_script():
 
 @test
 def the_style_of_a_preview_is_the_one_that_its_policy_allows():
-    import base64
-    import hashlib
     with Relay(PROGRAM) as relay:
         _, mailbox = create(relay)
         answer = relay.request("GET", f"/v1/m/{mailbox}")
@@ -611,17 +613,73 @@ def kill_9_under_load_loses_no_acknowledged_mailbox():
 
 
 @test
-def a_stop_answers_what_it_has_taken():
+def a_stop_under_load_ends_well_and_loses_nothing():
     with Relay(PROGRAM) as relay:
-        _, mailbox = create(relay)
+        acknowledged = []
+
+        def load():
+            connection = relay.connect()
+            try:
+                while True:
+                    claim, mailbox = create(relay, connection=connection)
+                    acknowledged.append((claim, mailbox))
+            except (AssertionError, OSError, http.client.HTTPException):
+                connection.close()
+
+        threads = [threading.Thread(target=load) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        while len(acknowledged) < 100 and any(thread.is_alive() for thread in threads):
+            time.sleep(0.001)
         assert relay.stop() == 0
+        for thread in threads:
+            thread.join()
+        assert len(acknowledged) >= 100
         relay.start()
-        assert relay.request("GET", f"/v1/m/{mailbox}").status == 200
+        for claim, mailbox in acknowledged:
+            assert call(relay, "POST", mailbox, claim).status == 200
+
+
+@test
+def a_socket_may_come_from_systemd():
+    with Relay(PROGRAM, "--in-memory") as relay:
+        relay.stop()
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            def pass_on():
+                os.dup2(listener.fileno(), 3, inheritable=True)
+            process = subprocess.Popen(
+                ["/bin/sh", "-c", 'LISTEN_PID=$$ exec "$@"', "sh", PROGRAM, "--in-memory",
+                 "--certificate", relay.certificate, "--key", relay.key],
+                env={**os.environ, "LISTEN_FDS": "1"}, preexec_fn=pass_on, pass_fds=[3],
+                stderr=subprocess.DEVNULL)
+            try:
+                relay.port = listener.getsockname()[1]
+                create(relay)
+            finally:
+                process.terminate()
+                assert process.wait(timeout=20) == 0
+
+
+@test
+def an_idle_relay_with_open_connections_uses_no_processor():
+    with Relay(PROGRAM) as relay:
+        held = [relay.connect() for _ in range(3)]
+        for connection in held:
+            create(relay, connection=connection)
+
+        def ticks():
+            with open(f"/proc/{relay.process.pid}/stat") as f:
+                fields = f.read().rsplit(")", 1)[1].split()
+            return int(fields[11]) + int(fields[12])
+        before = ticks()
+        time.sleep(2)  # what is measured is that nothing happens
+        assert ticks() - before <= 2 * os.sysconf("SC_CLK_TCK") // 50
+        for connection in held:
+            connection.close()
 
 
 @test
 def two_relays_do_not_share_a_folder():
-    import subprocess
     with Relay(PROGRAM) as relay:
         second = subprocess.run(
             [PROGRAM, "--state", relay.state, "--listen", "127.0.0.1:0", "--certificate", relay.certificate,
@@ -693,7 +751,6 @@ def the_log_names_request_and_mailbox_and_every_connection():
 
 @test
 def the_installed_program_knows_no_faults():
-    import subprocess
     done = subprocess.run([PROGRAM, "--fault", "503-every=1"], capture_output=True, text=True, timeout=20)
     assert done.returncode == 2 and "not part of this program" in done.stderr
 
@@ -736,7 +793,6 @@ def main():
         except Exception as error:  # the report goes on
             failed += 1
             print(f"not ok {n} - {function.__name__}", flush=True)
-            import traceback
             for line in traceback.format_exc().splitlines():
                 print("# " + line, flush=True)
     return 1 if failed else 0
