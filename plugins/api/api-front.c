@@ -347,10 +347,6 @@ static void description_store(Call *call, json_t *body) {
         memcpy(slot->hash, call->credential_hash, sizeof(slot->hash));
 }
 
-static void description_forget(Call *call) {
-        description_slot(call)->until = 0;
-}
-
 static void share_create(Call *call, const json_t *description);
 static void keys_answer(Call *call);
 
@@ -408,7 +404,6 @@ static void on_created(Plugin *plugin, const json_t *answer, void *userdata) {
         if (is_stale_envelope(answer) && !call->asked_again) {
                 call->ask = 0;
                 call->asked_again = true;
-                description_forget(call);
                 describe(call);
                 return;
         }
