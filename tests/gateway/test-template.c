@@ -1,0 +1,379 @@
+/* Texts that reach a person: the ones that are installed, the lint, rendering, and small words. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka wants the four above first */
+#include <cmocka.h>
+#include <errno.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "code.h"
+#include "rules.h"
+#include "template.h"
+#include "words.h"
+
+static TemplateSet *load(void) {
+        const char *directories[] = { "/nonexistent/templates", TEST_TEMPLATES };
+        _cleanup_(freep) char *problems = NULL;
+        TemplateSet *set = NULL;
+
+        if (template_set_load(directories, 2, &set, &problems) != 0)
+                fail_msg("%s", problems ? problems : "?");
+        return set;
+}
+
+static TemplateValues some_values(void) {
+        return (TemplateValues){ .value = {
+                                                 [TEMPLATE_VALUE_SENDER] = "Hotel Adler",
+                                                 [TEMPLATE_VALUE_KIND] = "a room key",
+                                                 [TEMPLATE_VALUE_TAG] = "7KQ4",
+                                                 [TEMPLATE_VALUE_LEFT] = "for 23 hours",
+                                                 [TEMPLATE_VALUE_CODE] = "the nine digits",
+                                                 [TEMPLATE_VALUE_TRIES] = "2 tries",
+                                                 [TEMPLATE_VALUE_LINK] =
+                                                                 "https://relay.example/v1/m/x#k",
+                                 } };
+}
+
+static void the_installed_texts_pass_the_lint_and_fit_the_sms_alphabet(void **state) {
+        _cleanup_(template_set_freep) TemplateSet *set = load();
+        _cleanup_(freep) char *hints = NULL;
+        size_t size;
+        FILE *file = open_memstream(&hints, &size);
+
+        (void) state;
+        assert_true(template_set_has_locale(set, "en"));
+        assert_true(template_set_has_locale(set, "de"));
+        template_set_hints(set, file);
+        assert_int_equal(fclose(file), 0);
+        assert_null(strstr(hints, "U+"));
+        assert_null(strstr(hints, "4 SMS parts"));
+}
+
+static void only_the_link_message_shows_the_link_and_none_shows_it_otherwise(void **state) {
+        _cleanup_(template_set_freep) TemplateSet *set = load();
+        TemplateValues values = some_values();
+        static const char *const locales[] = { "en", "de" };
+
+        (void) state;
+        for (size_t i = 0; i < N_ELEMENTS(locales); i++)
+                for (TemplateMessage m = 0; m < _TEMPLATE_MESSAGE_MAX; m++) {
+                        _cleanup_(freep) char *subject = NULL, *text = NULL;
+
+                        assert_int_equal(template_render(set,
+                                                         locales[i],
+                                                         m,
+                                                         &values,
+                                                         &subject,
+                                                         &text),
+                                        0);
+                        assert_int_equal(strstr(text, "relay.example") != NULL, m == TEMPLATE_LINK);
+                        assert_null(strchr(text, '{'));
+                        assert_true(!subject || !strstr(subject, "relay.example"));
+                        assert_true(strlen(text) < 700);
+                }
+}
+
+static void an_invitation_says_who_what_how_long_and_how_to_refuse(void **state) {
+        _cleanup_(template_set_freep) TemplateSet *set = load();
+        _cleanup_(freep) char *subject = NULL, *text = NULL;
+        TemplateValues values = some_values();
+
+        (void) state;
+        assert_int_equal(template_render(set, "en", TEMPLATE_INVITATION, &values, &subject, &text),
+                        0);
+        assert_string_equal(subject, "Hotel Adler shares a room key with you (7KQ4)");
+        assert_non_null(strstr(text, "Hotel Adler shares a room key with you."));
+        assert_non_null(strstr(text, "the nine digits"));
+        assert_non_null(strstr(text, "7KQ4"));
+        assert_non_null(strstr(text, "valid for 23 hours"));
+        assert_non_null(strstr(text, "reply NO."));
+        assert_non_null(strstr(text, "NOT ME"));
+}
+
+static void rendering_is_the_same_bytes_each_time(void **state) {
+        _cleanup_(template_set_freep) TemplateSet *one = load(), *two = load();
+        _cleanup_(freep) char *subject_1 = NULL, *text_1 = NULL, *subject_2 = NULL, *text_2 = NULL;
+        TemplateValues values = some_values();
+
+        (void) state;
+        assert_int_equal(
+                        template_render(one, "de", TEMPLATE_LINK, &values, &subject_1, &text_1), 0);
+        assert_int_equal(
+                        template_render(two, "de", TEMPLATE_LINK, &values, &subject_2, &text_2), 0);
+        assert_string_equal(subject_1, subject_2);
+        assert_string_equal(text_1, text_2);
+}
+
+static void a_value_cannot_break_or_turn_a_line(void **state) {
+        _cleanup_(template_set_freep) TemplateSet *set = load();
+        _cleanup_(freep) char *subject = NULL, *text = NULL;
+        TemplateValues values = some_values();
+
+        (void) state;
+        values.value[TEMPLATE_VALUE_SENDER] = "A\r\nB\x1b\u202e\u200b\u2028C{link}\xc3";
+        assert_int_equal(
+                        template_render(set, "en", TEMPLATE_DECLINED, &values, &subject, &text), 0);
+        assert_null(subject);
+        assert_non_null(strstr(text, " ABC{link}? is told"));
+}
+
+static void a_value_that_a_text_needs_and_lacks_is_told(void **state) {
+        _cleanup_(template_set_freep) TemplateSet *set = load();
+        _cleanup_(freep) char *subject = NULL, *text = NULL;
+        TemplateValues values = some_values();
+
+        (void) state;
+        values.value[TEMPLATE_VALUE_TRIES] = NULL;
+        assert_int_equal(template_render(set, "en", TEMPLATE_WRONG, &values, &subject, &text),
+                        TEMPLATE_E_VALUE);
+        assert_null(text);
+        assert_int_equal(template_render(set, "en", TEMPLATE_OVER, &values, &subject, &text), 0);
+}
+
+static void the_language_falls_back_step_by_step(void **state) {
+        _cleanup_(template_set_freep) TemplateSet *set = load();
+
+        (void) state;
+        assert_string_equal(template_locale(set, "de", NULL), "de");
+        assert_string_equal(template_locale(set, "de-AT", NULL), "de");
+        assert_string_equal(template_locale(set, "DE_ch-1996", "en"), "de");
+        assert_string_equal(template_locale(set, "fr-CA", "de-CH"), "de");
+        assert_string_equal(template_locale(set, "fr", "es"), "en");
+        assert_string_equal(template_locale(set, NULL, NULL), "en");
+        assert_string_equal(template_locale(set, "", "-"), "en");
+        assert_string_equal(template_locale(set,
+                                            "dexxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+                                            NULL),
+                        "en");
+}
+
+static void lint(TemplateMessage message, const char *text, const char *problem) {
+        _cleanup_(template_freep) Template *template = NULL;
+        _cleanup_(freep) char *found = NULL;
+        int r;
+
+        r = template_parse(text, strlen(text), message, &template, &found);
+        if (!problem && r != 0)
+                fail_msg("refused: %s: %s", text, found);
+        if (problem && (r != TEMPLATE_E_INVALID || !strstr(found, problem)))
+                fail_msg("%s: wanted \"%s\", got \"%s\"",
+                                text,
+                                problem,
+                                r == 0 ? "no problem" : found);
+}
+
+static void texts_that_break_a_rule_are_refused(void **state) {
+        (void) state;
+        lint(TEMPLATE_OVER, "The end.", NULL);
+        lint(TEMPLATE_OVER, "Braces {{ and }}.\n", NULL);
+        lint(TEMPLATE_OVER, "", "there is no text");
+        lint(TEMPLATE_OVER, "\n \n", "there is no text");
+        lint(TEMPLATE_OVER, "{sender}", "1: {sender} is not allowed");
+        lint(TEMPLATE_OVER, "a\nb {nonsense}", "2: there is no value of this name");
+        lint(TEMPLATE_OVER, "a {sender", "{ without }");
+        lint(TEMPLATE_OVER, "a }", "} without {");
+        lint(TEMPLATE_OVER, "see https://x.example", "web address");
+        lint(TEMPLATE_OVER, "see WWW.x.example", "web address");
+        lint(TEMPLATE_OVER, "bell \a", "U+0007");
+        lint(TEMPLATE_OVER, "\xff", "not UTF-8");
+        lint(TEMPLATE_OVER, "x\u202ey", "U+202E");
+        lint(TEMPLATE_WRONG, "Wrong.", "{tries} is missing");
+        lint(TEMPLATE_WRONG, "{tries} {link}", "{link} is not allowed");
+        lint(TEMPLATE_LINK, "subject: a\n\n{sender} {tag} {link}", NULL);
+        lint(TEMPLATE_LINK, "{sender} {tag} {link}", "needs a `subject: ` line");
+        lint(TEMPLATE_LINK,
+                        "subject: {link}\n\n{sender} {tag} {link}",
+                        "{link} is not allowed in a subject");
+        lint(TEMPLATE_LINK, "subject: {sender}\n\n{tag} {link}", "{sender} is missing");
+        lint(TEMPLATE_LINK, "subject: a\n{sender} {tag} {link}", "2: an empty line belongs");
+        lint(TEMPLATE_INVITATION, "subject: a\n\n{sender} {kind} {tag} {left} {code}", NULL);
+        lint(TEMPLATE_INVITATION,
+                        "subject: a\n\n{sender} {kind} {tag} {left}",
+                        "{code} is missing");
+}
+
+static void write_file(const char *folder, const char *name, const char *text) {
+        char path[512];
+        FILE *file;
+
+        (void) snprintf(path, sizeof(path), "%s/%s", folder, name);
+        file = fopen(path, "w");
+        assert_non_null(file);
+        assert_true(fputs(text, file) >= 0);
+        assert_int_equal(fclose(file), 0);
+}
+
+static void the_operator_overrides_single_files_and_a_new_language_must_be_whole(void **state) {
+        char folder[] = "/tmp/test-template-XXXXXX", en[64], fr[64], path[128];
+        const char *directories[] = { folder, TEST_TEMPLATES };
+        _cleanup_(template_set_freep) TemplateSet *set = NULL;
+        _cleanup_(freep) char *subject = NULL, *text = NULL, *problems = NULL;
+        TemplateValues values = { 0 };
+
+        (void) state;
+        assert_non_null(mkdtemp(folder));
+        (void) snprintf(en, sizeof(en), "%s/en", folder);
+        (void) snprintf(fr, sizeof(fr), "%s/fr", folder);
+        assert_int_equal(mkdir(en, 0700), 0);
+        write_file(en, "over", "It is over.\n");
+        assert_int_equal(template_set_load(directories, 2, &set, &problems), 0);
+        assert_int_equal(template_render(set, "en", TEMPLATE_OVER, &values, &subject, &text), 0);
+        assert_string_equal(text, "It is over.");
+
+        assert_int_equal(mkdir(fr, 0700), 0);
+        write_file(fr, "over", "C'est fini {link}.\n");
+        set = template_set_free(set);
+        assert_int_equal(template_set_load(directories, 2, &set, &problems), TEMPLATE_E_INVALID);
+        assert_non_null(strstr(problems, "/fr/over:1: {link} is not allowed"));
+        assert_non_null(strstr(problems, "/fr/words:0: No such file"));
+        assert_non_null(strstr(problems, "/fr/invitation:0: No such file"));
+
+        (void) snprintf(path, sizeof(path), "%s/over", en);
+        (void) unlink(path);
+        (void) snprintf(path, sizeof(path), "%s/over", fr);
+        (void) unlink(path);
+        (void) rmdir(en);
+        (void) rmdir(fr);
+        free(TAKE_PTR(problems));
+        assert_int_equal(template_set_load(directories, 1, &set, &problems), TEMPLATE_E_INVALID);
+        assert_non_null(strstr(problems, "there is no folder `en`"));
+        (void) rmdir(folder);
+}
+
+static void sms_parts_are_counted_as_phones_do(void **state) {
+        unsigned stranger;
+        char text[400];
+
+        (void) state;
+        memset(text, 'a', sizeof(text));
+        text[160] = 0;
+        assert_int_equal(template_sms_parts(text, &stranger), 1);
+        text[160] = 'a';
+        text[161] = 0;
+        assert_int_equal(template_sms_parts(text, &stranger), 2);
+        text[161] = 'a';
+        text[307] = 0;
+        assert_int_equal(template_sms_parts(text, &stranger), 3);
+        assert_int_equal(stranger, 0);
+        assert_int_equal(template_sms_parts("äöüß ÄÖÜ é à Ω € [] {}", &stranger), 1);
+        assert_int_equal(stranger, 0);
+        assert_int_equal(template_sms_parts("„Hotel“", &stranger), 1);
+        assert_int_equal(stranger, 0x201e);
+        memset(text, '[', 81); /* two septets each */
+        text[81] = 0;
+        assert_int_equal(template_sms_parts(text, &stranger), 2);
+}
+
+static void durations_are_rounded_down_to_one_unit(void **state) {
+        _cleanup_(template_set_freep) TemplateSet *set = load();
+        static const struct {
+                int64_t seconds;
+                const char *en, *de;
+        } cases[] = {
+                { -5, "1 minute", "1 Minute" },
+                { 59, "1 minute", "1 Minute" },
+                { 119, "1 minute", "1 Minute" },
+                { 600, "10 minutes", "10 Minuten" },
+                { 3600, "60 minutes", "60 Minuten" },
+                { 7199, "119 minutes", "119 Minuten" },
+                { 7200, "2 hours", "2 Stunden" },
+                { 86399, "23 hours", "23 Stunden" },
+                { 72 * 3600 - 1, "71 hours", "71 Stunden" },
+                { 72 * 3600, "3 days", "3 Tage" },
+        };
+        char text[WORDS_SIZE];
+
+        (void) state;
+        for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+                words_duration(set, "en", cases[i].seconds, text);
+                assert_string_equal(text, cases[i].en);
+                words_duration(set, "de", cases[i].seconds, text);
+                assert_string_equal(text, cases[i].de);
+        }
+        words_tries(set, "en", 1, text);
+        assert_string_equal(text, "1 try");
+        words_tries(set, "de", 2, text);
+        assert_string_equal(text, "2 Versuche");
+}
+
+static void moments_are_told_in_the_recipients_zone(void **state) {
+        _cleanup_(template_set_freep) TemplateSet *set = load();
+        char text[WORDS_SIZE];
+
+        (void) state;
+        words_moment(set, "en", 1795521600, "Europe/Berlin", text); /* 2026-11-24T12:00:00Z */
+        assert_string_equal(text, "Tue 24 Nov, 13:00 CET");
+        words_moment(set, "de", 1783339200, "Europe/Berlin", text); /* 2026-07-06T12:00:00Z */
+        assert_string_equal(text, "Mo 6. Juli, 14:00 Uhr CEST");
+        words_moment(set, "en", 1795521600, "Asia/Kathmandu", text);
+        assert_string_equal(text, "Tue 24 Nov, 17:45 UTC+0545");
+        words_moment(set, "en", 1795521600, "Mars/Olympus", text);
+        assert_string_equal(text, "Tue 24 Nov, 12:00 UTC");
+        words_moment(set, "en", 1795521600, "../../../etc/passwd", text);
+        assert_string_equal(text, "Tue 24 Nov, 12:00 UTC");
+        words_left(set, "en", 1795435200, 1795521600, "Europe/Berlin", text);
+        assert_string_equal(text, "until Tue 24 Nov, 13:00 CET");
+        words_left(set, "de", 1795435200, 1795435200 + 82800, NULL, text);
+        assert_string_equal(text, "noch 23 Stunden");
+        assert_true(words_zone_is_known("Europe/Berlin"));
+        assert_false(words_zone_is_known("Europe"));
+        assert_false(words_zone_is_known("tzdata.zi"));
+        assert_false(words_zone_is_known(""));
+}
+
+static void a_zone_file_of_any_bytes_is_refused_or_read_within_its_bounds(void **state) {
+        uint8_t data[200] = { 'T', 'Z', 'i', 'f', '2' };
+        char abbreviation[8];
+        int32_t offset;
+
+        (void) state;
+        for (size_t size = 0; size < sizeof(data); size++)
+                assert_int_equal(words_zone_offset(data, size, 0, &offset, abbreviation), -EBADMSG);
+        for (size_t i = 5; i < sizeof(data); i++) {
+                memset(data + 5, 0, sizeof(data) - 5);
+                data[i] = 0xff;
+                (void) words_zone_offset(data, sizeof(data), 0, &offset, abbreviation);
+        }
+}
+
+static void every_class_and_code_has_its_words(void **state) {
+        _cleanup_(template_set_freep) TemplateSet *set = load();
+        static const char *const locales[] = { "en", "de" };
+
+        (void) state;
+        for (size_t i = 0; i < N_ELEMENTS(locales); i++) {
+                for (RulesClass class = 0; class < RULES_CLASS_MAX; class ++)
+                        assert_true(strlen(words_kind(set, locales[i], rules_class_name(class))) >
+                                        3);
+                for (CodeFormat format = 0; format < CODE_FORMAT_MAX; format++)
+                        assert_true(strlen(words_code(set, locales[i], code_format_name(format))) >
+                                        3);
+        }
+        assert_string_equal(words_kind(set, "de", "hotel"), "einen Zimmerschlüssel");
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(the_installed_texts_pass_the_lint_and_fit_the_sms_alphabet),
+                cmocka_unit_test(only_the_link_message_shows_the_link_and_none_shows_it_otherwise),
+                cmocka_unit_test(an_invitation_says_who_what_how_long_and_how_to_refuse),
+                cmocka_unit_test(rendering_is_the_same_bytes_each_time),
+                cmocka_unit_test(a_value_cannot_break_or_turn_a_line),
+                cmocka_unit_test(a_value_that_a_text_needs_and_lacks_is_told),
+                cmocka_unit_test(the_language_falls_back_step_by_step),
+                cmocka_unit_test(texts_that_break_a_rule_are_refused),
+                cmocka_unit_test(
+                                the_operator_overrides_single_files_and_a_new_language_must_be_whole),
+                cmocka_unit_test(sms_parts_are_counted_as_phones_do),
+                cmocka_unit_test(durations_are_rounded_down_to_one_unit),
+                cmocka_unit_test(moments_are_told_in_the_recipients_zone),
+                cmocka_unit_test(a_zone_file_of_any_bytes_is_refused_or_read_within_its_bounds),
+                cmocka_unit_test(every_class_and_code_has_its_words),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
