@@ -27,7 +27,7 @@ struct Guard {
 
 /* One entry for each live parser: one connection, or one string that is being read. */
 static Guard *guards;
-static bool in_force, stanza_was_cut;
+static bool in_force, stanza_was_cut, failed;
 
 bool xmpp_guard_stanza_was_cut(void) {
         return stanza_was_cut;
@@ -35,6 +35,13 @@ bool xmpp_guard_stanza_was_cut(void) {
 
 bool xmpp_guard_is_in_force(void) {
         return in_force;
+}
+
+bool xmpp_guard_take_failure(void) {
+        bool was = failed;
+
+        failed = false;
+        return was;
 }
 
 static void *expat_function(const char *name) {
@@ -246,12 +253,13 @@ EXPORTED void XML_SetCharacterDataHandler(XML_Parser parser, XML_CharacterDataHa
 EXPORTED enum XML_Status XML_Parse(XML_Parser parser, const char *data, int size, int is_final) {
         __typeof__(&XML_Parse) parse;
         Guard *g = guard_find(parser);
+        enum XML_Status status = XML_STATUS_ERROR;
 
         EXPAT(XML_Parse, &parse);
-        if (g && size > 0) {
+        if (g && size > 0)
                 g->unreported += (size_t) size;
-                if (g->unreported > XMPP_GUARD_TOKEN_MAX)
-                        return XML_STATUS_ERROR;
-        }
-        return parse(parser, data, size, is_final);
+        if (!g || g->unreported <= XMPP_GUARD_TOKEN_MAX)
+                status = parse(parser, data, size, is_final);
+        failed = status == XML_STATUS_ERROR || failed;
+        return status;
 }

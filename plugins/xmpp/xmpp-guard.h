@@ -29,3 +29,7 @@ bool xmpp_guard_stanza_was_cut(void);
 /* True once libstrophe has made a parser through this module. False after a connection object was
  * made means that the limits are not in force, and the caller must not go on. */
 bool xmpp_guard_is_in_force(void);
+
+/* True once after bytes were refused: the parser that got them will take no more. libstrophe tells
+ * the server and then waits for it to end the stream, which not every server does. */
+bool xmpp_guard_take_failure(void);

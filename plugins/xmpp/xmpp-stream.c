@@ -23,8 +23,8 @@
 #include "xmpp-names.h"
 
 enum {
-        CONNECT_SECONDS = 30, /* from the first packet to a stream that is up */
-        ANSWER_SECONDS = 20,  /* for a ping or a stream-management answer */
+        CONNECT_SECONDS = 15, /* from the first packet to a stream that is up */
+        ANSWER_SECONDS = 15,  /* for a ping or a stream-management answer */
         IDLE_SECONDS = 60,    /* without a byte from the server, then it is asked */
         ENABLE_SECONDS = 5,   /* for the answer to <enable/> */
         RETRY_MAX_SECONDS = 60,
@@ -372,6 +372,10 @@ static void run_rounds(XmppStream *s) {
         for (unsigned i = 0; i < ROUNDS_PER_DISPATCH && quiet < enough && !s->ended; i++) {
                 ask_for_proof(s);
                 xmpp_run_once(s->context, 0);
+                if (xmpp_guard_take_failure()) {
+                        xmpp_run_once(s->context, 0); /* writes the stream error */
+                        stream_end(s, "invalid-xml");
+                }
                 quiet = bytes_waiting(s) ? 0 : quiet + 1;
         }
         s->running = false;

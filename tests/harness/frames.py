@@ -186,6 +186,12 @@ class Gateway:
 
         return self.wait(is_up, timeout, "the channel is up")
 
+    def cpu(self):
+        """Seconds of processor time that the plugin has used."""
+        with open("/proc/%d/stat" % self.process.pid) as file:
+            fields = file.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def errors_text(self):
         with open(os.path.join(self.folder, "stderr"), errors="replace") as file:
             return file.read()

@@ -23,6 +23,7 @@ try:
     import slixmpp
     from slixmpp.xmlstream.handler import Callback
     from slixmpp.xmlstream.matcher import MatchXPath
+    from slixmpp.xmlstream.xmlstream import NotConnectedError
 except ImportError:
     slixmpp = None
 
@@ -139,7 +140,7 @@ class Recipient:
             self.changed.notify_all()
 
     def _on_session(self, _):
-        self.client.send_raw("<presence/>")
+        self._write("<presence/>")
         with self.changed:
             self.connections += 1
             self.online = True
@@ -151,7 +152,13 @@ class Recipient:
             with self.changed:
                 stanzas = list(self.unreceived.values())
             for stanza in stanzas:
-                self.client.send_raw(stanza)
+                self._write(stanza)
+
+    def _write(self, xml):
+        try:
+            self.client.send_raw(xml)
+        except NotConnectedError:
+            pass  # what has to arrive is repeated
 
     def _on_presence(self, stanza):
         with self.changed:
@@ -169,7 +176,6 @@ class Recipient:
             got = element.find(RECEIPTS + "received")
             if element.get("type") == "error":
                 self.errors.append(element)
-                self.unreceived.pop(element.get("id"), None)
             elif got is not None:
                 self.received.setdefault(got.get("id"), time.monotonic())
                 self.unreceived.pop(got.get("id"), None)
@@ -179,7 +185,7 @@ class Recipient:
         if element.get("type") == "error" or got is not None:
             return
         if self.receipts and element.find(RECEIPTS + "request") is not None:
-            self.client.send_raw(
+            self._write(
                 "<message type='chat' to=%s id='%s'><received xmlns='urn:xmpp:receipts' id=%s/>"
                 "</message>"
                 % (quoteattr(element.get("from")), uuid.uuid4(), quoteattr(element.get("id")))
@@ -218,7 +224,7 @@ class Recipient:
         return self.wait(find, timeout, "a message")
 
     def send_raw(self, xml):
-        self.loop.call_soon_threadsafe(self.client.send_raw, xml)
+        self.loop.call_soon_threadsafe(self._write, xml)
 
     def say(self, to, text, thread=None, quoted=None, id=None, insist=True, extra=""):
         """Sends a message that asks for a receipt, and repeats it until there is one."""
@@ -246,7 +252,8 @@ class Recipient:
         """Sends an iq and returns the answer's element."""
         id = str(uuid.uuid4())
         self.send_raw("<iq type='%s' to=%s id='%s'>%s</iq>" % (kind, quoteattr(to), id, payload))
-        return self.wait(lambda: self.answers.get(id), timeout, "an answer to an iq")
+        self.wait(lambda: id in self.answers, timeout, "an answer to an iq")
+        return self.answers[id]
 
     def wait_receipt(self, id, timeout=15):
         return self.wait(lambda: self.received.get(id), timeout, "a receipt")

@@ -6,12 +6,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 #include <expat.h>
 #include <strophe.h>
 
-#include "time-text.h"
 #include "xmpp-guard.h"
 #include "xmpp-memory.h"
 
@@ -49,9 +49,9 @@ static char *repeat(const char *before, const char *part, size_t n, const char *
 
 /* Parses and releases; says whether the stanza was cut, and checks what it cost. */
 static bool parse_is_cut(char *text, bool want_stanza) {
-        uint64_t begin = time_boot();
+        clock_t begin = clock(); /* of this process, so that a busy machine does not count */
         xmpp_stanza_t *stanza = xmpp_stanza_new_from_string(context, text);
-        uint64_t cost = (time_boot() - begin) / USEC_PER_MSEC;
+        clock_t cost = (clock() - begin) / (CLOCKS_PER_SEC / 1000);
 
         assert_int_equal(stanza != NULL, want_stanza);
         if (stanza)
