@@ -53,7 +53,8 @@ static void engine_arm(Engine *e) {
         e->armed = true;
         (void) sd_event_get_iteration(e->event, &e->first_turn);
         (void) sd_event_source_set_enabled(e->source, SD_EVENT_ONESHOT);
-        (void) sd_event_source_set_time_relative(e->deadline, ENGINE_BATCH_USEC);
+        /* Not relative: sd-event would count from the start of this turn, which may be long ago. */
+        (void) sd_event_source_set_time(e->deadline, time_boot() + ENGINE_BATCH_USEC);
         (void) sd_event_source_set_enabled(e->deadline, SD_EVENT_ONESHOT);
 }
 

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sodium.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -1157,6 +1158,21 @@ static int open_database(const char *directory, sqlite3 **ret) {
         return 0;
 }
 
+/* The helper takes no signals: they belong to the loop. */
+static int start_thread(Store *s) {
+        sigset_t all, before;
+        int r;
+
+        (void) sigfillset(&all);
+        (void) pthread_sigmask(SIG_SETMASK, &all, &before);
+        r = pthread_create(&s->helper, NULL, helper_run, s);
+        (void) pthread_sigmask(SIG_SETMASK, &before, NULL);
+        if (r != 0)
+                return -r;
+        s->has_helper = true;
+        return 0;
+}
+
 static int start_helper(Store *s, const char *directory) {
         int r;
 
@@ -1169,10 +1185,7 @@ static int start_helper(Store *s, const char *directory) {
                             NULL,
                             NULL) != SQLITE_OK)
                 return -EIO;
-        if (pthread_create(&s->helper, NULL, helper_run, s) != 0)
-                return -EAGAIN;
-        s->has_helper = true;
-        return 0;
+        return start_thread(s);
 }
 
 int store_open(Store **ret,

@@ -1,0 +1,465 @@
+/* What the store promises: rows come back as they were, what is removed is gone from the files, and
+ * a folder is opened by one process, with one key, of a version that it knows. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <ftw.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "log.h"
+#include "store.h"
+
+typedef struct World {
+        char directory[64];
+        Store *store;
+} World;
+
+static const uint8_t check[VAULT_CHECK_SIZE] = { 1 };
+
+static int setup(void **state) {
+        World *w = calloc(1, sizeof(*w));
+        int64_t stored = -1;
+
+        strcpy(w->directory, "/tmp/test-store.XXXXXX");
+        assert_non_null(mkdtemp(w->directory));
+        assert_int_equal(store_open(&w->store, w->directory, check, &stored), 0);
+        assert_int_equal(stored, 0);
+        *state = w;
+        return 0;
+}
+
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw) {
+        (void) st;
+        (void) type;
+        (void) ftw;
+        return remove(path);
+}
+
+static int teardown(void **state) {
+        World *w = *state;
+
+        store_close(w->store);
+        (void) nftw(w->directory, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+        free(w);
+        return 0;
+}
+
+static uint8_t *filled(size_t size, uint8_t value) {
+        uint8_t *p = malloc(size);
+
+        memset(p, value, size);
+        return p;
+}
+
+static Share full_share(int64_t n) {
+        Share s = { .n = n,
+                .tenant = strdup("adler"),
+                .policy = strdup("hotel"),
+                .state = LIFECYCLE_INVITED,
+                .goal = LIFECYCLE_CANCELLED,
+                .cause = LIFECYCLE_CAUSE_RESTORED,
+                .version = 4,
+                .due = 100,
+                .created = 5,
+                .expires = 6,
+                .mailbox_expires = 7,
+                .ended = 8,
+                .generation = 1,
+                .step = 2,
+                .messages = 3,
+                .resends = 1,
+                .answers = 2,
+                .flags = SHARE_HELPED,
+                .key = filled(VAULT_WRAPPED_SIZE, 'k'),
+                .code = filled(VAULT_VERIFIER_SIZE, 'c'),
+                .idempotency = filled(VAULT_INDEX_SIZE, 'i'),
+                .reference = filled(9, 'r'),
+                .reference_size = 9,
+                .mailbox = filled(11, 'm'),
+                .mailbox_size = 11,
+                .n_addresses = 2 };
+
+        rules_default(RULES_HOTEL, &s.rules);
+        attempts_init(&s.attempts, 3, 9);
+        s.attempts.n_wrong = 2;
+        s.attempts.not_before = 77;
+        memset(s.attempts.wrong, 'w', 2 * ATTEMPTS_TRACE_SIZE);
+        memset(s.addresses, 'a', sizeof(s.addresses));
+        share_note(&s, 9, TIMELINE_CREATED, 1, 2);
+        share_note(&s, 10, TIMELINE_WRONG, 2, 0);
+        return s;
+}
+
+static void a_share_comes_back_as_it_was(void **state) {
+        World *w = *state;
+        Share s = full_share(42), t;
+
+        assert_int_equal(store_share_insert(w->store, &s), 0);
+        assert_int_equal(store_share_load(w->store, 42, &t), 0);
+        assert_string_equal(t.tenant, "adler");
+        assert_string_equal(t.policy, "hotel");
+        assert_int_equal(t.state, s.state);
+        assert_int_equal(t.goal, s.goal);
+        assert_int_equal(t.cause, s.cause);
+        assert_int_equal(t.version, 4);
+        assert_int_equal(t.due, 100);
+        assert_int_equal(t.created, 5);
+        assert_int_equal(t.expires, 6);
+        assert_int_equal(t.mailbox_expires, 7);
+        assert_int_equal(t.ended, 8);
+        assert_int_equal(t.generation, 1);
+        assert_int_equal(t.step, 2);
+        assert_int_equal(t.messages, 3);
+        assert_int_equal(t.resends, 1);
+        assert_int_equal(t.answers, 2);
+        assert_int_equal(t.flags, SHARE_HELPED);
+        assert_memory_equal(&t.rules, &s.rules, sizeof(t.rules));
+        assert_memory_equal(&t.attempts, &s.attempts, sizeof(t.attempts));
+        assert_memory_equal(t.key, s.key, VAULT_WRAPPED_SIZE);
+        assert_memory_equal(t.code, s.code, VAULT_VERIFIER_SIZE);
+        assert_memory_equal(t.idempotency, s.idempotency, VAULT_INDEX_SIZE);
+        assert_int_equal(t.reference_size, 9);
+        assert_memory_equal(t.reference, s.reference, 9);
+        assert_int_equal(t.mailbox_size, 11);
+        assert_memory_equal(t.mailbox, s.mailbox, 11);
+        assert_int_equal(t.n_addresses, 2);
+        assert_int_equal(t.n_timeline, 2);
+        assert_memory_equal(t.timeline, s.timeline, 2 * sizeof(TimelineEntry));
+        share_done(&t);
+
+        /* A change, and absence. */
+        share_drop(&s.key, VAULT_WRAPPED_SIZE);
+        s.state = LIFECYCLE_LOCKED;
+        s.goal = LIFECYCLE_STATE_MAX;
+        s.due = 0;
+        s.attempts.n_wrong = 0;
+        assert_int_equal(store_share_update(w->store, &s), 0);
+        assert_int_equal(store_share_load(w->store, 42, &t), 0);
+        assert_null(t.key);
+        assert_int_equal(t.state, LIFECYCLE_LOCKED);
+        assert_int_equal(t.goal, LIFECYCLE_STATE_MAX);
+        assert_int_equal(t.attempts.n_wrong, 0);
+        assert_int_equal(store_next_due(w->store), 0);
+        share_done(&t);
+        share_done(&s);
+        assert_int_equal(store_share_load(w->store, 43, &t), STORE_E_NOT_FOUND);
+}
+
+static void spending_touches_nothing_but_the_attempts(void **state) {
+        World *w = *state;
+        Share s = full_share(1), t;
+
+        assert_int_equal(store_share_insert(w->store, &s), 0);
+        for (int i = 0; i < 4; i++)
+                assert_int_equal(store_share_spend(w->store, 1), 0);
+        assert_int_equal(store_share_load(w->store, 1, &t), 0);
+        assert_int_equal(t.attempts.left, 0);
+        assert_int_equal(t.attempts.total_left, 5);
+        assert_int_equal(t.version, 4);
+        share_done(&t);
+        share_done(&s);
+}
+
+typedef struct Numbers {
+        int64_t n[8];
+        size_t count;
+} Numbers;
+
+static int collect(int64_t n, void *userdata) {
+        Numbers *numbers = userdata;
+
+        numbers->n[numbers->count++] = n;
+        return 0;
+}
+
+static void due_shares_come_soonest_first_and_no_others(void **state) {
+        World *w = *state;
+        Numbers found = { 0 };
+
+        for (int64_t n = 1; n <= 4; n++) {
+                Share s = full_share(n);
+
+                s.due = n == 3 ? 0 : 100 - n;
+                assert_int_equal(store_share_insert(w->store, &s), 0);
+                share_done(&s);
+        }
+        assert_int_equal(store_next_due(w->store), 96);
+        assert_int_equal(store_due(w->store, 98, 10, collect, &found), 0);
+        assert_int_equal(found.count, 2);
+        assert_int_equal(found.n[0], 4);
+        assert_int_equal(found.n[1], 2);
+}
+
+static void a_tenant_lists_its_own_newest_first(void **state) {
+        World *w = *state;
+        Numbers found = { 0 };
+
+        for (int64_t n = 1; n <= 4; n++) {
+                Share s = full_share(n);
+
+                if (n == 2)
+                        s.tenant[0] = 'o';
+                assert_int_equal(store_share_insert(w->store, &s), 0);
+                share_done(&s);
+        }
+        assert_int_equal(store_list(w->store, "adler", 4, 10, collect, &found), 0);
+        assert_int_equal(found.count, 2);
+        assert_int_equal(found.n[0], 3);
+        assert_int_equal(found.n[1], 1);
+        found.count = 0;
+        assert_int_equal(store_list(w->store, NULL, INT64_MAX, 10, collect, &found), 0);
+        assert_int_equal(found.count, 4);
+}
+
+static void messages_go_with_the_share_and_notices_stay(void **state) {
+        World *w = *state;
+        OutboxKind kind;
+        uint8_t *body;
+        size_t size;
+        int part;
+
+        assert_int_equal(store_message_put(w->store,
+                                         1,
+                                         0,
+                                         OUTBOX_INVITATION,
+                                         (const uint8_t *) "one",
+                                         3),
+                        0);
+        assert_int_equal(store_message_put(w->store, 1, 5, OUTBOX_LINK, (const uint8_t *) "two", 3),
+                        0);
+        assert_int_equal(store_message_put(w->store,
+                                         1,
+                                         6,
+                                         OUTBOX_NOTICE,
+                                         (const uint8_t *) "three",
+                                         5),
+                        0);
+        assert_int_equal(store_message_find(w->store, 1, OUTBOX_LINK, &part), 0);
+        assert_int_equal(part, 5);
+        assert_int_equal(store_message_remove_all(w->store, 1, true), 0);
+        assert_int_equal(store_message_find(w->store, 1, OUTBOX_LINK, &part), STORE_E_NOT_FOUND);
+        assert_int_equal(store_message_get(w->store, 1, 6, &kind, &body, &size), 0);
+        assert_int_equal(kind, OUTBOX_NOTICE);
+        assert_int_equal(size, 5);
+        free(body);
+        assert_int_equal(store_message_get(w->store, 1, 0, &kind, &body, &size), STORE_E_NOT_FOUND);
+}
+
+static void the_outbox_keeps_deletions_and_notices_of_an_ended_share(void **state) {
+        World *w = *state;
+        OutboxRow row = { .share = 1, .lane = "echo" };
+
+        for (int part = 0; part < 6; part++) {
+                row.part = part;
+                row.kind = (OutboxKind) (OUTBOX_INVITATION + part);
+                assert_int_equal(store_outbox_put(w->store, &row), 0);
+        }
+        assert_int_equal(store_outbox_remove_all(w->store, 1, true), 0);
+        for (int part = 0; part < 6; part++) {
+                OutboxKind kind = (OutboxKind) (OUTBOX_INVITATION + part);
+
+                assert_int_equal(store_outbox_get(w->store, 1, part, &row),
+                                kind == OUTBOX_NOTICE || kind == OUTBOX_DELETE ? 0
+                                                                               : STORE_E_NOT_FOUND);
+        }
+}
+
+static void what_was_seen_is_seen_once_until_it_is_swept(void **state) {
+        World *w = *state;
+        const uint8_t key[VAULT_INDEX_SIZE] = { 9 };
+
+        assert_int_equal(store_seen_add(w->store, key, 50), 0);
+        assert_int_equal(store_seen_add(w->store, key, 60), STORE_E_EXISTS);
+        assert_int_equal(store_sweep(w->store, 49, 10), 0);
+        assert_int_equal(store_seen_add(w->store, key, 60), STORE_E_EXISTS);
+        assert_int_equal(store_sweep(w->store, 50, 10), 0);
+        assert_int_equal(store_seen_add(w->store, key, 60), 0);
+}
+
+static void an_answer_is_kept_and_its_content_can_be_wiped(void **state) {
+        World *w = *state;
+        const uint8_t key[VAULT_INDEX_SIZE] = { 9 };
+        uint8_t text[] = "answer";
+        StoreAnswer a = { .share = 3,
+                .status = 201,
+                .digest = { 4 },
+                .answer = text,
+                .answer_size = 6 },
+                    b = { 0 };
+
+        assert_int_equal(store_answer_put(w->store, key, &a, 100), 0);
+        assert_int_equal(store_answer_get(w->store, key, 100, &b), STORE_E_NOT_FOUND);
+        assert_int_equal(store_answer_get(w->store, key, 99, &b), 0);
+        assert_int_equal(b.status, 201);
+        assert_int_equal(b.share, 3);
+        assert_memory_equal(b.digest, a.digest, 32);
+        assert_memory_equal(b.answer, "answer", 6);
+        free(b.answer);
+        assert_int_equal(store_answer_wipe(w->store, key), 0);
+        assert_int_equal(store_answer_get(w->store, key, 99, &b), 0);
+        assert_null(b.answer);
+}
+
+static void a_block_lasts_until_it_expires_and_is_never_shortened(void **state) {
+        World *w = *state;
+        const uint8_t pair[VAULT_INDEX_SIZE] = { 7 };
+
+        assert_int_equal(store_block_has(w->store, pair, 1), 0);
+        assert_int_equal(store_block_put(w->store, pair, 100), 0);
+        assert_int_equal(store_block_put(w->store, pair, 50), 0);
+        assert_int_equal(store_block_has(w->store, pair, 99), STORE_E_EXISTS);
+        assert_int_equal(store_block_has(w->store, pair, 100), 0);
+}
+
+static void a_mark_takes_back_what_came_after_it(void **state) {
+        World *w = *state;
+        const uint8_t a[VAULT_INDEX_SIZE] = { 1 }, b[VAULT_INDEX_SIZE] = { 2 };
+
+        assert_int_equal(store_begin(w->store), 0);
+        assert_int_equal(store_mark(w->store), 0);
+        assert_int_equal(store_seen_add(w->store, a, 10), 0);
+        assert_int_equal(store_mark(w->store), 0);
+        assert_int_equal(store_seen_add(w->store, b, 10), 0);
+        assert_int_equal(store_return(w->store), 0);
+        assert_int_equal(store_release(w->store), 0);
+        assert_int_equal(store_commit(w->store), 0);
+        assert_int_equal(store_seen_add(w->store, a, 10), STORE_E_EXISTS);
+        assert_int_equal(store_seen_add(w->store, b, 10), 0);
+}
+
+static bool file_holds(const char *directory, const char *name, const char *text) {
+        char path[128];
+        uint8_t *data = NULL;
+        size_t size = 0;
+        bool found;
+        FILE *file;
+
+        (void) snprintf(path, sizeof(path), "%s/%s", directory, name);
+        file = fopen(path, "re");
+        if (!file)
+                return false;
+        (void) fseek(file, 0, SEEK_END);
+        size = (size_t) ftell(file);
+        rewind(file);
+        data = malloc(size + 1);
+        assert_int_equal(fread(data, 1, size, file), size);
+        (void) fclose(file);
+        found = memmem(data, size, text, strlen(text)) != NULL;
+        free(data);
+        return found;
+}
+
+static void what_is_removed_leaves_the_files_after_a_truncating_checkpoint(void **state) {
+        static const char marker[] = "a-payload-that-must-not-stay-anywhere";
+        World *w = *state;
+
+        assert_int_equal(store_content_put(w->store,
+                                         1,
+                                         NULL,
+                                         0,
+                                         (const uint8_t *) marker,
+                                         strlen(marker)),
+                        0);
+        assert_true(file_holds(w->directory, "vestibule.sqlite-wal", marker));
+        assert_int_equal(store_checkpoint(w->store, true), 0);
+        assert_true(file_holds(w->directory, "vestibule.sqlite", marker));
+        assert_int_equal(store_payload_wipe(w->store, 1), 0);
+        assert_int_equal(store_checkpoint(w->store, true), 0);
+        assert_false(file_holds(w->directory, "vestibule.sqlite", marker));
+        assert_false(file_holds(w->directory, "vestibule.sqlite-wal", marker));
+}
+
+static void one_process_one_key_one_version(void **state) {
+        static const uint8_t other[VAULT_CHECK_SIZE] = { 2 };
+        World *w = *state;
+        char path[128];
+        Store *second = NULL;
+        sqlite3 *db;
+        int64_t stored;
+
+        assert_int_equal(store_open(&second, w->directory, check, &stored), STORE_E_IN_USE);
+        assert_int_equal(store_time_put(w->store, 1234), 0);
+        w->store = store_close(w->store);
+        assert_int_equal(store_open(&second, w->directory, other, &stored), STORE_E_OTHER_KEY);
+        assert_int_equal(store_open(&w->store, w->directory, check, &stored), 0);
+        assert_int_equal(stored, 1234);
+
+        w->store = store_close(w->store);
+        (void) snprintf(path, sizeof(path), "%s/vestibule.sqlite", w->directory);
+        assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(db, "PRAGMA user_version = 99", NULL, NULL, NULL), SQLITE_OK);
+        (void) sqlite3_close(db);
+        assert_int_equal(store_open(&second, w->directory, check, &stored), STORE_E_NEWER);
+}
+
+static void the_files_are_nobody_elses(void **state) {
+        static const char *const names[] = {
+                "vestibule.sqlite", "vestibule.sqlite-wal", "vestibule.sqlite-shm", "lock"
+        };
+        World *w = *state;
+
+        for (size_t i = 0; i < N_ELEMENTS(names); i++) {
+                char path[128];
+                struct stat st;
+
+                (void) snprintf(path, sizeof(path), "%s/%s", w->directory, names[i]);
+                assert_int_equal(stat(path, &st), 0);
+                assert_int_equal(st.st_mode & 0077, 0);
+        }
+}
+
+static void a_full_timeline_loses_its_middle(void **state) {
+        Share s = { .created = 0 };
+
+        (void) state;
+        for (int i = 0; i < SHARE_TIMELINE_MAX + 10; i++)
+                share_note(&s, i, TIMELINE_MISTYPED, i, 0);
+        assert_int_equal(s.n_timeline, SHARE_TIMELINE_MAX);
+        assert_int_equal(s.timeline[0].at, 0);
+        assert_int_equal(s.timeline[SHARE_TIMELINE_MAX - 1].at, SHARE_TIMELINE_MAX + 9);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(a_share_comes_back_as_it_was, setup, teardown),
+                cmocka_unit_test_setup_teardown(
+                                spending_touches_nothing_but_the_attempts, setup, teardown),
+                cmocka_unit_test_setup_teardown(
+                                due_shares_come_soonest_first_and_no_others, setup, teardown),
+                cmocka_unit_test_setup_teardown(
+                                a_tenant_lists_its_own_newest_first, setup, teardown),
+                cmocka_unit_test_setup_teardown(
+                                messages_go_with_the_share_and_notices_stay, setup, teardown),
+                cmocka_unit_test_setup_teardown(
+                                the_outbox_keeps_deletions_and_notices_of_an_ended_share,
+                                setup,
+                                teardown),
+                cmocka_unit_test_setup_teardown(
+                                what_was_seen_is_seen_once_until_it_is_swept, setup, teardown),
+                cmocka_unit_test_setup_teardown(
+                                an_answer_is_kept_and_its_content_can_be_wiped, setup, teardown),
+                cmocka_unit_test_setup_teardown(
+                                a_block_lasts_until_it_expires_and_is_never_shortened,
+                                setup,
+                                teardown),
+                cmocka_unit_test_setup_teardown(
+                                a_mark_takes_back_what_came_after_it, setup, teardown),
+                cmocka_unit_test_setup_teardown(
+                                what_is_removed_leaves_the_files_after_a_truncating_checkpoint,
+                                setup,
+                                teardown),
+                cmocka_unit_test_setup_teardown(one_process_one_key_one_version, setup, teardown),
+                cmocka_unit_test_setup_teardown(the_files_are_nobody_elses, setup, teardown),
+                cmocka_unit_test(a_full_timeline_loses_its_middle),
+        };
+
+        log_set_max_priority(-1);
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
