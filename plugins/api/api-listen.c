@@ -27,7 +27,7 @@ static int listen_unix(const char *path, int *ret) {
 
         if (path[0] != '/' || strlen(path) >= sizeof(address.sun_path))
                 return -EINVAL;
-        strcpy(address.sun_path, path);
+        memcpy(address.sun_path, path, strlen(path) + 1);
         if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
                 (void) unlink(path); /* left behind by an earlier run */
 
@@ -187,15 +187,19 @@ int api_sockets_write_ports(const ApiSockets *sockets, const char *path) {
         if (!f)
                 return -errno;
         for (size_t i = 0; i < sockets->n; i++) {
-                struct sockaddr_storage address;
+                struct sockaddr_storage address = { 0 };
                 socklen_t size = sizeof(address);
 
                 if (getsockname(sockets->fds[i], (struct sockaddr *) &address, &size) < 0)
                         continue;
                 if (address.ss_family == AF_INET)
-                        fprintf(f, "%u\n", ntohs(((struct sockaddr_in *) &address)->sin_port));
+                        (void) fprintf(f,
+                                        "%u\n",
+                                        ntohs(((struct sockaddr_in *) &address)->sin_port));
                 if (address.ss_family == AF_INET6)
-                        fprintf(f, "%u\n", ntohs(((struct sockaddr_in6 *) &address)->sin6_port));
+                        (void) fprintf(f,
+                                        "%u\n",
+                                        ntohs(((struct sockaddr_in6 *) &address)->sin6_port));
         }
         if (fclose(f) != 0 || rename(temporary, path) < 0)
                 return -errno;

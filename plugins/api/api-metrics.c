@@ -20,17 +20,17 @@ static void parts_write(FILE *f, const json_t *parts) {
         json_t *part;
         size_t i;
 
-        fputs("# TYPE vestibule_part_up gauge\n"
-              "# HELP vestibule_part_up Whether a part of the gateway works.\n",
+        (void) fputs("# TYPE vestibule_part_up gauge\n"
+                     "# HELP vestibule_part_up Whether a part of the gateway works.\n",
                         f);
         json_array_foreach(parts, i, part) {
                 const char *name = json_string_value(json_object_get(part, "name"));
 
                 if (!name)
                         continue;
-                fputs("vestibule_part_up{part=\"", f);
+                (void) fputs("vestibule_part_up{part=\"", f);
                 name_write(f, name, strlen(name));
-                fprintf(f, "\"} %d\n", json_is_true(json_object_get(part, "up")) ? 1 : 0);
+                (void) fprintf(f, "\"} %d\n", json_is_true(json_object_get(part, "up")) ? 1 : 0);
         }
 }
 
@@ -39,11 +39,11 @@ static void counter_write(FILE *f, const char *name, long long value) {
 
         if (n > 6 && strcmp(name + n - 6, "_total") == 0)
                 n -= 6;
-        fputs("# TYPE vestibule_", f);
+        (void) fputs("# TYPE vestibule_", f);
         name_write(f, name, n);
-        fputs(" counter\nvestibule_", f);
+        (void) fputs(" counter\nvestibule_", f);
         name_write(f, name, n);
-        fprintf(f, "_total %lld\n", value);
+        (void) fprintf(f, "_total %lld\n", value);
 }
 
 char *api_metrics_text(const json_t *health) {
@@ -57,16 +57,16 @@ char *api_metrics_text(const json_t *health) {
         f = open_memstream(&text, &size);
         if (!f)
                 return NULL;
-        fputs("# TYPE vestibule_build info\n"
-              "# HELP vestibule_build The version of the front.\n"
-              "vestibule_build_info{version=\"" VESTIBULE_VERSION "\"} 1\n",
+        (void) fputs("# TYPE vestibule_build info\n"
+                     "# HELP vestibule_build The version of the front.\n"
+                     "vestibule_build_info{version=\"" VESTIBULE_VERSION "\"} 1\n",
                         f);
         parts_write(f, json_object_get(health, "parts"));
         json_object_foreach((json_t *) counters, name, value) {
                 if (json_is_integer(value) && json_integer_value(value) >= 0)
                         counter_write(f, name, json_integer_value(value));
         }
-        fputs("# EOF\n", f);
+        (void) fputs("# EOF\n", f);
         if (fclose(f) != 0) {
                 free(text);
                 return NULL;

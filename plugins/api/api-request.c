@@ -486,8 +486,10 @@ static bool percent_decode(const char *text, size_t n, char *ret, size_t size) {
         size_t out = 0;
 
         for (size_t i = 0; i < n; i++) {
-                char c = text[i] == '+' ? ' ' : text[i];
+                char c = text[i];
 
+                if (c == '+')
+                        c = ' ';
                 if (c == '%') {
                         int high = i + 2 < n ? hex_value(text[i + 1]) : -1;
                         int low = i + 2 < n ? hex_value(text[i + 2]) : -1;

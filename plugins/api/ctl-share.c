@@ -9,6 +9,7 @@
 
 enum {
         CONTENT_MAX = 32 * 1024,
+        CONTENT_ROOM = 2 * CONTENT_MAX, /* with white space */
         WATCH_SECONDS = 50,
 };
 
@@ -275,7 +276,7 @@ int ctl_share_watch(const CtlOptions *options, char **arguments) {
 
 static int content_read(const char *path, json_t **ret) {
         FILE *f = streq(path, "-") ? stdin : fopen(path, "re");
-        _cleanup_(freep) char *text = malloc(2 * CONTENT_MAX);
+        _cleanup_(freep) char *text = malloc(CONTENT_ROOM);
         JsonProblem problem;
         size_t n;
         int r;
@@ -286,11 +287,11 @@ static int content_read(const char *path, json_t **ret) {
         }
         if (!text)
                 return EX_OSERR;
-        n = fread(text, 1, 2 * CONTENT_MAX, f);
+        n = fread(text, 1, CONTENT_ROOM, f);
         if (f != stdin)
                 (void) fclose(f);
         r = json_read(text, n, 7, ret, &problem);
-        explicit_bzero(text, 2 * CONTENT_MAX);
+        explicit_bzero(text, CONTENT_ROOM);
         if (r != 0) {
                 (void) fprintf(stderr,
                                 "vestibulectl: the content must be JSON, at most %d bytes: %s\n",
