@@ -1,6 +1,8 @@
 """What every server of the harness needs: a folder, free ports, a certificate, an end."""
 
+import ctypes
 import os
+import random
 import shutil
 import signal
 import socket
@@ -10,10 +12,26 @@ import tempfile
 import time
 
 
+PR_SET_PDEATHSIG = 1
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def die_with_parent():
+    """In a child: nothing outlives a test, whatever ends it."""
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A free port that stays ours over restarts: outside the range of outgoing connections."""
+    while True:
+        port = random.SystemRandom().randrange(12000, 32000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
 
 
 def wait_for_port(port, process, timeout):
@@ -99,6 +117,7 @@ class Server:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
+                preexec_fn=die_with_parent,
                 cwd="/",
             )
         try:

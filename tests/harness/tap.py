@@ -1,6 +1,7 @@
 """Runs functions as tests and reports in the Test Anything Protocol."""
 
 import sys
+import time
 import traceback
 
 
@@ -9,11 +10,13 @@ def note(text):
         print("# " + line, flush=True)
 
 
-def run(tests):
-    """Runs (name, function) pairs; returns an exit status."""
+def run(tests, only=()):
+    """Runs (name, function) pairs, or those alone that are named; returns an exit status."""
     failed = 0
+    tests = [pair for pair in tests if not only or pair[0] in only]
     print("1..%d" % len(tests), flush=True)
     for number, (name, function) in enumerate(tests, 1):
+        start = time.monotonic()
         try:
             function()
             verdict = "ok"
@@ -21,6 +24,9 @@ def run(tests):
             note(traceback.format_exc())
             verdict = "not ok"
             failed += 1
+        took = time.monotonic() - start
+        if took > 2:
+            note("%.1f s" % took)
         print("%s %d - %s" % (verdict, number, name.replace("_", " ")), flush=True)
     return 1 if failed else 0
 

@@ -1,0 +1,395 @@
+"""./dev demo: the whole story on real parts, told as it happens.
+
+Prosody, vestibule-relay, vestibuled with its plugins, a hotel and a guest, all on loopback. What is
+printed as a fact at the end was measured: in the relay's log, in the messages that the guest's
+account received, in the answers of the API.
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import signal
+import sys
+import tempfile
+import textwrap
+import time
+from xml.etree import ElementTree
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+
+from harness.prosody import Prosody  # noqa: E402
+from harness.vestibule import (  # noqa: E402
+    TERMINAL, URL, Site, events_of, mistyped, plain, wait_until, wrong_code)
+from harness.xmpp_recipient import Recipient  # noqa: E402
+
+WIDTH = 88
+GUEST = "bob"
+PASSWORD = "only for the demo"
+CONTENT = {"room": "12", "token": "the key of room 12, as the lock understands it"}
+
+
+class Ended(BaseException):
+    """A signal asked us to end."""
+
+
+class Failed(Exception):
+    """Something was not as promised."""
+
+
+# --- printing ---------------------------------------------------------------------------------------
+
+
+class Story:
+    def __init__(self):
+        self.is_terminal = sys.stdout.isatty()
+        self.number = 0
+
+    def style(self, code, text):
+        return "\033[%sm%s\033[0m" % (code, text) if self.is_terminal else text
+
+    def line(self, text=""):
+        print(text, flush=True)
+
+    def chapter(self, title):
+        self.number += 1
+        self.line()
+        self.line(self.style("1", "%d. %s" % (self.number, title)))
+
+    def tell(self, text):
+        for line in textwrap.wrap(text, WIDTH - 3):
+            self.line("   " + line)
+
+    def phone(self, name, text):
+        """A message as a phone shows it."""
+        edge = self.style("2", "   |")
+        self.line()
+        self.line(edge + " " + self.style("1", name))
+        for paragraph in text.splitlines():
+            for line in textwrap.wrap(
+                paragraph, WIDTH - 8, break_long_words=False, break_on_hyphens=False
+            ) or [""]:
+                self.line(edge + " " + line)
+        self.line()
+
+    def aside(self, text):
+        """What was looked up just now."""
+        lines = textwrap.wrap(text, WIDTH - 6)
+        for number, line in enumerate(lines):
+            self.line(self.style("2", ("   > " if number == 0 else "     ") + line))
+
+
+# --- the stage --------------------------------------------------------------------------------------
+
+
+class Demo:
+    def __init__(self, build, interactive):
+        self.build = build
+        self.interactive = interactive
+        self.story = Story()
+        self.folder = None
+        self.prosody = self.site = self.guest = None
+        self.n_shown = 0
+        self.before_answer = None  # requests at the relay up to the last answer before the end
+
+    def run(self):
+        self.set_the_stage()
+        self.share()
+        self.invitation()
+        if self.interactive:
+            self.play()
+        else:
+            self.mistype()
+            self.guess_wrong()
+            self.answer_right()
+        return self.hand_over()
+
+    def set_the_stage(self):
+        say = self.story
+        say.line("Vestibule: how a hotel sends a room key to the right person")
+        say.line("Every program here is real, and all of them run on this computer only.")
+        say.chapter("The stage")
+        self.folder = tempfile.mkdtemp(prefix="vestibule-demo-")
+        server = os.path.join(self.folder, "prosody")
+        os.mkdir(server)
+        self.prosody = Prosody(server)
+        self.prosody.register(GUEST, PASSWORD)
+        self.prosody.start()
+        say.tell("Prosody is running, an ordinary chat server. Our guest Bob has an account there.")
+        self.site = Site(self.build, channels=("xmpp",), xmpp=self.prosody, folder=self.folder)
+        self.site.relay.start()
+        say.tell("The relay is running. It keeps encrypted keys until a phone collects them.")
+        self.site.start_gateway()
+        say.tell("Vestibule is running, with one helper for each neighbour: one talks to the hotel, "
+                 "one to the chat server, one to the relay.")
+        self.guest = Recipient(
+            GUEST + "@" + self.prosody.domain, PASSWORD, "127.0.0.1",
+            self.prosody.client_port, self.prosody.certificate)
+        self.guest.start()
+        say.tell("Bob's phone is online.")
+
+    # The sender.
+
+    def share(self):
+        say = self.story
+        say.chapter("The hotel shares a key")
+        self.share_made = self.site.create(
+            "xmpp:%s@%s" % (GUEST, self.prosody.domain), content=CONTENT)
+        self.code = self.share_made["code"]
+        self.attempts_total = self.share_made["attempts_left"]
+        say.tell("The hotel tells Vestibule: send the key of room 12 to Bob. Vestibule locks the key "
+                 "away at once, so that only its helper for the relay can unlock it, and only later.")
+        say.tell("It gives the hotel a code for Bob: %s. The hotel tells him by telephone, never in "
+                 "the chat." % self.code)
+        self.look_at_relay()
+
+    def look_at_relay(self):
+        lines = len(self.site.relay.lines())
+        if lines == 0:
+            self.story.aside("The relay has seen nothing so far: its log is empty.")
+        else:
+            self.story.aside("The relay's log has %d lines by now." % lines)
+
+    # Messages.
+
+    def next_message(self, timeout=20):
+        """Waits for one more message, and shows it."""
+
+        def find():
+            with_text = [message for message in self.guest.messages if message.body]
+            return with_text[self.n_shown] if len(with_text) > self.n_shown else None
+
+        message = self.guest.wait(find, timeout, "a message for the guest")
+        self.n_shown += 1
+        self.story.phone(message.nick or "Room keys", message.body)
+        return message
+
+    def invitation(self):
+        say = self.story
+        say.chapter("Bob's phone buzzes")
+        self.invitation_message = message = self.next_message()
+        raw = ElementTree.tostring(message.element, encoding="unicode")
+        if URL.search(raw) or plain(self.code) in plain(raw):
+            raise Failed("the invitation holds a link or the code")
+        say.aside("The invitation holds no link and no code. Whoever reads it by mistake, or steals "
+                  "it, has nothing.")
+
+    def reply(self, text):
+        self.before_answer = (time.clock_gettime(time.CLOCK_BOOTTIME), len(self.site.relay.lines()))
+        self.guest.say(
+            self.invitation_message.sender.split("/")[0], text,
+            thread=self.invitation_message.thread)
+
+    def attempts_left(self):
+        return self.site.show(self.share_made)["attempts_left"]
+
+    def mistype(self):
+        say = self.story
+        say.chapter("Bob answers, and his finger slips")
+        slip = mistyped(self.code)
+        say.tell("Bob writes: %s" % slip)
+        self.reply(slip)
+        self.next_message()
+        say.aside("The last digit checks the others, so a slip is seen and costs nothing: %d of %d "
+                  "tries are left." % (self.attempts_left(), self.attempts_total))
+
+    def guess_wrong(self):
+        say = self.story
+        say.chapter("A code that is simply wrong")
+        guess = wrong_code(self.code)
+        say.tell("Bob mixes something up and writes: %s" % guess)
+        self.reply(guess)
+        self.next_message()
+        say.aside("This was a real try: %d of %d are left. The next one has to wait two seconds, "
+                  "which makes guessing slow." % (self.attempts_left(), self.attempts_total))
+        self.look_at_relay()
+
+    def answer_right(self):
+        say = self.story
+        say.chapter("Bob asks the hotel again, and gets it right")
+        say.tell("Bob writes: %s" % self.code)
+        self.reply(self.code)
+        say.aside("Only now may anything go to the relay.")
+        self.link_message = self.next_message()
+
+    # With a person at the keyboard.
+
+    def play(self):
+        say = self.story
+        say.chapter("Now you are Bob")
+        say.tell("The telephone rings. It is the hotel: \"Hello Bob, your code is %s.\"" % self.code)
+        say.tell("Type what Bob answers in the chat. Try a wrong digit, or HELP, or NO if you like.")
+        self.link_message = None
+        while self.link_message is None:
+            share = self.site.show(self.share_made)
+            if share["state"] in TERMINAL:
+                raise Failed("the share ended as %s: there is no key for Bob" % share["state"])
+            sys.stdout.write("\n   Bob: ")
+            sys.stdout.flush()
+            text = sys.stdin.readline()
+            if not text:
+                raise Failed("nobody is at the keyboard")
+            if text.strip():
+                self.answer_played(text.strip())
+
+    def answer_played(self, text):
+        before = len(self.guest.messages)
+        self.reply(text)
+        try:
+            message = self.guest.wait(
+                lambda: any(m.body for m in self.guest.messages[before:])
+                or self.site.show(self.share_made)["state"] in TERMINAL, 40, "an answer")
+        except AssertionError:
+            self.story.tell("There is no answer to that.")
+            return
+        while len([m for m in self.guest.messages if m.body]) > self.n_shown:
+            message = self.next_message()
+            if message.link or URL.search(message.body):
+                self.link_message = message
+        if self.link_message is None:
+            self.story.aside("%d of %d tries are left." % (
+                self.attempts_left(), self.attempts_total))
+
+    # The end.
+
+    def hand_over(self):
+        say = self.story
+        share = self.site.wait_event(self.share_made, "confirmed")
+        url = URL.search(self.link_message.body)
+        if not url:
+            raise Failed("the message after the right code holds no link")
+        requests = self.site.relay.requests()
+        say.aside("The relay has now seen its first request, %s. What it keeps is encrypted; the "
+                  "part of the link after # is what opens it, and never reaches the relay."
+                  % requests[0]["op"])
+
+        say.chapter("Bob opens the link")
+        received = self.site.receive(url.group(0), "--quiet")
+        if received.returncode != 0:
+            raise Failed("the wallet could not open the link: " + received.stderr.strip())
+        say.tell("His wallet fetches the key, unlocks it, and deletes the relay's copy:")
+        say.line()
+        say.line("   " + received.stdout.strip())
+        say.line()
+        share = self.site.wait_state(self.share_made, "completed", timeout=20)
+        say.tell("Vestibule looks at the relay, finds the copy gone, and tells the hotel: completed.")
+        self.timeline(share)
+        self.who_saw_what()
+        return self.facts(share, received.stdout)
+
+    def timeline(self, share):
+        say = self.story
+        say.chapter("What the hotel sees")
+        for entry in share["timeline"]:
+            what = entry["event"].replace("_", " ")
+            if entry.get("detail"):
+                what += ": " + entry["detail"]
+            say.line("   %s  %s" % (entry["at"][11:19], what))
+
+    def who_saw_what(self):
+        say = self.story
+        say.chapter("Who could see what")
+        kept = {name: self.finds_content(path) for name, path in (
+            ("relay", self.site.relay.state), ("gateway", self.site.state))}
+        if kept["relay"] or kept["gateway"]:
+            raise Failed("the key's content lies readable on a disk: %s" % kept)
+        say.tell("The relay: an encrypted copy for some seconds, no name, no address, no code.")
+        say.tell("Vestibule's store: a locked box that it cannot open. We searched both disks for the "
+                 "key: it is in neither.")
+        say.tell("The chat server: the messages, and so the link. That is why the link works once, "
+                 "and why the code took another path.")
+        say.tell("A stranger with the invitation alone: nothing.")
+
+    @staticmethod
+    def finds_content(folder):
+        marker = CONTENT["token"].encode()
+        for place, _, names in os.walk(folder):
+            for name in names:
+                with open(os.path.join(place, name), "rb") as file:
+                    if marker in file.read():
+                        return True
+        return False
+
+    def early_requests(self, share):
+        """Lines of the relay's log, connections included, from before the confirmation."""
+        answered, n_lines = self.before_answer
+        confirmed = [entry["at"] for entry in share["timeline"] if entry["event"] == "confirmed"][0]
+        early = [
+            line for line in self.site.relay.lines()
+            if int(line["boot"]) < answered * 1e6 or line["time"][:19] + "Z" < confirmed
+        ]
+        return max(len(early), n_lines)
+
+    def urls_sent(self):
+        found = set()
+        for message in self.guest.messages:
+            for text in message.element.itertext():
+                found.update(URL.findall(text))
+        return found
+
+    def facts(self, share, output):
+        say = self.story
+        sent = {"format": "digitalwallet.generic.authorizationToken", "content": CONTENT}
+        used = self.attempts_total - share["attempts_left"]
+        say.chapter("What was measured")
+        identical = json.loads(output) == sent
+        facts = [
+            ("relay_requests_before_confirmation", self.early_requests(share), 0),
+            ("share_urls_sent", len(self.urls_sent()), 1),
+            ("attempts_used", used,
+             events_of(share).count("wrong") + 1 if self.interactive else 2),
+            ("provisioning_received", "identical" if identical else "different", "identical"),
+        ]
+        for name, value, _ in facts:
+            say.line("fact: %s=%s" % (name, value))
+        wrong = [name for name, value, expected in facts if value != expected]
+        if wrong:
+            raise Failed("not as promised: " + ", ".join(wrong))
+        say.line("demo: ok")
+        return 0
+
+    def close(self):
+        if self.guest:
+            self.guest.close()
+        if self.site:
+            self.site.close()
+        if self.prosody:
+            self.prosody.stop()
+        if self.folder:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def end_in_order(number, frame):
+    for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signal_number, signal.SIG_IGN)
+    raise Ended(number)
+
+
+def main():
+    parser = argparse.ArgumentParser(description="The whole story on real parts.")
+    parser.add_argument("--build", required=True, help="the build folder")
+    parser.add_argument("--interactive", action="store_true", help="you are the recipient")
+    arguments = parser.parse_args()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, end_in_order)
+    demo = Demo(arguments.build, arguments.interactive)
+    try:
+        return demo.run()
+    except Ended as end:
+        print("\ndemo: interrupted, everything is stopped", flush=True)
+        return 128 + end.args[0]
+    except (Failed, AssertionError, RuntimeError, OSError) as error:
+        print("\ndemo: failed: %s" % error, flush=True)
+        if demo.site:
+            demo.site.show_logs()
+        return 1
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        demo.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

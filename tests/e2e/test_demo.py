@@ -1,0 +1,117 @@
+"""The demo tells the truth in time, and leaves nothing behind, whenever it is interrupted."""
+
+import ctypes
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+
+from harness import tap  # noqa: E402
+from harness.server_folder import descendants  # noqa: E402
+from harness.vestibule import options_of_test, wait_until  # noqa: E402
+
+PR_SET_CHILD_SUBREAPER = 36
+DEMO = os.path.join(os.path.dirname(os.path.abspath(__file__)), "demo.py")
+FACTS = {
+    "relay_requests_before_confirmation": "0",
+    "share_urls_sent": "1",
+    "attempts_used": "2",
+    "provisioning_received": "identical",
+}
+
+
+class Tests:
+    def __init__(self, options):
+        self.build = options.build
+        # What the demo would leave behind becomes a child of ours, and is seen.
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+    def start(self, *more, **pipes):
+        folder = tempfile.mkdtemp(prefix="vestibule-e2e-demo-")
+        demo = subprocess.Popen(
+            [sys.executable, DEMO, "--build", self.build, *more],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            env={**os.environ, "TMPDIR": folder, "PYTHONUNBUFFERED": "1"},
+            start_new_session=True, **pipes)
+        return demo, folder
+
+    def check_nothing_left(self, folder):
+        def is_clean():
+            while True:  # what was reparented to us and has ended
+                try:
+                    if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                        break
+                except ChildProcessError:
+                    break
+            return len(descendants(os.getpid())) == 1
+
+        wait_until(is_clean, 5, "no process is left behind")
+        assert os.listdir(folder) == [], "files are left behind: %s" % os.listdir(folder)
+        shutil.rmtree(folder)
+
+    @tap.test
+    def the_demo_states_the_facts_it_measured_in_under_fifteen_seconds(self):
+        start = time.monotonic()
+        demo, folder = self.start(stdin=subprocess.DEVNULL)
+        output, _ = demo.communicate(timeout=90)
+        took = time.monotonic() - start
+        assert demo.returncode == 0, output
+        assert dict(re.findall(r"^fact: (\w+)=(.*)$", output, re.MULTILINE)) == FACTS, output
+        assert output.splitlines()[-1] == "demo: ok"
+        assert took < 15 or "SAN_OPTIONS" in str(os.environ), "it took %.1f s" % took
+        assert max(len(line) for line in output.splitlines() if "http" not in line and
+                   not line.startswith('   {"')) <= 100
+        assert "\033" not in output
+        self.check_nothing_left(folder)
+
+    @tap.test
+    def a_person_at_the_keyboard_can_be_the_recipient(self):
+        demo, folder = self.start("--interactive", stdin=subprocess.PIPE)
+        text = ""
+        while not text.endswith("\n   Bob: "):
+            symbol = demo.stdout.read(1)
+            assert symbol, text
+            text += symbol
+        code = re.search(r"code is (\d{3}-\d{3}-\d{3})", text.replace("\n   ", " "))[1]
+        demo.stdin.write("hello?\n%s\n" % code)
+        demo.stdin.flush()
+        rest, _ = demo.communicate(timeout=90)
+        assert demo.returncode == 0, text + rest
+        assert "fact: attempts_used=1\n" in rest, rest
+        assert rest.splitlines()[-1] == "demo: ok", rest
+        self.check_nothing_left(folder)
+
+    @tap.test
+    def interrupted_at_any_moment_it_leaves_no_process_and_no_file(self):
+        for number, moment in enumerate((0.02, 0.1, 0.3, 0.6, 0.9, 1.2, 1.5, 1.8, 2.2, 3.0, 4.5)):
+            demo, folder = self.start(stdin=subprocess.DEVNULL)
+            time.sleep(moment)  # the moment is what varies here, not a wait for something
+            kind = (signal.SIGINT, signal.SIGTERM)[number % 2]
+            os.killpg(demo.pid, kind)  # as a terminal does: to all of the group
+            output, _ = demo.communicate(timeout=30)
+            assert demo.returncode != 0, (moment, output)
+            if moment > 0.5:  # before, the interpreter may not have got as far as us
+                assert demo.returncode == 128 + kind, (moment, demo.returncode, output)
+            self.check_nothing_left(folder)
+
+    @tap.test
+    def killed_without_warning_it_leaves_no_process(self):
+        for moment in (0.8, 2.0, 3.5):
+            demo, folder = self.start(stdin=subprocess.DEVNULL)
+            time.sleep(moment)
+            demo.kill()
+            demo.communicate(timeout=30)
+            shutil.rmtree(folder)
+            os.mkdir(folder)
+            self.check_nothing_left(folder)
+
+
+if __name__ == "__main__":
+    arguments = options_of_test(__doc__)
+    sys.exit(tap.run(tap.tests_of(Tests(arguments)), arguments.names))
