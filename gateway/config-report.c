@@ -443,9 +443,20 @@ static void print_plugin_credentials(const Config *config, FILE *file) {
         for (size_t i = 0; i < config->n_channels; i++) {
                 const ConfigPlugin *plugin = config->channels[i].plugin;
 
-                (void) snprintf(search, sizeof(search), "vestibule.%s.password", plugin->name);
-                if (streq(config->channels[i].scheme, "xmpp"))
-                        print_credential(file, plugin, "vestibule-xmpp", "xmpp.password", search);
+                bool client = streq(setting(plugin, "mode"), "client");
+
+                if (!streq(config->channels[i].scheme, "xmpp"))
+                        continue;
+                (void) snprintf(search,
+                                sizeof(search),
+                                "vestibule.%s.%s",
+                                plugin->name,
+                                client ? "password" : "secret");
+                print_credential(file,
+                                plugin,
+                                "vestibule-xmpp",
+                                client ? "xmpp-password" : "xmpp-secret",
+                                search);
         }
 }
 

@@ -31,16 +31,16 @@ typedef struct Setting {
         ConfigRole role;
         const char *scheme; /* of the channels that have it; NULL: not a channel's */
         bool list;
-        bool number; /* a positive whole number */
-        bool flag;   /* yes or no */
+        unsigned max; /* a whole number from 1 to this; 0: no number */
+        bool flag;    /* yes or no */
 } Setting;
 
 static const Setting settings_known[] = {
         { "listen", CONFIG_ROLE_FRONT, NULL, .list = true },
         { "tls", CONFIG_ROLE_FRONT, NULL, .flag = true },
         { "port_file", CONFIG_ROLE_FRONT, NULL },
-        { "connections", CONFIG_ROLE_FRONT, NULL, .number = true },
-        { "connections_per_address", CONFIG_ROLE_FRONT, NULL, .number = true },
+        { "connections", CONFIG_ROLE_FRONT, NULL, .max = 100000 },
+        { "connections_per_address", CONFIG_ROLE_FRONT, NULL, .max = 100000 },
         { "url", CONFIG_ROLE_RELAY, NULL },
         { "protocol", CONFIG_ROLE_RELAY, NULL },
         { "allow_host", CONFIG_ROLE_RELAY, NULL, .list = true },
@@ -50,8 +50,11 @@ static const Setting settings_known[] = {
         { "mode", CONFIG_ROLE_CHANNEL, "xmpp" },
         { "jid", CONFIG_ROLE_CHANNEL, "xmpp" },
         { "host", CONFIG_ROLE_CHANNEL, "xmpp" },
-        { "port", CONFIG_ROLE_CHANNEL, "xmpp", .number = true },
+        { "port", CONFIG_ROLE_CHANNEL, "xmpp", .max = 65535 },
         { "nick", CONFIG_ROLE_CHANNEL, "xmpp" },
+        { "node", CONFIG_ROLE_CHANNEL, "xmpp" },
+        { "resource", CONFIG_ROLE_CHANNEL, "xmpp" },
+        { "contact", CONFIG_ROLE_CHANNEL, "xmpp", .list = true },
         { "ca_file", CONFIG_ROLE_CHANNEL, "xmpp" },
         { "listen", CONFIG_ROLE_CHANNEL, "echo" },
 };
@@ -371,8 +374,12 @@ static void read_setting(const Place *p, const Setting *setting, ConfigPlugin *p
         text = read_text(p, setting->key, NULL);
         if (!text)
                 return;
-        if (setting->number && (number_from_text(text, 1000000, &number) < 0 || number == 0))
-                problem(p, setting->key, "%s must be a whole number above 0", setting->key);
+        if (setting->max && (number_from_text(text, setting->max, &number) < 0 || number == 0))
+                problem(p,
+                                setting->key,
+                                "%s must be a whole number from 1 to %u",
+                                setting->key,
+                                setting->max);
         if (setting->flag)
                 text = read_flag(p, setting->key, false) ? "yes" : "no";
         set_setting(p->reader, plugin, setting->key, json_string(text));
@@ -965,6 +972,9 @@ static cfg_t *confuse_new(void) {
                 TEXT("host"),
                 TEXT("port"),
                 TEXT("nick"),
+                TEXT("node"),
+                TEXT("resource"),
+                LIST("contact"),
                 TEXT("ca_file"),
                 TEXT("listen"),
                 CFG_END() };

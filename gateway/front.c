@@ -280,7 +280,7 @@ static int share_resend(Ask *ask) {
                                 lifecycle_state_name(c.share.state));
         } else if (c.share.resends >= GATEWAY_RESENDS_MAX) {
                 r = ask_refuse(ask,
-                                429,
+                                409,
                                 "too-many-resends",
                                 "It was sent again often enough",
                                 "A share's messages are repeated at most %d times.",

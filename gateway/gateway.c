@@ -527,8 +527,12 @@ Gateway *gateway_free(Gateway *g) {
         watchers_drop_link(g, NULL);
         engine_free(g->engine);
         g->engine = NULL;
-        for (size_t i = 0; g->plugins && i < plugin_set_n_links(g->plugins); i++)
-                free(plugin_link_userdata(plugin_set_link(g->plugins, i)));
+        for (size_t i = 0; g->plugins && i < plugin_set_n_links(g->plugins); i++) {
+                PluginLink *link = plugin_set_link(g->plugins, i);
+
+                free(plugin_link_userdata(link));
+                plugin_link_set_userdata(link, NULL); /* the end of the set still calls on_down() */
+        }
         plugin_set_free(g->plugins);
         outbox_free(g->outbox);
         store_close(g->store);

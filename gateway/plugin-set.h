@@ -6,11 +6,11 @@
  * link's socket name (LISTEN_FDNAMES; `FileDescriptorName=` in the socket unit), `exec` (the plugin
  * is started on a socketpair), `socket` (the gateway binds the path itself, mode 0600).
  *
- * `exec` is an argument vector, to which `--gateway fd:3` is added. No shell sees it. The program
- * has descriptors 0 to 3 only, stdin from /dev/null, a process group of its own, and of the
- * environment PATH and a CREDENTIALS_DIRECTORY that is the folder named by its socket name in ours.
- * It gets SIGTERM when the gateway's main thread ends, however it ends. When it ends it is started
- * again after 0.1 s, doubling to 30 s; ten seconds of connection reset that. With status 78
+ * `exec` is an argument vector, to which `--gateway fd:3 --name TITLE` is added. No shell sees it.
+ * The program has descriptors 0 to 3 only, stdin from /dev/null, a process group of its own, and of
+ * the environment PATH and a CREDENTIALS_DIRECTORY that is the folder named by its socket name in
+ * ours. It gets SIGTERM when the gateway's main thread ends, however it ends. When it ends it is
+ * started again after 0.1 s, doubling to 30 s; ten seconds of connection reset that. With status 78
  * (EX_CONFIG) it is 30 s at once.
  *
  * A plugin that breaks the protocol loses its connection, which is logged once, and its process is

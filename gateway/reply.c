@@ -16,7 +16,8 @@ enum { REPLY_CANDIDATES_MAX = 16 };
 typedef struct Reply {
         Gateway *gateway;
         PluginRequest request;
-        json_t *frame; /* keeps what the members point into */
+        json_t *frame;  /* keeps what the members point into */
+        Config *config; /* keeps the channel */
         const ConfigChannel *channel;
         const char *inbound, *to, *thread, *quoted, *text, *button, *authentic_name;
         const char *from_member;
@@ -44,6 +45,7 @@ static void reply_free(Reply *reply) {
         if (!reply)
                 return;
         json_decref(reply->frame);
+        config_unref(reply->config);
         free(reply);
 }
 
@@ -376,6 +378,18 @@ static int ask_tag(Candidates *all, const Reply *reply) {
         return 0;
 }
 
+/* Belongs to no share, so it ends none; who really sent it wants no more invitations from anybody.
+ * A sender that can be forged could block others this way, and is not heard. */
+static int unbound_stop(const Reply *reply) {
+        Gateway *g = reply->gateway;
+        uint8_t anybody[VAULT_INDEX_SIZE];
+
+        if (reply->authentic != RULES_AUTHENTIC_STRONG)
+                return 0;
+        vault_index_pair(g->vault, "", reply->from, anybody);
+        return store_block_put(g->store, anybody, gateway_now(g) + GATEWAY_BLOCK_SECONDS);
+}
+
 static int reply_evaluate(Reply *reply, Candidates *all, const Answer *answer) {
         const CorrelationEvidence evidence = {
                 .kind = answer->kind,
@@ -398,7 +412,7 @@ static int reply_evaluate(Reply *reply, Candidates *all, const Answer *answer) {
                 break;
         }
         gateway_count(reply->gateway, COUNTER_REPLIES_UNBOUND);
-        return 0;
+        return answer->kind == ANSWER_STOP ? unbound_stop(reply) : 0;
 }
 
 static int reply_apply(void *context) {
@@ -459,7 +473,8 @@ int reply_request(Gateway *g, PluginRequest request, json_t *frame) {
         reply->gateway = g;
         reply->request = request;
         reply->frame = json_incref(frame);
-        reply->channel = config_channel(g->config, plugin->name);
+        reply->config = config_ref(g->config);
+        reply->channel = config_channel(reply->config, plugin->name);
 
         r = json_read_members(
                         frame, reply_members, N_ELEMENTS(reply_members), false, reply, &problem);

@@ -57,6 +57,8 @@ typedef enum Statement {
         OUTBOX_GET,
         OUTBOX_ATTEMPT,
         OUTBOX_REMOVE,
+        OUTBOX_DROP,
+        OUTBOX_CREATING,
         OUTBOX_REMOVE_ALL,
         OUTBOX_EACH,
         ADDRESS_PUT,
@@ -123,7 +125,10 @@ static const char *const sql[_STATEMENT_MAX] = {
                                "WHERE share = ?1 AND part = ?2",
         [OUTBOX_ATTEMPT]     = "UPDATE outbox SET attempts = ?5, dead = ?6, reason = ?7 WHERE share = ?1 AND part = ?2",
         [OUTBOX_REMOVE]      = "DELETE FROM outbox WHERE share = ?1 AND part = ?2",
-        [OUTBOX_REMOVE_ALL]  = "DELETE FROM outbox WHERE share = ?1 AND kind <> 6 AND (kind <> 3 OR ?2 = 0)",
+        [OUTBOX_DROP]        = "DELETE FROM outbox WHERE share = ?1 AND kind NOT IN (3, 6) AND "
+                               "NOT (kind = 4 AND attempts > 0)",
+        [OUTBOX_CREATING]    = "SELECT 1 FROM outbox WHERE share = ?1 AND kind = 4",
+        [OUTBOX_REMOVE_ALL]  = "DELETE FROM outbox WHERE share = ?1 AND (kind <> 3 OR ?2 = 0)",
         [OUTBOX_EACH]        = "SELECT share, part, kind, lane, attempts, dead, reason FROM outbox WHERE dead = ?1 "
                                "ORDER BY share, part",
         [ADDRESS_PUT]        = "INSERT OR IGNORE INTO address VALUES (?1, ?2)",
@@ -827,6 +832,21 @@ int store_outbox_attempt(Store *s, const OutboxRow *row) {
 
 int store_outbox_remove(Store *s, int64_t n, int part) {
         return run_pair(s, OUTBOX_REMOVE, n, part);
+}
+
+int store_outbox_drop(Store *s, int64_t n, bool *ret_creating) {
+        sqlite3_stmt *stmt;
+        int code, r;
+
+        r = run_numbered(s, OUTBOX_DROP, n);
+        if (r < 0)
+                return r;
+        stmt = statement(s, OUTBOX_CREATING);
+        bind_number(stmt, 1, n);
+        code = sqlite3_step(stmt);
+        (void) sqlite3_reset(stmt);
+        *ret_creating = code == SQLITE_ROW;
+        return code == SQLITE_ROW || code == SQLITE_DONE ? 0 : failed(s, "read the outbox");
 }
 
 int store_outbox_remove_all(Store *s, int64_t n, bool keep_notices) {

@@ -221,7 +221,10 @@ int store_outbox_put(Store *store, const OutboxRow *row);
 int store_outbox_get(Store *store, int64_t n, int part, OutboxRow *ret);
 int store_outbox_attempt(Store *store, const OutboxRow *row); /* attempts, dead, reason */
 int store_outbox_remove(Store *store, int64_t n, int part);
-/* Removes a share's rows for messages and creation; notices stay if keep_notices. */
+/* Removes the rows that no plugin was given, other than notices and deletions. *ret_creating: a
+ * creation was given, so a mailbox may exist, and its row stays. */
+int store_outbox_drop(Store *store, int64_t n, bool *ret_creating);
+/* Removes all of a share's rows; notices stay if keep_notices. */
 int store_outbox_remove_all(Store *store, int64_t n, bool keep_notices);
 typedef int (*StoreOutboxSeen)(const OutboxRow *row, void *userdata);
 int store_outbox_each(Store *store, bool dead, StoreOutboxSeen seen, void *userdata);

@@ -150,6 +150,7 @@ static int wipe(ShareContext *c, uint32_t effects) {
 static int end(ShareContext *c) {
         Share *s = &c->share;
         Store *store = c->gateway->store;
+        char id[ID_TEXT_SIZE];
         int r;
 
         r = store_outbox_remove_all(store, s->n, true);
@@ -167,8 +168,10 @@ static int end(ShareContext *c) {
                         s->state == LIFECYCLE_COMPLETED ? COUNTER_SHARES_COMPLETED
                         : s->state == LIFECYCLE_LOCKED  ? COUNTER_SHARES_LOCKED
                                                         : COUNTER_SHARES_ENDED_OTHERWISE);
+        vault_id(c->gateway->vault, VAULT_ID_SHARE, s->n, 0, id);
         log_record(LOG_INFO,
-                        &(LogFields){ .tenant = s->tenant,
+                        &(LogFields){ .share = id,
+                                        .tenant = s->tenant,
                                         .state = lifecycle_state_name(s->state) },
                         "A share has ended as %s (%s).",
                         lifecycle_state_name(s->state),
@@ -253,29 +256,17 @@ bool share_may_step(const ShareContext *c, LifecycleEvent event) {
         return lifecycle_step(c->share.state, event, &next, &effects) == 0;
 }
 
-/* Rows that no plugin was given: their `attempts` is 0. Creation that was given may have made a
- * mailbox, so it goes on until the relay has told. */
-static int drop_queued(ShareContext *c, bool *ret_creating) {
-        Store *store = c->gateway->store;
-        int r;
+/* The timeline says it already; the record is for an operator who is asked about it. */
+static void tell_sender(const ShareContext *c, LifecycleEvent event) {
+        char id[ID_TEXT_SIZE];
 
-        *ret_creating = false;
-
-        for (int part = 0; part < c->share.messages; part++) {
-                OutboxRow row;
-
-                r = store_outbox_get(store, c->share.n, part, &row);
-                if (r < 0)
-                        return r;
-                if (r == 0 && row.kind == OUTBOX_CREATE && row.attempts > 0)
-                        *ret_creating = true;
-                else if (r == 0 && row.kind != OUTBOX_NOTICE && row.kind != OUTBOX_DELETE) {
-                        r = store_outbox_remove(store, c->share.n, part);
-                        if (r < 0)
-                                return r;
-                }
-        }
-        return 0;
+        vault_id(c->gateway->vault, VAULT_ID_SHARE, c->share.n, 0, id);
+        log_record(LOG_NOTICE,
+                        &(LogFields){ .share = id,
+                                        .tenant = c->share.tenant,
+                                        .state = lifecycle_state_name(c->share.state) },
+                        "A tenant should look at a share: %s.",
+                        lifecycle_event_name(event));
 }
 
 int share_step(ShareContext *c, LifecycleEvent event) {
@@ -289,7 +280,7 @@ int share_step(ShareContext *c, LifecycleEvent event) {
         if (r != 0)
                 return r;
         if (effects & LIFECYCLE_DO_DROP_QUEUED) {
-                r = drop_queued(c, &creating);
+                r = store_outbox_drop(c->gateway->store, s->n, &creating);
                 if (r < 0)
                         return r;
         }
@@ -312,11 +303,7 @@ int share_step(ShareContext *c, LifecycleEvent event) {
                         sweep_note_due(c->gateway, due);
         }
         if (effects & LIFECYCLE_DO_TELL_SENDER)
-                log_record(LOG_NOTICE,
-                                &(LogFields){ .tenant = s->tenant,
-                                                .state = lifecycle_state_name(s->state) },
-                                "A tenant should look at a share: %s.",
-                                lifecycle_event_name(event));
+                tell_sender(c, event);
 
         /* The call to the relay was not made yet and never will be. */
         if (from == LIFECYCLE_RELEASING && next == LIFECYCLE_WITHDRAWING && !creating)

@@ -315,6 +315,8 @@ static void wrong_values_are_refused(void **state) {
                 { "channel x { scheme = pigeon }", "scheme must be" },
                 { "channel echo { jid = a.example }", "jid is no key of a channel for echo" },
                 { "channel xmpp { port = http }", "port must be a whole number" },
+                { "channel xmpp { port = 65536 }", "port must be a whole number from 1 to 65535" },
+                { "front f { tls = perhaps }", "tls must be yes or no" },
                 { "channel xmpp { authentic = certain }", "authentic must be" },
                 { "channel sms { authentic = strong }", "never worth more than weak" },
                 { "channel sms { needs_tag = no }", "always need the tag" },
@@ -535,7 +537,9 @@ static void the_report_says_the_odds_and_the_limits(void **state) {
         assert_non_null(strstr(text, "(2^-23.4) in all"));
         assert_non_null(strstr(
                         text, "vestibuled.service  root.key, searched as vestibule.root.key\n"));
-        assert_non_null(strstr(text, "vestibule-xmpp@xmpp.service"));
+        assert_non_null(strstr(text,
+                        "vestibule-xmpp@xmpp.service  xmpp-secret, searched as "
+                        "vestibule.xmpp.secret\n"));
         assert_null(strstr(text, "AAAA")); /* no verifier */
 }
 
