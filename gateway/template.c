@@ -108,6 +108,8 @@ static const struct {
         { "kind-fleet", false, 0, NULL },
         { "code-D9", false, 0, NULL },
         { "code-X8", false, 0, NULL },
+        { "answer-no", false, 0, NULL },
+        { "answer-not-me", false, 0, NULL },
         { "minutes", true, 0, "{n}" },
         { "hours", true, 0, "{n}" },
         { "days", true, 0, "{n}" },
