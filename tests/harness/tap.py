@@ -10,6 +10,10 @@ def note(text):
         print("# " + line, flush=True)
 
 
+class Skip(Exception):
+    """This machine cannot run the test; the text says why."""
+
+
 def run(tests, only=()):
     """Runs (name, function) pairs, or those alone that are named; returns an exit status."""
     failed = 0
@@ -17,9 +21,12 @@ def run(tests, only=()):
     print("1..%d" % len(tests), flush=True)
     for number, (name, function) in enumerate(tests, 1):
         start = time.monotonic()
+        skip = ""
         try:
             function()
             verdict = "ok"
+        except Skip as reason:
+            verdict, skip = "ok", " # SKIP %s" % reason
         except Exception:  # a test's failure, whatever it is, is reported and the next one runs
             note(traceback.format_exc())
             verdict = "not ok"
@@ -27,7 +34,7 @@ def run(tests, only=()):
         took = time.monotonic() - start
         if took > 2:
             note("%.1f s" % took)
-        print("%s %d - %s" % (verdict, number, name.replace("_", " ")), flush=True)
+        print("%s %d - %s%s" % (verdict, number, name.replace("_", " "), skip), flush=True)
     return 1 if failed else 0
 
 

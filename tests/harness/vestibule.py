@@ -239,6 +239,17 @@ class Answer:
         return "%d %s" % (self.status, self.content[:600].decode(errors="replace"))
 
 
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path, timeout):
+        super().__init__("localhost", timeout=timeout)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
 class Tenant:
     """Speaks to the API with one token. Threads have connections of their own."""
 
@@ -505,10 +516,82 @@ def urls_of(messages):
     return found
 
 
+# --- the recipient on XMPP --------------------------------------------------------------------------
+
+
+def xmpp_answer(recipient, message, text, **options):
+    """Answers a message as a chat client does, and waits for the receipt."""
+    number = recipient.say(message.sender.split("/")[0], text, thread=message.thread, **options)
+    recipient.wait_receipt(number, timeout=60)
+    return number
+
+
+def xmpp_urls(recipient):
+    """All distinct URLs in what came, in whatever element."""
+    with recipient.changed:
+        elements = [message.element for message in recipient.messages]
+    return {url for element in elements for text in element.itertext() for url in URL.findall(text)}
+
+
+# --- a plugin that is a test ------------------------------------------------------------------------
+
+
+class Plugin:
+    """Plays a channel's plugin for a real gateway, by hand."""
+
+    def __init__(self, path, name, role="channel", capabilities=("reply", "receipt"), timeout=15):
+        self.connection = socket.socket(socket.AF_UNIX)
+        self.connection.settimeout(timeout)
+        self.connection.connect(path)
+        self.last_id = 0
+        self.write({"type": "hello", "protocol": [1, 1], "role": role, "name": name,
+                    "version": "1", "capabilities": list(capabilities)})
+        self.welcome = self.read()
+
+    def write(self, frame):
+        self.connection.sendall(encode(frame))
+
+    def write_bytes(self, content):
+        self.connection.sendall(content)
+
+    def read(self):
+        return read_frame(self.connection)
+
+    def read_until(self, kind):
+        while True:
+            frame = self.read()
+            if frame["type"] == kind:
+                return frame
+
+    def ask(self, kind, /, **members):
+        self.last_id += 1
+        self.write({**members, "type": kind, "id": self.last_id})
+        return self.last_id
+
+    def reply(self, sender, text, inbound=None, **members):
+        return self.ask(
+            "reply", **{"inbound": inbound or os.urandom(8).hex(), "from": sender, "text": text,
+                        "to": "echo:gateway", "received": int(time.time()),
+                        "authentic": "strong", "automatic": False, **members})
+
+    def is_closed(self):
+        """Reads until the gateway has closed; an AssertionError when it does not."""
+        try:
+            while True:
+                self.read()
+        except Closed:
+            return True
+        except TimeoutError:
+            raise AssertionError("the gateway did not close the connection")
+
+    def close(self):
+        self.connection.close()
+
+
 # --- the site ---------------------------------------------------------------------------------------
 
 HOTEL = """\
-policy hotel {
+policy %(name)s {
   class = hotel
   factors = { reply-code }
   code = D9
@@ -517,22 +600,28 @@ policy hotel {
 """
 
 
+def hotel_policy(*channels, name="hotel"):
+    return HOTEL % {"name": name, "channels": ", ".join(channels)}
+
+
 class Site:
     """All of it. `xmpp` is a server of the harness that runs already, `mode` how we join it.
     `wrapper` stands before each of our programs, such as valgrind."""
 
     def __init__(self, build, channels=("echo",), policies=None, tenants=("adler",), xmpp=None,
-                 mode="component", password=None, faults=(), wrapper=(), python_channel=(),
-                 timeout=20, relay_options=(), log_level="info", folder=None):
+                 mode="component", password=None, faults=(), wrapper=(), programs=None, sockets=(),
+                 timeout=20, relay_options=(), log_level="info", folder=None, wait=True):
         self.build = os.path.abspath(build)
         self.folder = folder or tempfile.mkdtemp(prefix="vestibule-e2e-")
         self.channels = list(channels)
-        self.policies = policies or HOTEL % {"channels": ", ".join(channels)}
+        self.policies = policies or hotel_policy(*channels)
         self.xmpp, self.mode, self.password = xmpp, mode, password
         self.wrapper = list(wrapper)
-        self.python_channel = list(python_channel)
+        self.programs = programs or {}  # third parties' channels: name, and command
+        self.sockets = list(sockets)  # channels for whose plugins the gateway binds a socket
         self.timeout = timeout
         self.log_level = log_level
+        self.wait_for_plugins = wait
         self.state = self.path("state")
         self.log = self.path("gateway.log")
         self.phones_path = self.path("phones")
@@ -606,9 +695,11 @@ class Site:
         if name == "echo":
             return 'channel echo {\n  listen = "%s"\n  %s\n}\n' % (
                 self.phones_path, self.exec_line(self.program("plugins", "echo", "vestibule-echo")))
-        # Any other is a third party's, for the same addresses.
-        return "channel %s {\n  scheme = echo\n  exec = { %s }\n}\n" % (
-            name, ", ".join('"%s"' % word for word in self.python_channel))
+        if name in self.sockets:
+            how = 'socket = "%s"' % self.path(name)
+        else:
+            how = "exec = { %s }" % ", ".join('"%s"' % word for word in self.programs[name])
+        return "channel %s {\n  scheme = echo\n  %s\n}\n" % (name, how)
 
     def configuration(self):
         front = self.exec_line(self.program("plugins", "api", "vestibule-api"))
@@ -687,7 +778,7 @@ class Site:
     def start(self):
         try:
             self.relay.start()
-            self.start_gateway()
+            self.start_gateway(self.wait_for_plugins)
         except BaseException:
             self.__exit__(*sys.exc_info())
             raise
@@ -807,6 +898,26 @@ class Site:
 
     def wait_event(self, share, event, **options):
         return self.wait(share, lambda found: event in events_of(found), event, **options)
+
+    def wait_health(self, condition, timeout=20):
+        """Until the health that operators see fits; returns it."""
+
+        def look():
+            health = self.operator("GET", "/readyz").json
+            return health if condition(health) else None
+
+        return wait_until(look, timeout, "a state of health")
+
+    def operator(self, method, path, body=None, timeout=30):
+        """Asks as the operator that runs this test, over the Unix socket."""
+        connection = UnixConnection(self.operator_path, timeout)
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        connection.request(
+            method, path, json.dumps(body) if body is not None else None, headers)
+        response = connection.getresponse()
+        answer = Answer(response.status, dict(response.getheaders()), response.read())
+        connection.close()
+        return answer
 
     def cancel(self, share, **options):
         id = share if isinstance(share, str) else share["id"]
