@@ -15,11 +15,7 @@ int64_t clock_now(const Clock *c, uint64_t boot) {
 ClockNews clock_observe(Clock *c, int64_t wall, uint64_t boot) {
         int64_t ahead = wall - clock_now(c, boot);
 
-        if (ahead <= 0) {
-                c->step_since = 0;
-                return CLOCK_NEWS_NONE;
-        }
-        if (ahead <= CLOCK_STEP_SECONDS) { /* drift, and what rounding leaves */
+        if (ahead <= CLOCK_STEP_SECONDS) { /* behind, drift, or what rounding leaves */
                 if (ahead > 1)
                         c->base += ahead;
                 c->step_since = 0;

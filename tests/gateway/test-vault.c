@@ -148,6 +148,18 @@ static void an_id_is_recognised_and_a_forged_one_is_not(void **state) {
         assert_int_equal(vault_id_read(v, VAULT_ID_SHARE, "shr_", &n, NULL), VAULT_E_FORGED);
 }
 
+static void an_id_of_one_kind_is_none_of_another(void **state) {
+        _cleanup_(vault_freep) Vault *v = vault_of(1);
+        char text[ID_TEXT_SIZE];
+        int64_t n;
+
+        (void) state;
+        vault_id(v, VAULT_ID_SHARE, 5, 0, text);
+        assert_int_equal(vault_id_read(v, VAULT_ID_SHARE, text, &n, NULL), 0);
+        memcpy(text, "thr_", 4); /* what a tenant knows must not be what binds a reply */
+        assert_int_equal(vault_id_read(v, VAULT_ID_THREAD, text, &n, NULL), VAULT_E_FORGED);
+}
+
 static void ids_sort_as_their_numbers(void **state) {
         _cleanup_(vault_freep) Vault *v = vault_of(1);
         char previous[ID_TEXT_SIZE], text[ID_TEXT_SIZE];
@@ -231,6 +243,7 @@ int main(void) {
                 cmocka_unit_test(another_root_key_has_another_check_value),
                 cmocka_unit_test(a_field_opens_only_in_its_place),
                 cmocka_unit_test(an_id_is_recognised_and_a_forged_one_is_not),
+                cmocka_unit_test(an_id_of_one_kind_is_none_of_another),
                 cmocka_unit_test(ids_sort_as_their_numbers),
                 cmocka_unit_test(claims_are_version_4_and_differ_by_share_generation_and_use),
                 cmocka_unit_test(blind_indexes_do_not_run_together),
