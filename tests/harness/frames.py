@@ -174,6 +174,12 @@ class Gateway:
         with self.changed:
             return [frame for _, frame in self.log if frame["type"] == kind]
 
+    def comes_before(self, first, second):
+        """Whether one frame of the log came before another."""
+        with self.changed:
+            order = [id(frame) for _, frame in self.log]
+        return order.index(id(first)) < order.index(id(second))
+
     def forget(self):
         """Empties the log, so that what was already seen is not found again."""
         with self.changed:

@@ -17,7 +17,8 @@ import time
 import uuid
 from xml.sax.saxutils import escape, quoteattr
 
-logging.getLogger("slixmpp").setLevel(logging.CRITICAL + 1)
+for library in ("slixmpp", "asyncio"):
+    logging.getLogger(library).setLevel(logging.CRITICAL + 1)
 
 try:
     import slixmpp
