@@ -103,6 +103,21 @@ static bool is_host_name(const char *text) {
         }
 }
 
+/* True when the U-labels of a domain lead back to it. libidn2 lets A-labels pass whose U-labels it
+ * would not take. */
+static bool is_round_trip(const char *ascii) {
+        char *unicode = NULL, *again = NULL;
+        bool equal;
+
+        equal = idn2_to_unicode_8z8z(ascii, &unicode, 0) == IDN2_OK &&
+                idn2_to_ascii_8z(unicode, &again, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) ==
+                                IDN2_OK &&
+                streq(ascii, again);
+        idn2_free(unicode);
+        idn2_free(again);
+        return equal;
+}
+
 /* Writes a domain's lower-case A-labels; ret has room for 254 bytes. */
 static int canonical_domain(const char *text, char ret[254], const char **ret_reason) {
         char *ascii = NULL;
@@ -119,7 +134,7 @@ static int canonical_domain(const char *text, char ret[254], const char **ret_re
         if (r != IDN2_OK)
                 return refuse(ret_reason, "its domain is not a host name");
 
-        if (!is_host_name(ascii)) {
+        if (!is_host_name(ascii) || !is_round_trip(ascii)) {
                 idn2_free(ascii);
                 return refuse(ret_reason, "its domain is not a host name");
         }

@@ -104,6 +104,7 @@ static void what_is_no_plain_address_is_refused_with_a_reason(void **state) {
                 { "xmpp:bob@-example.org", "host name" },
                 { "xmpp:bob@[::1]", "host name" },
                 { "xmpp:bob@xn--a", "host name" },
+                { "xmpp:bob@xn--bshle", "host name" }, /* its U-labels are none */
                 { "xmpp:b%3Fb@example.org", "local part" },
                 { "xmpp:b%25b@example.org", "local part" },
                 { "xmpp:b%23b@example.org", "local part" },
