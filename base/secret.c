@@ -5,13 +5,10 @@
 #include <sys/prctl.h>
 
 int secret_new(Secret *ret, size_t size) {
-        uint8_t *data = sodium_malloc(size + 1);
+        uint8_t *data = calloc(1, size + 1);
 
         if (!data)
                 return -ENOMEM;
-
-        /* sodium_malloc() fills with 0xdb, not with zeros. */
-        sodium_memzero(data, size + 1);
         *ret = (Secret){ data, size };
         return 0;
 }
@@ -34,7 +31,10 @@ bool secret_equal(const Secret *a, const Secret *b) {
 }
 
 void secret_done(Secret *secret) {
-        sodium_free(secret->data);
+        if (secret->data) {
+                sodium_memzero(secret->data, secret->size + 1);
+                free(secret->data);
+        }
         *secret = SECRET_NULL;
 }
 

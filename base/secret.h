@@ -1,5 +1,7 @@
 /* Bytes that must not outlive their use: wiped when they leave scope, compared in constant time,
- * never formatted. Wraps libsodium so that no caller handles a nonce or forgets a wipe. */
+ * never formatted. They are on the ordinary heap: guard pages cost six system calls, and most of
+ * these live for microseconds. Keys that stay are in sodium_malloc()'s memory, where they belong.
+ */
 #pragma once
 
 #include <stdbool.h>
