@@ -19,7 +19,7 @@ enum {
         XMPP_GUARD_ELEMENTS_MAX = 512,         /* elements of one stanza */
         XMPP_GUARD_ATTRIBUTES_MAX = 64,        /* attributes of one element */
         XMPP_GUARD_ATTRIBUTE_BYTES_MAX = 8192, /* their names and values together */
-        XMPP_GUARD_TEXT_MAX = 65536,           /* bytes of text of one stanza */
+        XMPP_GUARD_TEXT_MAX = 32768,           /* bytes of text of one stanza */
         XMPP_GUARD_TOKEN_MAX = 1024 * 1024,    /* bytes without one whole token: ends the stream */
 };
 

@@ -67,7 +67,7 @@ static void an_ordinary_stanza_is_whole(void **state) {
         (void) state;
         assert_false(parse_is_cut(repeat("<message>", "<a b='c'/>", 500, "</message>"), true));
         assert_false(parse_is_cut(
-                        repeat("<message><body>", "x\n", 30000, "</body></message>"), true));
+                        repeat("<message><body>", "x\n", 15000, "</body></message>"), true));
 }
 
 static void a_wide_stanza_is_cut(void **state) {
