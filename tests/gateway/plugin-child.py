@@ -1,12 +1,14 @@
 #!/usr/bin/python3
 """A plugin for tests/gateway/test-plugin-set.c, started by `exec =`. Says hello, then answers `look` with what
-it sees of its process, and ends as `end` {status} says. Modes: quit (ends at once with a status)."""
+it sees of its process, and ends as `end` {status} says. Modes: run; quit (ends at once with a status);
+deaf (ignores SIGTERM, and the end of its connection); stay (ignores the end of its connection)."""
 import json
 import os
 import signal
 import socket
 import struct
 import sys
+import time
 
 
 def receive(connection, size):
@@ -14,6 +16,8 @@ def receive(connection, size):
     while len(data) < size:
         more = connection.recv(size - len(data))
         if not more:
+            while sys.argv[1] in ("deaf", "stay"):
+                time.sleep(3600)
             sys.exit(0)
         data += more
     return data
@@ -49,7 +53,7 @@ def main():
     connection = socket.socket(fileno=3)
     write_frame(connection, {"type": "hello", "protocol": [1, 1], "role": "channel", "name": "child",
                              "version": "1", "capabilities": []})
-    if sys.argv[1] == "deaf":  # outlives its connection and ignores SIGTERM
+    if sys.argv[1] == "deaf":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     while True:
         frame = read_frame(connection)

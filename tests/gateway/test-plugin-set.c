@@ -364,6 +364,9 @@ static void a_question_gets_its_answer_once(void **state) {
         settle(s);
         assert_int_equal(s->n_answers, 2);
         assert_true(plugin_link_is_up(s->link));
+        for (int i = 0; i < STREAM_WINDOW_FRAMES; i++) /* and it did not disturb the count */
+                assert_int_equal(ask(s, PATIENCE, NULL), 0);
+        assert_int_equal(ask(s, PATIENCE, NULL), -ENOBUFS);
         peer_free(&peer);
         side_free(s);
 }
@@ -577,6 +580,33 @@ static void answered_requests_leave_the_window_and_their_ids_are_free(void **sta
         assert_string_equal(peer_type(&peer, 3), "ack");
         assert_int_equal(peer_id(&peer, 3), 4 * 7919);
         assert_true(plugin_link_is_up(s->link));
+        peer_free(&peer);
+        side_free(s);
+}
+
+static void a_full_window_of_requests_is_answered_in_any_order(void **state) {
+        Side *s = side_new(NULL);
+        bool seen[STREAM_WINDOW_FRAMES] = { false };
+        PluginRequest request;
+        Peer peer;
+
+        (void) state;
+        peer_welcome(s, &peer);
+        for (int i = 0; i < STREAM_WINDOW_FRAMES; i++)
+                peer_send(&peer, frame_of("reply", 1 + i * INT64_C(2048)));
+        RUN_UNTIL(s, s->n_requests == STREAM_WINDOW_FRAMES);
+        request = s->request;
+        for (int i = 0; i < STREAM_WINDOW_FRAMES; i++) { /* 387 and 1,024 have no common divisor */
+                request.id = 1 + (i * 387 % STREAM_WINDOW_FRAMES) * INT64_C(2048);
+                assert_int_equal(plugin_link_answer(request, frame_of("ack", 0)), 0);
+        }
+        RUN_UNTIL(s, json_array_size(peer.frames) == STREAM_WINDOW_FRAMES);
+        for (size_t i = 0; i < STREAM_WINDOW_FRAMES; i++) {
+                bool *mark = &seen[(peer_id(&peer, i) - 1) / 2048];
+
+                assert_false(*mark);
+                *mark = true;
+        }
         peer_free(&peer);
         side_free(s);
 }
@@ -849,14 +879,18 @@ static void a_killed_program_comes_back_and_leaves_no_zombie(void **state) {
 }
 
 static void a_program_whose_connection_was_cut_is_ended_and_started_again(void **state) {
-        Side *s = side_new(CHILD("run"));
+        Side *s = side_new(CHILD("stay"));
+        uint64_t start;
         pid_t first;
 
         (void) state;
         look(s);
         first = (pid_t) json_integer_value(json_object_get(s->answer, "pid"));
+        start = time_boot();
         plugin_link_close(s->link, "the test says so");
         RUN_UNTIL(s, s->n_up == 2);
+        assert_true(time_boot() - start <
+                        4 * USEC_PER_SEC); /* by SIGTERM; SIGKILL comes after five */
         assert_false(process_exists(first));
         side_free(s);
 }
@@ -903,7 +937,7 @@ static void a_program_ends_with_the_gateway_however_it_ends(void **state) {
         assert_int_equal(pipe2(pair, O_CLOEXEC), 0);
         gateway = fork();
         if (gateway == 0) {
-                Side *s = side_new(CHILD("run"));
+                Side *s = side_new(CHILD("stay"));
 
                 look(s);
                 child = (pid_t) json_integer_value(json_object_get(s->answer, "pid"));
@@ -1003,6 +1037,7 @@ int main(void) {
                 cmocka_unit_test(a_plugin_that_floods_past_its_window_is_cut_off_and_may_come_back),
                 cmocka_unit_test(a_plugin_that_exceeds_its_bytes_is_cut_off),
                 cmocka_unit_test(answered_requests_leave_the_window_and_their_ids_are_free),
+                cmocka_unit_test(a_full_window_of_requests_is_answered_in_any_order),
                 cmocka_unit_test(one_id_twice_ends_the_connection),
                 cmocka_unit_test(
                                 unknown_requests_are_answered_and_senseless_frames_end_the_connection),
