@@ -257,8 +257,7 @@ static void other_alphabets_and_noise_are_survived(void **state) {
         static const char *const texts[] = { "\xd0\x9f\xd1\x80\xd0\xb8\xd0\xb2\xd0\xb5\xd1\x82",
                 "\xe4\xbd\xa0\xe5\xa5\xbd",
                 "\xd7\xa9\xd7\x9c\xd7\x95\xd7\x9d",
-                "\xe2\x80\xae"
-                "abc",
+                "\xe2\x80\xae xyz",
                 "\xef\xb7\xba",
                 "\xed\x95\x9c\xea\xb5\xad\xec\x96\xb4",
                 "\xf0\x9f\x87\xa9\xf0\x9f\x87\xaa z" };
