@@ -198,11 +198,12 @@ typedef struct ChannelNews {
         int64_t share;
         uint16_t part;
         TimelineEvent event;
+        bool again; /* the carrier may have lost it: the same message once more */
 } ChannelNews;
 
 static bool noted_already(const Share *s, TimelineEvent event, OutboxKind kind, int step) {
         for (int i = 0; i < s->n_timeline; i++)
-                if (s->timeline[i].event == event && s->timeline[i].detail == kind &&
+                if (s->timeline[i].event == event && s->timeline[i].detail == (int) kind &&
                                 s->timeline[i].step == step)
                         return true;
         return false;
@@ -219,11 +220,24 @@ static int step_of_channel(ShareContext *c, const char *name) {
         return -1;
 }
 
+/* Same identity, same bytes: a recipient that has it already recognises it. */
+static int send_again(ShareContext *c, OutboxKind kind, int step) {
+        int r;
+
+        if (step != c->share.step || noted_already(&c->share, TIMELINE_DELIVERED, kind, step) ||
+                        !may_run(&c->share, kind))
+                return 0;
+        r = kind == OUTBOX_LINK ? message_link(c, NULL, true) : message_invite(c, true);
+        return r == -ESTALE ? 0 : r; /* wiped meanwhile */
+}
+
 static int news_take(ShareContext *c, const ChannelNews *news, OutboxKind kind) {
         int step = step_of_channel(c, news->channel), r;
 
         if (step < 0)
                 return 0;
+        if (news->again)
+                return send_again(c, kind, step);
         if (news->event == TIMELINE_NOT_DELIVERED)
                 return message_refused(c, kind, step);
         if (noted_already(&c->share, news->event, kind, step))
@@ -233,7 +247,7 @@ static int news_take(ShareContext *c, const ChannelNews *news, OutboxKind kind) 
                 if (r < 0)
                         return r;
         }
-        share_note(&c->share, c->now, news->event, kind, step);
+        share_note(&c->share, c->now, news->event, (int) kind, step);
         return share_save(c);
 }
 
@@ -281,14 +295,13 @@ int channel_event(Gateway *g, PluginLink *link, const char *type, json_t *frame)
                         continue;
                 if (!message)
                         return -EPROTO;
-                if (events[i].event == TIMELINE_NOT_DELIVERED &&
-                                !json_is_true(json_object_get(frame, "permanent")))
-                        return 0;
                 news = calloc(1, sizeof(*news));
                 if (!news)
                         return -ENOMEM;
                 news->gateway = g;
                 news->event = events[i].event;
+                news->again = news->event == TIMELINE_NOT_DELIVERED &&
+                              !json_is_true(json_object_get(frame, "permanent"));
                 (void) snprintf(news->channel,
                                 sizeof(news->channel),
                                 "%s",

@@ -224,13 +224,15 @@ static int create_answered(ShareContext *c,
                 const OutboxItem *item,
                 const json_t *answer) {
         const char *type = json_string_value(json_object_get(answer, "type"));
+        const char *reason = json_string_value(json_object_get(answer, "reason"));
 
         if (streq(type, "done"))
                 return mailbox_made(c, row, answer);
         if (streq(type, "duplicate"))
                 return generation_lost(c, row);
         if (streq(type, "again")) {
-                if (!patience_is_over(item))
+                /* While an earlier call may still be under way, a mailbox could come late. */
+                if (!patience_is_over(item) || (reason && streq(reason, "claim-is-busy")))
                         return OUTBOX_VERDICT_AGAIN;
                 if (c->share.state == LIFECYCLE_WITHDRAWING)
                         return withdrawn(c, row);

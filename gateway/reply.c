@@ -20,17 +20,16 @@ typedef struct Reply {
         Config *config; /* keeps the channel */
         const ConfigChannel *channel;
         const char *inbound, *to, *thread, *quoted, *text, *button, *authentic_name;
-        const char *from_member;
+        const char *from;
         int64_t received;
         bool automatic;
-        char from[ADDRESS_SIZE_MAX];
         RulesAuthentic authentic;
         int64_t retry_after; /* when it must come again */
 } Reply;
 
 static const JsonMember reply_members[] = {
         { "inbound", JSON_KIND_STRING, offsetof(Reply, inbound), true, 1, 256 },
-        { "from", JSON_KIND_STRING, offsetof(Reply, from_member), true, 1, ADDRESS_SIZE_MAX - 1 },
+        { "from", JSON_KIND_STRING, offsetof(Reply, from), true, 1, ADDRESS_SIZE_MAX - 1 },
         { "to", JSON_KIND_STRING, offsetof(Reply, to), false, 0, 4096 },
         { "thread", JSON_KIND_STRING, offsetof(Reply, thread), false, 0, 1024 },
         { "quoted", JSON_KIND_STRING, offsetof(Reply, quoted), false, 0, 1024 },
@@ -278,7 +277,8 @@ static int answer_help(ShareContext *c, const Reply *reply) {
 
         if (c->share.state == LIFECYCLE_INVITED)
                 return say(c, reply, TEMPLATE_HELP);
-        if (c->share.state != LIFECYCLE_RELEASED || c->share.flags & SHARE_HELPED ||
+        if (c->share.state != LIFECYCLE_RELEASED ||
+                        c->share.flags & (SHARE_HELPED | SHARE_ACKNOWLEDGED) ||
                         c->now > c->share.mailbox_expires - c->share.rules.mailbox_ttl +
                                                         LIFECYCLE_HELP_LINK_SECONDS)
                 return 0;
@@ -432,8 +432,9 @@ static int reply_apply(void *context) {
         if (reply->automatic || reply->authentic == RULES_AUTHENTIC_NONE)
                 return 0;
 
-        answer_read(text, strlen(text), NULL, &answer);
-        r = reply_evaluate(reply, &all, &answer);
+        r = answer_read(text, strlen(text), NULL, &answer);
+        if (r >= 0)
+                r = reply_evaluate(reply, &all, &answer);
         answer_done(&answer);
         candidates_done(&all);
         return r;
@@ -464,7 +465,6 @@ int reply_request(Gateway *g, PluginRequest request, json_t *frame) {
         const ConfigPlugin *plugin = plugin_link_config(request.link);
         Reply *reply;
         JsonProblem problem;
-        const char *reason;
         int r;
 
         reply = calloc(1, sizeof(*reply));
@@ -479,7 +479,7 @@ int reply_request(Gateway *g, PluginRequest request, json_t *frame) {
         r = json_read_members(
                         frame, reply_members, N_ELEMENTS(reply_members), false, reply, &problem);
         if (r == 0 && reply->channel)
-                r = address_canonical(reply->from_member, reply->from, &reason);
+                r = address_is_canonical(reply->from) ? 0 : -EPROTO;
         if (r == 0)
                 reply->authentic = rules_authentic_from_name(reply->authentic_name);
         if (r != 0 || !reply->channel || reply->authentic == RULES_AUTHENTIC_MAX) {

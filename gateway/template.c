@@ -66,7 +66,6 @@ static const struct {
         [TEMPLATE_LINK] = { "link", V(LINK) | V(SENDER) | V(TAG), V(KIND), true },
         [TEMPLATE_DECLINED] = { "declined", 0, V(SENDER) | V(TAG), false },
         [TEMPLATE_DISOWNED] = { "disowned", 0, V(SENDER) | V(TAG), false },
-        [TEMPLATE_STOP_CONFIRM] = { "stop-confirm", 0, 0, false },
         [TEMPLATE_STOPPED] = { "stopped", 0, 0, false },
         [TEMPLATE_HELP] = { "help", V(SENDER) | V(KIND) | V(TAG) | V(LEFT) | V(CODE), 0, false },
         [TEMPLATE_HELP_TAG] = { "help-tag", 0, 0, false },

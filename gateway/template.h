@@ -25,10 +25,9 @@ typedef enum TemplateMessage {
         TEMPLATE_LINK,     /* the only one with link; repeats are the same bytes */
         TEMPLATE_DECLINED, /* the answer to NO */
         TEMPLATE_DISOWNED, /* the answer to NOT ME */
-        TEMPLATE_STOP_CONFIRM,   /* the answer to STOP without bound evidence: confirm */
-        TEMPLATE_STOPPED,        /* STOP was confirmed */
-        TEMPLATE_HELP,           /* the answer to HELP while the challenge is open */
-        TEMPLATE_HELP_TAG,       /* several shares are open: put the tag first */
+        TEMPLATE_STOPPED,  /* the answer to STOP */
+        TEMPLATE_HELP,     /* the answer to HELP while the challenge is open */
+        TEMPLATE_HELP_TAG, /* several shares are open: put the tag first */
         TEMPLATE_NOT_UNDERSTOOD, /* bound, but neither a code nor a word */
         TEMPLATE_OVER,           /* after the end, whatever the end was */
         TEMPLATE_DONE,           /* the recipient said that the key has arrived */
