@@ -123,28 +123,7 @@ static bool may_run(const Share *s, OutboxKind kind) {
         return false;
 }
 
-int relay_claim(ShareContext *c, OutboxRow *row, json_t **ret) {
-        int r;
-
-        if (!may_run(&c->share, row->kind)) {
-                r = store_outbox_remove(c->gateway->store, row->share, row->part);
-                return r < 0 ? r : OUTBOX_VERDICT_DONE;
-        }
-        if (row->kind == OUTBOX_CREATE)
-                r = create_frame(c, ret);
-        else
-                r = mailbox_frame(c, row->kind == OUTBOX_READ ? "read" : "delete", ret);
-        if (r < 0)
-                return r;
-        if (row->kind == OUTBOX_CREATE &&
-                        row->attempts == 0) { /* from now on a mailbox may exist */
-                row->attempts = 1;
-                r = store_outbox_attempt(c->gateway->store, row);
-        }
-        return r;
-}
-
-/* --- answers --- */
+/* --- rows --- */
 
 static int remove_row(ShareContext *c, const OutboxRow *row) {
         return store_outbox_remove(c->gateway->store, row->share, row->part);
@@ -166,6 +145,33 @@ static int step_done(ShareContext *c, const OutboxRow *row, LifecycleEvent event
 static int withdrawn(ShareContext *c, const OutboxRow *row) {
         return step_done(c, row, lifecycle_withdrawn(c->share.goal));
 }
+
+int relay_claim(ShareContext *c, OutboxRow *row, json_t **ret) {
+        int r;
+
+        if (!may_run(&c->share, row->kind)) {
+                r = store_outbox_remove(c->gateway->store, row->share, row->part);
+                return r < 0 ? r : OUTBOX_VERDICT_DONE;
+        }
+        /* A creation whose answer did not come before the share was withdrawn: nobody can ever
+         * learn that URL, and asking again could only make a mailbox that nobody wants. */
+        if (row->kind == OUTBOX_CREATE && c->share.state == LIFECYCLE_WITHDRAWING)
+                return withdrawn(c, row);
+        if (row->kind == OUTBOX_CREATE)
+                r = create_frame(c, ret);
+        else
+                r = mailbox_frame(c, row->kind == OUTBOX_READ ? "read" : "delete", ret);
+        if (r < 0)
+                return r;
+        if (row->kind == OUTBOX_CREATE &&
+                        row->attempts == 0) { /* from now on a mailbox may exist */
+                row->attempts = 1;
+                r = store_outbox_attempt(c->gateway->store, row);
+        }
+        return r;
+}
+
+/* --- answers --- */
 
 static int mailbox_made(ShareContext *c, const OutboxRow *row, const json_t *answer) {
         Gateway *g = c->gateway;
