@@ -12,6 +12,7 @@ it. After a failure the folder is kept and the ends of its logs are shown.
 """
 
 import base64
+import hashlib
 import http.client
 import json
 import os
@@ -20,11 +21,14 @@ import select
 import shutil
 import signal
 import socket
+import sqlite3
+import struct
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+import uuid
 
 from .frames import Closed, encode, read_frame
 from .server_folder import descendants, die_with_parent, free_port, wait_for_end
@@ -91,6 +95,37 @@ def wrong_code(code, number=0):
 def mistyped(code):
     right = plain(code)
     return right[:-1] + str((int(right[-1]) + 1) % 10)
+
+
+# --- what the gateway derives -----------------------------------------------------------------------
+
+CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
+PURPOSE_CLAIM = 7
+
+
+def share_number(id):
+    """The number behind `shr_…`: the first 8 of its 16 bytes."""
+    value = 0
+    for symbol in id.partition("_")[2].lower():
+        value = value << 5 | CROCKFORD.index(symbol)
+    return value >> 64
+
+
+class Derivation:
+    """The gateway's request ids, derived a second time from its root key, so that a line of the
+    relay's log can be told to belong to a share."""
+
+    def __init__(self, root):
+        self.key = hashlib.blake2b(
+            digest_size=32, key=root, salt=struct.pack("<QQ", PURPOSE_CLAIM, 0),
+            person=b"vestibul" + bytes(8)).digest()
+
+    def request(self, share_id, operation="create", generation=0):
+        hashed = hashlib.blake2b(digest_size=16, key=self.key)
+        for part in (operation.encode(), struct.pack(">q", share_number(share_id)),
+                     struct.pack(">q", generation)):
+            hashed.update(struct.pack(">I", len(part)) + part)
+        return str(uuid.UUID(bytes=hashed.digest(), version=4))
 
 
 # --- processes --------------------------------------------------------------------------------------
@@ -232,7 +267,7 @@ class Answer:
         self.headers = headers
         self.content = content
         self.json = None
-        if "json" in headers.get("Content-Type", ""):
+        if content and "json" in headers.get("Content-Type", ""):
             self.json = json.loads(content)
 
     def __repr__(self):
@@ -903,10 +938,17 @@ class Site:
         """Until the health that operators see fits; returns it."""
 
         def look():
-            health = self.operator("GET", "/readyz").json
+            try:
+                health = self.operator("GET", "/readyz").json
+            except OSError:
+                return None
             return health if condition(health) else None
 
         return wait_until(look, timeout, "a state of health")
+
+    def wait_channel(self, name, up=True):
+        self.wait_health(lambda health: any(
+            part["name"] == name and part["up"] == up for part in health["parts"]))
 
     def operator(self, method, path, body=None, timeout=30):
         """Asks as the operator that runs this test, over the Unix socket."""
@@ -931,6 +973,21 @@ class Site:
             input=url + "\n", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             timeout=timeout,
         )
+
+    def derivation(self):
+        with open(os.path.join(self.credentials, "root.key"), "rb") as file:
+            return Derivation(file.read())
+
+    def rows(self, query, *values):
+        """Asks the store: the live one as a second reader, a dead one as a copy of what it left."""
+        alive = self.gateway and self.gateway.poll() is None
+        folder = self.state if alive else self.store_copy()
+        store = sqlite3.connect("file:%s/vestibule.sqlite?mode=%s" % (folder, "ro" if alive else "rw"),
+                                uri=True, timeout=10)
+        try:
+            return store.execute(query, values).fetchall()
+        finally:
+            store.close()
 
     def store_copy(self):
         """A copy of the state folder as a crash at this moment would leave it."""
