@@ -309,7 +309,7 @@ class Tests:
     @tap.test
     def a_flood_whose_answers_nobody_reads_costs_no_memory_and_harms_nobody(self):
         with self.odd_site() as site:
-            plugin = Plugin(site.path("odd"), "odd")
+            plugin = Plugin(site.path("odd"), "odd", timeout=3)
             reply = {"type": "reply", "from": "echo:bob", "received": 1, "authentic": "strong",
                      "automatic": False, "text": "x" * 4000}
             try:

@@ -16,11 +16,10 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from harness import tap  # noqa: E402
 from harness.prosody import Prosody  # noqa: E402
 from harness.vestibule import (  # noqa: E402
-    TERMINAL, Site, events_of, mistyped, options_of_test, urls_of, wrong_code, xmpp_urls)
+    TERMINAL, Site, events_of, is_sanitized, mistyped, options_of_test, urls_of, wrong_code, xmpp_urls)
 from harness.xmpp_recipient import Recipient  # noqa: E402
 
 PATIENCE = 90
-SANITIZED = any(name.endswith("SAN_OPTIONS") for name in os.environ)
 
 
 class Life:
@@ -297,13 +296,14 @@ class XmppRun(Run):
 class Tests:
     def __init__(self, options):
         self.build = options.build
+        self.sanitized = is_sanitized(options.build)
         self.seed = options.seed if options.seed is not None else random.randrange(10**6)
         tap.note("seed %d" % self.seed)
 
     @tap.test
     def two_hundred_random_kills_lose_nothing_and_repeat_no_secret(self):
         run = EchoRun(self.seed)
-        n_kills = 40 if SANITIZED else 200
+        n_kills = 40 if self.sanitized else 200
         with Site(self.build) as site:
             run.site = site
             run.phone = site.phone("*")
@@ -326,7 +326,7 @@ class Tests:
                         run.guests.append(Recipient(
                             "guest%d@%s" % (number, server.domain), "a guest's", "127.0.0.1",
                             server.client_port, server.certificate).start())
-                    run.kill_until(10 if SANITIZED else 25, 3.0)
+                    run.kill_until(10 if self.sanitized else 25, 3.0)
                     run.check_the_whole()
                     for guest in run.guests:
                         tap.note("%s: %d messages, %d URLs" % (

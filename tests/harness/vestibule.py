@@ -35,6 +35,7 @@ from .server_folder import descendants, die_with_parent, free_port, wait_for_end
 
 TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TEMPLATES = os.path.join(os.path.dirname(TESTS), "gateway", "templates")
+CRASH = re.compile(r"Sanitizer|runtime error:|Assertion .* failed|stack smashing|free\(\):|corrupted")
 TERMINAL = {"completed", "declined", "disowned", "cancelled", "expired", "locked", "failed"}
 URL = re.compile(r"https://[^\s<>\"']+")
 
@@ -62,6 +63,13 @@ def read_text(path):
 def tail(path, lines=25):
     text = read_text(path).splitlines()
     return "\n".join(text[-lines:])
+
+
+def is_sanitized(build):
+    """Whether a build folder has the sanitizers, under which everything takes longer."""
+    with open(os.path.join(build, "meson-info", "intro-buildoptions.json")) as file:
+        return any(option["name"] == "b_sanitize" and option["value"] != "none"
+                   for option in json.load(file))
 
 
 # --- codes ------------------------------------------------------------------------------------------
@@ -874,13 +882,25 @@ class Site:
     def __exit__(self, kind, value, trace):
         failed = kind is not None and issubclass(kind, Exception)
         self.close()
+        if self.crashes():
+            self.failed = True
         if failed or self.failed:
             self.show_logs()
         else:
             shutil.rmtree(self.folder, ignore_errors=True)
+        if self.failed and kind is None:
+            raise AssertionError("a program did not end well, or crashed: see the logs")
+
+    def crashes(self):
+        """Lines that a program writes only when it is broken. A plugin that crashes is started
+        again, so that nothing else need show it."""
+        return [line for path in (self.log, self.relay.errors)
+                for line in read_text(path).splitlines() if CRASH.search(line)]
 
     def show_logs(self):
         print("# kept in %s:" % self.folder, flush=True)
+        for line in self.crashes()[:20]:
+            print("#   " + line)
         for path in (self.log, self.relay.errors, self.relay.log):
             print("#   the end of %s" % path)
             for line in tail(path).splitlines():

@@ -1,0 +1,266 @@
+"""Nothing secret is in any file, log or conversation where it does not belong.
+
+A whole story is told with values that occur nowhere else. Then every file that any of our programs
+has written, and all that went over the wire to the relay, is searched for them: as they are, in hex,
+in base64 at each of its three alignments, and percent-encoded. What may hold one is listed, with the
+reason.
+"""
+
+import base64
+import os
+import re
+import socket
+import sys
+import tempfile
+import threading
+import urllib.parse
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+
+from harness import tap  # noqa: E402
+from harness.prosody import Prosody  # noqa: E402
+from harness.server_folder import free_port  # noqa: E402
+from harness.vestibule import (  # noqa: E402
+    Site, mistyped, options_of_test, plain, wrong_code, xmpp_answer)
+from harness.xmpp_recipient import Recipient  # noqa: E402
+
+MARKERS = {
+    "payload": b"Zq7-payload-marker-9Xw",
+    "reference": b"Zq7-reference-marker-9Xw",
+    "recipient's name": b"Zq7NameMarker9Xw",
+    "title": b"Zq7-title-marker-9Xw",
+    "typed text": b"Zq7 what a person wrote 9Xw",
+}
+
+
+def base64_forms(value):
+    """The parts of base64 texts that a value leaves in them, whatever stands before it."""
+    for alphabet in (base64.b64encode, base64.urlsafe_b64encode):
+        for shift in range(3):
+            text = alphabet(b"\0" * shift + value)
+            first = -(-shift * 4 // 3)
+            last = len(text) - (4 if (shift + len(value)) % 3 else 0)
+            yield text[first:last]
+
+
+def forms(value):
+    """Every way in which a value may be written."""
+    found = {value, value.lower(), value.upper(), value[::-1]}
+    found |= {value.hex().encode(), value.hex().upper().encode()}
+    found |= {form for form in base64_forms(value) if len(form) >= 8}
+    text = value.decode("latin-1")
+    for quoted in (urllib.parse.quote(text, safe=""), urllib.parse.quote_plus(text, safe=""),
+                   "".join("%%%02X" % byte for byte in value),
+                   "".join("%%%02x" % byte for byte in value)):
+        found.add(quoted.encode())
+    found.add(value.decode("latin-1").encode("utf-16-le"))
+    return {form for form in found if len(form) >= 6}
+
+
+class Tap(threading.Thread):
+    """Stands between the relay client and the relay and writes down what passes. TLS hides the
+    content, and the names in its handshake are all that this may show."""
+
+    def __init__(self, listen, target, path):
+        super().__init__(daemon=True)
+        self.target, self.path = target, path
+        self.listener = socket.socket()
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.listener.bind(("127.0.0.1", listen))
+        self.listener.listen(64)
+        self.lock = threading.Lock()
+        self.n_bytes = 0
+        self.start()
+
+    def run(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            server = socket.create_connection(("127.0.0.1", self.target))
+            for source, sink in ((client, server), (server, client)):
+                threading.Thread(target=self.pump, args=(source, sink), daemon=True).start()
+
+    def pump(self, source, sink):
+        try:
+            while True:
+                content = source.recv(65536)
+                if not content:
+                    break
+                with self.lock, open(self.path, "ab") as file:
+                    file.write(content)
+                    self.n_bytes += len(content)
+                sink.sendall(content)
+        except OSError:
+            pass
+        finally:
+            for end in (source, sink):
+                try:
+                    end.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
+
+
+class TappedSite(Site):
+    """The relay client reaches the relay through the tap; the relay's name stays the same."""
+
+    def start(self):
+        inner = free_port()
+        outer, self.relay.port = self.relay.port, inner
+        # The relay announces the outer port, where the tap listens.
+        self.wire = self.path("wire.bytes")
+        self.tap = Tap(outer, inner, self.wire)
+        return super().start()
+
+    def close(self):
+        super().close()
+        self.tap.listener.close()
+
+
+# Which of the files may hold which values, and why.
+ALLOWED = (
+    (r"prosody/data/", {"address, bare"}, "the chat server knows its own accounts"),
+    (r"prosody/(prosody|output)\.log", {"address", "address, bare"},
+     "the chat server logs who is online; neither the log nor the choice is ours"),
+    (r"relay-state/", {"title"}, "display information is public: the relay shows it to wallets"),
+)
+
+
+class Tests:
+    def __init__(self, options):
+        self.build = options.build
+
+    def search(self, site, markers):
+        """All findings that are not allowed, as lines."""
+        wanted = {name: forms(value) for name, value in markers.items()}
+        found = []
+        n_files = n_bytes = 0
+        for place, _, names in os.walk(site.folder):
+            for name in names:
+                path = os.path.join(place, name)
+                if not os.path.isfile(path):
+                    continue
+                with open(path, "rb") as file:
+                    content = file.read()
+                relative = os.path.relpath(path, site.folder)
+                n_files += 1
+                n_bytes += len(content)
+                for marker, shapes in wanted.items():
+                    if any(shape in content for shape in shapes) and not any(
+                        re.match(pattern, relative) and marker in names_allowed
+                        for pattern, names_allowed, _ in ALLOWED
+                    ):
+                        found.append("%s in %s" % (marker, relative))
+        tap.note("%d values in %d forms, searched for in %d files of %d bytes" % (
+            len(markers), sum(map(len, wanted.values())), n_files, n_bytes))
+        assert n_files > 15 and n_bytes > 50000
+        return found
+
+    def markers_of(self, site, share, link, claims):
+        secret = link.partition("#")[2]
+        token = site.tenant.token
+        return {
+            **MARKERS,
+            "code": plain(share["code"]).encode(),
+            "code, as shown": share["code"].encode(),
+            "wrong code": wrong_code(share["code"]).encode(),
+            "mistyped code": mistyped(share["code"]).encode(),
+            "Secret of the link": secret.encode(),
+            "Secret's bytes": base64.b64decode(secret),
+            "link": link.encode(),
+            "token": token.encode(),
+            "token's secret": token.split("_")[3].encode(),
+            "address": b"zq7guest9xw@hotel.test",
+            "address, bare": b"zq7guest9xw",
+            "idempotency key": self.key.encode(),
+            **{"claim %d" % number: claim.encode() for number, claim in enumerate(claims)},
+            **{"claim's bytes %d" % number: bytes.fromhex(claim.replace("-", ""))
+               for number, claim in enumerate(claims)},
+        }
+
+    def tell(self, site, server, at_release=None):
+        """The story; returns share and link."""
+        self.key = "zq7IdempotencyMarker9Xw" * 2
+        guest = Recipient("zq7guest9xw@hotel.test", "a guest's", "127.0.0.1", server.client_port,
+                          server.certificate).start()
+        try:
+            share = site.create(
+                "xmpp:zq7guest9xw@hotel.test", key=self.key,
+                content={"marker": MARKERS["payload"].decode()},
+                reference=MARKERS["reference"].decode(),
+                credential={"title": MARKERS["title"].decode(), "description": "Hotel Adler"},
+                recipient={"addresses": ["xmpp:zq7guest9xw@hotel.test"], "locale": "en",
+                           "name": MARKERS["recipient's name"].decode()})
+            invitation = guest.wait_message(matches=lambda m: m.body)
+            for text in (MARKERS["typed text"].decode(), mistyped(share["code"]),
+                         wrong_code(share["code"]), share["code"]):
+                xmpp_answer(guest, invitation, text)
+            link = guest.wait_message(matches=lambda m: m.link).link
+            site.wait_event(share, "link_accepted")
+            if at_release:
+                at_release(share, link)
+            assert site.receive(link, "--quiet").returncode == 0
+            site.wait_state(share, "completed")
+            return share, link
+        finally:
+            guest.close()
+
+    @tap.test
+    def no_file_log_or_wire_holds_a_secret_at_any_time(self):
+        folder = tempfile.mkdtemp(prefix="vestibule-e2e-")
+        os.mkdir(os.path.join(folder, "prosody"))
+        server = Prosody(os.path.join(folder, "prosody"))
+        server.register("zq7guest9xw", "a guest's")
+        found = {}
+        with server, TappedSite(self.build, channels=("xmpp",), xmpp=server, folder=folder,
+                                log_level="debug") as site:
+
+            def look(moment, share, link):
+                claim = site.derivation().request(share["id"], "claim")
+                found[moment] = self.search(site, self.markers_of(site, share, link, [claim]))
+
+            share, link = self.tell(
+                site, server, lambda share, link: look("while released", share, link))
+            look("after completion", share, link)
+            assert site.tap.n_bytes > 5000
+            site.stop_gateway()
+            site.relay.stop()
+            look("after an orderly end", share, link)
+            assert not any(found.values()), found
+
+    @tap.test
+    def the_search_finds_what_it_should(self):
+        for value in (b"Zq7-payload-marker-9Xw", b"123456786", bytes(range(16))):
+            for shape in (value, value.hex().encode(), base64.b64encode(b"a" + value + b"bc"),
+                          base64.b64encode(b"ab" + value), base64.urlsafe_b64encode(value + b"x"),
+                          urllib.parse.quote_from_bytes(value, safe="").encode(),
+                          "".join("%%%02x" % byte for byte in value).encode()):
+                content = b"before" + shape + b"after"
+                assert any(form in content for form in forms(value)), (value, shape)
+
+    @tap.test
+    def arguments_and_environments_of_all_processes_hold_no_secret(self):
+        with Site(self.build) as site:
+            phone = site.phone("echo:bob")
+            share = site.create("echo:bob", content={"m": MARKERS["payload"].decode()})
+            phone.say(share["code"])
+            link = phone.wait_message("link")["link"]
+            values = [share["code"].encode(), plain(share["code"]).encode(), link.encode(),
+                      link.partition("#")[2].encode(), MARKERS["payload"], b"echo:bob",
+                      site.tenant.token.encode()]
+            with open(os.path.join(site.credentials, "root.key"), "rb") as file:
+                values.append(file.read())
+            pids = [site.gateway.pid, site.relay.process.pid, *site.children().values()]
+            assert len(pids) == 6
+            for pid in pids:
+                for name in ("cmdline", "environ"):
+                    with open("/proc/%d/%s" % (pid, name), "rb") as file:
+                        content = file.read()
+                    for value in values:
+                        assert not any(form in content for form in forms(value)), (pid, name)
+
+
+if __name__ == "__main__":
+    arguments = options_of_test(__doc__)
+    sys.exit(tap.run(tap.tests_of(Tests(arguments)), arguments.names))
