@@ -113,6 +113,8 @@ class Recipient:
                 self._repeat()
             waiting.cancel()
             self._note(online=False)
+            # Left alone, it would try again by itself, and take the session from its successor.
+            client.cancel_connection_attempt()
             client.abort()
             if not self.closing:
                 await asyncio.sleep(0.2)
