@@ -7,6 +7,7 @@
 #include <sys/queue.h>
 
 #include "log.h"
+#include "plugin.h"
 #include "time-text.h"
 #include "xmpp-citizen.h"
 #include "xmpp-inbound.h"
@@ -15,7 +16,9 @@
 #include "xmpp-stream.h"
 
 enum {
-        RECENT_MAX = 16384,  /* messages whose receipts and bounces we still know */
+        RECENT_MAX = 16384,   /* messages whose receipts and bounces we still know */
+        UNPROVEN_MAX = 16384, /* messages that a dying server may take with it */
+        UNPROVEN_SECONDS = 10,
         ARRIVALS_MAX = 1024, /* replies that the gateway has not made durable */
         RETRY_MAX_SECONDS = 60,
 };
@@ -51,7 +54,8 @@ typedef struct Channel {
         size_t n_arrivals;
         bool overflowed; /* said once */
         bool was_up;
-        json_t *recent; /* message id → canonical address, in the order of sending */
+        json_t *recent;   /* message id → canonical address, in the order of sending */
+        json_t *unproven; /* message id → when it was `sent`, CLOCK_BOOTTIME, in that order */
 } Channel;
 
 static void stanza_release(xmpp_stanza_t **stanza) {
@@ -71,6 +75,64 @@ static void recent_add(Channel *c, const char *message, const char *to) {
 
 static const char *recent_find(Channel *c, const char *message) {
         return json_string_value(json_object_get(c->recent, message));
+}
+
+/* --- Messages that were `sent`, and of which the recipient has shown no sign ---
+ *
+ * A server answers for what it has taken before it has passed it on: kill it, and that is gone. */
+
+static const char *unproven_first(Channel *c, uint64_t *ret_since) {
+        void *first = json_object_iter(c->unproven);
+
+        if (!first)
+                return NULL;
+        *ret_since = (uint64_t) json_integer_value(json_object_iter_value(first));
+        return json_object_iter_key(first);
+}
+
+static void unproven_forget(Channel *c, const char *message) {
+        (void) json_object_del(c->unproven, message);
+}
+
+static void unproven_forget_old(Channel *c, uint64_t now) {
+        const char *message;
+        uint64_t since;
+
+        while ((message = unproven_first(c, &since)) &&
+                        (json_object_size(c->unproven) > UNPROVEN_MAX ||
+                                        now - since > UNPROVEN_SECONDS * USEC_PER_SEC))
+                unproven_forget(c, message);
+}
+
+static void unproven_add(Channel *c, const char *message) {
+        uint64_t now = time_boot();
+
+        unproven_forget(c, message);
+        (void) json_object_set_new(c->unproven, message, json_integer((json_int_t) now));
+        unproven_forget_old(c, now);
+}
+
+static void tell_failed(Channel *c, const char *message, bool permanent, const char *reason) {
+        plugin_tell(c->plugin,
+                        json_pack("{s:s, s:s, s:b, s:s}",
+                                        "type",
+                                        "failed",
+                                        "message",
+                                        message,
+                                        "permanent",
+                                        permanent,
+                                        "reason",
+                                        reason));
+}
+
+static void unproven_tell(Channel *c) {
+        const char *message;
+        json_t *since;
+
+        unproven_forget_old(c, time_boot());
+        json_object_foreach(c->unproven, message, since)
+                        tell_failed(c, message, false, "stream-closed");
+        (void) json_object_clear(c->unproven);
 }
 
 /* --- The gateway asks --- */
@@ -127,6 +189,7 @@ static int send_message(Channel *c, int64_t id, const XmppOutbound *message) {
         sending->id = id;
         (void) snprintf(sending->message, sizeof(sending->message), "%s", message->message);
         sending->number = xmpp_stream_send(c->stream, stanza, true);
+        unproven_forget(c, message->message);
         TAILQ_INSERT_TAIL(&c->sendings, sending, entry);
         recent_add(c, message->message, message->to);
         return 0;
@@ -170,10 +233,12 @@ static void request_withdraw(Channel *c, int64_t id, const json_t *frame) {
                                         jid,
                                         &stanza) == 0)
                 (void) xmpp_stream_send(c->stream, stanza, false);
+        if (message)
+                unproven_forget(c, message);
         plugin_answer(c->plugin, id, json_pack("{s:s}", "type", "too-late"));
 }
 
-int xmpp_channel_request(
+static int channel_request(
                 Plugin *plugin, void *state, const char *type, int64_t id, const json_t *frame) {
         Channel *c = state;
 
@@ -314,10 +379,19 @@ static bool already_here(const Channel *c, const XmppInbound *in) {
         return false;
 }
 
+/* What is quoted has arrived. A reply that quotes nothing may have been on its way before. */
+static void note_quotation(Channel *c, const XmppInbound *in) {
+        const char *to = in->quoted ? recent_find(c, in->quoted) : NULL;
+
+        if (to && streq(to, in->from))
+                unproven_forget(c, in->quoted);
+}
+
 /* Takes *in over. A reply that is left out gets no receipt, so its sender repeats it. */
 static void arrival_add(Channel *c, XmppInbound *in, xmpp_stanza_t *stanza) {
         Arrival *a;
 
+        note_quotation(c, in);
         if (already_here(c, in) || c->n_arrivals >= ARRIVALS_MAX) {
                 if (c->n_arrivals >= ARRIVALS_MAX && !c->overflowed)
                         log_warning("too many replies wait for the gateway; more are not taken");
@@ -351,6 +425,7 @@ static void tell_seen(Channel *c, const XmppInbound *in) {
 
         if (!to || !streq(to, in->from))
                 return;
+        unproven_forget(c, in->message);
         if (sending)
                 sending_settle(c, sending);
         plugin_tell(c->plugin,
@@ -382,21 +457,13 @@ static void tell_bounce(Channel *c, const XmppInbound *in, xmpp_stanza_t *stanza
         if (!to || !may_bounce(xmpp_stanza_get_from(stanza), to))
                 return;
         (void) json_object_del(c->recent, in->message);
+        unproven_forget(c, in->message);
         if (sending) {
                 answer_failed(c, sending->id, in->permanent, in->reason);
                 (void) sending_free(c, sending);
                 return;
         }
-        plugin_tell(c->plugin,
-                        json_pack("{s:s, s:s, s:b, s:s}",
-                                        "type",
-                                        "failed",
-                                        "message",
-                                        in->message,
-                                        "permanent",
-                                        in->permanent,
-                                        "reason",
-                                        in->reason));
+        tell_failed(c, in->message, in->permanent, in->reason);
 }
 
 static void send_error(Channel *c, xmpp_stanza_t *stanza, const char *condition, const char *text) {
@@ -504,6 +571,7 @@ static void on_down(XmppStream *stream, const char *reason, void *userdata) {
                 answer_failed(c, sending->id, false, "stream-closed");
                 (void) sending_free(c, sending);
         }
+        unproven_tell(c);
         plugin_tell_status(c->plugin, false, reason);
 }
 
@@ -512,8 +580,10 @@ static void on_taken(XmppStream *stream, uint64_t number, void *userdata) {
         Sending *sending;
 
         (void) stream;
-        while ((sending = TAILQ_FIRST(&c->sendings)) && sending->number <= number)
+        while ((sending = TAILQ_FIRST(&c->sendings)) && sending->number <= number) {
+                unproven_add(c, sending->message);
                 sending_settle(c, sending);
+        }
 }
 
 static const XmppStreamOps stream_ops = {
@@ -529,7 +599,8 @@ static int channel_open(Channel *c, const json_t *settings) {
         TAILQ_INIT(&c->sendings);
         TAILQ_INIT(&c->arrivals);
         c->recent = json_object();
-        if (!c->recent)
+        c->unproven = json_object();
+        if (!c->recent || !c->unproven)
                 return -ENOMEM;
         r = xmpp_settings_read(settings, &c->settings);
         if (r < 0)
@@ -554,25 +625,7 @@ static int channel_open(Channel *c, const json_t *settings) {
                         &c->stream, plugin_event(c->plugin), &c->settings.stream, &stream_ops, c);
 }
 
-int xmpp_channel_start(Plugin *plugin, const json_t *settings, void **ret_state) {
-        Channel *c = calloc(1, sizeof(*c));
-        int r;
-
-        if (!c)
-                return -ENOMEM;
-        c->plugin = plugin;
-        r = channel_open(c, settings);
-        if (r < 0) {
-                if (r == -ENOTSUP)
-                        log_error("the limits on XML are not in force; not starting");
-                xmpp_channel_stop(plugin, c);
-                return r;
-        }
-        *ret_state = c;
-        return 0;
-}
-
-void xmpp_channel_stop(Plugin *plugin, void *state) {
+static void channel_stop(Plugin *plugin, void *state) {
         Channel *c = state;
 
         (void) plugin;
@@ -585,6 +638,41 @@ void xmpp_channel_stop(Plugin *plugin, void *state) {
                 arrival_free(TAILQ_FIRST(&c->arrivals));
         sd_event_source_disable_unref(c->timer);
         json_decref(c->recent);
+        json_decref(c->unproven);
         xmpp_settings_done(&c->settings);
         free(c);
+}
+
+static int channel_start(Plugin *plugin, const json_t *settings, void **ret_state) {
+        Channel *c = calloc(1, sizeof(*c));
+        int r;
+
+        if (!c)
+                return -ENOMEM;
+        c->plugin = plugin;
+        r = channel_open(c, settings);
+        if (r < 0) {
+                if (r == -ENOTSUP)
+                        log_error("the limits on XML are not in force; not starting");
+                channel_stop(plugin, c);
+                return r;
+        }
+        *ret_state = c;
+        return 0;
+}
+
+int xmpp_channel_main(int argc, char **argv) {
+        static const char *const capabilities[] = { "reply", "receipt", "withdraw", NULL };
+        static const PluginOps ops = {
+                .program = "vestibule-xmpp",
+                .role = "channel",
+                .name = "xmpp",
+                .summary = "Carries invitations and answers over XMPP.",
+                .capabilities = capabilities,
+                .start = channel_start,
+                .request = channel_request,
+                .stop = channel_stop,
+        };
+
+        return plugin_main(argc, argv, &ops);
 }

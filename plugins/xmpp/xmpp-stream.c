@@ -23,11 +23,8 @@
 #include "xmpp-names.h"
 
 enum {
-        CONNECT_SECONDS = 15, /* from the first packet to a stream that is up */
-        ANSWER_SECONDS = 15,  /* for a ping or a stream-management answer */
-        IDLE_SECONDS = 60,    /* without a byte from the server, then it is asked */
-        ENABLE_SECONDS = 5,   /* for the answer to <enable/> */
-        RETRY_MAX_SECONDS = 60,
+        IDLE_SECONDS = 60,        /* without a byte from the server, then it is asked */
+        ENABLE_SECONDS = 5,       /* for the answer to <enable/> */
         STABLE_SECONDS = 10,      /* a stream that lasted this long was a success */
         CONFLICT_SECONDS = 30,    /* somebody else holds our address: do not fight */
         ROUNDS_PER_DISPATCH = 64, /* of xmpp_run_once(), of at most 4 KiB each */
@@ -42,6 +39,7 @@ typedef enum StreamState {
 
 struct XmppStream {
         XmppStreamConfig config;
+        XmppStreamPatience patience;
         const XmppStreamOps *ops;
         void *userdata;
         sd_event *event;
@@ -64,6 +62,8 @@ struct XmppStream {
         uint64_t managed_base; /* stanzas sent before it was */
 };
 
+static XmppStreamPatience patience_of_new = { .connect = 15, .answer = 15, .retry = 60 };
+
 /* For callbacks without user data. */
 static XmppStream *the_stream;
 
@@ -76,9 +76,18 @@ static void on_alarm(int signal) {
                 (void) shutdown(handshake_fd, SHUT_RDWR);
 }
 
-static void handshake_guard(int fd) {
+static void handshake_guard_end(void) {
+        handshake_fd = -1;
+        (void) alarm(0);
+}
+
+static void handshake_guard(const XmppStream *s, int fd) {
         handshake_fd = fd;
-        (void) alarm(fd >= 0 ? CONNECT_SECONDS : 0);
+        (void) alarm(s->patience.connect);
+}
+
+void xmpp_stream_set_patience(XmppStreamPatience patience) {
+        patience_of_new = patience;
 }
 
 bool xmpp_stream_is_up(const XmppStream *stream) {
@@ -218,7 +227,7 @@ static void stream_up(XmppStream *s) {
         s->state = STREAM_UP;
         s->since = s->heard = time_boot();
         s->managed_base = s->taken = s->to_prove = s->sent;
-        handshake_guard(-1);
+        handshake_guard_end();
         s->ops->up(s, s->userdata);
 }
 
@@ -353,7 +362,7 @@ static int on_socket(xmpp_conn_t *connection, void *socket) {
          * acknowledgement. */
         (void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
         if (!s->config.component)
-                handshake_guard(copy);
+                handshake_guard(s, copy);
         return 0;
 }
 
@@ -391,7 +400,7 @@ static void watch_socket(XmppStream *s) {
 }
 
 static void schedule_retry(XmppStream *s) {
-        uint64_t limit = RETRY_MAX_SECONDS, delay;
+        uint64_t limit = s->patience.retry, delay;
 
         delay = s->attempts < 6 ? UINT64_C(1) << s->attempts : limit;
         if (delay > limit)
@@ -407,7 +416,7 @@ static void schedule_retry(XmppStream *s) {
 
 static void connection_drop(XmppStream *s) {
         s->ended = true;
-        handshake_guard(-1);
+        handshake_guard_end();
         if (s->connection)
                 xmpp_conn_release(s->connection);
         s->connection = NULL;
@@ -496,11 +505,11 @@ static bool has_passed(uint64_t since, unsigned seconds) {
 }
 
 static void watch_time(XmppStream *s) {
-        if (s->state == STREAM_CONNECTING && has_passed(s->since, CONNECT_SECONDS))
+        if (s->state == STREAM_CONNECTING && has_passed(s->since, s->patience.connect))
                 stream_end(s, s->heard ? "login-failed" : "unreachable");
         else if (s->state == STREAM_ENABLING && has_passed(s->since, ENABLE_SECONDS))
                 stream_up(s); /* no stream management here: pings will do */
-        else if (s->state == STREAM_UP && has_passed(s->asked, ANSWER_SECONDS))
+        else if (s->state == STREAM_UP && has_passed(s->asked, s->patience.answer))
                 stream_end(s, "no-answer");
         else if (s->state == STREAM_UP && s->ping == 0 && has_passed(s->heard, IDLE_SECONDS))
                 send_ping(s);
@@ -556,6 +565,7 @@ int xmpp_stream_new(XmppStream **ret,
                 return -ENOMEM;
         the_stream = s;
         s->config = *config;
+        s->patience = patience_of_new;
         s->ops = ops;
         s->userdata = userdata;
         s->event = sd_event_ref(event);

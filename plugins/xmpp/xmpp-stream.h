@@ -48,6 +48,17 @@ typedef struct XmppStreamOps {
         void (*stanza)(XmppStream *stream, xmpp_stanza_t *stanza, bool cut, void *userdata);
 } XmppStreamOps;
 
+/* How long a stream waits for its server, in seconds. */
+typedef struct XmppStreamPatience {
+        unsigned connect; /* from the first packet to a stream that is up */
+        unsigned answer;  /* for a ping or a stream-management answer */
+        unsigned retry;   /* at most, between two attempts to connect */
+} XmppStreamPatience;
+
+/* For streams that are made from now on. Tests are built with a shorter one than people wait for;
+ * no setting reaches it. */
+void xmpp_stream_set_patience(XmppStreamPatience patience);
+
 /* Starts to connect. The configuration's strings and ops must outlive the stream. -ENOTSUP: the
  * limits of xmpp-guard.h are not in force. Negative errno. */
 int xmpp_stream_new(XmppStream **ret,

@@ -1,6 +1,6 @@
 """The XMPP plugin and a server that sends what it should not, or says nothing.
 
-usage: xmpp-hostile.py PROGRAM
+usage: xmpp-hostile.py PROGRAM IMPATIENT [TEST…]
 """
 
 import os
@@ -104,30 +104,44 @@ def message(content, attributes="", sender="bob@hotel.test/x"):
 
 
 class Tests:
-    def __init__(self, program):
-        self.program = program
+    def __init__(self, program, impatient):
+        self.program, self.impatient = program, impatient
         self.numbers = iter(range(1, 1 << 30))
 
-    def open(self):
-        self.server = Component()
-        self.gateway = Gateway(
-            self.program,
+    def pair(self, program):
+        server = Component()
+        gateway = Gateway(
+            program,
             "xmpp",
-            {"jid": "keys.hotel.test", "host": "127.0.0.1", "port": str(self.server.port)},
+            {"jid": "keys.hotel.test", "host": "127.0.0.1", "port": str(server.port)},
             {"xmpp-secret": "component secret"},
         )
-        self.gateway.start().wait_up()
+        gateway.start().wait_up()
+        return server, gateway
 
-    def restart(self):
+    def open(self, program=None):
+        self.server, self.gateway = self.pair(program or self.program)
+
+    def open_elder(self):
+        """A second plugin that is left alone for long enough by what the other tests take."""
+        self.elder_server, self.elder = self.pair(self.program)
+        number = self.elder.ask("send", message="old", kind="notice", to=BOB, text="x")
+        assert self.elder.wait_answer(number)["type"] == "sent"
+        self.elder_since = time.monotonic()
+
+    def restart(self, program=None):
         """A plugin that has failed at nothing yet, and so tries again at once."""
         self.close()
-        self.server.listener.close()
-        self.open()
+        self.open(program)
 
     def close(self):
         assert self.gateway.process.poll() is None
         assert self.gateway.stop() == 0
         self.gateway.remove()
+        self.server.listener.close()
+
+    def send(self, message):
+        return self.gateway.ask("send", message=message, kind="notice", to=BOB, text="x")
 
     def assert_alive(self):
         """A reply passes, so all before it has been worked through."""
@@ -208,7 +222,7 @@ class Tests:
         self.restart()
         self.server.pings = False
         numbers = [
-            self.gateway.ask("send", message="doubt_%d" % i, kind="notice", to=BOB, text="x")
+            self.send("doubt_%d" % i)
             for i in range(10)
         ]
         self.server.wait(lambda: self.server.text.count("<body>x</body>") == 10, "ten messages")
@@ -238,13 +252,53 @@ class Tests:
         assert self.gateway.wait_answer(number)["type"] == "sent"
         self.server.pings = True
 
+    def lost(self):
+        return {f["message"]: f for f in self.gateway.frames("failed") if "message" in f}
+
+    @test
+    def what_was_sent_and_shows_no_sign_may_be_lost_with_the_stream(self):
+        self.restart()
+        names = ["received", "displayed", "bounced", "quoted", "answered", "forged", "silent"]
+        for number in [self.send(name) for name in names]:
+            assert self.gateway.wait_answer(number)["type"] == "sent"
+        received = "<received xmlns='urn:xmpp:receipts' id='%s'/>"
+        quotes = "<body>%s</body><reply xmlns='urn:xmpp:reply:0' id='%s'/>"
+        for stanza in (
+            message(received % "received"),
+            message("<displayed xmlns='urn:xmpp:chat-markers:0' id='displayed'/>"),
+            "<message from='bob@hotel.test' to='%s' type='error' id='bounced'><error type='wait'>"
+            "<resource-constraint xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>" % US,
+            message(quotes % ("1", "quoted"), "id='q1'"),
+            message("<body>2</body>", "id='q2'"),
+            message(received % "forged", sender="eve@hotel.test/x"),
+            message(quotes % ("3", "forged"), "id='q3'", sender="eve@hotel.test/x"),
+        ):
+            self.server.send(stanza)
+        self.assert_alive()
+        assert list(self.lost()) == ["bounced"]
+        self.gateway.forget()
+        self.server.cut()
+        self.gateway.wait_frame("status", up=False)
+        assert list(self.lost()) == ["answered", "forged", "silent"]
+        for frame in self.lost().values():
+            assert frame["permanent"] is False and frame["reason"] == "stream-closed"
+        self.gateway.wait_up()
+
+        # Once, unless it is sent again.
+        self.gateway.forget()
+        assert self.gateway.wait_answer(self.send("silent"))["type"] == "sent"
+        self.server.cut()
+        self.gateway.wait_frame("status", up=False)
+        assert list(self.lost()) == ["silent"]
+        self.gateway.wait_up()
+
     @test
     def a_server_that_stops_answering_is_left(self):
-        self.restart()
+        self.restart(self.impatient)
         self.gateway.forget()
         self.server.pings = False
         number = self.gateway.ask("send", message="mute", kind="notice", to=BOB, text="mute")
-        self.gateway.wait_frame("status", up=False, reason="no-answer", timeout=25)
+        self.gateway.wait_frame("status", up=False, reason="no-answer", timeout=15)
         assert self.gateway.wait_answer(number)["type"] == "failed"
         assert self.gateway.cpu() < 1, "it was not idle while it waited"
         self.server.pings = True
@@ -301,7 +355,7 @@ class Tests:
         ended = threading.Event()
         threading.Thread(target=serve, daemon=True).start()
         other = Gateway(
-            self.program,
+            self.impatient,
             "xmpp",
             {
                 "mode": "client",
@@ -317,7 +371,7 @@ class Tests:
                 lambda: [
                     f for _, f in other.log if f["type"] == "status" and f["reason"] != "connecting"
                 ],
-                25,
+                15,
                 "it gives up",
             )
             assert ended.wait(5)
@@ -327,10 +381,23 @@ class Tests:
             assert other.stop() == 0
             other.remove()
 
+    @test
+    def what_was_sent_ten_seconds_ago_is_not_called_lost(self):
+        time.sleep(max(0, self.elder_since + 10.5 - time.monotonic()))
+        number = self.elder.ask("send", message="new", kind="notice", to=BOB, text="x")
+        assert self.elder.wait_answer(number)["type"] == "sent"
+        self.elder_server.cut()
+        self.elder.wait_frame("status", up=False, reason="stream-closed")
+        assert [f["message"] for f in self.elder.frames("failed")] == ["new"]
+        assert self.elder.stop() == 0
+        self.elder.remove()
+        self.elder_server.listener.close()
+
 
 def main():
-    tests = Tests(os.path.abspath(sys.argv[1]))
-    only = sys.argv[2:]
+    tests = Tests(os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2]))
+    only = sys.argv[3:]
+    tests.open_elder()
     tests.open()
     chosen = [pair for pair in tests_of(tests) if not only or pair[0] in only]
     return run(chosen + [("it ends in order", tests.close)])
