@@ -147,6 +147,8 @@ def lifecycle(site, in_flight, delay, count, seconds):
     completed = after["shares_completed"] - counters["shares_completed"]
     if completed != shares:
         raise AssertionError("%d of %d shares were completed" % (completed, shares))
+    if 0 in syncs.values():
+        raise AssertionError("fsyncs are not counted: %s" % syncs)
     batches = after["batches"] - counters["batches"]
     return {
         "bench": "lifecycle", "in_flight": in_flight, "delay": delay, **result,
