@@ -160,6 +160,7 @@ class Server:
         self.stop()
         if failed:
             print("# kept the server's files in %s" % self.folder, file=sys.stderr)
+            self.own_folder = False
         elif self.own_folder:
             shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -261,6 +261,12 @@ class Recipient:
     def wait_receipt(self, id, timeout=15):
         return self.wait(lambda: self.received.get(id), timeout, "a receipt")
 
+    def login_again(self, timeout=20):
+        with self.changed:
+            before = self.connections
+        self.loop.call_soon_threadsafe(lambda: self.client.abort())
+        self.wait(lambda: self.online and self.connections > before, timeout, "another login")
+
     def close(self):
         self.closing = True
         if self.loop and self.thread.is_alive():
