@@ -233,18 +233,20 @@ class Tests:
     @tap.test
     def broken_frames_end_the_connection_and_nothing_else(self):
         with self.odd_site() as site:
-            deep = b'{"type":"x","a":' + b"[" * 40 + b"]" * 40 + b"}"
             broken = {
                 "of length 0": struct.pack(">I", 0),
                 "of 65,537 bytes": struct.pack(">I", 65537) + b"x" * 65537,
                 "of four gigabytes": struct.pack(">I", 0xffffffff),
-                "not UTF-8": struct.pack(">I", 15) + b'{"type":"\xff\xfe\xfd"}',
-                "not JSON": struct.pack(">I", 5) + b"hello",
-                "not an object": struct.pack(">I", 2) + b"[]",
-                "without a type": struct.pack(">I", 2) + b"{}",
-                "with a type that is a number": struct.pack(">I", 10) + b'{"type":1}',
-                "with a repeated member": struct.pack(">I", 23) + b'{"type":"x","type":"y"}',
-                "too deep": struct.pack(">I", len(deep)) + deep,
+                **{what: struct.pack(">I", len(content)) + content for what, content in {
+                    "not UTF-8": b'{"type":"\xff\xfe\xfd"}',
+                    "not JSON": b"hello",
+                    "not an object": b"[]",
+                    "without a type": b"{}",
+                    "with a type that is a number": b'{"type":1}',
+                    "with a repeated member": b'{"type":"x","type":"y"}',
+                    "with more after its end": b'{"type":"x"} {}',
+                    "too deep": b'{"type":"x","a":' + b"[" * 40 + b"]" * 40 + b"}",
+                }.items()},
             }
             for what, content in broken.items():
                 plugin = Plugin(site.path("odd"), "odd")

@@ -35,7 +35,7 @@ from .server_folder import descendants, die_with_parent, free_port, wait_for_end
 
 TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TEMPLATES = os.path.join(os.path.dirname(TESTS), "gateway", "templates")
-CRASH = re.compile(r"Sanitizer|runtime error:|Assertion .* failed|stack smashing|free\(\):|corrupted")
+CRASH = re.compile(r"Sanitizer|runtime error:|Assertion .* failed|stack smashing|free\(\):|corrupted|ended by signal (4|6|7|8|11)\b")
 TERMINAL = {"completed", "declined", "disowned", "cancelled", "expired", "locked", "failed"}
 URL = re.compile(r"https://[^\s<>\"']+")
 
@@ -619,13 +619,14 @@ class Plugin:
 
     def is_closed(self):
         """Reads until the gateway has closed; an AssertionError when it does not."""
-        try:
-            while True:
-                self.read()
-        except Closed:
-            return True
-        except TimeoutError:
-            raise AssertionError("the gateway did not close the connection")
+        while True:
+            try:
+                if not self.connection.recv(65536):
+                    return True
+            except TimeoutError:
+                raise AssertionError("the gateway did not close the connection") from None
+            except OSError:
+                return True
 
     def close(self):
         self.connection.close()
