@@ -1,12 +1,12 @@
 /* What channels report: whether a message was taken, delivered, read, or not. */
 #include <errno.h>
+#include <sodium.h>
 
 #include "gateway.h"
 #include "log.h"
 
 enum {
-        CHANNEL_TRIES_MAX = 24 /* with the backoff, about an hour and a half of a carrier that says
-                                  no */
+        CHANNEL_TRIES_MAX = 40 /* with the backoff, about three hours of a carrier that says no */
 };
 
 static bool may_run(const Share *s, OutboxKind kind) {
@@ -74,10 +74,34 @@ int channel_claim(ShareContext *c, OutboxRow *row, json_t **ret) {
         return r;
 }
 
+static bool noted_already(const Share *s, TimelineEvent event, OutboxKind kind, int step) {
+        for (int i = 0; i < s->n_timeline; i++)
+                if (s->timeline[i].event == event && s->timeline[i].detail == (int) kind &&
+                                s->timeline[i].step == step)
+                        return true;
+        return false;
+}
+
+/* The address that a message went to, by its place in the list; the present one if it is unknown.
+ */
+static int step_of_message(ShareContext *c, int part) {
+        _cleanup_(freep) uint8_t *body = NULL;
+        OutboxKind kind;
+        size_t size;
+        int step;
+
+        return store_message_get(c->gateway->store, c->share.n, part, &kind, &step, &body, &size) ==
+                                               0
+                               ? step
+                               : c->share.step;
+}
+
 int channel_fall_back(ShareContext *c, int failed_step) {
         Share *s = &c->share;
 
         if (s->state != LIFECYCLE_PENDING && s->state != LIFECYCLE_INVITED)
+                return 0;
+        if (noted_already(s, TIMELINE_NOT_DELIVERED, OUTBOX_INVITATION, failed_step))
                 return 0;
         share_note(s, c->now, TIMELINE_NOT_DELIVERED, OUTBOX_INVITATION, failed_step);
         if (failed_step != s->step) /* an earlier one: the challenge is open elsewhere */
@@ -148,11 +172,7 @@ static void copy_reason(OutboxRow *row, const json_t *answer) {
         row->reason[n] = 0;
 }
 
-int channel_answered(ShareContext *c,
-                OutboxRow *row,
-                const OutboxItem *item,
-                const json_t *answer,
-                uint64_t *ret_retry) {
+int channel_answered(ShareContext *c, OutboxRow *row, const json_t *answer, uint64_t *ret_retry) {
         const char *type = json_string_value(json_object_get(answer, "type"));
         json_int_t retry_after = json_integer_value(json_object_get(answer, "retry_after"));
         int r;
@@ -165,14 +185,16 @@ int channel_answered(ShareContext *c,
         }
         copy_reason(row, answer);
         if (streq(type, "failed") && json_is_true(json_object_get(answer, "permanent"))) {
+                int step = step_of_message(c, row->part);
+
                 r = row_remove(c, row);
                 if (r >= 0)
-                        r = message_refused(c, row->kind, c->share.step);
+                        r = message_refused(c, row->kind, step);
                 return r < 0 ? r : OUTBOX_VERDICT_DONE;
         }
 
         row->attempts++;
-        row->dead = item->tries >= CHANNEL_TRIES_MAX;
+        row->dead = row->attempts >= CHANNEL_TRIES_MAX;
         r = store_outbox_attempt(c->gateway->store, row);
         if (r < 0)
                 return r;
@@ -201,40 +223,33 @@ typedef struct ChannelNews {
         bool again; /* the carrier may have lost it: the same message once more */
 } ChannelNews;
 
-static bool noted_already(const Share *s, TimelineEvent event, OutboxKind kind, int step) {
-        for (int i = 0; i < s->n_timeline; i++)
-                if (s->timeline[i].event == event && s->timeline[i].detail == (int) kind &&
-                                s->timeline[i].step == step)
-                        return true;
-        return false;
-}
-
-/* The step whose channel reported; -1 when it is none of this share's. */
-static int step_of_channel(ShareContext *c, const char *name) {
-        const ConfigChannel *channel;
-        const char *address;
-
-        for (int i = c->share.step; i >= 0; i--)
-                if (share_route(c, i, &address, &channel) && streq(channel->name, name))
-                        return i;
-        return -1;
-}
-
-/* Same identity, same bytes: a recipient that has it already recognises it. */
+/* Same identity, same bytes: a recipient that has it already recognises it. A carrier that loses it
+ * again and again is one that does not deliver. */
 static int send_again(ShareContext *c, OutboxKind kind, int step) {
         int r;
 
         if (step != c->share.step || noted_already(&c->share, TIMELINE_DELIVERED, kind, step) ||
                         !may_run(&c->share, kind))
                 return 0;
-        r = kind == OUTBOX_LINK ? message_link(c, NULL, true) : message_invite(c, true);
-        return r == -ESTALE ? 0 : r; /* wiped meanwhile */
+        if (c->share.repeats >= GATEWAY_REPEATS_MAX)
+                return message_refused(c, kind, step);
+        c->share.repeats++;
+        r = message_repeat(c,
+                        kind,
+                        step,
+                        outbox_backoff_msec((unsigned) c->share.repeats, randombytes_random()));
+        if (r == -ESTALE) /* wiped meanwhile */
+                return 0;
+        return r < 0 ? r : share_save(c);
 }
 
-static int news_take(ShareContext *c, const ChannelNews *news, OutboxKind kind) {
-        int step = step_of_channel(c, news->channel), r;
+/* A channel may speak of its own messages only. */
+static int news_take(ShareContext *c, const ChannelNews *news, OutboxKind kind, int step) {
+        const ConfigChannel *channel;
+        const char *address;
+        int r;
 
-        if (step < 0)
+        if (!share_route(c, step, &address, &channel) || !streq(channel->name, news->channel))
                 return 0;
         if (news->again)
                 return send_again(c, kind, step);
@@ -258,16 +273,16 @@ static int news_apply(void *context) {
         ShareContext c;
         OutboxKind kind;
         size_t size;
-        int r;
+        int r, step;
 
-        r = store_message_get(store, news->share, news->part, &kind, &body, &size);
+        r = store_message_get(store, news->share, news->part, &kind, &step, &body, &size);
         if (r != 0)
                 return r < 0 ? r : 0; /* a notice, or the share has ended */
         r = share_context_load(&c, news->gateway, news->share);
         if (r != 0)
                 return r < 0 ? r : 0;
         if (!lifecycle_is_terminal(c.share.state) && kind != OUTBOX_NOTICE)
-                r = news_take(&c, news, kind);
+                r = news_take(&c, news, kind, step);
         share_context_done(&c);
         return r;
 }

@@ -15,9 +15,16 @@ int64_t clock_now(const Clock *c, uint64_t boot) {
 ClockNews clock_observe(Clock *c, int64_t wall, uint64_t boot) {
         int64_t ahead = wall - clock_now(c, boot);
 
-        if (ahead <= CLOCK_STEP_SECONDS) { /* behind, drift, or what rounding leaves */
-                if (ahead > 1)
+        if (boot - c->drift_since >= CLOCK_AGREEMENT_SECONDS * USEC_PER_SEC) {
+                c->drift_since = boot;
+                c->drift = 0;
+        }
+        /* Behind, drift, or what rounding leaves; many small steps are a large one. */
+        if (ahead + c->drift <= CLOCK_STEP_SECONDS) {
+                if (ahead > 1) {
                         c->base += ahead;
+                        c->drift += ahead;
+                }
                 c->step_since = 0;
                 return CLOCK_NEWS_NONE;
         }

@@ -22,11 +22,13 @@ typedef enum ClockNews {
 } ClockNews;
 
 typedef struct Clock {
-        int64_t base;        /* the gateway's time, seconds, at base_boot */
-        uint64_t base_boot;  /* microseconds of CLOCK_BOOTTIME */
-        int64_t step_offset; /* how far the wall clock is ahead, while that is watched */
-        uint64_t step_since; /* since when; 0: not */
-        bool suspect;        /* the store was more than an hour ahead at the start */
+        int64_t base;         /* the gateway's time, seconds, at base_boot */
+        uint64_t base_boot;   /* microseconds of CLOCK_BOOTTIME */
+        int64_t step_offset;  /* how far the wall clock is ahead, while that is watched */
+        uint64_t step_since;  /* since when; 0: not */
+        uint64_t drift_since; /* since when small steps are added up */
+        int64_t drift;        /* their sum */
+        bool suspect;         /* the store was more than an hour ahead at the start */
 } Clock;
 
 /* stored is the highest time in the store, 0 for none. */

@@ -20,7 +20,7 @@ enum {
         LIST_LIMIT_DEFAULT = 20,
         LIST_LIMIT_MAX = 100,
         LIST_BYTES_MAX = 32 * 1024,
-        LIST_SCAN_MAX = 2000, /* rows looked at for one answer when a state is asked for */
+        LIST_SCAN_MAX = 1000, /* rows looked at for one answer */
 };
 
 typedef enum FrontRight {
@@ -193,12 +193,11 @@ static int answer_with_share(Ask *ask, ShareContext *c, int status) {
 struct Watcher {
         Watcher *next;
         Ask *ask;
-        int64_t share, after;
+        int64_t share;
         uint64_t until; /* boot time */
 };
 
 static int share_get(Ask *ask) {
-        Gateway *g = ask->gateway;
         json_int_t after = json_integer_value(json_object_get(ask->frame, "after"));
         json_int_t wait = json_integer_value(json_object_get(ask->frame, "wait"));
         ShareContext c;
@@ -207,23 +206,9 @@ static int share_get(Ask *ask) {
         r = load_share(ask, &c);
         if (r != 0)
                 return r < 0 ? r : 0;
-        if (wait > 0 && after >= c.share.version && !lifecycle_is_terminal(c.share.state) &&
-                        g->n_watchers < WATCHERS_MAX) {
-                Watcher *watcher = calloc(1, sizeof(*watcher));
-
-                if (watcher) {
-                        if (wait > WAIT_MAX_SECONDS)
-                                wait = WAIT_MAX_SECONDS;
-                        *watcher = (Watcher){ .next = g->watchers,
-                                .ask = ask,
-                                .share = c.share.n,
-                                .after = after,
-                                .until = time_boot() + (uint64_t) wait * USEC_PER_SEC };
-                        g->watchers = watcher;
-                        g->n_watchers++;
-                        share_context_done(&c);
-                        return 1; /* answered later */
-                }
+        if (wait > 0 && after >= c.share.version && !lifecycle_is_terminal(c.share.state)) {
+                ask->watch = c.share.n;
+                ask->wait = wait < WAIT_MAX_SECONDS ? wait : WAIT_MAX_SECONDS;
         }
         r = answer_with_share(ask, &c, 200);
         share_context_done(&c);
@@ -311,15 +296,26 @@ static int share_resend(Ask *ask) {
 /* --- lists --- */
 
 typedef struct ListWalk {
-        int64_t numbers[LIST_SCAN_MAX];
-        size_t n;
+        LifecycleState state; /* LIFECYCLE_STATE_MAX: of any */
+        size_t limit, n, n_seen;
+        int64_t numbers[LIST_LIMIT_MAX];
+        int64_t last; /* the last one seen */
+        bool more;
 } ListWalk;
 
-static int walk_number(int64_t n, void *userdata) {
+/* Looks at numbers and states alone, which is cheap; what is shown is loaded afterwards. */
+static int walk_number(int64_t n, LifecycleState state, void *userdata) {
         ListWalk *walk = userdata;
 
-        walk->numbers[walk->n++] = n;
-        return walk->n == LIST_SCAN_MAX;
+        if (walk->n == walk->limit) {
+                walk->more = true;
+                return 1;
+        }
+        walk->n_seen++;
+        walk->last = n;
+        if (walk->state == LIFECYCLE_STATE_MAX || walk->state == state)
+                walk->numbers[walk->n++] = n;
+        return 0;
 }
 
 /* The cursor is the last share's id: opaque, and forged ones are refused. */
@@ -339,102 +335,86 @@ static int read_cursor(Ask *ask, int64_t *ret) {
         return 1;
 }
 
-static int list_walk(Ask *ask, int64_t before, int limit, ListWalk *walk) {
+static int list_walk(Ask *ask, int64_t before, ListWalk *walk) {
         Gateway *g = ask->gateway;
         const char *reference = json_string_value(json_object_get(ask->frame, "reference"));
         uint8_t index[VAULT_INDEX_SIZE];
+        int r;
 
         if (reference && ask->tenant) {
                 vault_index_reference(g->vault, ask->tenant->id, reference, index);
-                return store_list_reference(g->store, index, before, limit, walk_number, walk);
-        }
-        return store_list(g->store,
-                        ask->tenant ? ask->tenant->id : NULL,
-                        before,
-                        limit,
-                        walk_number,
-                        walk);
+                r = store_list_reference(g->store, index, before, LIST_SCAN_MAX, walk_number, walk);
+        } else
+                r = store_list(g->store,
+                                ask->tenant ? ask->tenant->id : NULL,
+                                before,
+                                LIST_SCAN_MAX,
+                                walk_number,
+                                walk);
+        if (walk->n_seen == LIST_SCAN_MAX)
+                walk->more = true;
+        return r;
 }
 
-/* Collects the shares that fit; *ret_last is where the next page starts, 0 at the end. */
-static int list_collect(Ask *ask,
-                const ListWalk *walk,
-                LifecycleState state,
-                size_t limit,
-                json_t *list,
-                int64_t *ret_last) {
+/* Loads what fits an answer; what does not is on the next page. */
+static int list_load(Ask *ask, ListWalk *walk, json_t *list) {
         size_t bytes = 0;
 
-        *ret_last = 0;
         for (size_t i = 0; i < walk->n; i++) {
                 ShareContext c;
                 json_t *share;
                 int r;
 
                 r = share_context_load(&c, ask->gateway, walk->numbers[i]);
-                if (r < 0)
-                        return r;
-                if (r > 0 || (state != LIFECYCLE_STATE_MAX && c.share.state != state)) {
-                        if (r == 0)
-                                share_context_done(&c);
-                        *ret_last = walk->numbers[i];
-                        continue;
-                }
+                if (r != 0)
+                        return r < 0 ? r : -ESTALE;
                 share = share_json(&c, ask->operator);
                 share_context_done(&c);
                 if (!share)
                         return -ENOMEM;
                 bytes += json_dumpb(share, NULL, 0, JSON_COMPACT) + 1;
-                if (json_array_size(list) == limit || bytes > LIST_BYTES_MAX - 1024) {
+                if (i > 0 && bytes > LIST_BYTES_MAX - 1024) {
                         json_decref(share);
+                        walk->last = walk->numbers[i - 1];
+                        walk->more = true;
                         return 0;
                 }
                 (void) json_array_append_new(list, share);
-                *ret_last = walk->numbers[i];
         }
-        if (walk->n < LIST_SCAN_MAX && (state != LIFECYCLE_STATE_MAX || walk->n <= limit))
-                *ret_last = 0;
         return 0;
 }
 
 static int share_list(Ask *ask) {
         const char *state_name = json_string_value(json_object_get(ask->frame, "state"));
         json_int_t limit = json_integer_value(json_object_get(ask->frame, "limit"));
-        LifecycleState state = lifecycle_state_from_name(state_name);
-        _cleanup_(freep) ListWalk *walk = calloc(1, sizeof(*walk));
-        json_t *list = json_array();
+        ListWalk walk = { .state = lifecycle_state_from_name(state_name) };
+        json_auto_t *list = json_array();
         char cursor[ID_TEXT_SIZE];
-        int64_t before, last;
+        int64_t before;
         int r;
 
-        if (state_name && *state_name && state == LIFECYCLE_STATE_MAX) {
-                json_decref(list);
+        if (state_name && *state_name && walk.state == LIFECYCLE_STATE_MAX)
                 return ask_refuse(ask,
                                 400,
                                 "invalid-query",
                                 "The query cannot be used",
                                 "`state` is not a state.");
-        }
-        if (limit <= 0)
-                limit = LIST_LIMIT_DEFAULT;
-        if (limit > LIST_LIMIT_MAX)
-                limit = LIST_LIMIT_MAX;
-        r = walk && list ? read_cursor(ask, &before) : -ENOMEM;
+        if (!list)
+                return -ENOMEM;
+        walk.limit = limit <= 0               ? LIST_LIMIT_DEFAULT
+                     : limit > LIST_LIMIT_MAX ? LIST_LIMIT_MAX
+                                              : (size_t) limit;
+        r = read_cursor(ask, &before);
         if (r == 0)
-                r = list_walk(ask,
-                                before,
-                                state == LIFECYCLE_STATE_MAX ? (int) limit + 1 : LIST_SCAN_MAX,
-                                walk);
+                r = list_walk(ask, before, &walk);
         if (r == 0)
-                r = list_collect(ask, walk, state, (size_t) limit, list, &last);
-        if (r != 0) {
-                json_decref(list);
+                r = list_load(ask, &walk, list);
+        if (r != 0)
                 return r < 0 ? r : 0;
-        }
-        if (last)
-                vault_id(ask->gateway->vault, VAULT_ID_SHARE, last, 0, cursor);
+        if (walk.more)
+                vault_id(ask->gateway->vault, VAULT_ID_SHARE, walk.last, 0, cursor);
         ask->status = 200;
-        ask->body = json_pack("{s:o, s:s*}", "shares", list, "cursor", last ? cursor : NULL);
+        ask->body = json_pack("{s:O, s:s*}", "shares", list, "cursor", walk.more ? cursor : NULL);
         return ask->body ? 0 : -ENOMEM;
 }
 
@@ -605,7 +585,8 @@ static void add_part(json_t *parts, bool *all_up, const char *name, bool up, con
 
 static int health(Ask *ask) {
         Gateway *g = ask->gateway;
-        json_t *parts = json_array(), *counters = json_object();
+        json_auto_t *counters = json_object();
+        json_t *parts = json_array();
         bool all_up = true;
 
         add_part(parts,
@@ -638,13 +619,14 @@ static int health(Ask *ask) {
                         "commands",
                         json_integer((json_int_t) engine_counters(g->engine)->commands));
         ask->status = 200;
-        ask->body = json_pack("{s:s, s:o, s:o}",
+        /* To anybody else the counters would tell what other people do. */
+        ask->body = json_pack("{s:s, s:o, s:O*}",
                         "status",
                         all_up ? "up" : "down",
                         "parts",
                         parts,
                         "counters",
-                        counters);
+                        ask->operator? counters : NULL);
         return ask->body ? 0 : -ENOMEM;
 }
 
@@ -825,27 +807,44 @@ static void ask_failed(Ask *ask, int error) {
                         "Nothing was changed. Repeat the request with the same Idempotency-Key.");
 }
 
-static void watcher_unlink(Gateway *g, const Ask *ask) {
-        for (Watcher **p = &g->watchers; *p; p = &(*p)->next)
-                if ((*p)->ask == ask) {
-                        Watcher *watcher = *p;
+static int compare_numbers(const void *a, const void *b) {
+        int64_t x = *(const int64_t *) a, y = *(const int64_t *) b;
 
-                        *p = watcher->next;
-                        g->n_watchers--;
-                        free(watcher);
-                        return;
-                }
+        return x < y ? -1 : x > y;
+}
+
+static bool was_changed(const Gateway *g, int64_t share) {
+        return g->n_published > 0 &&
+               bsearch(&share, g->published, g->n_published, sizeof(int64_t), compare_numbers);
+}
+
+/* Keeps the question until its share changes or its time is over. False: answer it now. */
+static bool watch(Ask *ask) {
+        Gateway *g = ask->gateway;
+        Watcher *watcher;
+
+        /* The batch that read the share may have changed it after that. */
+        if (g->n_watchers >= WATCHERS_MAX || was_changed(g, ask->watch))
+                return false;
+        watcher = calloc(1, sizeof(*watcher));
+        if (!watcher)
+                return false;
+        *watcher = (Watcher){ .next = g->watchers,
+                .ask = ask,
+                .share = ask->watch,
+                .until = time_boot() + (uint64_t) ask->wait * USEC_PER_SEC };
+        g->watchers = watcher;
+        g->n_watchers++;
+        return true;
 }
 
 static void ask_done(void *context, int result) {
         Ask *ask = context;
 
-        if (result > 0) /* it waits for a change */
-                return;
-        if (result < 0) {
-                watcher_unlink(ask->gateway, ask);
+        if (result < 0)
                 ask_failed(ask, result);
-        }
+        else if (ask->watch && watch(ask))
+                return;
         ask_send(ask);
         ask_free(ask);
 }
@@ -917,40 +916,40 @@ int front_request(Gateway *g, PluginRequest request, const char *type, json_t *f
 
 /* --- watchers --- */
 
-/* Asks again on behalf of a watcher; with `over`, whatever the version is now. */
-static void watcher_wake(Gateway *g, Watcher **p, bool over) {
+/* Asks again on behalf of a watcher, this time for an answer. */
+static void watcher_wake(Gateway *g, Watcher **p) {
         Watcher *watcher = *p;
         Ask *ask = watcher->ask;
 
         *p = watcher->next;
         g->n_watchers--;
         free(watcher);
-        if (over)
-                (void) json_object_del(ask->frame, "wait");
+        ask->watch = 0;
+        (void) json_object_del(ask->frame, "wait");
+        json_decref(ask->body);
+        ask->body = NULL;
         (void) submit(ask);
 }
 
-static int compare_numbers(const void *a, const void *b) {
-        int64_t x = *(const int64_t *) a, y = *(const int64_t *) b;
-
-        return x < y ? -1 : x > y;
-}
-
 void watchers_publish(Gateway *g) {
-        if (g->watchers && g->n_changed_kept > 0) {
-                qsort(g->changed, g->n_changed_kept, sizeof(int64_t), compare_numbers);
-                for (Watcher **p = &g->watchers; *p;) {
-                        if (bsearch(&(*p)->share,
-                                            g->changed,
-                                            g->n_changed_kept,
-                                            sizeof(int64_t),
-                                            compare_numbers))
-                                watcher_wake(g, p, false);
-                        else
-                                p = &(*p)->next;
-                }
-        }
+        int64_t *room = g->published;
+        size_t allocated = g->published_allocated;
+
+        g->published = g->changed;
+        g->published_allocated = g->changed_allocated;
+        g->n_published = g->n_changed_kept;
+        g->changed = room;
+        g->changed_allocated = allocated;
         g->n_changed = g->n_changed_kept = 0;
+        if (g->n_published == 0)
+                return;
+        qsort(g->published, g->n_published, sizeof(int64_t), compare_numbers);
+        for (Watcher **p = &g->watchers; *p;) {
+                if (was_changed(g, (*p)->share))
+                        watcher_wake(g, p);
+                else
+                        p = &(*p)->next;
+        }
 }
 
 void watchers_expire(Gateway *g) {
@@ -958,7 +957,7 @@ void watchers_expire(Gateway *g) {
 
         for (Watcher **p = &g->watchers; *p;) {
                 if ((*p)->until <= now)
-                        watcher_wake(g, p, true);
+                        watcher_wake(g, p);
                 else
                         p = &(*p)->next;
         }

@@ -17,6 +17,8 @@ typedef struct Ask {
         json_t *body, *problem;
         int retry_after;
         bool replayed;
+        int64_t watch; /* answer when this share has changed, or after wait seconds; 0: now */
+        int64_t wait;
 } Ask;
 
 /* Answers with a problem (RFC 9457); name is the last part of its type. Returns 0, so that a

@@ -58,7 +58,7 @@ static void on_up(PluginLink *link, void *userdata) {
         Gateway *g = userdata;
 
         status_reset(link);
-        outbox_link_changed(g->outbox, link);
+        outbox_carrier_changed(g->outbox, link, true);
         tell_status(g);
 }
 
@@ -87,7 +87,7 @@ static int on_request(PluginRequest request, const char *type, json_t *frame, vo
         return PLUGIN_SET_E_UNSUPPORTED;
 }
 
-static int take_status(PluginLink *link, const json_t *frame) {
+static int take_status(Gateway *gateway, PluginLink *link, const json_t *frame) {
         PluginStatus *status = plugin_link_userdata(link);
         const char *reason = json_string_value(json_object_get(frame, "reason"));
         bool up = json_is_true(json_object_get(frame, "up"));
@@ -109,6 +109,9 @@ static int take_status(PluginLink *link, const json_t *frame) {
                                 status->reason);
         status->told = true;
         status->up = up;
+        /* A relay client only learns by trying that its relay is back. */
+        if (plugin_link_config(link)->role == CONFIG_ROLE_CHANNEL)
+                outbox_carrier_changed(gateway->outbox, link, up);
         return 0;
 }
 
@@ -117,11 +120,16 @@ static int on_event(PluginLink *link, const char *type, json_t *frame, void *use
         ConfigRole role = plugin_link_config(link)->role;
 
         if (streq(type, "status") && role != CONFIG_ROLE_FRONT)
-                return take_status(link, frame);
+                return take_status(g, link, frame);
         return role == CONFIG_ROLE_CHANNEL ? channel_event(g, link, type, frame) : 0;
 }
 
 /* --- outbox --- */
+
+/* A plugin must never be handed, nor answer, what is meant for another. */
+static bool is_its_row(const OutboxItem *item, const OutboxRow *row) {
+        return item->kind == row->kind && streq(item->lane, row->lane);
+}
 
 static int claim_row(Gateway *g, const OutboxItem *item, json_t **ret) {
         ShareContext c;
@@ -131,7 +139,7 @@ static int claim_row(Gateway *g, const OutboxItem *item, json_t **ret) {
         r = store_outbox_get(g->store, item->share, item->part, &row);
         if (r != 0)
                 return r < 0 ? r : OUTBOX_VERDICT_DONE;
-        if (row.dead)
+        if (row.dead || !is_its_row(item, &row))
                 return OUTBOX_VERDICT_DONE;
         r = share_context_load(&c, g, item->share);
         if (r != 0)
@@ -180,6 +188,8 @@ static int answered_apply(void *context) {
         int r;
 
         r = store_outbox_get(g->store, answered->item->share, answered->item->part, &row);
+        if (r == 0 && !is_its_row(answered->item, &row))
+                r = STORE_E_NOT_FOUND;
         if (r == 0)
                 r = share_context_load(&c, g, answered->item->share);
         if (r != 0) /* dropped while the plugin had it */
@@ -187,7 +197,7 @@ static int answered_apply(void *context) {
         if (row.kind == OUTBOX_CREATE || row.kind == OUTBOX_READ || row.kind == OUTBOX_DELETE)
                 r = relay_answered(&c, &row, answered->item, answered->answer, &answered->retry);
         else
-                r = channel_answered(&c, &row, answered->item, answered->answer, &answered->retry);
+                r = channel_answered(&c, &row, answered->answer, &answered->retry);
         share_context_done(&c);
         return r;
 }
@@ -262,15 +272,14 @@ static void hook_failed(void *userdata) {
         g->n_changed = g->n_changed_kept = 0;
 }
 
+/* For the watchers. Without memory one learns it when its wait is over. */
 void gateway_note_changed(Gateway *g, int64_t share) {
-        if (!g->watchers)
-                return;
         if (g->n_changed == g->changed_allocated) {
                 size_t allocated = g->changed_allocated ? g->changed_allocated * 2 : 64;
                 int64_t *changed = reallocarray(g->changed, allocated, sizeof(int64_t));
 
                 if (!changed)
-                        return; /* a watcher learns it when its wait is over */
+                        return;
                 g->changed = changed;
                 g->changed_allocated = allocated;
         }
@@ -541,6 +550,7 @@ Gateway *gateway_free(Gateway *g) {
         config_unref(g->config);
         sd_event_unref(g->event);
         free(g->changed);
+        free(g->published);
         free(g->config_path);
         free(g);
         return NULL;

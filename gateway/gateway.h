@@ -39,8 +39,8 @@ typedef struct Gateway {
         sd_event_source *sweep, *tick;
         Watcher *watchers; /* requests that wait for a share to change */
         size_t n_watchers;
-        int64_t *changed; /* shares that this batch changed, for the watchers */
-        size_t n_changed, n_changed_kept, changed_allocated;
+        int64_t *changed, *published; /* shares that this batch and the one before changed */
+        size_t n_changed, n_changed_kept, n_published, changed_allocated, published_allocated;
         int64_t time_stored;
         bool ready_told;
         uint64_t counters[16];
@@ -69,6 +69,7 @@ enum {
         GATEWAY_KEEP_ANSWERS = 24 * 3600,
         GATEWAY_BLOCK_SECONDS = 30 * 24 * 3600,
         GATEWAY_RESENDS_MAX = 2,
+        GATEWAY_REPEATS_MAX = 5,  /* of what a broken stream may have lost */
         GATEWAY_ANSWERS_MAX = 10, /* texts back to a recipient, for each share */
         GATEWAY_SWEEP_PAGE = 500,
 };
@@ -106,7 +107,7 @@ bool share_may_step(const ShareContext *c, LifecycleEvent event);
 int share_save(ShareContext *c);
 
 /* Invariant 9: whether the share still meets its policy as it is configured now. */
-bool share_meets_policy(const ShareContext *c);
+bool share_meets_policy(ShareContext *c);
 
 /* The recipient's address and channel of a fallback step; false: there is no such step. */
 bool share_route(ShareContext *c,
@@ -123,6 +124,8 @@ bool share_has_address(ShareContext *c, const char *channel, const char *address
 /* Queues the invitation of the present step; a resend repeats the same bytes. */
 int message_invite(ShareContext *c, bool resend);
 int message_link(ShareContext *c, const char *link, bool resend);
+/* The same once more for a carrier that may have lost it, after delay_msec. */
+int message_repeat(ShareContext *c, OutboxKind kind, int step, uint64_t delay_msec);
 
 /* Queues a notice to an address of the share. Sealed with the vault's own key, as it may have to
  * outlive the share's. */
@@ -144,11 +147,7 @@ int relay_claim(ShareContext *c, OutboxRow *row, json_t **ret);
 
 /* Inside a command: what an answer to a row means. Returns OUTBOX_VERDICT_DONE or _AGAIN with
  * *ret_retry in milliseconds (0: backoff), or a negative errno. */
-int channel_answered(ShareContext *c,
-                OutboxRow *row,
-                const OutboxItem *item,
-                const json_t *answer,
-                uint64_t *ret_retry);
+int channel_answered(ShareContext *c, OutboxRow *row, const json_t *answer, uint64_t *ret_retry);
 int relay_answered(ShareContext *c,
                 OutboxRow *row,
                 const OutboxItem *item,

@@ -84,7 +84,7 @@ static int render(ShareContext *c, const MessagePlan *plan, int part, json_t **r
 
         vault_id(g->vault, VAULT_ID_MESSAGE, c->share.n, (uint16_t) part, message);
         vault_id(g->vault, VAULT_ID_THREAD, c->share.n, 0, thread);
-        frame = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s*, s:s, s:s, s:s*, s:o*, s:I}",
+        frame = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s*, s:s*, s:s, s:s*, s:o*, s:I}",
                         "type",
                         "send",
                         "message",
@@ -100,7 +100,8 @@ static int render(ShareContext *c, const MessagePlan *plan, int part, json_t **r
                         "subject",
                         subject,
                         "thread",
-                        thread,
+                        plan->template == TEMPLATE_HELP_TAG ? NULL
+                                                            : thread, /* it is of no one share */
                         "tag",
                         tag,
                         "link",
@@ -141,7 +142,7 @@ static int keep_and_queue(ShareContext *c, const MessagePlan *plan, int part, co
                         &size);
         if (r < 0)
                 return r;
-        r = store_message_put(g->store, c->share.n, part, plan->kind, sealed, size);
+        r = store_message_put(g->store, c->share.n, part, plan->kind, c->share.step, sealed, size);
         if (r < 0)
                 return r;
         (void) snprintf(row.lane, sizeof(row.lane), "%s", plan->channel);
@@ -165,22 +166,35 @@ static int send_new(ShareContext *c, const MessagePlan *plan) {
         return keep_and_queue(c, plan, part, frame);
 }
 
-/* Makes a message that was sent before due again. */
-static int send_again(ShareContext *c, OutboxKind kind, const char *channel) {
+/* Makes a message that was sent before due again; one that was given up lives again. */
+static int send_again(ShareContext *c, OutboxKind kind, const char *channel, uint64_t delay_msec) {
         Gateway *g = c->gateway;
         OutboxRow row = { .share = c->share.n, .kind = kind };
-        int r;
+        int r, part;
 
-        r = store_message_find(g->store, c->share.n, kind, &row.part);
+        r = store_message_find(g->store, c->share.n, kind, &part);
         if (r != 0)
                 return r < 0 ? r : -ESTALE;
-        if (store_outbox_get(g->store, c->share.n, row.part, &row) == 0)
-                return 0; /* it is still on its way */
+        r = store_outbox_get(g->store, c->share.n, part, &row);
+        if (r < 0 || (r == 0 && !row.dead))
+                return r; /* it is still on its way */
+        row.part = part;
+        row.dead = false;
+        row.attempts = r == 0 ? 1 : 0;
         (void) snprintf(row.lane, sizeof(row.lane), "%s", channel);
         r = store_outbox_put(g->store, &row);
         if (r < 0)
                 return r;
-        return outbox_note(g->outbox, &row, 0);
+        return outbox_note(g->outbox, &row, delay_msec);
+}
+
+int message_repeat(ShareContext *c, OutboxKind kind, int step, uint64_t delay_msec) {
+        const ConfigChannel *channel;
+        const char *address;
+
+        if (!share_route(c, step, &address, &channel))
+                return -ESTALE;
+        return send_again(c, kind, channel->name, delay_msec);
 }
 
 int message_invite(ShareContext *c, bool resend) {
@@ -190,7 +204,7 @@ int message_invite(ShareContext *c, bool resend) {
         if (!share_route(c, c->share.step, &address, &channel))
                 return -ESTALE;
         if (resend)
-                return send_again(c, OUTBOX_INVITATION, channel->name);
+                return send_again(c, OUTBOX_INVITATION, channel->name, 0);
         return send_new(c,
                         &(MessagePlan){ .kind = OUTBOX_INVITATION,
                                         .template = TEMPLATE_INVITATION,
@@ -207,7 +221,7 @@ int message_link(ShareContext *c, const char *link, bool resend) {
         if (!share_route(c, c->share.step, &address, &channel))
                 return -ESTALE;
         if (resend)
-                return send_again(c, OUTBOX_LINK, channel->name);
+                return send_again(c, OUTBOX_LINK, channel->name, 0);
         return send_new(c,
                         &(MessagePlan){ .kind = OUTBOX_LINK,
                                         .template = TEMPLATE_LINK,
@@ -239,9 +253,9 @@ int message_frame(Gateway *g, const VaultKey *key, int64_t share, int part, json
         JsonProblem problem;
         OutboxKind kind;
         size_t size;
-        int r;
+        int r, step;
 
-        r = store_message_get(g->store, share, part, &kind, &sealed, &size);
+        r = store_message_get(g->store, share, part, &kind, &step, &sealed, &size);
         if (r != 0)
                 return r;
         if (kind != OUTBOX_NOTICE && !key)

@@ -23,13 +23,15 @@ struct Item {
         Outbox *outbox;
         ItemState state;
         Lane *lane;
-        Item *next;      /* in the lane's queue or the batch's list */
-        Item *bucket;    /* in the table of all items */
-        json_t *frame;   /* while claimed */
-        uint64_t delay;  /* before the first try, milliseconds */
-        uint64_t due;    /* while waiting */
-        size_t position; /* in the heap */
-        bool hurried;    /* while it was settling or asked: do not wait afterwards */
+        Item *next;       /* in the lane's queue or the batch's list */
+        Item *next_fresh; /* among those whose rows are not durable yet */
+        Item *bucket;     /* in the table of all items */
+        json_t *frame;    /* while claimed */
+        uint64_t delay;   /* before the first try, milliseconds */
+        uint64_t due;     /* while waiting */
+        size_t position;  /* in the heap */
+        bool hurried;     /* while it was settling or asked: do not wait afterwards */
+        bool dropped;     /* its row was never written */
 };
 
 typedef struct Queue {
@@ -43,6 +45,7 @@ struct Lane {
         Queue ready;
         bool stopped; /* a full window or a lost connection: nothing is claimed until that changes
                        */
+        bool down;    /* the plugin is there, and says that its carrier is not */
 };
 
 struct Outbox {
@@ -56,6 +59,7 @@ struct Outbox {
         sd_event_source *timer;
 
         Item *kept, *noted; /* rows of this batch: of commands that were kept, of the present one */
+        Item *fresh;        /* handed to the queues before their batch is durable */
         Queue claimed;
 };
 
@@ -173,6 +177,11 @@ static int table_grow(Outbox *o) {
 }
 
 static void item_free(Outbox *o, Item *item) {
+        for (Item **p = &o->fresh; *p; p = &(*p)->next_fresh)
+                if (*p == item) {
+                        *p = item->next_fresh;
+                        break;
+                }
         for (Item **p = bucket_of(o, item->public.share); *p; p = &(*p)->bucket)
                 if (*p == item) {
                         *p = item->bucket;
@@ -214,10 +223,14 @@ static int item_new(Outbox *o, const OutboxRow *row, Item **ret) {
 
 /* --- becoming ready --- */
 
+static bool lane_is_open(const Lane *lane) {
+        return !lane->stopped && !lane->down;
+}
+
 static void item_ready(Outbox *o, Item *item) {
         item->state = ITEM_READY;
         queue_push(&item->lane->ready, item);
-        if (!item->lane->stopped)
+        if (lane_is_open(item->lane))
                 o->ops.kick(o->userdata);
 }
 
@@ -331,8 +344,6 @@ static void claim_one(Outbox *o, Item *item) {
                 return;
         }
         item->state = ITEM_CLAIMED;
-        if (item->public.since == 0)
-                item->public.since = time_boot();
         queue_push(&o->claimed, item);
 }
 
@@ -351,6 +362,8 @@ static void ready_kept(Outbox *o) {
                 Item *item = oldest_first;
 
                 oldest_first = item->next;
+                item->next_fresh = o->fresh;
+                o->fresh = item;
                 if (item->delay > 0) {
                         item_wait(o, item, item->delay);
                         continue;
@@ -365,7 +378,7 @@ void outbox_claim(Outbox *o) {
         for (Lane *lane = o->lanes; lane; lane = lane->next) {
                 unsigned n = 0;
 
-                while (!lane->stopped && lane->ready.first && n++ < OUTBOX_CLAIMS_PER_BATCH)
+                while (lane_is_open(lane) && lane->ready.first && n++ < OUTBOX_CLAIMS_PER_BATCH)
                         claim_one(o, queue_pop(&lane->ready));
         }
         ready_kept(o); /* what the claims themselves queued goes with the next batch */
@@ -393,6 +406,8 @@ static void on_answer(PluginLink *link, int error, json_t *answer, void *userdat
 void outbox_committed(Outbox *o) {
         Item *item;
 
+        o->fresh = NULL; /* durable now */
+
         while ((item = queue_pop(&o->claimed))) {
                 int r;
 
@@ -418,37 +433,62 @@ void outbox_committed(Outbox *o) {
                 }
         }
         for (Lane *lane = o->lanes; lane; lane = lane->next)
-                if (!lane->stopped && lane->ready.first) {
+                if (lane_is_open(lane) && lane->ready.first) {
                         o->ops.kick(o->userdata);
                         break;
                 }
 }
 
+/* Takes the items whose rows were never written out of a queue, and frees them. */
+static void queue_drop(Outbox *o, Queue *q) {
+        Queue all = *q;
+        Item *item;
+
+        if (!all.first)
+                return;
+        queue_init(q);
+        while ((item = queue_pop(&all)))
+                if (item->dropped)
+                        item_free(o, item);
+                else
+                        queue_push(q, item);
+}
+
+/* Rows that the batch wrote do not exist, and their numbers will be given to others: their items
+ * must go, wherever they are. The others are as they were. */
 void outbox_failed(Outbox *o) {
         Item *item;
 
-        /* Claimed rows that this batch had made do not exist: the next claim finds no row and drops
-         * them. The others are as they were. */
+        list_free(o, &o->kept);
+        list_free(o, &o->noted);
+        while ((item = o->fresh)) {
+                o->fresh = item->next_fresh;
+                item->dropped = true;
+                if (item->state == ITEM_WAITING) {
+                        heap_remove(o, item);
+                        item_free(o, item);
+                }
+        }
+        for (Lane *lane = o->lanes; lane; lane = lane->next)
+                queue_drop(o, &lane->ready);
+        queue_drop(o, &o->claimed);
         while ((item = queue_pop(&o->claimed))) {
                 json_decref(item->frame);
                 item->frame = NULL;
                 item_wait(o, item, OUTBOX_RETRY_FIRST_MSEC);
         }
-        list_free(o, &o->kept);
-        list_free(o, &o->noted);
 }
 
 void outbox_settle(Outbox *o, OutboxItem *public, OutboxVerdict verdict, uint64_t retry_msec) {
         Item *item = (Item *) public;
+        uint64_t backoff = outbox_backoff_msec(public->tries, randombytes_random());
 
         if (verdict == OUTBOX_VERDICT_DONE)
                 item_free(o, item);
+        else if (public->kind == OUTBOX_READ && retry_msec > 0)
+                item_wait(o, item, retry_msec); /* a poll has a pace of its own */
         else
-                item_wait(o,
-                                item,
-                                retry_msec ? retry_msec
-                                           : outbox_backoff_msec(
-                                                             public->tries, randombytes_random()));
+                item_wait(o, item, retry_msec > backoff ? retry_msec : backoff);
 }
 
 void outbox_hurry(Outbox *o, int64_t share, OutboxKind kind) {
@@ -487,12 +527,19 @@ int outbox_add_lane(Outbox *o, const char *name, PluginLink *link) {
         return 0;
 }
 
+void outbox_carrier_changed(Outbox *o, PluginLink *link, bool up) {
+        for (Lane *lane = o->lanes; lane; lane = lane->next)
+                if (lane->link == link)
+                        lane->down = !up;
+        outbox_link_changed(o, link);
+}
+
 void outbox_link_changed(Outbox *o, PluginLink *link) {
         for (Lane *lane = o->lanes; lane; lane = lane->next) {
                 if (lane->link != link)
                         continue;
                 lane->stopped = !plugin_link_may_ask(link);
-                if (!lane->stopped && lane->ready.first)
+                if (lane_is_open(lane) && lane->ready.first)
                         o->ops.kick(o->userdata);
         }
 }

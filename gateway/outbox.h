@@ -27,7 +27,6 @@ typedef struct OutboxItem {
         int part;
         OutboxKind kind;
         unsigned tries;   /* for the backoff; since the start of this process */
-        uint64_t since;   /* boot time of the first try in this process, 0: none yet */
         const char *lane; /* the lane's name */
 } OutboxItem;
 
@@ -59,6 +58,10 @@ int outbox_add_lane(Outbox *outbox, const char *name, PluginLink *link);
 /* A link came up or went down. */
 void outbox_link_changed(Outbox *outbox, PluginLink *link);
 
+/* The plugin says whether it reaches its carrier. While it does not, its rows wait and no try is
+ * counted; a new connection starts with a carrier. */
+void outbox_carrier_changed(Outbox *outbox, PluginLink *link, bool up);
+
 /* Notes a row that this command wrote, to run after delay_msec; outbox_keep(), outbox_forget() and
  * the end of the batch decide whether it exists. */
 int outbox_note(Outbox *outbox, const OutboxRow *row, uint64_t delay_msec);
@@ -73,8 +76,9 @@ void outbox_claim(Outbox *outbox);
 void outbox_committed(Outbox *outbox);
 void outbox_failed(Outbox *outbox);
 
-/* Ends an item's lease after answered(). retry_msec: 0 for the backoff of its tries. Frees the item
- * on OUTBOX_VERDICT_DONE. */
+/* Ends an item's lease after answered(). retry_msec is the least to wait: the backoff of its tries
+ * counts if it is longer, so that nobody can ask to be asked at once. For a poll it is the wait.
+ * Frees the item on OUTBOX_VERDICT_DONE. */
 void outbox_settle(Outbox *outbox, OutboxItem *item, OutboxVerdict verdict, uint64_t retry_msec);
 
 /* Makes a waiting row ready at once, such as a poll that somebody asked for. */

@@ -7,6 +7,11 @@
 #include "gateway.h"
 #include "log.h"
 
+enum {
+        RELAY_CLOCK_SKEW = 60, /* seconds */
+        RELAY_RETRY_MAX = 60,  /* seconds that a relay may ask us to wait */
+};
+
 /* --- frames --- */
 
 static int open_mailbox(ShareContext *c, Secret *ret) {
@@ -173,6 +178,19 @@ int relay_claim(ShareContext *c, OutboxRow *row, json_t **ret) {
 
 /* --- answers --- */
 
+/* The link will be shown to a person, so it must be the mailbox's own, at the relay that the
+ * operator has named. */
+static bool is_link_of(const ShareContext *c, const char *mailbox, const char *link) {
+        const ConfigTenant *tenant = config_tenant(c->gateway->config, c->share.tenant);
+        const char *url = tenant ? tenant->relay->url : "";
+        size_t n = strlen(url);
+
+        if (!mailbox || !link || strlen(mailbox) > 2048 || strlen(link) > 4096 || n == 0)
+                return false;
+        return strncmp(mailbox, url, n) == 0 && (mailbox[n] == '/' || url[n - 1] == '/') &&
+               strncmp(link, mailbox, strlen(mailbox)) == 0 && strchr("?#", link[strlen(mailbox)]);
+}
+
 static int mailbox_made(ShareContext *c, const OutboxRow *row, const json_t *answer) {
         Gateway *g = c->gateway;
         const char *mailbox = json_string_value(json_object_get(answer, "mailbox"));
@@ -180,9 +198,10 @@ static int mailbox_made(ShareContext *c, const OutboxRow *row, const json_t *ans
         bool releasing = c->share.state == LIFECYCLE_RELEASING;
         int r;
 
-        if (!mailbox || !link || strlen(mailbox) > 2048 || strlen(link) > 4096) {
-                log_error("The relay client answered without a mailbox.");
-                return OUTBOX_VERDICT_AGAIN;
+        if (!is_link_of(c, mailbox, link)) {
+                log_error("The relay client answered with a link that is not its relay's.");
+                return releasing ? step_done(c, row, LIFECYCLE_EVENT_RELAY_REFUSED)
+                                 : withdrawn(c, row);
         }
         share_drop(&c->share.mailbox, c->share.mailbox_size);
         r = vault_seal(g->vault,
@@ -202,7 +221,9 @@ static int mailbox_made(ShareContext *c, const OutboxRow *row, const json_t *ans
         if (releasing)
                 share_note(&c->share, c->now, TIMELINE_RELEASED, c->share.generation, 0);
         r = share_step(c, LIFECYCLE_EVENT_MAILBOX_MADE);
-        if (r == 0 && releasing)
+        if (r == 0 && releasing && !share_meets_policy(c))
+                r = share_step(c, LIFECYCLE_EVENT_POLICY_TIGHTENED);
+        else if (r == 0 && releasing)
                 r = message_link(c, link, false);
         if (r >= 0)
                 r = share_save(c);
@@ -221,14 +242,14 @@ static int generation_lost(ShareContext *c, const OutboxRow *row) {
         return step_done(c, row, LIFECYCLE_EVENT_GENERATION_LOST);
 }
 
-static bool patience_is_over(const OutboxItem *item) {
-        return time_boot() - item->since >= LIFECYCLE_RELAY_PATIENCE * USEC_PER_SEC;
+/* Ten minutes since the release, by the gateway's own time, so that a restart does not begin anew.
+ */
+static bool patience_is_over(const ShareContext *c) {
+        return c->now - (c->share.mailbox_expires - c->share.rules.mailbox_ttl) >=
+               LIFECYCLE_RELAY_PATIENCE;
 }
 
-static int create_answered(ShareContext *c,
-                const OutboxRow *row,
-                const OutboxItem *item,
-                const json_t *answer) {
+static int create_answered(ShareContext *c, const OutboxRow *row, const json_t *answer) {
         const char *type = json_string_value(json_object_get(answer, "type"));
         const char *reason = json_string_value(json_object_get(answer, "reason"));
 
@@ -238,7 +259,7 @@ static int create_answered(ShareContext *c,
                 return generation_lost(c, row);
         if (streq(type, "again")) {
                 /* While an earlier call may still be under way, a mailbox could come late. */
-                if (!patience_is_over(item) || (reason && streq(reason, "claim-is-busy")))
+                if (!patience_is_over(c) || (reason && streq(reason, "claim-is-busy")))
                         return OUTBOX_VERDICT_AGAIN;
                 if (c->share.state == LIFECYCLE_WITHDRAWING)
                         return withdrawn(c, row);
@@ -259,14 +280,22 @@ static uint64_t poll_msec(unsigned tries) {
                (seconds < LIFECYCLE_POLL_LAST_SECONDS ? seconds : LIFECYCLE_POLL_LAST_SECONDS);
 }
 
+/* A mailbox that went before its end, and whose link had left, was collected. Close to its end the
+ * relay's clock may simply be ahead. */
+static bool was_collected(const ShareContext *c) {
+        if (c->share.flags & SHARE_ACKNOWLEDGED)
+                return true;
+        return c->share.flags & SHARE_LINK_LEFT &&
+               c->now + RELAY_CLOCK_SKEW < c->share.mailbox_expires;
+}
+
 static int mailbox_gone(ShareContext *c, const OutboxRow *row) {
         if (c->share.state == LIFECYCLE_WITHDRAWING)
                 return withdrawn(c, row);
         return step_done(c,
                         row,
-                        c->now < c->share.mailbox_expires || c->share.flags & SHARE_ACKNOWLEDGED
-                                        ? LIFECYCLE_EVENT_MAILBOX_GONE
-                                        : LIFECYCLE_EVENT_NOT_COLLECTED);
+                        was_collected(c) ? LIFECYCLE_EVENT_MAILBOX_GONE
+                                         : LIFECYCLE_EVENT_NOT_COLLECTED);
 }
 
 int relay_answered(ShareContext *c,
@@ -278,13 +307,15 @@ int relay_answered(ShareContext *c,
         json_int_t retry_after = json_integer_value(json_object_get(answer, "retry_after"));
         int r;
 
-        *ret_retry = retry_after > 0 && retry_after < 3600 ? (uint64_t) retry_after * 1000 : 0;
+        if (retry_after > RELAY_RETRY_MAX)
+                retry_after = RELAY_RETRY_MAX;
+        *ret_retry = retry_after > 0 ? (uint64_t) retry_after * 1000 : 0;
         if (!may_run(&c->share, row->kind)) {
                 r = remove_row(c, row);
                 return r < 0 ? r : OUTBOX_VERDICT_DONE;
         }
         if (row->kind == OUTBOX_CREATE)
-                return create_answered(c, row, item, answer);
+                return create_answered(c, row, answer);
         if (streq(type, "gone") || (row->kind == OUTBOX_DELETE && streq(type, "done")))
                 return mailbox_gone(c, row);
         if (row->kind == OUTBOX_READ && *ret_retry == 0)

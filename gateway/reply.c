@@ -11,7 +11,10 @@
 #include "json-read.h"
 #include "log.h"
 
-enum { REPLY_CANDIDATES_MAX = 16 };
+enum {
+        REPLY_CANDIDATES_MAX = 16, /* opened for one answer */
+        REPLY_NUMBERS_MAX = 5000,  /* looked at */
+};
 
 typedef struct Reply {
         Gateway *gateway;
@@ -50,9 +53,13 @@ static void reply_free(Reply *reply) {
 
 /* --- the candidates --- */
 
+/* The shares that an answer may be about, opened. Other tenants may have any number of shares with
+ * the same person, so numbers are cheap to look at here, and only those that can matter are loaded.
+ */
 typedef struct Candidates {
-        Gateway *gateway;
-        int64_t numbers[REPLY_CANDIDATES_MAX];
+        const Reply *reply;
+        const Answer *answer;
+        uint8_t index[VAULT_INDEX_SIZE]; /* of the sender's address */
         ShareContext contexts[REPLY_CANDIDATES_MAX];
         char tags[REPLY_CANDIDATES_MAX][TAG_SIZE];
         CorrelationCandidate descriptions[REPLY_CANDIDATES_MAX];
@@ -65,83 +72,97 @@ static void candidates_done(Candidates *all) {
         all->n = 0;
 }
 
-/* Adds a share unless it is there already. */
-static int candidates_add(int64_t n, void *userdata) {
-        Candidates *all = userdata;
-        int r;
-
-        for (size_t i = 0; i < all->n; i++)
-                if (all->numbers[i] == n)
-                        return 0;
-        if (all->n == REPLY_CANDIDATES_MAX)
-                return 0;
-        r = share_context_load(&all->contexts[all->n], all->gateway, n);
-        if (r == STORE_E_NOT_FOUND)
-                return 0;
-        if (r < 0)
-                return r;
-        all->numbers[all->n++] = n;
-        return 0;
-}
-
-typedef struct NumberList {
-        int64_t numbers[REPLY_CANDIDATES_MAX];
-        size_t n;
-} NumberList;
-
-static int list_number(int64_t n, void *userdata) {
-        NumberList *list = userdata;
-
-        if (list->n < REPLY_CANDIDATES_MAX)
-                list->numbers[list->n++] = n;
-        return 0;
-}
-
 /* An ended share knows its addresses by their blind indexes only. */
-static bool address_matches(
-                ShareContext *c, const Reply *reply, const uint8_t index[VAULT_INDEX_SIZE]) {
+static bool address_matches(ShareContext *c, const Candidates *all) {
         int step;
 
         if (c->has_key)
-                return share_has_address(c, reply->channel->name, reply->from, &step);
+                return share_has_address(c, all->reply->channel->name, all->reply->from, &step);
         for (int i = 0; i < c->share.n_addresses; i++)
-                if (memcmp(c->share.addresses[i], index, VAULT_INDEX_SIZE) == 0)
+                if (memcmp(c->share.addresses[i], all->index, VAULT_INDEX_SIZE) == 0)
                         return true;
         return false;
 }
 
-static int candidates_find(Candidates *all, const Reply *reply) {
-        Gateway *g = reply->gateway;
-        uint8_t index[VAULT_INDEX_SIZE];
-        NumberList list = { 0 };
-        int64_t thread = 0, quoted = 0;
+static int candidates_add(Candidates *all, int64_t n, bool thread, bool quoted) {
+        Gateway *g = all->reply->gateway;
+        ShareContext *c = &all->contexts[all->n];
         int r;
 
-        if (reply->thread &&
-                        vault_id_read(g->vault, VAULT_ID_THREAD, reply->thread, &thread, NULL) == 0)
-                list_number(thread, &list);
-        if (reply->quoted &&
-                        vault_id_read(g->vault, VAULT_ID_MESSAGE, reply->quoted, &quoted, NULL) ==
-                                        0)
-                list_number(quoted, &list);
-        vault_index_address(g->vault, reply->from, index);
-        r = store_address_each(g->store, index, REPLY_CANDIDATES_MAX, list_number, &list);
-        for (size_t i = 0; r >= 0 && i < list.n; i++)
-                r = candidates_add(list.numbers[i], all);
+        for (size_t i = 0; i < all->n; i++)
+                if (all->contexts[i].share.n == n) {
+                        all->descriptions[i].thread_matches |= thread;
+                        all->descriptions[i].quoted_matches |= quoted;
+                        return 0;
+                }
+        if (all->n == REPLY_CANDIDATES_MAX)
+                return 0;
+        r = share_context_load(c, g, n);
+        if (r != 0)
+                return r < 0 ? r : 0;
+        if (c->share.flags & SHARE_SUPPRESSED) {
+                share_context_done(c);
+                return 0;
+        }
+        vault_tag(g->vault, n, all->tags[all->n]);
+        all->descriptions[all->n] = (CorrelationCandidate){
+                .state = c->share.state,
+                .address_matches = address_matches(c, all),
+                .thread_matches = thread,
+                .quoted_matches = quoted,
+                .tag = all->tags[all->n],
+        };
+        all->n++;
+        return 0;
+}
+
+/* A written tag says which; without one, two open shares are as ambiguous as twenty. */
+static int candidates_of_address(int64_t n, void *userdata) {
+        Candidates *all = userdata;
+        size_t n_open = 0;
+        char tag[TAG_SIZE];
+        int r;
+
+        if (all->answer->tag[0]) {
+                vault_tag(all->reply->gateway->vault, n, tag);
+                return streq(tag, all->answer->tag) ? candidates_add(all, n, false, false) : 0;
+        }
+        r = candidates_add(all, n, false, false);
         if (r < 0)
                 return r;
+        for (size_t i = 0; i < all->n; i++)
+                n_open += correlation_is_open(all->contexts[i].share.state, all->answer->kind) &&
+                          all->descriptions[i].address_matches;
+        return n_open >= 2 || all->n == REPLY_CANDIDATES_MAX;
+}
 
-        for (size_t i = 0; i < all->n; i++) {
-                vault_tag(g->vault, all->numbers[i], all->tags[i]);
-                all->descriptions[i] = (CorrelationCandidate){
-                        .state = all->contexts[i].share.state,
-                        .address_matches = address_matches(&all->contexts[i], reply, index),
-                        .thread_matches = reply->thread && all->numbers[i] == thread,
-                        .quoted_matches = reply->quoted && all->numbers[i] == quoted,
-                        .tag = all->tags[i],
-                };
-        }
-        return 0;
+static int candidates_find(Candidates *all) {
+        const Reply *reply = all->reply;
+        Gateway *g = reply->gateway;
+        int64_t n;
+        int r = 0;
+
+        vault_index_address(g->vault, reply->from, all->index);
+        if (reply->thread && vault_id_read(g->vault, VAULT_ID_THREAD, reply->thread, &n, NULL) == 0)
+                r = candidates_add(all, n, true, false);
+        if (r >= 0 && reply->quoted &&
+                        vault_id_read(g->vault, VAULT_ID_MESSAGE, reply->quoted, &n, NULL) == 0)
+                r = candidates_add(all, n, false, true);
+        if (r >= 0)
+                r = store_address_each(g->store,
+                                all->index,
+                                false,
+                                REPLY_NUMBERS_MAX,
+                                candidates_of_address,
+                                all);
+        if (r >= 0 && all->n == 0) /* about one that has ended, which gets the neutral text */
+                r = store_address_each(g->store,
+                                all->index,
+                                true,
+                                REPLY_NUMBERS_MAX,
+                                candidates_of_address,
+                                all);
+        return r;
 }
 
 /* --- what a bound answer does --- */
@@ -167,10 +188,19 @@ static int say_and_step(ShareContext *c,
         return share_step(c, event);
 }
 
+/* The shorter of what the policy said at creation and what it says now. */
+static int64_t mailbox_ttl(ShareContext *c) {
+        const ConfigPolicy *policy = config_policy(c->gateway->config, c->share.policy);
+
+        if (policy && policy->rules.mailbox_ttl < c->share.rules.mailbox_ttl)
+                c->share.rules.mailbox_ttl = policy->rules.mailbox_ttl;
+        return c->share.rules.mailbox_ttl;
+}
+
 static int release(ShareContext *c) {
         int r;
 
-        c->share.mailbox_expires = c->now + c->share.rules.mailbox_ttl;
+        c->share.mailbox_expires = c->now + mailbox_ttl(c);
         share_note(&c->share, c->now, TIMELINE_RELEASING, 0, 0);
         r = share_step(c,
                         share_meets_policy(c) ? LIFECYCLE_EVENT_RELEASE
@@ -233,6 +263,8 @@ static int judge(ShareContext *c, Reply *reply, const char *code) {
                 return -EAGAIN;
         case ATTEMPTS_E_REPEATED:
                 return say(c, reply, TEMPLATE_WRONG);
+        case ATTEMPTS_E_NONE_LEFT: /* the batch with the last verdict was lost, its spend was not */
+                return wrong(c, reply, true);
         default:
                 return 0;
         }
@@ -390,61 +422,76 @@ static int unbound_stop(const Reply *reply) {
         return store_block_put(g->store, anybody, gateway_now(g) + GATEWAY_BLOCK_SECONDS);
 }
 
-static int reply_evaluate(Reply *reply, Candidates *all, const Answer *answer) {
+enum {
+        REPLY_UNBOUND = 1 /* it is about no share of ours, and leaves no trace */
+};
+
+static int reply_evaluate(Reply *reply, Candidates *all) {
         const CorrelationEvidence evidence = {
-                .kind = answer->kind,
-                .tag = answer->tag,
+                .kind = all->answer->kind,
+                .tag = all->answer->tag,
                 .address_suffices = !reply->channel->needs_tag &&
                                     reply->authentic == RULES_AUTHENTIC_STRONG,
         };
         size_t i;
         int r;
 
-        r = candidates_find(all, reply);
+        r = candidates_find(all);
         if (r < 0)
                 return r;
         switch (correlation_bind(&evidence, all->descriptions, all->n, &i)) {
         case CORRELATION_BOUND:
-                return bound(&all->contexts[i], reply, answer);
+                return bound(&all->contexts[i], reply, all->answer);
         case CORRELATION_AMBIGUOUS:
-                return ask_tag(all, reply);
+                /* Who could be anybody is told nothing, and cannot make us write to somebody. */
+                return evidence.address_suffices ? ask_tag(all, reply) : REPLY_UNBOUND;
         case CORRELATION_NONE:
                 break;
         }
         gateway_count(reply->gateway, COUNTER_REPLIES_UNBOUND);
-        return answer->kind == ANSWER_STOP ? unbound_stop(reply) : 0;
+        r = all->answer->kind == ANSWER_STOP ? unbound_stop(reply) : 0;
+        return r < 0 ? r : REPLY_UNBOUND;
 }
 
 static int reply_apply(void *context) {
         Reply *reply = context;
         Gateway *g = reply->gateway;
         const char *text = reply->button ? reply->button : reply->text ? reply->text : "";
-        Candidates all = { .gateway = g };
+        Candidates all = { .reply = reply };
         uint8_t seen[VAULT_INDEX_SIZE];
         Answer answer;
         int r;
 
+        if (reply->automatic || reply->authentic == RULES_AUTHENTIC_NONE)
+                return 0;
         vault_index_inbound(
                         g->vault, reply->channel->name, reply->from, reply->inbound, text, seen);
-        r = store_seen_add(g->store, seen, gateway_now(g) + GATEWAY_KEEP_SEEN);
-        if (r != 0)
-                return r < 0 ? r : 0;
-        if (reply->automatic || reply->authentic == RULES_AUTHENTIC_NONE)
+        if (store_seen_has(g->store, seen))
                 return 0;
 
         r = answer_read(text, strlen(text), NULL, &answer);
-        if (r >= 0)
-                r = reply_evaluate(reply, &all, &answer);
+        if (r < 0)
+                return r;
+        all.answer = &answer;
+        r = reply_evaluate(reply, &all);
+        if (r == 0)
+                r = store_seen_add(g->store, seen, gateway_now(g) + GATEWAY_KEEP_SEEN);
         answer_done(&answer);
         candidates_done(&all);
         return r;
+}
+
+/* Whether handing it in again may help. */
+static bool is_transient(int error) {
+        return error == -EAGAIN || error == -ENOMEM || error == -EIO || error == -ENOSPC ||
+               error == -EBUSY || error == -ECANCELED;
 }
 
 static void reply_done(void *context, int result) {
         Reply *reply = context;
         json_t *answer;
 
-        if (result >= 0)
+        if (result >= 0 || !is_transient(result))
                 answer = json_pack("{s:s}", "type", "ack");
         else
                 answer = json_pack("{s:s, s:I}",
@@ -465,6 +512,7 @@ int reply_request(Gateway *g, PluginRequest request, json_t *frame) {
         const ConfigPlugin *plugin = plugin_link_config(request.link);
         Reply *reply;
         JsonProblem problem;
+        char scheme[16] = "";
         int r;
 
         reply = calloc(1, sizeof(*reply));
@@ -480,9 +528,12 @@ int reply_request(Gateway *g, PluginRequest request, json_t *frame) {
                         frame, reply_members, N_ELEMENTS(reply_members), false, reply, &problem);
         if (r == 0 && reply->channel)
                 r = address_is_canonical(reply->from) ? 0 : -EPROTO;
-        if (r == 0)
+        if (r == 0) {
+                address_scheme(reply->from, scheme);
                 reply->authentic = rules_authentic_from_name(reply->authentic_name);
-        if (r != 0 || !reply->channel || reply->authentic == RULES_AUTHENTIC_MAX) {
+        }
+        if (r != 0 || !reply->channel || reply->authentic == RULES_AUTHENTIC_MAX ||
+                        !streq(scheme, reply->channel->scheme)) {
                 log_record(LOG_WARNING,
                                 &(LogFields){ .channel = plugin->name },
                                 "A plugin handed in a reply that is not one.");

@@ -13,6 +13,12 @@
 #include "log.h"
 #include "words.h"
 
+/* When a carrier is said to have taken an invitation that is never sent. */
+enum {
+        SUPPRESSED_FIRST = 1,
+        SUPPRESSED_SPREAD = 3,
+};
+
 typedef struct Creation {
         /* as asked for; borrowed from the frame */
         const char *policy_name, *expires_text, *reference, *kid, *box;
@@ -379,16 +385,11 @@ static int put_reference(ShareContext *s, const Creation *c) {
  * answered does not depend on it. */
 static int put_addresses(ShareContext *s, const Creation *c) {
         Gateway *g = s->gateway;
-        int r;
+        int r = 0;
 
         for (size_t i = 0; i < c->n_addresses; i++) {
                 uint8_t pair[VAULT_INDEX_SIZE], anybody[VAULT_INDEX_SIZE];
 
-                vault_index_address(g->vault, c->canonical[i], s->share.addresses[i]);
-                s->share.n_addresses++;
-                r = store_address_put(g->store, s->share.addresses[i], s->share.n);
-                if (r < 0)
-                        return r;
                 vault_index_pair(g->vault, s->share.tenant, c->canonical[i], pair);
                 vault_index_pair(g->vault, "", c->canonical[i], anybody);
                 r = store_block_has(g->store, pair, s->now);
@@ -398,6 +399,17 @@ static int put_addresses(ShareContext *s, const Creation *c) {
                         return r;
                 if (r == STORE_E_EXISTS)
                         s->share.flags |= SHARE_SUPPRESSED;
+        }
+        if (s->share.flags & SHARE_SUPPRESSED) { /* no answer can be about it */
+                s->share.due = s->now + SUPPRESSED_FIRST + randombytes_uniform(SUPPRESSED_SPREAD);
+                return 0;
+        }
+        for (size_t i = 0; i < c->n_addresses; i++) {
+                vault_index_address(g->vault, c->canonical[i], s->share.addresses[i]);
+                s->share.n_addresses++;
+                r = store_address_put(g->store, s->share.addresses[i], s->share.n);
+                if (r < 0)
+                        return r;
         }
         return 0;
 }

@@ -20,6 +20,7 @@
 enum {
         SCHEMA_VERSION = 1,
         PAGE_SIZE = 8192,
+        BUSY_MSEC = 10000,
         CHECKPOINT_PAGES = 1000, /* 8 MiB: the helper copies about this much at a time */
         RESTART_PAGES = 64 * 1024 * 1024 / PAGE_SIZE,
 };
@@ -62,8 +63,10 @@ typedef enum Statement {
         OUTBOX_REMOVE_ALL,
         OUTBOX_EACH,
         ADDRESS_PUT,
+        ADDRESS_END,
         ADDRESS_REMOVE,
         ADDRESS_EACH,
+        SEEN_HAS,
         SEEN_ADD,
         BLOCK_PUT,
         BLOCK_HAS,
@@ -81,7 +84,7 @@ typedef enum Statement {
         "n, tenant, policy, state, goal, cause, version, due, created, expires, mailbox_expires, " \
         "ended, attempts_left, attempts_total_left, mistyped_left, not_before, generation, step, " \
         "messages, resends, answers, flags, rules, wrong, key, code, idempotency, reference, "     \
-        "mailbox, addresses, timeline"
+        "mailbox, addresses, timeline, repeats, relay"
 
 /* clang-format off */
 static const char *const sql[_STATEMENT_MAX] = {
@@ -93,21 +96,22 @@ static const char *const sql[_STATEMENT_MAX] = {
         [RETURN]             = "ROLLBACK TO mark",
         [SHARE_LOAD]         = "SELECT " SHARE_COLUMNS " FROM share WHERE n = ?1",
         [SHARE_INSERT]       = "INSERT INTO share (" SHARE_COLUMNS ") VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,"
-                               "?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24,?25,?26,?27,?28,?29,?30,?31)",
+                               "?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24,?25,?26,?27,?28,?29,?30,?31,?32,?33)",
         [SHARE_UPDATE]       = "UPDATE share SET state=?4, goal=?5, cause=?6, version=?7, due=?8, expires=?10, "
                                "mailbox_expires=?11, ended=?12, attempts_left=?13, attempts_total_left=?14, "
                                "mistyped_left=?15, not_before=?16, generation=?17, step=?18, messages=?19, resends=?20, "
                                "answers=?21, flags=?22, wrong=?24, key=?25, code=?26, idempotency=?27, reference=?28, "
-                               "mailbox=?29, addresses=?30, timeline=?31 WHERE n = ?1",
+                               "mailbox=?29, addresses=?30, timeline=?31, repeats=?32, relay=?33 WHERE n = ?1",
         [SHARE_REMOVE]       = "DELETE FROM share WHERE n = ?1",
         [SHARE_SPEND]        = "UPDATE share SET attempts_left = max(attempts_left - 1, 0), "
                                "attempts_total_left = max(attempts_total_left - 1, 0) WHERE n = ?1",
         [SHARE_DUE]          = "SELECT n FROM share WHERE due IS NOT NULL AND due <= ?1 ORDER BY due LIMIT ?2",
         [SHARE_NEXT_DUE]     = "SELECT min(due) FROM share WHERE due IS NOT NULL",
-        [SHARE_LIST]         = "SELECT n FROM share WHERE tenant = ?1 AND n < ?2 ORDER BY n DESC LIMIT ?3",
-        [SHARE_LIST_ALL]     = "SELECT n FROM share WHERE n < ?2 ORDER BY n DESC LIMIT ?3",
+        [SHARE_LIST]         = "SELECT n, state FROM share WHERE tenant = ?1 AND n < ?2 ORDER BY n DESC LIMIT ?3",
+        [SHARE_LIST_ALL]     = "SELECT n, state FROM share WHERE n < ?2 ORDER BY n DESC LIMIT ?3",
         [REFERENCE_PUT]      = "INSERT OR IGNORE INTO reference VALUES (?1, ?2)",
-        [REFERENCE_LIST]     = "SELECT n FROM reference WHERE reference = ?1 AND n < ?2 ORDER BY n DESC LIMIT ?3",
+        [REFERENCE_LIST]     = "SELECT share.n, share.state FROM reference JOIN share ON share.n = reference.n "
+                               "WHERE reference.reference = ?1 AND reference.n < ?2 ORDER BY reference.n DESC LIMIT ?3",
         [REFERENCE_REMOVE]   = "DELETE FROM reference WHERE n = ?1",
         [CONTENT_PUT]        = "INSERT INTO content VALUES (?1, ?2, ?3) ON CONFLICT (n) DO UPDATE SET details = ?2, "
                                "payload = coalesce(?3, payload)",
@@ -115,8 +119,8 @@ static const char *const sql[_STATEMENT_MAX] = {
         [PAYLOAD_GET]        = "SELECT payload FROM content WHERE n = ?1",
         [PAYLOAD_WIPE]       = "UPDATE content SET payload = NULL WHERE n = ?1",
         [CONTENT_REMOVE]     = "DELETE FROM content WHERE n = ?1",
-        [MESSAGE_PUT]        = "INSERT OR REPLACE INTO message VALUES (?1, ?2, ?3, ?4)",
-        [MESSAGE_GET]        = "SELECT kind, body FROM message WHERE share = ?1 AND part = ?2",
+        [MESSAGE_PUT]        = "INSERT OR REPLACE INTO message VALUES (?1, ?2, ?3, ?4, ?5)",
+        [MESSAGE_GET]        = "SELECT kind, body, step FROM message WHERE share = ?1 AND part = ?2",
         [MESSAGE_REMOVE]     = "DELETE FROM message WHERE share = ?1 AND part = ?2",
         [MESSAGE_REMOVE_ALL] = "DELETE FROM message WHERE share = ?1 AND (kind <> 3 OR ?2 = 0)",
         [MESSAGE_FIND]       = "SELECT max(part) FROM message WHERE share = ?1 AND kind = ?2",
@@ -131,9 +135,11 @@ static const char *const sql[_STATEMENT_MAX] = {
         [OUTBOX_REMOVE_ALL]  = "DELETE FROM outbox WHERE share = ?1 AND (kind <> 3 OR ?2 = 0)",
         [OUTBOX_EACH]        = "SELECT share, part, kind, lane, attempts, dead, reason FROM outbox WHERE dead = ?1 "
                                "ORDER BY share, part",
-        [ADDRESS_PUT]        = "INSERT OR IGNORE INTO address VALUES (?1, ?2)",
+        [ADDRESS_PUT]        = "INSERT OR IGNORE INTO address VALUES (?1, 0, ?2)",
+        [ADDRESS_END]        = "INSERT OR IGNORE INTO address VALUES (?1, 1, ?2)",
         [ADDRESS_REMOVE]     = "DELETE FROM address WHERE address = ?1 AND n = ?2",
-        [ADDRESS_EACH]       = "SELECT n FROM address WHERE address = ?1 ORDER BY n DESC LIMIT ?2",
+        [ADDRESS_EACH]       = "SELECT n FROM address WHERE address = ?1 AND ended = ?3 ORDER BY n DESC LIMIT ?2",
+        [SEEN_HAS]           = "SELECT 1 FROM seen WHERE key = ?1",
         [SEEN_ADD]           = "INSERT INTO seen VALUES (?1, ?2) ON CONFLICT DO NOTHING",
         [BLOCK_PUT]          = "INSERT INTO block VALUES (?1, ?2) ON CONFLICT (pair) DO UPDATE SET "
                                "expires = max(expires, ?2)",
@@ -163,7 +169,7 @@ static const char schema[] =
                 " answers INTEGER NOT NULL, flags INTEGER NOT NULL, rules BLOB NOT NULL, wrong "
                 "BLOB, key BLOB,"
                 " code BLOB, idempotency BLOB, reference BLOB, mailbox BLOB, addresses BLOB, "
-                "timeline BLOB);"
+                "timeline BLOB, repeats INTEGER NOT NULL, relay TEXT);"
                 "CREATE INDEX share_due ON share (due) WHERE due IS NOT NULL;"
                 "CREATE INDEX share_tenant ON share (tenant, n);"
                 "CREATE TABLE reference (reference BLOB, n INTEGER, PRIMARY KEY (reference, n)) "
@@ -172,17 +178,18 @@ static const char schema[] =
                 "CREATE TABLE content (n INTEGER PRIMARY KEY, details BLOB, payload BLOB);"
                 "CREATE TABLE message (share INTEGER, part INTEGER, kind INTEGER NOT NULL, body "
                 "BLOB,"
-                " PRIMARY KEY (share, part)) WITHOUT ROWID;"
+                " step INTEGER NOT NULL, PRIMARY KEY (share, part)) WITHOUT ROWID;"
                 "CREATE TABLE outbox (share INTEGER, part INTEGER, kind INTEGER NOT NULL, lane "
                 "TEXT NOT NULL,"
                 " attempts INTEGER NOT NULL, dead INTEGER NOT NULL, reason TEXT,"
                 " PRIMARY KEY (share, part)) WITHOUT ROWID;"
-                "CREATE TABLE address (address BLOB, n INTEGER, PRIMARY KEY (address, n)) WITHOUT "
-                "ROWID;"
+                "CREATE TABLE address (address BLOB, ended INTEGER, n INTEGER,"
+                " PRIMARY KEY (address, ended, n)) WITHOUT ROWID;"
                 "CREATE TABLE seen (key BLOB PRIMARY KEY, expires INTEGER NOT NULL) WITHOUT ROWID;"
                 "CREATE INDEX seen_expires ON seen (expires);"
                 "CREATE TABLE block (pair BLOB PRIMARY KEY, expires INTEGER NOT NULL) WITHOUT "
                 "ROWID;"
+                "CREATE INDEX block_expires ON block (expires);"
                 "CREATE TABLE answer (key BLOB PRIMARY KEY, share INTEGER, status INTEGER, digest "
                 "BLOB, answer BLOB,"
                 " expires INTEGER NOT NULL) WITHOUT ROWID;"
@@ -296,6 +303,7 @@ void share_drop(uint8_t **blob, size_t size) {
 void share_done(Share *share) {
         free(share->tenant);
         free(share->policy);
+        free(share->relay);
         share_drop(&share->key, VAULT_WRAPPED_SIZE);
         share_drop(&share->code, VAULT_VERIFIER_SIZE);
         share_drop(&share->idempotency, VAULT_INDEX_SIZE);
@@ -420,6 +428,8 @@ static void share_bind(sqlite3_stmt *stmt, const Share *share, int64_t rules[RUL
                         share->n_addresses ? share->addresses : NULL,
                         (size_t) share->n_addresses * VAULT_INDEX_SIZE);
         bind_blob(stmt, 31, share->timeline, (size_t) share->n_timeline * sizeof(TimelineEntry));
+        bind_number(stmt, 32, share->repeats);
+        bind_text(stmt, 33, share->relay);
 }
 
 /* Reads an array of fixed elements out of a blob column; returns how many there were, at most max.
@@ -464,6 +474,7 @@ static void share_read_numbers(sqlite3_stmt *stmt, Share *share) {
         share->resends = column_int(stmt, 19);
         share->answers = column_int(stmt, 20);
         share->flags = column_int(stmt, 21);
+        share->repeats = column_int(stmt, 31);
 }
 
 static int share_read_blobs(sqlite3_stmt *stmt, Share *share) {
@@ -483,6 +494,8 @@ static int share_read_blobs(sqlite3_stmt *stmt, Share *share) {
         r = column_text(stmt, 1, &share->tenant);
         if (r >= 0)
                 r = column_text(stmt, 2, &share->policy);
+        if (r >= 0 && sqlite3_column_type(stmt, 32) != SQLITE_NULL)
+                r = column_text(stmt, 32, &share->relay);
         if (r >= 0)
                 r = column_fixed(stmt, 24, &share->key, VAULT_WRAPPED_SIZE);
         if (r >= 0)
@@ -610,11 +623,27 @@ int64_t store_next_due(Store *s) {
         return due;
 }
 
+static int each_listed(Store *s, sqlite3_stmt *stmt, StoreListSeen seen, void *userdata) {
+        int code, r = 0;
+
+        while (r == 0 && (code = sqlite3_step(stmt)) != SQLITE_DONE) {
+                if (code != SQLITE_ROW)
+                        r = failed(s, "list");
+                else
+                        r = seen(sqlite3_column_int64(stmt, 0),
+                                        lifecycle_state_from_name((
+                                                        const char *) sqlite3_column_text(stmt, 1)),
+                                        userdata);
+        }
+        (void) sqlite3_reset(stmt);
+        return r < 0 ? r : 0;
+}
+
 int store_list(Store *s,
                 const char *tenant,
                 int64_t before,
                 int limit,
-                StoreShareSeen seen,
+                StoreListSeen seen,
                 void *userdata) {
         sqlite3_stmt *stmt = statement(s, tenant ? SHARE_LIST : SHARE_LIST_ALL);
 
@@ -622,21 +651,21 @@ int store_list(Store *s,
                 bind_text(stmt, 1, tenant);
         bind_number(stmt, 2, before);
         bind_number(stmt, 3, limit);
-        return each_number(s, stmt, seen, userdata);
+        return each_listed(s, stmt, seen, userdata);
 }
 
 int store_list_reference(Store *s,
                 const uint8_t reference[VAULT_INDEX_SIZE],
                 int64_t before,
                 int limit,
-                StoreShareSeen seen,
+                StoreListSeen seen,
                 void *userdata) {
         sqlite3_stmt *stmt = statement(s, REFERENCE_LIST);
 
         bind_blob(stmt, 1, reference, VAULT_INDEX_SIZE);
         bind_number(stmt, 2, before);
         bind_number(stmt, 3, limit);
-        return each_number(s, stmt, seen, userdata);
+        return each_listed(s, stmt, seen, userdata);
 }
 
 /* Runs a statement whose first two parameters are a blind index and a number. */
@@ -710,14 +739,20 @@ int store_content_remove(Store *s, int64_t n) {
 
 /* --- messages --- */
 
-int store_message_put(
-                Store *s, int64_t n, int part, OutboxKind kind, const uint8_t *body, size_t size) {
+int store_message_put(Store *s,
+                int64_t n,
+                int part,
+                OutboxKind kind,
+                int step,
+                const uint8_t *body,
+                size_t size) {
         sqlite3_stmt *stmt = statement(s, MESSAGE_PUT);
 
         bind_number(stmt, 1, n);
         bind_number(stmt, 2, part);
         bind_number(stmt, 3, kind);
         bind_blob(stmt, 4, body, size);
+        bind_number(stmt, 5, step);
         return run(s, stmt);
 }
 
@@ -725,6 +760,7 @@ int store_message_get(Store *s,
                 int64_t n,
                 int part,
                 OutboxKind *ret_kind,
+                int *ret_step,
                 uint8_t **ret,
                 size_t *ret_size) {
         sqlite3_stmt *stmt = statement(s, MESSAGE_GET);
@@ -735,6 +771,7 @@ int store_message_get(Store *s,
         code = sqlite3_step(stmt);
         if (code == SQLITE_ROW) {
                 *ret_kind = (OutboxKind) column_int(stmt, 0);
+                *ret_step = column_int(stmt, 2);
                 r = column_blob(stmt, 1, ret, ret_size);
         } else
                 r = code == SQLITE_DONE ? STORE_E_NOT_FOUND : failed(s, "read a message");
@@ -878,12 +915,20 @@ int store_address_put(Store *s, const uint8_t address[VAULT_INDEX_SIZE], int64_t
         return run_indexed(s, ADDRESS_PUT, address, n);
 }
 
+int store_address_end(Store *s, const uint8_t address[VAULT_INDEX_SIZE], int64_t n) {
+        int r;
+
+        r = store_address_remove(s, address, n);
+        return r < 0 ? r : run_indexed(s, ADDRESS_END, address, n);
+}
+
 int store_address_remove(Store *s, const uint8_t address[VAULT_INDEX_SIZE], int64_t n) {
         return run_indexed(s, ADDRESS_REMOVE, address, n);
 }
 
 int store_address_each(Store *s,
                 const uint8_t address[VAULT_INDEX_SIZE],
+                bool ended,
                 int limit,
                 StoreShareSeen seen,
                 void *userdata) {
@@ -891,7 +936,18 @@ int store_address_each(Store *s,
 
         bind_blob(stmt, 1, address, VAULT_INDEX_SIZE);
         bind_number(stmt, 2, limit);
+        bind_number(stmt, 3, ended);
         return each_number(s, stmt, seen, userdata);
+}
+
+bool store_seen_has(Store *s, const uint8_t key[VAULT_INDEX_SIZE]) {
+        sqlite3_stmt *stmt = statement(s, SEEN_HAS);
+        bool has;
+
+        bind_blob(stmt, 1, key, VAULT_INDEX_SIZE);
+        has = sqlite3_step(stmt) == SQLITE_ROW;
+        (void) sqlite3_reset(stmt);
+        return has;
 }
 
 int store_seen_add(Store *s, const uint8_t key[VAULT_INDEX_SIZE], int64_t expires) {
@@ -1027,11 +1083,14 @@ bool store_needs_restart(const Store *s) {
 int store_checkpoint(Store *s, bool truncate) {
         int code;
 
+        /* The helper may be at it: then the loop does not wait, but comes again. */
+        (void) sqlite3_busy_timeout(s->db, 0);
         code = sqlite3_wal_checkpoint_v2(s->db,
                         NULL,
                         truncate ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_RESTART,
                         NULL,
                         NULL);
+        (void) sqlite3_busy_timeout(s->db, BUSY_MSEC);
         if (code == SQLITE_BUSY)
                 return -EBUSY;
         if (code != SQLITE_OK)
@@ -1174,7 +1233,7 @@ static int open_database(const char *directory, sqlite3 **ret) {
                             SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
                             NULL) != SQLITE_OK)
                 return -EIO;
-        (void) sqlite3_busy_timeout(*ret, 10000);
+        (void) sqlite3_busy_timeout(*ret, BUSY_MSEC);
         return 0;
 }
 

@@ -75,6 +75,7 @@ typedef enum ShareFlag {
 typedef struct Share {
         int64_t n;
         char *tenant, *policy;
+        char *relay; /* the lane of its mailbox, once there may be one */
         LifecycleState state;
         LifecycleState goal; /* where `withdrawing` leads; LIFECYCLE_STATE_MAX: nowhere yet */
         LifecycleCause cause;
@@ -83,7 +84,7 @@ typedef struct Share {
         int64_t created, expires, mailbox_expires, ended;
         Rules rules; /* the policy's at creation */
         Attempts attempts;
-        int generation, step, messages, resends, answers, flags;
+        int generation, step, messages, resends, answers, repeats, flags;
         uint8_t *key;         /* VAULT_WRAPPED_SIZE */
         uint8_t *code;        /* VAULT_VERIFIER_SIZE */
         uint8_t *idempotency; /* VAULT_INDEX_SIZE */
@@ -171,17 +172,18 @@ int store_due(Store *store, int64_t now, int limit, StoreShareSeen seen, void *u
 int64_t store_next_due(Store *store);
 
 /* Shares of a tenant (NULL: of all), newest first, below the number `before`. */
+typedef int (*StoreListSeen)(int64_t n, LifecycleState state, void *userdata);
 int store_list(Store *store,
                 const char *tenant,
                 int64_t before,
                 int limit,
-                StoreShareSeen seen,
+                StoreListSeen seen,
                 void *userdata);
 int store_list_reference(Store *store,
                 const uint8_t reference[VAULT_INDEX_SIZE],
                 int64_t before,
                 int limit,
-                StoreShareSeen seen,
+                StoreListSeen seen,
                 void *userdata);
 int store_reference_put(Store *store, const uint8_t reference[VAULT_INDEX_SIZE], int64_t n);
 
@@ -198,17 +200,19 @@ int store_payload_get(Store *store, int64_t n, uint8_t **ret, size_t *ret_size);
 int store_payload_wipe(Store *store, int64_t n);
 int store_content_remove(Store *store, int64_t n);
 
-/* Rendered messages, sealed, for as long as they may be repeated. */
+/* Rendered messages, sealed, for as long as they may be repeated; step says to which address. */
 int store_message_put(Store *store,
                 int64_t n,
                 int part,
                 OutboxKind kind,
+                int step,
                 const uint8_t *body,
                 size_t size);
 int store_message_get(Store *store,
                 int64_t n,
                 int part,
                 OutboxKind *ret_kind,
+                int *ret_step,
                 uint8_t **ret,
                 size_t *ret_size);
 int store_message_remove(Store *store, int64_t n, int part);
@@ -229,16 +233,21 @@ int store_outbox_remove_all(Store *store, int64_t n, bool keep_notices);
 typedef int (*StoreOutboxSeen)(const OutboxRow *row, void *userdata);
 int store_outbox_each(Store *store, bool dead, StoreOutboxSeen seen, void *userdata);
 
-/* Which open or lately ended shares an address belongs to. */
+/* Which shares an address belongs to: those that have not ended, and apart from them those that
+ * ended lately, so that old ones cannot hide a live one. */
 int store_address_put(Store *store, const uint8_t address[VAULT_INDEX_SIZE], int64_t n);
+int store_address_end(Store *store, const uint8_t address[VAULT_INDEX_SIZE], int64_t n);
 int store_address_remove(Store *store, const uint8_t address[VAULT_INDEX_SIZE], int64_t n);
+/* Newest first, at most limit; a positive answer of seen() ends the walk. */
 int store_address_each(Store *store,
                 const uint8_t address[VAULT_INDEX_SIZE],
+                bool ended,
                 int limit,
                 StoreShareSeen seen,
                 void *userdata);
 
 /* What was seen once: inbound messages, nonces. STORE_E_EXISTS: it was. */
+bool store_seen_has(Store *store, const uint8_t key[VAULT_INDEX_SIZE]);
 int store_seen_add(Store *store, const uint8_t key[VAULT_INDEX_SIZE], int64_t expires);
 
 /* Who wants nothing more from whom. */

@@ -52,10 +52,24 @@ static int forget(ShareContext *c) {
         return store_share_update(c->gateway->store, s);
 }
 
+/* The recipient wants nothing from this tenant, and the tenant is not told: to it, the invitation
+ * was taken and never answered. */
+static int pretend(ShareContext *c) {
+        int r;
+
+        share_note(&c->share, c->now, TIMELINE_INVITATION_ACCEPTED, 0, c->share.step);
+        r = share_step(c, LIFECYCLE_EVENT_INVITATION_TAKEN);
+        if (r != 0)
+                return r < 0 ? r : -EINVAL;
+        return share_save(c);
+}
+
 static int become_due(ShareContext *c) {
         Share *s = &c->share;
         int r;
 
+        if (s->state == LIFECYCLE_PENDING && s->flags & SHARE_SUPPRESSED && c->now <= s->expires)
+                return pretend(c);
         switch (s->state) {
         case LIFECYCLE_PENDING:
         case LIFECYCLE_INVITED:
@@ -67,7 +81,9 @@ static int become_due(ShareContext *c) {
         case LIFECYCLE_WITHDRAWING:
                 r = share_step(c, event_of_mailbox_end(s));
                 break;
-        case LIFECYCLE_RELEASING: /* never by the time of day */
+        case LIFECYCLE_RELEASING: /* nobody answered while a mailbox could have lived */
+                r = share_step(c, LIFECYCLE_EVENT_RELAY_UNREACHABLE);
+                break;
         case LIFECYCLE_STATE_MAX:
                 s->due = 0;
                 return store_share_update(c->gateway->store, s);

@@ -91,25 +91,41 @@ bool share_has_address(ShareContext *c, const char *channel, const char *address
         return false;
 }
 
-bool share_meets_policy(const ShareContext *c) {
+static bool policy_has_channel(const ConfigPolicy *policy, const ConfigChannel *channel) {
+        for (size_t i = 0; i < policy->n_channels; i++)
+                if (policy->channels[i] == channel)
+                        return true;
+        return false;
+}
+
+bool share_meets_policy(ShareContext *c) {
         const ConfigPolicy *policy = config_policy(c->gateway->config, c->share.policy);
         const ConfigTenant *tenant = config_tenant(c->gateway->config, c->share.tenant);
         char problem[RULES_PROBLEM_SIZE];
+        const ConfigChannel *channel;
+        const char *address;
 
         return policy && tenant && config_tenant_may_use(tenant, policy) &&
+               share_route(c, c->share.step, &address, &channel) &&
+               policy_has_channel(policy, channel) &&
                rules_tightened(&c->share.rules, &policy->rules, problem) == 0;
 }
 
-/* Queues a relay operation of this share. */
+/* Queues a relay operation of this share. Its mailbox stays with the relay that made it, whatever
+ * the tenant's relay is later. */
 static int queue_relay(ShareContext *c, OutboxKind kind) {
         const ConfigTenant *tenant = config_tenant(c->gateway->config, c->share.tenant);
         OutboxRow row = { .share = c->share.n, .part = c->share.messages++, .kind = kind };
         int r;
 
-        /* A tenant that is gone from the configuration keeps its mailboxes until they run out. */
-        if (!tenant)
+        if (!c->share.relay && tenant) {
+                c->share.relay = strdup(tenant->relay->plugin->socket_name);
+                if (!c->share.relay)
+                        return -ENOMEM;
+        }
+        if (!c->share.relay) /* the tenant is gone: the share ends when its mailbox would have */
                 return 0;
-        (void) snprintf(row.lane, sizeof(row.lane), "%s", tenant->relay->plugin->socket_name);
+        (void) snprintf(row.lane, sizeof(row.lane), "%s", c->share.relay);
         r = store_outbox_put(c->gateway->store, &row);
         if (r < 0)
                 return r;
@@ -158,6 +174,9 @@ static int end(ShareContext *c) {
                 r = store_message_remove_all(store, s->n, true);
         if (r >= 0)
                 r = store_content_remove(store, s->n);
+        for (int i = 0; r >= 0 && i < s->n_addresses; i++)
+                if (!(s->flags & SHARE_SUPPRESSED))
+                        r = store_address_end(store, s->addresses[i], s->n);
         if (r < 0)
                 return r;
         share_drop(&s->key, VAULT_WRAPPED_SIZE);
@@ -187,8 +206,7 @@ static int64_t due_time(const Share *s) {
         case LIFECYCLE_CONFIRMED:
         case LIFECYCLE_AWAITING_APPROVAL:
                 return s->expires + 1; /* expires_at is the last moment */
-        case LIFECYCLE_RELEASING:
-                return 0;
+        case LIFECYCLE_RELEASING: /* if the relay client never answers; a mailbox is dead by then */
         case LIFECYCLE_RELEASED:
         case LIFECYCLE_WITHDRAWING:
                 return s->mailbox_expires;

@@ -99,6 +99,20 @@ static void small_drift_is_followed_at_once(void **state) {
         assert_int_equal(clock_now(&c, boot), WALL + 10);
 }
 
+static void many_small_steps_are_a_large_one(void **state) {
+        Clock c;
+        int64_t ahead = 0;
+
+        (void) state;
+        clock_start(&c, WALL, 0, boot);
+        for (int64_t t = 1; t < 100; t++)
+                (void) clock_observe(
+                                &c, WALL + t + (ahead += 29), boot + (uint64_t) t * USEC_PER_SEC);
+        assert_in_range(clock_now(&c, boot + 99 * USEC_PER_SEC),
+                        WALL + 99,
+                        WALL + 99 + CLOCK_STEP_SECONDS);
+}
+
 static void a_store_from_the_future_is_suspect_until_accepted(void **state) {
         Clock c;
 
@@ -119,6 +133,7 @@ int main(void) {
                 cmocka_unit_test(a_step_forward_is_followed_after_ten_minutes_of_agreement),
                 cmocka_unit_test(a_step_that_changes_or_goes_away_starts_anew),
                 cmocka_unit_test(small_drift_is_followed_at_once),
+                cmocka_unit_test(many_small_steps_are_a_large_one),
                 cmocka_unit_test(a_store_from_the_future_is_suspect_until_accepted),
         };
 

@@ -157,15 +157,69 @@ static void a_row_of_a_command_that_was_rolled_back_does_not_exist(void **state)
         assert_int_equal(outbox_size(w->outbox), 0);
 }
 
-static void a_failed_commit_hands_nothing_over(void **state) {
+static void a_failed_commit_hands_nothing_over_and_forgets_its_rows(void **state) {
         World *w = *state;
+        OutboxRow row = row_of(9);
 
-        note_row(w, 1);
+        /* One claimed, one on a stopped lane, one that waits: none of these rows exists. */
+        w->link.window = 1;
+        for (int64_t n = 1; n <= 3; n++) {
+                note_row(w, n);
+                outbox_keep(w->outbox);
+        }
+        assert_int_equal(outbox_note(w->outbox, &row, 1000), 0);
         outbox_keep(w->outbox);
         outbox_claim(w->outbox);
         outbox_failed(w->outbox);
         assert_int_equal(w->link.n_asked, 0);
-        assert_int_equal(outbox_size(w->outbox), 1); /* it asks the store again, and finds no row */
+        assert_int_equal(outbox_size(w->outbox), 0);
+        outbox_carrier_changed(w->outbox, &w->link, false);
+        note_row(w, 4);
+        outbox_keep(w->outbox);
+        outbox_claim(w->outbox);
+        outbox_failed(w->outbox);
+        assert_int_equal(outbox_size(w->outbox), 0);
+}
+
+static void a_failed_commit_keeps_what_was_durable(void **state) {
+        World *w = *state;
+
+        note_row(w, 1);
+        outbox_keep(w->outbox);
+        outbox_carrier_changed(w->outbox, &w->link, false);
+        batch(w);
+        outbox_carrier_changed(w->outbox, &w->link, true);
+        outbox_claim(w->outbox);
+        outbox_failed(w->outbox);
+        assert_int_equal(outbox_size(w->outbox), 1);
+}
+
+static void rows_wait_while_the_carrier_is_out_of_reach(void **state) {
+        World *w = *state;
+
+        outbox_carrier_changed(w->outbox, &w->link, false);
+        note_row(w, 1);
+        outbox_keep(w->outbox);
+        batch(w);
+        assert_int_equal(w->claims, 0);
+        w->kicks = 0;
+        outbox_carrier_changed(w->outbox, &w->link, true);
+        assert_true(w->kicks > 0);
+        batch(w);
+        assert_int_equal(w->link.n_asked, 1);
+}
+
+static void nobody_can_ask_to_be_asked_at_once(void **state) {
+        World *w = *state;
+
+        note_row(w, 1);
+        outbox_keep(w->outbox);
+        batch(w);
+        answer(w, 0);
+        outbox_settle(w->outbox, w->settling, OUTBOX_VERDICT_AGAIN, 1);
+        batch(w);
+        assert_int_equal(w->link.n_asked, 0);
+        assert_int_equal(outbox_size(w->outbox), 1);
 }
 
 static void an_answer_settles_its_row(void **state) {
@@ -319,7 +373,15 @@ int main(void) {
                                 setup,
                                 teardown),
                 cmocka_unit_test_setup_teardown(
-                                a_failed_commit_hands_nothing_over, setup, teardown),
+                                a_failed_commit_hands_nothing_over_and_forgets_its_rows,
+                                setup,
+                                teardown),
+                cmocka_unit_test_setup_teardown(
+                                a_failed_commit_keeps_what_was_durable, setup, teardown),
+                cmocka_unit_test_setup_teardown(
+                                rows_wait_while_the_carrier_is_out_of_reach, setup, teardown),
+                cmocka_unit_test_setup_teardown(
+                                nobody_can_ask_to_be_asked_at_once, setup, teardown),
                 cmocka_unit_test_setup_teardown(an_answer_settles_its_row, setup, teardown),
                 cmocka_unit_test_setup_teardown(
                                 a_lost_connection_makes_the_row_due_again, setup, teardown),

@@ -76,6 +76,8 @@ static Share full_share(int64_t n) {
                 .messages = 3,
                 .resends = 1,
                 .answers = 2,
+                .repeats = 4,
+                .relay = strdup("relay-main"),
                 .flags = SHARE_HELPED,
                 .key = filled(VAULT_WRAPPED_SIZE, 'k'),
                 .code = filled(VAULT_VERIFIER_SIZE, 'c'),
@@ -119,6 +121,8 @@ static void a_share_comes_back_as_it_was(void **state) {
         assert_int_equal(t.messages, 3);
         assert_int_equal(t.resends, 1);
         assert_int_equal(t.answers, 2);
+        assert_int_equal(t.repeats, 4);
+        assert_string_equal(t.relay, "relay-main");
         assert_int_equal(t.flags, SHARE_HELPED);
         assert_memory_equal(&t.rules, &s.rules, sizeof(t.rules));
         assert_memory_equal(&t.attempts, &s.attempts, sizeof(t.attempts));
@@ -179,6 +183,11 @@ static int collect(int64_t n, void *userdata) {
         return 0;
 }
 
+static int collect_listed(int64_t n, LifecycleState state, void *userdata) {
+        assert_int_equal(state, LIFECYCLE_INVITED);
+        return collect(n, userdata);
+}
+
 static void due_shares_come_soonest_first_and_no_others(void **state) {
         World *w = *state;
         Numbers found = { 0 };
@@ -209,12 +218,12 @@ static void a_tenant_lists_its_own_newest_first(void **state) {
                 assert_int_equal(store_share_insert(w->store, &s), 0);
                 share_done(&s);
         }
-        assert_int_equal(store_list(w->store, "adler", 4, 10, collect, &found), 0);
+        assert_int_equal(store_list(w->store, "adler", 4, 10, collect_listed, &found), 0);
         assert_int_equal(found.count, 2);
         assert_int_equal(found.n[0], 3);
         assert_int_equal(found.n[1], 1);
         found.count = 0;
-        assert_int_equal(store_list(w->store, NULL, INT64_MAX, 10, collect, &found), 0);
+        assert_int_equal(store_list(w->store, NULL, INT64_MAX, 10, collect_listed, &found), 0);
         assert_int_equal(found.count, 4);
 }
 
@@ -223,21 +232,25 @@ static void messages_go_with_the_share_and_notices_stay(void **state) {
         OutboxKind kind;
         uint8_t *body;
         size_t size;
-        int part;
+        int part, step;
 
         assert_int_equal(store_message_put(w->store,
                                          1,
                                          0,
                                          OUTBOX_INVITATION,
+                                         1,
                                          (const uint8_t *) "one",
                                          3),
                         0);
-        assert_int_equal(store_message_put(w->store, 1, 5, OUTBOX_LINK, (const uint8_t *) "two", 3),
+        assert_int_equal(
+                        store_message_put(
+                                        w->store, 1, 5, OUTBOX_LINK, 0, (const uint8_t *) "two", 3),
                         0);
         assert_int_equal(store_message_put(w->store,
                                          1,
                                          6,
                                          OUTBOX_NOTICE,
+                                         1,
                                          (const uint8_t *) "three",
                                          5),
                         0);
@@ -245,11 +258,13 @@ static void messages_go_with_the_share_and_notices_stay(void **state) {
         assert_int_equal(part, 5);
         assert_int_equal(store_message_remove_all(w->store, 1, true), 0);
         assert_int_equal(store_message_find(w->store, 1, OUTBOX_LINK, &part), STORE_E_NOT_FOUND);
-        assert_int_equal(store_message_get(w->store, 1, 6, &kind, &body, &size), 0);
+        assert_int_equal(store_message_get(w->store, 1, 6, &kind, &step, &body, &size), 0);
         assert_int_equal(kind, OUTBOX_NOTICE);
+        assert_int_equal(step, 1);
         assert_int_equal(size, 5);
         free(body);
-        assert_int_equal(store_message_get(w->store, 1, 0, &kind, &body, &size), STORE_E_NOT_FOUND);
+        assert_int_equal(store_message_get(w->store, 1, 0, &kind, &step, &body, &size),
+                        STORE_E_NOT_FOUND);
 }
 
 static void dropping_spares_what_a_plugin_may_have_done(void **state) {
@@ -299,11 +314,34 @@ static void the_outbox_keeps_only_notices_of_an_ended_share(void **state) {
         }
 }
 
+static void an_ended_share_does_not_hide_a_live_one(void **state) {
+        World *w = *state;
+        const uint8_t address[VAULT_INDEX_SIZE] = { 5 };
+        Numbers found = { 0 };
+
+        for (int64_t n = 1; n <= 3; n++)
+                assert_int_equal(store_address_put(w->store, address, n), 0);
+        assert_int_equal(store_address_end(w->store, address, 3), 0);
+        assert_int_equal(store_address_each(w->store, address, false, 1, collect, &found), 0);
+        assert_int_equal(found.count, 1);
+        assert_int_equal(found.n[0], 2);
+        found.count = 0;
+        assert_int_equal(store_address_each(w->store, address, true, 9, collect, &found), 0);
+        assert_int_equal(found.count, 1);
+        assert_int_equal(found.n[0], 3);
+        assert_int_equal(store_address_remove(w->store, address, 3), 0);
+        found.count = 0;
+        assert_int_equal(store_address_each(w->store, address, true, 9, collect, &found), 0);
+        assert_int_equal(found.count, 0);
+}
+
 static void what_was_seen_is_seen_once_until_it_is_swept(void **state) {
         World *w = *state;
         const uint8_t key[VAULT_INDEX_SIZE] = { 9 };
 
+        assert_false(store_seen_has(w->store, key));
         assert_int_equal(store_seen_add(w->store, key, 50), 0);
+        assert_true(store_seen_has(w->store, key));
         assert_int_equal(store_seen_add(w->store, key, 60), STORE_E_EXISTS);
         assert_int_equal(store_sweep(w->store, 49, 10), 0);
         assert_int_equal(store_seen_add(w->store, key, 60), STORE_E_EXISTS);
@@ -466,6 +504,8 @@ int main(void) {
                                 dropping_spares_what_a_plugin_may_have_done, setup, teardown),
                 cmocka_unit_test_setup_teardown(
                                 the_outbox_keeps_only_notices_of_an_ended_share, setup, teardown),
+                cmocka_unit_test_setup_teardown(
+                                an_ended_share_does_not_hide_a_live_one, setup, teardown),
                 cmocka_unit_test_setup_teardown(
                                 what_was_seen_is_seen_once_until_it_is_swept, setup, teardown),
                 cmocka_unit_test_setup_teardown(
