@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "cleanup.h"
@@ -104,27 +105,47 @@ static bool zone_name_is_valid(const char *zone) {
         return true;
 }
 
-/* The zone's file, whole. The caller frees. */
-static int zone_read(const char *zone, uint8_t **ret, size_t *ret_size) {
+/* The zone that was read last: most shares have the one before's. Kept while its file is the same.
+ */
+static struct {
+        char name[ZONE_NAME_MAX + 1];
+        dev_t device;
+        ino_t inode;
+        struct timespec changed;
+        uint8_t data[ZONE_FILE_MAX];
+        size_t size; /* 0: none */
+} last_zone;
+
+/* The zone's file, whole; borrowed until the next call. */
+static int zone_read(const char *zone, const uint8_t **ret, size_t *ret_size) {
         _cleanup_(closep) int fd = -1;
-        _cleanup_(freep) uint8_t *data = NULL;
+        struct stat st;
         char path[128];
         ssize_t size;
 
         if (!zone_name_is_valid(zone))
                 return -EINVAL;
         (void) snprintf(path, sizeof(path), "/usr/share/zoneinfo/%s", zone);
-        fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-        if (fd < 0)
+        if (stat(path, &st) < 0)
                 return -errno;
-        data = malloc(ZONE_FILE_MAX);
-        if (!data)
-                return -ENOMEM;
-        size = read(fd, data, ZONE_FILE_MAX);
-        if (size < 0)
-                return -errno;
-        *ret = TAKE_PTR(data);
-        *ret_size = (size_t) size;
+        if (last_zone.size == 0 || !streq(last_zone.name, zone) || last_zone.device != st.st_dev ||
+                        last_zone.inode != st.st_ino ||
+                        memcmp(&last_zone.changed, &st.st_ctim, sizeof(st.st_ctim)) != 0) {
+                last_zone.size = 0;
+                fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+                if (fd < 0 || fstat(fd, &st) < 0)
+                        return -errno;
+                size = read(fd, last_zone.data, sizeof(last_zone.data));
+                if (size < 0)
+                        return -errno;
+                (void) snprintf(last_zone.name, sizeof(last_zone.name), "%s", zone);
+                last_zone.device = st.st_dev;
+                last_zone.inode = st.st_ino;
+                last_zone.changed = st.st_ctim;
+                last_zone.size = (size_t) size;
+        }
+        *ret = last_zone.data;
+        *ret_size = last_zone.size;
         return 0;
 }
 
@@ -220,7 +241,7 @@ int words_zone_offset(const uint8_t *data,
 }
 
 bool words_zone_is_known(const char *zone) {
-        _cleanup_(freep) uint8_t *data = NULL;
+        const uint8_t *data;
         char abbreviation[8];
         int32_t offset;
         size_t size;
@@ -244,7 +265,7 @@ void words_moment(const TemplateSet *set,
                 const char *zone,
                 char ret[WORDS_SIZE]) {
         char weekday[32], month[32], day[16], clock[32], abbreviation[8] = "UTC", shown[16];
-        _cleanup_(freep) uint8_t *data = NULL;
+        const uint8_t *data;
         struct tm tm = { 0 };
         int32_t offset = 0;
         time_t local;

@@ -93,7 +93,7 @@ class BenchSite(Site):
         self.shims["relay"].delay(DELAY_USEC if which == "both" else 0)
 
     def counters(self):
-        return self.tenant.get("/readyz").json["counters"]
+        return self.operator("GET", "/readyz").json["counters"]
 
 
 def processor_seconds(pid):
@@ -123,7 +123,7 @@ def run(command, environment=None, timeout=120):
 def lifecycle_command(site, in_flight, count, seconds):
     return [
         site.program("tests", "bench", "lifecycle"), "--port", str(site.api_port),
-        "--phones", site.phones_path, "--relay", site.relay.host,
+        "--phones", site.phones_path, "--operators", site.operator_path, "--relay", site.relay.host,
         "--ca-file", site.relay.certificate, "--in-flight", str(in_flight),
         "--count", str(count), "--seconds", str(seconds),
     ]

@@ -9,9 +9,10 @@
  * deletes it (unless --no-recipient); the phone says DONE and takes the notice that follows. The
  * gateway then asks the relay to delete the mailbox, and the share is `completed`.
  *
- * That is learnt from the counter `shares_completed` of GET /readyz, since a long poll for each
- * share would cost more than what is measured. It is asked for only while a share that has had its
- * notice is not counted yet, by one request at a time, and no sooner than POLL_USEC after the last.
+ * That is learnt from the counter `shares_completed` of the operators' GET /readyz, since a long
+ * poll for each share would cost more than what is measured. It is asked for only while a share
+ * that has had its notice is not counted yet, by one request at a time, and no sooner than
+ * POLL_USEC after the last.
  *
  * Anything out of order ends the program with status 1. The result is one JSON line. */
 #include <errno.h>
@@ -72,7 +73,7 @@ struct Load {
         uint16_t port;
         size_t in_flight, count;
         uint64_t limit;
-        const char *token, *phones, *ca_file, *hosts[2], *policy;
+        const char *token, *phones, *operators, *ca_file, *hosts[2], *policy;
         bool no_recipient;
 
         sd_event *event;
@@ -208,17 +209,24 @@ static int on_connection(sd_event_source *source, int fd, uint32_t revents, void
         return 0;
 }
 
-static Connection *connection_new(Load *load) {
-        struct sockaddr_in address = { .sin_family = AF_INET,
+/* Without a path, to the tenants' front on loopback; else to the operators', who may see counters.
+ */
+static Connection *connection_new(Load *load, const char *path) {
+        struct sockaddr_in tenants = { .sin_family = AF_INET,
                 .sin_port = htons(load->port),
                 .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+        struct sockaddr_un operators = { .sun_family = AF_UNIX };
+        const struct sockaddr *address =
+                        path ? (struct sockaddr *) &operators : (struct sockaddr *) &tenants;
         Connection *c = calloc(1, sizeof(*c));
 
         if (!c)
                 fail("out of memory");
         c->load = load;
-        c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (c->fd < 0 || connect(c->fd, (struct sockaddr *) &address, sizeof(address)) < 0)
+        if (path)
+                (void) snprintf(operators.sun_path, sizeof(operators.sun_path), "%s", path);
+        c->fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (c->fd < 0 || connect(c->fd, address, path ? sizeof(operators) : sizeof(tenants)) < 0)
                 fail("the API cannot be reached: %s", strerror(errno));
         (void) setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
         must(sd_event_add_io(load->event, &c->source, c->fd, EPOLLIN, on_connection, c), "epoll");
@@ -529,6 +537,7 @@ static void parse_arguments(int argc, char **argv, Load *load) {
         static const struct option options[] = {
                 { "port", required_argument, NULL, 'p' },
                 { "phones", required_argument, NULL, 'e' },
+                { "operators", required_argument, NULL, 'a' },
                 { "relay", required_argument, NULL, 'r' },
                 { "ca-file", required_argument, NULL, 'c' },
                 { "policy", required_argument, NULL, 'o' },
@@ -547,6 +556,9 @@ static void parse_arguments(int argc, char **argv, Load *load) {
                         break;
                 case 'e':
                         load->phones = optarg;
+                        break;
+                case 'a':
+                        load->operators = optarg;
                         break;
                 case 'r':
                         load->hosts[0] = optarg;
@@ -573,9 +585,10 @@ static void parse_arguments(int argc, char **argv, Load *load) {
                         exit(2);
                 }
         load->token = getenv("BENCH_TOKEN");
-        if (!load->port || !load->phones || !load->hosts[0] || !load->ca_file || !load->token ||
-                        load->in_flight == 0 || load->count == 0)
-                fail("usage: BENCH_TOKEN=… lifecycle --port N --phones PATH --relay HOST:PORT "
+        if (!load->port || !load->phones || !load->operators || !load->hosts[0] || !load->ca_file ||
+                        !load->token || load->in_flight == 0 || load->count == 0)
+                fail("usage: BENCH_TOKEN=… lifecycle --port N --phones PATH --operators PATH "
+                     "--relay HOST:PORT "
                      "--ca-file FILE --in-flight N --count N [--policy NAME] [--seconds N] "
                      "[--no-recipient]");
 }
@@ -598,8 +611,8 @@ static void prepare(Load *load) {
                         "the wallets");
         load->n_connections = load->in_flight < CONNECTIONS_MAX ? load->in_flight : CONNECTIONS_MAX;
         for (size_t i = 0; i < load->n_connections; i++)
-                load->connections[i] = connection_new(load);
-        load->connections[CONNECTIONS_MAX] = connection_new(load);
+                load->connections[i] = connection_new(load, NULL);
+        load->connections[CONNECTIONS_MAX] = connection_new(load, load->operators);
         must(sd_event_add_time(load->event,
                              &load->poll_timer,
                              CLOCK_BOOTTIME,

@@ -74,7 +74,7 @@ static void claim(Raw *raw, int64_t n, int part, OutboxKind kind, const char *la
 }
 
 static void message(Raw *raw, int64_t n, int part, OutboxKind kind, size_t size) {
-        must(store_message_put(raw->store, n, part, kind, raw->blob + n % 4096, size), "message");
+        must(store_message_put(raw->store, n, part, kind, 0, raw->blob + n % 4096, size), "message");
         queue(raw, n, part, kind, "echo");
         claim(raw, n, part, kind, "echo");
 }
@@ -227,6 +227,7 @@ static void step_completed(Raw *raw, int64_t n) {
         must(store_outbox_remove_all(raw->store, n, true), "end");
         must(store_message_remove_all(raw->store, n, true), "end");
         must(store_content_remove(raw->store, n), "end");
+        must(store_address_end(raw->store, share.addresses[0], n), "end");
         share_drop(&share.key, VAULT_WRAPPED_SIZE);
         share_drop(&share.mailbox, share.mailbox_size);
         share.mailbox_size = 0;
