@@ -17,7 +17,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from harness import tap  # noqa: E402
 from harness.frames import Closed  # noqa: E402
 from harness.vestibule import (  # noqa: E402
-    Plugin, Site, events_of, fresh_key, hotel_policy, options_of_test, plain, read_text, share_body,
+    Plugin, Site, events_of, fresh_key, hotel_policy, is_sanitized, options_of_test, plain, read_text, share_body,
     wait_until, wrong_code)
 
 TABLES = ("share", "content", "message", "outbox", "address", "block", "answer", "reference")
@@ -322,7 +322,7 @@ class Tests:
             self.check_alive(site)
             with open("/proc/%d/status" % site.gateway.pid) as file:
                 memory = int(re.search(r"VmRSS:\s+(\d+)", file.read())[1])
-            assert memory < 100000, memory
+            assert memory < (800000 if is_sanitized(self.build) else 100000), memory
             plugin.close()
 
     @tap.test

@@ -132,10 +132,12 @@ class Run:
         self.lock = threading.Lock()
         self.enough = False
         self.killed = {}
+        self.something_was_acknowledged = threading.Event()
 
     def acknowledged(self, life):
         with self.lock:
             self.lives.append(life)
+            self.something_was_acknowledged.set()
 
     def work(self, worker):
         number = worker
@@ -159,7 +161,7 @@ class Run:
         for thread in threads:
             thread.start()
         for _ in range(n_kills):
-            time.sleep(self.chance.random() * pause)  # the random moment
+            self.wait_for_the_moment(pause)
             while not self.kill_one():  # a plugin that is being started again cannot be killed
                 time.sleep(0.02)
             self.check_nothing_is_lost()
@@ -171,6 +173,14 @@ class Run:
         if self.errors:
             raise self.errors[0]
         assert not any(thread.is_alive() for thread in threads), "a share never ended"
+
+    def wait_for_the_moment(self, pause):
+        """A random moment; every other time the one at which something has just been acknowledged,
+        which is when it would be lost if it were not durable yet."""
+        time.sleep(self.chance.random() * pause)
+        if self.chance.random() < 0.5:
+            self.something_was_acknowledged.clear()
+            self.something_was_acknowledged.wait(pause)
 
     def kill_one(self):
         victim = self.chance.choices(list(self.victims), list(self.victims.values()))[0]
@@ -221,6 +231,8 @@ class EchoRun(Run):
         if text == life.share["code"] and life.answered_right is None:
             life.answered_right = time.clock_gettime(time.CLOCK_BOOTTIME)
         self.phone.say(text, sender=name, thread=invitation["thread"], wait=wait and PATIENCE)
+        if wait:
+            self.something_was_acknowledged.set()
 
     def link(self, life):
         name = "echo:guest%d" % life.number

@@ -4,6 +4,7 @@ key, completed."""
 import json
 import os
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
@@ -11,8 +12,8 @@ from harness import tap  # noqa: E402
 from harness.ejabberd import Ejabberd  # noqa: E402
 from harness.prosody import Prosody  # noqa: E402
 from harness.vestibule import (  # noqa: E402
-    TESTS, URL, Plugin, Site, events_of, hotel_policy, mistyped, options_of_test, plain, wrong_code,
-    xmpp_answer, xmpp_urls)
+    TESTS, URL, Plugin, Site, events_of, hotel_policy, mistyped, options_of_test, plain, wait_until,
+    wrong_code, xmpp_answer, xmpp_urls)
 from harness.xmpp_recipient import Recipient  # noqa: E402
 
 CONTENT = {"token": "what opens the door", "rounds": [1, 2, {"deep": None}], "text": "schön ✓"}
@@ -153,8 +154,8 @@ class Tests:
             assert counters["counters"]["replies_unbound"] == 0
             assert site.show(share)["attempts_left"] == 3
             first = site.kill_child("paper")
+            wait_until(lambda: site.children().get("paper") not in (None, first), 15, "its successor")
             site.wait_plugins()
-            assert site.children()["paper"] != first
             again = site.create("echo:carol")
             site.wait_event(again, "invitation_accepted")
             assert site.cancel(again).status == 200
@@ -190,8 +191,6 @@ class Tests:
             plugin.close()
 
     def answer_when_it_is_time(self, plugin, share, invitation):
-        import time
-
         while True:
             number = plugin.reply("echo:bob", share["code"], inbound="the right one",
                                   thread=invitation["thread"])
