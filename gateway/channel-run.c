@@ -203,7 +203,7 @@ int channel_answered(ShareContext *c, OutboxRow *row, const json_t *answer, uint
                 log_record(LOG_ERR,
                                 &(LogFields){ .tenant = c->share.tenant, .channel = row->lane },
                                 "A message was given up after %d tries (%s); `vestibulectl "
-                                "letters` lists it.",
+                                "letters list` shows it.",
                                 row->attempts,
                                 row->reason);
                 return OUTBOX_VERDICT_DONE;

@@ -292,6 +292,14 @@ void gateway_count(Gateway *g, GatewayCounter counter) {
 
 /* --- start --- */
 
+/* Problems are lines; a record is one. */
+static void log_problems(const char *head, char *problems) {
+        log_error("%s", head);
+        for (char *line, *rest = problems; (line = strsep(&rest, "\n"));)
+                if (*line)
+                        log_error("  %s", line);
+}
+
 static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
         Gateway *g = userdata;
 
@@ -322,7 +330,7 @@ static int load_templates(const Config *config, TemplateSet **ret) {
                 directories[1] = override;
         r = template_set_load(directories, N_ELEMENTS(directories), ret, &problems);
         if (r > 0) {
-                log_error("The templates cannot be used:\n%s", problems);
+                log_problems("The templates cannot be used:", problems);
                 return -EINVAL;
         }
         return r;
@@ -334,14 +342,17 @@ static int open_vault(Gateway *g) {
         int r;
 
         r = credential_read(name, &root);
-        if (r < 0) {
-                log_error("The root key, credential `%s`, cannot be read from %s: %s.",
+        if (r == -ENXIO || r == -ENOENT)
+                log_error("There is no credential `%s`. Put 32 random bytes into "
+                          "/etc/credstore/vestibule.%s, mode 0600, and start again.",
                                 name,
-                                credential_directory() ? credential_directory()
-                                                       : "$CREDENTIALS_DIRECTORY, which is not set",
-                                strerror(-r));
+                                name);
+        else if (r == -EPERM)
+                log_error("Others can read the root key, credential `%s`: chmod 600.", name);
+        else if (r < 0)
+                log_error("The root key, credential `%s`, cannot be read: %s.", name, strerror(-r));
+        if (r < 0)
                 return r;
-        }
         r = vault_new(&g->vault, &root);
         if (r < 0)
                 log_error("The root key, credential `%s`, is not 32 bytes or 64 hexadecimal "
@@ -449,7 +460,9 @@ int gateway_new(Gateway **ret, sd_event *event, const char *config_path) {
 
         r = config_load(config_path, &g->config, &problems);
         if (r > 0) {
-                log_error("The configuration cannot be used:\n%s", problems);
+                log_problems("The configuration cannot be used; `vestibuled --check` says the "
+                             "same:",
+                                problems);
                 return -EINVAL;
         }
         if (r < 0) {
@@ -503,13 +516,17 @@ void gateway_reload(Gateway *g) {
 
         r = config_load(g->config_path, &config, &problems);
         if (r != 0) {
-                log_error("Nothing was reloaded: %s", r > 0 ? problems : strerror(-r));
+                if (r > 0)
+                        log_problems("Nothing was reloaded, as the configuration cannot be used:",
+                                        problems);
+                else
+                        log_error("Nothing was reloaded: %s.", strerror(-r));
                 return;
         }
         if (config_difference(g->config, config, &difference) < 0)
                 return;
         if (difference.restart)
-                log_error("Nothing was reloaded, as this needs a restart:\n%s", difference.text);
+                log_problems("Nothing was reloaded, as this needs a restart:", difference.text);
         else if (load_templates(config, &templates) < 0)
                 log_error("Nothing was reloaded.");
         else {

@@ -50,7 +50,11 @@ static int check(const char *path) {
                 return EX_CONFIG;
         }
         config_check_report(config, stdout);
-        template_set_hints(templates, stdout);
+        for (size_t i = 0; i < config->n_channels; i++)
+                if (streq(config->channels[i].scheme, "sms")) {
+                        template_set_hints(templates, stdout);
+                        break;
+                }
         return 0;
 }
 

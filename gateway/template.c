@@ -62,7 +62,7 @@ static const struct {
                         true },
         [TEMPLATE_MISTYPED] = { "mistyped", 0, V(SENDER) | V(CODE) | V(TAG) | V(LEFT), false },
         [TEMPLATE_WRONG] = { "wrong", V(TRIES), V(SENDER) | V(CODE) | V(TAG) | V(LEFT), false },
-        [TEMPLATE_LOCKED] = { "locked", 0, V(SENDER), false },
+        [TEMPLATE_LOCKED] = { "locked", 0, V(SENDER) | V(TAG), false },
         [TEMPLATE_LINK] = { "link", V(LINK) | V(SENDER) | V(TAG), V(KIND), true },
         [TEMPLATE_DECLINED] = { "declined", 0, V(SENDER) | V(TAG), false },
         [TEMPLATE_DISOWNED] = { "disowned", 0, V(SENDER) | V(TAG), false },

@@ -181,16 +181,15 @@ static int check_times(const Rules *rules, char ret_problem[RULES_PROBLEM_SIZE])
         if (rules->challenge_ttl < RULES_CHALLENGE_TTL_MIN)
                 return problem(RULES_E_BELOW_FLOOR,
                                 ret_problem,
-                                "challenge_ttl: %lld s, must be at least %d s",
+                                "lifetime: %lld s, must be at least %d s",
                                 (long long) rules->challenge_ttl,
                                 RULES_CHALLENGE_TTL_MIN);
         if (rules->challenge_ttl > RULES_LIFETIME_MAX - rules->mailbox_ttl)
                 return problem(RULES_E_BELOW_FLOOR,
                                 ret_problem,
-                                "challenge_ttl: %lld s and mailbox_ttl: %lld s, together more than "
-                                "%d h",
-                                (long long) rules->challenge_ttl,
-                                (long long) rules->mailbox_ttl,
+                                "lifetime: %lld h and mailbox_ttl: %lld h, together more than %d h",
+                                (long long) rules->challenge_ttl / HOUR,
+                                (long long) rules->mailbox_ttl / HOUR,
                                 RULES_LIFETIME_MAX / HOUR);
         return 0;
 }

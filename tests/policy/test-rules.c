@@ -68,7 +68,7 @@ static void a_number_below_the_floor_is_refused_by_name(void **state) {
         REFUSED(rules.mailbox_ttl = 299, "mailbox_ttl: 299 s");
         REFUSED(rules.mailbox_ttl = 24 * 3600 + 1, "mailbox_ttl");
         REFUSED(rules.mailbox_ttl = -1, "mailbox_ttl");
-        REFUSED(rules.challenge_ttl = 59, "challenge_ttl: 59 s");
+        REFUSED(rules.challenge_ttl = 59, "lifetime: 59 s");
         REFUSED(rules.challenge_ttl = INT64_MAX, "66 h");
         REFUSED(rules.challenge_ttl = 54 * 3600 + 1, "together more than 66 h");
         REFUSED((rules.class = RULES_HOME_LIMITED, rules.code = CODE_D9),
