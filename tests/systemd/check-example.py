@@ -1,0 +1,52 @@
+"""Is vestibule.conf.example accepted as it stands, once a token is in it? And refused while there is none?
+
+Usage: check-example.py EXAMPLE TEMPLATES VESTIBULED VESTIBULECTL
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+PLACEHOLDER = "…"
+
+
+def check(program, templates, text):
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "vestibule.conf")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        return subprocess.run([program, "--check", "--config", path], capture_output=True, text=True,
+                              env={"VESTIBULE_TEMPLATES": templates}, timeout=30)
+
+
+def main():
+    path, templates, vestibuled, vestibulectl = sys.argv[1:]
+    with open(path, encoding="utf-8") as file:
+        example = file.read()
+    made = subprocess.run([vestibulectl, "token", "--json"], capture_output=True, text=True, check=True, timeout=30)
+    whole = example.replace('"%s"' % PLACEHOLDER, '"%s"' % json.loads(made.stdout)["entry"])
+    accepted, refused = check(vestibuled, templates, whole), check(vestibuled, templates, example)
+    cases = [
+        ("the example holds one token to fill in", example.count(PLACEHOLDER) == 1, example),
+        ("with a token it is accepted", accepted.returncode == 0, accepted.stderr),
+        ("all of its sections are in use", "tenant adler" in accepted.stdout and "note:" not in accepted.stdout,
+         accepted.stdout),
+        ("the unit's names for its secrets are named", all(
+            name in accepted.stdout for name in (
+                "vestibule.root.key", "vestibule.relay-main.key", "vestibule.relay-key.pub", "vestibule.xmpp.secret")),
+         accepted.stdout),
+        ("without one it is refused, by the line", refused.returncode == 78 and "vestibule.conf:" in refused.stderr,
+         refused.stderr),
+    ]
+    print("1..%d" % len(cases))
+    for number, (name, good, output) in enumerate(cases, 1):
+        print("%s %d - %s" % ("ok" if good else "not ok", number, name))
+        if not good:
+            print("".join("# %s\n" % line for line in output.splitlines()[-20:]), end="")
+    return 0 if all(good for _, good, _ in cases) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
