@@ -128,6 +128,10 @@ static size_t on_header(char *data, size_t one, size_t n, void *userdata) {
         return n;
 }
 
+static bool is_unix(const char *url) {
+        return strncmp(url, "unix:", 5) == 0;
+}
+
 static bool is_loopback(const char *url) {
         const char *host = url + strlen("http://");
 
@@ -151,8 +155,8 @@ static int headers_make(const CtlOptions *options,
                 (void) snprintf(text, sizeof(text), "Idempotency-Key: \"%s\"", key);
                 *ret = curl_slist_append(*ret, text);
         }
-        if (strncmp(url, "unix:", 5) == 0)
-                return 0; /* the socket says who we are */
+        if (is_unix(url) && !options->token_file)
+                return 0; /* the socket says who we are; a token would make a tenant of us */
         r = token_read(options, &token, answer->error, sizeof(answer->error));
         if (r == EX_NOINPUT && !options->token_file)
                 return 0; /* health needs none; the API will say so where one is needed */
@@ -178,7 +182,7 @@ static int headers_make(const CtlOptions *options,
 static void connection_options(CURL *curl, const char *url, const char *path) {
         char full[2048];
 
-        if (strncmp(url, "unix:", 5) == 0) {
+        if (is_unix(url)) {
                 (void) curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, url + 5);
                 (void) snprintf(full, sizeof(full), "http://localhost%s", path);
         } else {
@@ -218,7 +222,13 @@ static int ask_prepared(CURL *curl, const char *url, CtlAnswer *answer) {
                                                                JSON_DECODE_ANY,
                                                                NULL)
                                              : NULL;
-        } else
+        } else if (is_unix(url) && code == CURLE_COULDNT_CONNECT)
+                (void) snprintf(answer->error,
+                                sizeof(answer->error),
+                                "no answer from %s; is vestibule-api@operators running, and are "
+                                "you root or in group vestibule-operator?",
+                                url);
+        else
                 (void) snprintf(answer->error,
                                 sizeof(answer->error),
                                 "no answer from %s: %s",

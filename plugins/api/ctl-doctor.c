@@ -207,7 +207,7 @@ static void check_socket(Findings *findings, const char *path, mode_t forbidden)
                 find(findings,
                                 "socket",
                                 errno == ENOENT ? "warning" : "note",
-                                errno == ENOENT ? "systemctl start vestibule.target"
+                                errno == ENOENT ? "systemctl enable --now vestibule-api@operators"
                                                 : "run this as root",
                                 "%s: %s",
                                 path,
@@ -298,7 +298,8 @@ int ctl_doctor(const CtlOptions *options, char **arguments) {
 
         (void) arguments;
         if (check_api(&findings, options) &&
-                        (!options->url || strncmp(options->url, "unix:", 5) != 0))
+                        (options->token_file || !options->url ||
+                                        strncmp(options->url, "unix:", 5) != 0))
                 check_token(&findings, options);
         check_configuration(&findings);
         check_sockets(&findings);

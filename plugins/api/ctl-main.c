@@ -91,7 +91,7 @@ static int help(void) {
                       "                    [" CTL_URL "; operators' commands\n"
                       "                    " CTL_OPERATOR_URL "]\n"
                       "  --token-file FILE the token [$CREDENTIALS_DIRECTORY/token, then\n"
-                      "                    ~/.config/vestibule/token]\n"
+                      "                    ~/.config/vestibule/token; over unix: none]\n"
                       "  --to ADDRESS      xmpp:bob@example.org, sms:+4915112345678 or\n"
                       "                    mailto:bob@example.org; up to five, in order of "
                       "preference\n"

@@ -217,6 +217,12 @@ def operators_come_by_the_socket():
         expect(p.run("letters", "drop", LETTER, url=url, token=False), 0)
         expect(p.run("clock", "accept", url=url, token=False), 0)
         assert p.kinds() == ["letter.list", "letter.replay", "letter.drop", "clock.accept"]
+        expect(p.run("letters", "list", url=url), 0)
+        assert "token" in p.asked[-1]["credential"], "a token that was named was not sent"
+        result = expect(p.run("letters", "list", url="unix:/run/vestibule/no.sock", token=False), 69,
+                        "no answer from unix:/run/vestibule/no.sock; is vestibule-api@operators running",
+                        "group vestibule-operator?")
+        assert "localhost" not in result.stderr
 
 
 def a_token_and_its_line_belong_together():
