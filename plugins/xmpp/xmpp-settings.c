@@ -80,8 +80,15 @@ static int read_password(XmppSettings *s) {
         const char *name = s->stream.component ? "xmpp-secret" : "xmpp-password";
         int r = credential_read_line(name, &s->password);
 
-        if (r < 0)
-                log_error("credential %s: %s", name, strerror(-r));
+        if (r == -ENOENT || r == -ENXIO)
+                log_error("there is no credential %s; the unit takes it from "
+                          "/etc/credstore/vestibule.NAME.%s",
+                                name,
+                                s->stream.component ? "secret" : "password");
+        else if (r < 0)
+                log_error("credential %s: %s",
+                                name,
+                                r == -EPERM ? "others can read it; chmod 600" : strerror(-r));
         s->stream.password = &s->password;
         return r;
 }
