@@ -285,7 +285,7 @@ class Demo:
             what = entry["event"].replace("_", " ")
             if entry.get("detail"):
                 what += ": " + entry["detail"]
-            say.line("   %s  %s" % (entry["at"][11:19], what))
+            say.line("   %s UTC  %s" % (entry["at"][11:19], what))
 
     def who_saw_what(self):
         say = self.story
