@@ -264,15 +264,6 @@ size_t frame_stream_sent_size(const FrameStream *s) {
         return s->sent_size;
 }
 
-int frame_stream_set_priority(FrameStream *s, int64_t priority) {
-        int r;
-
-        r = sd_event_source_set_priority(s->io, priority);
-        if (r < 0)
-                return r;
-        return sd_event_source_set_priority(s->flush, priority);
-}
-
 FrameStream *frame_stream_free(FrameStream *s) {
         if (!s)
                 return NULL;

@@ -54,9 +54,6 @@ size_t frame_stream_queued(const FrameStream *stream);
 size_t frame_stream_received_size(const FrameStream *stream);
 size_t frame_stream_sent_size(const FrameStream *stream);
 
-/* The priority of the stream's event sources; SD_EVENT_PRIORITY_NORMAL at first. */
-int frame_stream_set_priority(FrameStream *stream, int64_t priority);
-
 /* Closes and frees, without calling on_end. Takes NULL, returns NULL. Safe inside a callback. */
 FrameStream *frame_stream_free(FrameStream *stream);
 DEFINE_CLEANUP(FrameStream, frame_stream_free)

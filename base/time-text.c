@@ -1,7 +1,6 @@
 #include "time-text.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 

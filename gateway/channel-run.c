@@ -6,7 +6,8 @@
 #include "log.h"
 
 enum {
-        CHANNEL_TRIES_MAX = 40 /* with the backoff, about three hours of a carrier that says no */
+        CHANNEL_TRIES_MAX = 40, /* with the backoff, about three hours of a carrier that says no */
+        CHANNEL_RETRY_MAX = 3600, /* seconds that a carrier may ask us to wait */
 };
 
 static bool may_run(const Share *s, OutboxKind kind) {
@@ -96,7 +97,8 @@ static int step_of_message(ShareContext *c, int part) {
                                : c->share.step;
 }
 
-int channel_fall_back(ShareContext *c, int failed_step) {
+/* Moves to the next step of the fallback, or ends the share as undeliverable. */
+static int fall_back(ShareContext *c, int failed_step) {
         Share *s = &c->share;
 
         if (s->state != LIFECYCLE_PENDING && s->state != LIFECYCLE_INVITED)
@@ -151,7 +153,7 @@ static int message_refused(ShareContext *c, OutboxKind kind, int step) {
         int r = 0;
 
         if (kind == OUTBOX_INVITATION)
-                r = channel_fall_back(c, step);
+                r = fall_back(c, step);
         else if (kind == OUTBOX_LINK && share_may_step(c, LIFECYCLE_EVENT_LINK_UNDELIVERABLE)) {
                 share_note(&c->share, c->now, TIMELINE_NOT_DELIVERED, OUTBOX_LINK, step);
                 r = share_step(c, LIFECYCLE_EVENT_LINK_UNDELIVERABLE);
@@ -208,7 +210,9 @@ int channel_answered(ShareContext *c, OutboxRow *row, const json_t *answer, uint
                                 row->reason);
                 return OUTBOX_VERDICT_DONE;
         }
-        *ret_retry = retry_after > 0 && retry_after < 3600 ? (uint64_t) retry_after * 1000 : 0;
+        if (retry_after > CHANNEL_RETRY_MAX)
+                retry_after = CHANNEL_RETRY_MAX;
+        *ret_retry = retry_after > 0 ? (uint64_t) retry_after * 1000 : 0;
         return OUTBOX_VERDICT_AGAIN;
 }
 
@@ -225,7 +229,7 @@ typedef struct ChannelNews {
 
 /* Same identity, same bytes: a recipient that has it already recognises it. A carrier that loses it
  * again and again is one that does not deliver. */
-static int send_again(ShareContext *c, OutboxKind kind, int step) {
+static int repeat_lost(ShareContext *c, OutboxKind kind, int step) {
         int r;
 
         if (step != c->share.step || noted_already(&c->share, TIMELINE_DELIVERED, kind, step) ||
@@ -252,7 +256,7 @@ static int news_take(ShareContext *c, const ChannelNews *news, OutboxKind kind, 
         if (!share_route(c, step, &address, &channel) || !streq(channel->name, news->channel))
                 return 0;
         if (news->again)
-                return send_again(c, kind, step);
+                return repeat_lost(c, kind, step);
         if (news->event == TIMELINE_NOT_DELIVERED)
                 return message_refused(c, kind, step);
         if (noted_already(&c->share, news->event, kind, step))

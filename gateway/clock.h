@@ -2,8 +2,9 @@
  * extend a deadline, nor be hurried by a wrong clock.
  *
  * At the start it is the later of the wall clock and the highest time stored; afterwards it
- * advances with CLOCK_BOOTTIME. A forward step of the wall clock by more than 30 s is followed only
- * after ten minutes of agreement; a backward step never. */
+ * advances with CLOCK_BOOTTIME. The wall clock is followed forward at once by at most 30 s in ten
+ * minutes; a larger step, or the sum of many, only after ten minutes of agreement; a backward step
+ * never. */
 #pragma once
 
 #include <stdbool.h>

@@ -2,7 +2,6 @@
  * reported with our own words; all memory of a Config is in one chain and goes at once. */
 #include "config.h"
 
-#include <assert.h>
 #include <confuse.h>
 #include <ctype.h>
 #include <dirent.h>
@@ -16,7 +15,6 @@
 
 #include "config-scan.h"
 #include "config-store.h"
-#include "text.h"
 
 enum {
         FILE_SIZE_MAX = 16 * 1024 * 1024,

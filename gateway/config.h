@@ -18,7 +18,6 @@
 
 enum {
         CONFIG_NAME_SEPTETS = 24,     /* of a registered name, in the alphabet of an SMS */
-        CONFIG_NAME_SIZE = 49,        /* the same in UTF-8, with the final NUL */
         CONFIG_TOKENS_PER_TENANT = 2, /* two, for rotation */
         CONFIG_FINGERPRINT_SIZE = 32,
 };

@@ -90,12 +90,27 @@ static void ask_send(Ask *ask) {
                         ask->problem ? NULL : ask->body,
                         "problem",
                         ask->problem);
+        int r;
 
         if (answer && ask->replayed)
                 (void) json_object_set_new(answer, "replayed", json_true());
         if (answer && ask->retry_after > 0)
                 (void) json_object_set_new(answer, "retry_after", json_integer(ask->retry_after));
-        (void) plugin_link_answer(ask->request, answer);
+        r = plugin_link_answer(ask->request, answer);
+        if (r == -EMSGSIZE || r == -ENOMEM)
+                (void) plugin_link_answer(ask->request,
+                                json_pack("{s:s, s:i, s:{s:s, s:s, s:i}}",
+                                                "type",
+                                                "answer",
+                                                "status",
+                                                500,
+                                                "problem",
+                                                "type",
+                                                "urn:vestibule:problem:internal",
+                                                "title",
+                                                "The answer cannot be given",
+                                                "status",
+                                                500));
 }
 
 /* --- who asks --- */
@@ -223,7 +238,7 @@ static int share_cancel(Ask *ask) {
         if (r != 0)
                 return r < 0 ? r : 0;
         if (c.share.state == LIFECYCLE_WITHDRAWING || c.share.state == LIFECYCLE_CANCELLED)
-                r = 0; /* asked before: the same answer */
+                r = 0; /* on its way out already, or out */
         else if (!share_may_step(&c, LIFECYCLE_EVENT_CANCEL)) {
                 (void) ask_refuse(ask,
                                 409,
@@ -335,13 +350,22 @@ static int read_cursor(Ask *ask, int64_t *ret) {
         return 1;
 }
 
+/* Positive: refused. */
 static int list_walk(Ask *ask, int64_t before, ListWalk *walk) {
         Gateway *g = ask->gateway;
         const char *reference = json_string_value(json_object_get(ask->frame, "reference"));
         uint8_t index[VAULT_INDEX_SIZE];
         int r;
 
-        if (reference && ask->tenant) {
+        if (reference && !ask->tenant) {
+                (void) ask_refuse(ask,
+                                400,
+                                "invalid-query",
+                                "The query cannot be used",
+                                "`reference` is a tenant's.");
+                return 1;
+        }
+        if (reference) {
                 vault_index_reference(g->vault, ask->tenant->id, reference, index);
                 r = store_list_reference(g->store, index, before, LIST_SCAN_MAX, walk_number, walk);
         } else
@@ -558,7 +582,7 @@ static int channel_list(Ask *ask) {
         for (size_t i = 0; i < ask->config->n_channels; i++) {
                 const ConfigChannel *channel = &ask->config->channels[i];
                 const char *detail;
-                bool up = gateway_channel_is_up(
+                bool up = gateway_plugin_is_up(
                                 ask->gateway, CONFIG_ROLE_CHANNEL, channel->name, &detail);
 
                 (void) json_array_append_new(list,
@@ -604,7 +628,7 @@ static int health(Ask *ask) {
         for (size_t i = 0; i < ask->config->n_plugins; i++) {
                 const ConfigPlugin *plugin = &ask->config->plugins[i];
                 const char *detail;
-                bool up = gateway_channel_is_up(g, plugin->role, plugin->name, &detail);
+                bool up = gateway_plugin_is_up(g, plugin->role, plugin->name, &detail);
 
                 add_part(parts, &all_up, plugin->socket_name, up, detail);
         }

@@ -24,7 +24,7 @@ static void status_reset(PluginLink *link) {
                 *status = (PluginStatus){ 0 };
 }
 
-bool gateway_channel_is_up(Gateway *g, ConfigRole role, const char *name, const char **ret_detail) {
+bool gateway_plugin_is_up(Gateway *g, ConfigRole role, const char *name, const char **ret_detail) {
         PluginLink *link = plugin_set_find(g->plugins, role, name);
         const PluginStatus *status = link ? plugin_link_userdata(link) : NULL;
 
@@ -126,6 +126,24 @@ static int on_event(PluginLink *link, const char *type, json_t *frame, void *use
 
 /* --- outbox --- */
 
+static void hook_keep(void *userdata) {
+        Gateway *g = userdata;
+
+        outbox_keep(g->outbox);
+        g->n_changed_kept = g->n_changed;
+}
+
+static void hook_forget(void *userdata) {
+        Gateway *g = userdata;
+
+        outbox_forget(g->outbox);
+        g->n_changed = g->n_changed_kept;
+}
+
+static bool is_for_relay(OutboxKind kind) {
+        return kind == OUTBOX_CREATE || kind == OUTBOX_READ || kind == OUTBOX_DELETE;
+}
+
 /* A plugin must never be handed, nor answer, what is meant for another. */
 static bool is_its_row(const OutboxItem *item, const OutboxRow *row) {
         return item->kind == row->kind && streq(item->lane, row->lane);
@@ -144,9 +162,7 @@ static int claim_row(Gateway *g, const OutboxItem *item, json_t **ret) {
         r = share_context_load(&c, g, item->share);
         if (r != 0)
                 return r < 0 ? r : OUTBOX_VERDICT_DONE;
-        r = row.kind == OUTBOX_CREATE || row.kind == OUTBOX_READ || row.kind == OUTBOX_DELETE
-                            ? relay_claim(&c, &row, ret)
-                            : channel_claim(&c, &row, ret);
+        r = is_for_relay(row.kind) ? relay_claim(&c, &row, ret) : channel_claim(&c, &row, ret);
         share_context_done(&c);
         return r;
 }
@@ -161,12 +177,10 @@ static int on_claim(const OutboxItem *item, json_t **ret_frame, void *userdata) 
                 return r;
         claimed = claim_row(g, item, ret_frame);
         if (claimed >= 0) {
-                outbox_keep(g->outbox);
-                g->n_changed_kept = g->n_changed;
+                hook_keep(g);
                 r = store_release(g->store);
         } else {
-                outbox_forget(g->outbox);
-                g->n_changed = g->n_changed_kept;
+                hook_forget(g);
                 log_error("A message could not be prepared: %s.", strerror(-claimed));
                 r = store_return(g->store);
         }
@@ -194,7 +208,7 @@ static int answered_apply(void *context) {
                 r = share_context_load(&c, g, answered->item->share);
         if (r != 0) /* dropped while the plugin had it */
                 return r < 0 ? r : OUTBOX_VERDICT_DONE;
-        if (row.kind == OUTBOX_CREATE || row.kind == OUTBOX_READ || row.kind == OUTBOX_DELETE)
+        if (is_for_relay(row.kind))
                 r = relay_answered(&c, &row, answered->item, answered->answer, &answered->retry);
         else
                 r = channel_answered(&c, &row, answered->answer, &answered->retry);
@@ -237,20 +251,6 @@ static void on_kick(void *userdata) {
 }
 
 /* --- engine hooks --- */
-
-static void hook_keep(void *userdata) {
-        Gateway *g = userdata;
-
-        outbox_keep(g->outbox);
-        g->n_changed_kept = g->n_changed;
-}
-
-static void hook_forget(void *userdata) {
-        Gateway *g = userdata;
-
-        outbox_forget(g->outbox);
-        g->n_changed = g->n_changed_kept;
-}
 
 static void hook_before_commit(void *userdata) {
         Gateway *g = userdata;
@@ -320,15 +320,19 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
         return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
+int gateway_load_templates(const Config *config, TemplateSet **ret, char **ret_problems) {
+        const char *installed = getenv("VESTIBULE_TEMPLATES");
+        const char *directories[] = { config->templates,
+                installed ? installed : VESTIBULE_TEMPLATES };
+
+        return template_set_load(directories, N_ELEMENTS(directories), ret, ret_problems);
+}
+
 static int load_templates(const Config *config, TemplateSet **ret) {
-        const char *directories[] = { config->templates, VESTIBULE_TEMPLATES };
         _cleanup_(freep) char *problems = NULL;
-        const char *override = getenv("VESTIBULE_TEMPLATES");
         int r;
 
-        if (override)
-                directories[1] = override;
-        r = template_set_load(directories, N_ELEMENTS(directories), ret, &problems);
+        r = gateway_load_templates(config, ret, &problems);
         if (r > 0) {
                 log_problems("The templates cannot be used:", problems);
                 return -EINVAL;
@@ -546,8 +550,8 @@ void gateway_reload(Gateway *g) {
 Gateway *gateway_free(Gateway *g) {
         if (!g)
                 return NULL;
-        sd_event_source_disable_unref(g->sweep);
-        sd_event_source_disable_unref(g->tick);
+        g->sweep = sd_event_source_disable_unref(g->sweep);
+        g->tick = sd_event_source_disable_unref(g->tick);
         if (g->engine)
                 engine_run(g->engine);
         watchers_drop_link(g, NULL);
@@ -556,8 +560,7 @@ Gateway *gateway_free(Gateway *g) {
         for (size_t i = 0; g->plugins && i < plugin_set_n_links(g->plugins); i++) {
                 PluginLink *link = plugin_set_link(g->plugins, i);
 
-                free(plugin_link_userdata(link));
-                plugin_link_set_userdata(link, NULL); /* the end of the set still calls on_down() */
+                free(plugin_link_userdata(link)); /* on_down() is not called any more */
         }
         plugin_set_free(g->plugins);
         outbox_free(g->outbox);

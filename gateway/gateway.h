@@ -1,12 +1,13 @@
 /* The gateway's parts together, and how they call one another. main.c makes one of these; nothing
  * in here is known to base/, policy/ or the plugins.
  *
- *   front.c     what tenants and operators ask           share-json.c  how a share looks to them
- *   reply.c     what recipients answer                    channel-run.c what channels report
- *   relay-run.c what the relay answers                    sweep.c       what time does
+ *   front.c       what tenants and operators ask     share-create.c  how a share begins
+ *   reply.c       what recipients answer             share-json.c    how a share looks from outside
+ *   channel-run.c what channels report               message.c       what recipients are sent
+ *   relay-run.c   what the relay answers             sweep.c         what time does
  *
- * All of them load a share, choose an event, and call share_step() (transition.c), the only place
- * where a share's state changes. */
+ * Those on the left, and sweep.c, load a share, choose an event, and call share_step()
+ * (transition.c), the only place where a share's state changes. */
 #pragma once
 
 #include <jansson.h>
@@ -23,6 +24,22 @@
 #include "vault.h"
 
 typedef struct Watcher Watcher;
+
+/* What operators may count; no identities. The names are in front.c. */
+typedef enum GatewayCounter {
+        COUNTER_SHARES_CREATED,
+        COUNTER_SHARES_COMPLETED,
+        COUNTER_SHARES_LOCKED,
+        COUNTER_SHARES_ENDED_OTHERWISE,
+        COUNTER_CODES_RIGHT,
+        COUNTER_CODES_WRONG,
+        COUNTER_CODES_MISTYPED,
+        COUNTER_REPLIES_UNBOUND,
+        COUNTER_MAILBOXES_MADE,
+        COUNTER_MAILBOXES_ORPHANED,
+        COUNTER_DEAD_LETTERS,
+        _COUNTER_MAX,
+} GatewayCounter;
 
 typedef struct Gateway {
         sd_event *event;
@@ -42,25 +59,8 @@ typedef struct Gateway {
         int64_t *changed, *published; /* shares that this batch and the one before changed */
         size_t n_changed, n_changed_kept, n_published, changed_allocated, published_allocated;
         int64_t time_stored;
-        bool ready_told;
-        uint64_t counters[16];
+        uint64_t counters[_COUNTER_MAX];
 } Gateway;
-
-/* What operators may count; no identities. The names are in front.c. */
-typedef enum GatewayCounter {
-        COUNTER_SHARES_CREATED,
-        COUNTER_SHARES_COMPLETED,
-        COUNTER_SHARES_LOCKED,
-        COUNTER_SHARES_ENDED_OTHERWISE,
-        COUNTER_CODES_RIGHT,
-        COUNTER_CODES_WRONG,
-        COUNTER_CODES_MISTYPED,
-        COUNTER_REPLIES_UNBOUND,
-        COUNTER_MAILBOXES_MADE,
-        COUNTER_MAILBOXES_ORPHANED,
-        COUNTER_DEAD_LETTERS,
-        _COUNTER_MAX,
-} GatewayCounter;
 
 enum {
         GATEWAY_KEEP_ADDRESSES = 24 * 3600, /* blind indexes after the end, for late answers */
@@ -88,6 +88,7 @@ typedef struct ShareContext {
         json_t *details; /* {addresses, steps: [[address, channel]], name, locale, zone, sender,
                             display, envelope, kid}, once share_details() has opened them */
         int64_t now;
+        int error; /* the details could not be read, which must not pass for absence */
 } ShareContext;
 
 /* Loads a share and unwraps its key, if it still has one. STORE_E_NOT_FOUND. Ends with
@@ -98,8 +99,9 @@ void share_context_done(ShareContext *c);
 /* The share's details, borrowed; NULL once they are wiped. */
 const json_t *share_details(ShareContext *c);
 
-/* Takes one step and performs its effects on the store. LIFECYCLE_E_NOT_ALLOWED: nothing changed.
- * The caller writes the share afterwards, with share_save(). */
+/* Takes one step and performs its effects on the store, other than SEND_INVITATION and SEND_LINK,
+ * which the caller performs with message_invite() and message_link(). LIFECYCLE_E_NOT_ALLOWED:
+ * nothing changed. The caller writes the share afterwards, with share_save(). */
 int share_step(ShareContext *c, LifecycleEvent event);
 bool share_may_step(const ShareContext *c, LifecycleEvent event);
 
@@ -127,8 +129,8 @@ int message_link(ShareContext *c, const char *link, bool resend);
 /* The same once more for a carrier that may have lost it, after delay_msec. */
 int message_repeat(ShareContext *c, OutboxKind kind, int step, uint64_t delay_msec);
 
-/* Queues a notice to an address of the share. Sealed with the vault's own key, as it may have to
- * outlive the share's. */
+/* Queues a notice to an address of the share; nothing after GATEWAY_ANSWERS_MAX of them. Sealed
+ * with the vault's own key, as it may have to outlive the share's. */
 int message_notice(
                 ShareContext *c, TemplateMessage message, const char *channel, const char *address);
 
@@ -154,9 +156,6 @@ int relay_answered(ShareContext *c,
                 const json_t *answer,
                 uint64_t *ret_retry);
 
-/* Moves to the next step of the fallback, or ends the share as undeliverable. */
-int channel_fall_back(ShareContext *c, int failed_step);
-
 /* --- share-json.c --- */
 
 /* The share as its tenant sees it, or masked as an operator does. NULL: out of memory. */
@@ -178,6 +177,9 @@ void sweep_note_due(Gateway *g, int64_t due);
 
 int gateway_new(Gateway **ret, sd_event *event, const char *config_path);
 int gateway_start(Gateway *g);
+/* The operator's templates over the installed ones, which $VESTIBULE_TEMPLATES may replace. As
+ * template_set_load(). */
+int gateway_load_templates(const Config *config, TemplateSet **ret, char **ret_problems);
 /* Reads the configuration again and applies it whole or not at all; says what it did. */
 void gateway_reload(Gateway *g);
 Gateway *gateway_free(Gateway *g);
@@ -187,4 +189,4 @@ void gateway_note_changed(Gateway *g, int64_t share);
 void gateway_count(Gateway *g, GatewayCounter counter);
 
 /* Whether a plugin is connected and reaches its carrier; *ret_detail says what is wrong, or "". */
-bool gateway_channel_is_up(Gateway *g, ConfigRole role, const char *name, const char **ret_detail);
+bool gateway_plugin_is_up(Gateway *g, ConfigRole role, const char *name, const char **ret_detail);

@@ -1,6 +1,5 @@
 /* vestibuled: the gateway's process. It has no network: everything that touches the outside world
  * is a plugin on a Unix socket. */
-#include <errno.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -33,8 +32,6 @@ static int check(const char *path) {
         _cleanup_(config_unrefp) Config *config = NULL;
         _cleanup_(template_set_freep) TemplateSet *templates = NULL;
         _cleanup_(freep) char *problems = NULL, *template_problems = NULL;
-        const char *override = getenv("VESTIBULE_TEMPLATES");
-        const char *directories[2];
         int r;
 
         r = config_load(path, &config, &problems);
@@ -42,9 +39,7 @@ static int check(const char *path) {
                 (void) fprintf(stderr, "%s\n", r > 0 ? problems : strerror(-r));
                 return EX_CONFIG;
         }
-        directories[0] = config->templates;
-        directories[1] = override ? override : VESTIBULE_TEMPLATES;
-        r = template_set_load(directories, N_ELEMENTS(directories), &templates, &template_problems);
+        r = gateway_load_templates(config, &templates, &template_problems);
         if (r != 0) {
                 (void) fprintf(stderr, "%s\n", r > 0 ? template_problems : strerror(-r));
                 return EX_CONFIG;
@@ -61,7 +56,7 @@ static int check(const char *path) {
 static int on_reload(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata) {
         (void) source;
         (void) info;
-        (void) sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long) time_boot());
+        (void) sd_notify(0, "RELOADING=1");
         gateway_reload(userdata);
         (void) sd_notify(0, "READY=1");
         return 0;

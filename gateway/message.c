@@ -84,7 +84,7 @@ static int render(ShareContext *c, const MessagePlan *plan, int part, json_t **r
 
         vault_id(g->vault, VAULT_ID_MESSAGE, c->share.n, (uint16_t) part, message);
         vault_id(g->vault, VAULT_ID_THREAD, c->share.n, 0, thread);
-        frame = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s*, s:s*, s:s, s:s*, s:o*, s:I}",
+        frame = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s*, s:s*, s:s*, s:s*, s:o*, s:I}",
                         "type",
                         "send",
                         "message",
@@ -103,7 +103,7 @@ static int render(ShareContext *c, const MessagePlan *plan, int part, json_t **r
                         plan->template == TEMPLATE_HELP_TAG ? NULL
                                                             : thread, /* it is of no one share */
                         "tag",
-                        tag,
+                        plan->template == TEMPLATE_HELP_TAG ? NULL : tag,
                         "link",
                         plan->link,
                         "buttons",

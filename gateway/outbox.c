@@ -25,13 +25,13 @@ struct Item {
         Lane *lane;
         Item *next;       /* in the lane's queue or the batch's list */
         Item *next_fresh; /* among those whose rows are not durable yet */
-        Item *bucket;     /* in the table of all items */
-        json_t *frame;    /* while claimed */
-        uint64_t delay;   /* before the first try, milliseconds */
-        uint64_t due;     /* while waiting */
-        size_t position;  /* in the heap */
-        bool hurried;     /* while it was settling or asked: do not wait afterwards */
-        bool dropped;     /* its row was never written */
+        Item *older;      /* in the list of all items */
+        Item *newer;
+        json_t *frame;   /* while claimed */
+        uint64_t delay;  /* before the first try, milliseconds */
+        uint64_t due;    /* while waiting */
+        size_t position; /* in the heap */
+        bool dropped;    /* its row was never written */
 };
 
 typedef struct Queue {
@@ -52,8 +52,8 @@ struct Outbox {
         OutboxOps ops;
         void *userdata;
         Lane *lanes;
-        Item **buckets;
-        size_t n_items, n_buckets;
+        Item *newest; /* of all items */
+        size_t n_items;
         Item **heap;
         size_t n_heap, heap_allocated;
         sd_event_source *timer;
@@ -63,7 +63,7 @@ struct Outbox {
         Queue claimed;
 };
 
-/* --- queue, heap, table --- */
+/* --- queue, heap, list of all --- */
 
 static void queue_init(Queue *q) {
         q->first = NULL;
@@ -145,48 +145,15 @@ static void heap_remove(Outbox *o, Item *item) {
         heap_down(o, moved->position);
 }
 
-static Item **bucket_of(const Outbox *o, int64_t share) {
-        uint64_t h = (uint64_t) share * UINT64_C(0x9e3779b97f4a7c15);
-
-        return &o->buckets[h >> 32 & (o->n_buckets - 1)];
-}
-
-static int table_grow(Outbox *o) {
-        size_t n = o->n_buckets ? o->n_buckets * 2 : 1024, n_old = o->n_buckets;
-        Item **old = o->buckets;
-
-        if (o->n_items < o->n_buckets)
-                return 0;
-        o->buckets = calloc(n, sizeof(Item *));
-        if (!o->buckets) {
-                o->buckets = old;
-                return old ? 0 : -ENOMEM; /* longer chains are slower, not wrong */
-        }
-        o->n_buckets = n;
-        for (size_t i = 0; i < n_old; i++)
-                while (old[i]) {
-                        Item *item = old[i];
-                        Item **bucket = bucket_of(o, item->public.share);
-
-                        old[i] = item->bucket;
-                        item->bucket = *bucket;
-                        *bucket = item;
-                }
-        free(old);
-        return 0;
-}
-
 static void item_free(Outbox *o, Item *item) {
         for (Item **p = &o->fresh; *p; p = &(*p)->next_fresh)
                 if (*p == item) {
                         *p = item->next_fresh;
                         break;
                 }
-        for (Item **p = bucket_of(o, item->public.share); *p; p = &(*p)->bucket)
-                if (*p == item) {
-                        *p = item->bucket;
-                        break;
-                }
+        *(item->newer ? &item->newer->older : &o->newest) = item->older;
+        if (item->older)
+                item->older->newer = item->newer;
         o->n_items--;
         json_decref(item->frame);
         free(item);
@@ -194,16 +161,12 @@ static void item_free(Outbox *o, Item *item) {
 
 static int item_new(Outbox *o, const OutboxRow *row, Item **ret) {
         Lane *lane = o->lanes;
-        Item *item, **bucket;
-        int r;
+        Item *item;
 
         while (lane && !streq(lane->name, row->lane))
                 lane = lane->next;
         if (!lane)
                 return -ENXIO;
-        r = table_grow(o);
-        if (r < 0)
-                return r;
         item = calloc(1, sizeof(*item));
         if (!item)
                 return -ENOMEM;
@@ -212,9 +175,10 @@ static int item_new(Outbox *o, const OutboxRow *row, Item **ret) {
         };
         item->outbox = o;
         item->lane = lane;
-        bucket = bucket_of(o, row->share);
-        item->bucket = *bucket;
-        *bucket = item;
+        item->older = o->newest;
+        if (o->newest)
+                o->newest->newer = item;
+        o->newest = item;
         o->n_items++;
 
         *ret = item;
@@ -244,9 +208,6 @@ static void timer_arm(Outbox *o) {
 }
 
 static void item_wait(Outbox *o, Item *item, uint64_t msec) {
-        if (item->hurried)
-                msec = 0;
-        item->hurried = false;
         item->due = time_boot() + msec * USEC_PER_MSEC;
         item->state = ITEM_WAITING;
         if (msec == 0 || heap_push(o, item) < 0)
@@ -491,22 +452,6 @@ void outbox_settle(Outbox *o, OutboxItem *public, OutboxVerdict verdict, uint64_
                 item_wait(o, item, retry_msec > backoff ? retry_msec : backoff);
 }
 
-void outbox_hurry(Outbox *o, int64_t share, OutboxKind kind) {
-        if (o->n_buckets == 0)
-                return;
-        for (Item *item = *bucket_of(o, share); item; item = item->bucket) {
-                if (item->public.share != share || item->public.kind != kind)
-                        continue;
-                if (item->state == ITEM_WAITING) {
-                        heap_remove(o, item);
-                        item_ready(o, item);
-                        timer_arm(o);
-                } else if (item->state == ITEM_ASKED || item->state == ITEM_SETTLING)
-                        item->hurried = true;
-                return;
-        }
-}
-
 /* --- lanes --- */
 
 int outbox_add_lane(Outbox *o, const char *name, PluginLink *link) {
@@ -568,9 +513,8 @@ int outbox_new(Outbox **ret, sd_event *event, const OutboxOps *ops, void *userda
 Outbox *outbox_free(Outbox *o) {
         if (!o)
                 return NULL;
-        for (size_t i = 0; i < o->n_buckets; i++)
-                while (o->buckets[i])
-                        item_free(o, o->buckets[i]);
+        while (o->newest)
+                item_free(o, o->newest);
         while (o->lanes) {
                 Lane *lane = o->lanes;
 
@@ -579,7 +523,6 @@ Outbox *outbox_free(Outbox *o) {
                 free(lane);
         }
         sd_event_source_disable_unref(o->timer);
-        free(o->buckets);
         free(o->heap);
         free(o);
         return NULL;

@@ -37,11 +37,12 @@ typedef enum OutboxVerdict {
 
 typedef struct OutboxOps {
         /* Inside the transaction: makes the frame, or returns OUTBOX_VERDICT_DONE if the row may
-         * not run (any more). Negative errno: left as it is, for a later batch. */
+         * not run (any more). Negative errno: left as it is, and claimed again after a backoff. */
         int (*claim)(const OutboxItem *item, json_t **ret_frame, void *userdata);
 
-        /* The plugin answered, or the connection was lost (answer NULL): the owner submits a
-         * command and calls outbox_settle() when that is durable. */
+        /* The plugin answered: the owner submits a command and calls outbox_settle() when that is
+         * durable. The answer is borrowed. A lost connection or a deadline is not told: the row is
+         * handed over again. */
         void (*answered)(OutboxItem *item, json_t *answer, void *userdata);
 
         /* A claim could not be handed over, or new work waits: let a batch run. */
@@ -52,10 +53,10 @@ int outbox_new(Outbox **ret, sd_event *event, const OutboxOps *ops, void *userda
 Outbox *outbox_free(Outbox *outbox);
 DEFINE_CLEANUP(Outbox, outbox_free)
 
-/* Names a lane for a link. Rows of lanes that nobody named wait for ever. */
+/* Names a lane for a link. The lanes are named before any row is noted or loaded. */
 int outbox_add_lane(Outbox *outbox, const char *name, PluginLink *link);
 
-/* A link came up or went down. */
+/* A link went down, or has room for questions again. */
 void outbox_link_changed(Outbox *outbox, PluginLink *link);
 
 /* The plugin says whether it reaches its carrier. While it does not, its rows wait and no try is
@@ -63,12 +64,13 @@ void outbox_link_changed(Outbox *outbox, PluginLink *link);
 void outbox_carrier_changed(Outbox *outbox, PluginLink *link, bool up);
 
 /* Notes a row that this command wrote, to run after delay_msec; outbox_keep(), outbox_forget() and
- * the end of the batch decide whether it exists. */
+ * the end of the batch decide whether it exists. -ENXIO: nobody named its lane. */
 int outbox_note(Outbox *outbox, const OutboxRow *row, uint64_t delay_msec);
 void outbox_keep(Outbox *outbox);
 void outbox_forget(Outbox *outbox);
 
-/* Adds a row that is durable already, at the start. delay_msec spreads them. */
+/* Adds a row that is durable already, at the start. delay_msec spreads them. -ENXIO: nobody named
+ * its lane; the row stays in the store. */
 int outbox_load(Outbox *outbox, const OutboxRow *row, uint64_t delay_msec);
 
 /* The three moments of a batch. */
@@ -80,9 +82,6 @@ void outbox_failed(Outbox *outbox);
  * counts if it is longer, so that nobody can ask to be asked at once. For a poll it is the wait.
  * Frees the item on OUTBOX_VERDICT_DONE. */
 void outbox_settle(Outbox *outbox, OutboxItem *item, OutboxVerdict verdict, uint64_t retry_msec);
-
-/* Makes a waiting row ready at once, such as a poll that somebody asked for. */
-void outbox_hurry(Outbox *outbox, int64_t share, OutboxKind kind);
 
 /* Delay before try number `tries` (1 is the second try): doubling, with a jitter of a fifth. */
 uint64_t outbox_backoff_msec(unsigned tries, uint32_t random);

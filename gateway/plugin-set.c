@@ -7,7 +7,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <signal.h>
 #include <sodium.h>
 #include <sys/prctl.h>
@@ -90,7 +89,6 @@ struct PluginLink {
         const ConfigPlugin *config;
         void *userdata;
         Connection *up, *coming;
-        bool reading;
 
         int listen_fd;
         sd_event_source *accept;
@@ -587,7 +585,6 @@ static void connection_hello(Connection *c, const char *type, const json_t *fram
                 connection_end(link->up, -ECONNRESET, "a new connection replaces it");
         c->welcomed = true;
         link->up = c;
-        frame_stream_set_reading(c->stream, link->reading);
         link_log(link, LOG_INFO, "is connected");
         link->set->ops.on_up(link, link->set->userdata);
 }
@@ -991,7 +988,6 @@ int plugin_set_new(PluginSet **ret,
         for (size_t i = 0; i < set->n_links; i++)
                 set->links[i] = (PluginLink){ .set = set,
                         .config = &config->plugins[i],
-                        .reading = true,
                         .listen_fd = -1,
                         .delay = DELAY_MIN_USEC };
         (void) sigemptyset(&mask);
@@ -1215,18 +1211,6 @@ void plugin_link_forget(PluginLink *link, int64_t id) {
         c->n_abandoned++;
 }
 
-int plugin_link_tell(PluginLink *link, json_t *frame) {
-        json_auto_t *owned = frame;
-        int r;
-
-        if (!owned)
-                return -ENOMEM;
-        if (!link->up)
-                return -ENOTCONN;
-        r = frame_stream_send(link->up->stream, owned);
-        return r == -EPIPE ? -ENOTCONN : r;
-}
-
 int plugin_link_answer(PluginRequest request, json_t *frame) {
         Connection *c = link_connection(request.link, request.connection);
         json_auto_t *owned = frame;
@@ -1253,10 +1237,4 @@ int plugin_link_answer(PluginRequest request, json_t *frame) {
 void plugin_link_close(PluginLink *link, const char *reason) {
         if (link->up)
                 connection_end(link->up, -EPROTO, reason);
-}
-
-void plugin_link_set_reading(PluginLink *link, bool reading) {
-        link->reading = reading;
-        if (link->up)
-                frame_stream_set_reading(link->up->stream, reading);
 }

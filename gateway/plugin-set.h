@@ -133,9 +133,6 @@ bool plugin_link_may_ask(const PluginLink *link);
  * loses its connection. */
 void plugin_link_forget(PluginLink *link, int64_t id);
 
-/* Tells the plugin an event. Takes the frame over. -ENOTCONN, -EMSGSIZE. */
-int plugin_link_tell(PluginLink *link, json_t *frame);
-
 /* Answers a plugin's request: sets `id` and queues. Takes the frame over, also on failure.
  * -ENOTCONN: the connection of that request is gone, which is nobody's mistake. -EMSGSIZE: the
  * answer is too large for a frame; the request is still open. */
@@ -144,6 +141,3 @@ int plugin_link_answer(PluginRequest request, json_t *frame);
 /* Ends the connection because the plugin breaks what was agreed; reason is for the log and must not
  * quote the frame. Safe inside a callback. */
 void plugin_link_close(PluginLink *link, const char *reason);
-
-/* Stops or resumes reading from the plugin: back-pressure. */
-void plugin_link_set_reading(PluginLink *link, bool reading);

@@ -155,7 +155,7 @@ int relay_claim(ShareContext *c, OutboxRow *row, json_t **ret) {
         int r;
 
         if (!may_run(&c->share, row->kind)) {
-                r = store_outbox_remove(c->gateway->store, row->share, row->part);
+                r = remove_row(c, row);
                 return r < 0 ? r : OUTBOX_VERDICT_DONE;
         }
         /* A creation whose answer did not come before the share was withdrawn: nobody can ever
@@ -181,9 +181,14 @@ int relay_claim(ShareContext *c, OutboxRow *row, json_t **ret) {
 /* The link will be shown to a person, so it must be the mailbox's own, at the relay that the
  * operator has named. */
 static bool is_link_of(const ShareContext *c, const char *mailbox, const char *link) {
-        const ConfigTenant *tenant = config_tenant(c->gateway->config, c->share.tenant);
-        const char *url = tenant ? tenant->relay->url : "";
-        size_t n = strlen(url);
+        const Config *config = c->gateway->config;
+        const char *url = "";
+        size_t n;
+
+        for (size_t i = 0; i < config->n_relays; i++)
+                if (c->share.relay && streq(config->relays[i].plugin->socket_name, c->share.relay))
+                        url = config->relays[i].url;
+        n = strlen(url);
 
         if (!mailbox || !link || strlen(mailbox) > 2048 || strlen(link) > 4096 || n == 0)
                 return false;

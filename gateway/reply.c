@@ -189,7 +189,7 @@ static int say_and_step(ShareContext *c,
 }
 
 /* The shorter of what the policy said at creation and what it says now. */
-static int64_t mailbox_ttl(ShareContext *c) {
+static int64_t shorten_mailbox_ttl(ShareContext *c) {
         const ConfigPolicy *policy = config_policy(c->gateway->config, c->share.policy);
 
         if (policy && policy->rules.mailbox_ttl < c->share.rules.mailbox_ttl)
@@ -200,7 +200,7 @@ static int64_t mailbox_ttl(ShareContext *c) {
 static int release(ShareContext *c) {
         int r;
 
-        c->share.mailbox_expires = c->now + mailbox_ttl(c);
+        c->share.mailbox_expires = c->now + shorten_mailbox_ttl(c);
         share_note(&c->share, c->now, TIMELINE_RELEASING, 0, 0);
         r = share_step(c,
                         share_meets_policy(c) ? LIFECYCLE_EVENT_RELEASE
@@ -423,7 +423,8 @@ static int unbound_stop(const Reply *reply) {
 }
 
 enum {
-        REPLY_UNBOUND = 1 /* it is about no share of ours, and leaves no trace */
+        REPLY_UNBOUND = 1 /* it is about no share of ours, and need not be recognised when repeated
+                           */
 };
 
 static int reply_evaluate(Reply *reply, Candidates *all) {
@@ -466,8 +467,9 @@ static int reply_apply(void *context) {
                 return 0;
         vault_index_inbound(
                         g->vault, reply->channel->name, reply->from, reply->inbound, text, seen);
-        if (store_seen_has(g->store, seen))
-                return 0;
+        r = store_seen_has(g->store, seen);
+        if (r != 0)
+                return r < 0 ? r : 0;
 
         r = answer_read(text, strlen(text), NULL, &answer);
         if (r < 0)

@@ -10,7 +10,6 @@
 #include "front.h"
 #include "json-read.h"
 #include "json-wipe.h"
-#include "log.h"
 #include "words.h"
 
 /* When a carrier is said to have taken an invitation that is never sent. */

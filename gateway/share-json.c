@@ -1,5 +1,4 @@
 /* How a share looks to its tenant, and, masked, to an operator. */
-#include <string.h>
 
 #include "address.h"
 #include "gateway.h"

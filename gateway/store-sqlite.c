@@ -101,7 +101,7 @@ static const char *const sql[_STATEMENT_MAX] = {
         [SHARE_UPDATE]       = "UPDATE share SET state=?4, goal=?5, cause=?6, version=?7, due=?8, expires=?10, "
                                "mailbox_expires=?11, ended=?12, attempts_left=?13, attempts_total_left=?14, "
                                "mistyped_left=?15, not_before=?16, generation=?17, step=?18, messages=?19, resends=?20, "
-                               "answers=?21, flags=?22, wrong=?24, key=?25, code=?26, idempotency=?27, reference=?28, "
+                               "answers=?21, flags=?22, rules=?23, wrong=?24, key=?25, code=?26, idempotency=?27, reference=?28, "
                                "mailbox=?29, addresses=?30, timeline=?31, repeats=?32, relay=?33 WHERE n = ?1",
         [SHARE_REMOVE]       = "DELETE FROM share WHERE n = ?1",
         [SHARE_SPEND]        = "UPDATE share SET attempts_left = max(attempts_left - 1, 0), "
@@ -260,14 +260,40 @@ static int run(Store *s, sqlite3_stmt *stmt) {
         return code == SQLITE_DONE ? 0 : failed(s, "write");
 }
 
+/* Runs a statement whose one parameter is a number. */
+static int run_numbered(Store *s, Statement which, int64_t n) {
+        sqlite3_stmt *stmt = statement(s, which);
+
+        bind_number(stmt, 1, n);
+        return run(s, stmt);
+}
+
+/* Runs a statement whose two parameters are numbers. */
+static int run_pair(Store *s, Statement which, int64_t a, int64_t b) {
+        sqlite3_stmt *stmt = statement(s, which);
+
+        bind_number(stmt, 1, a);
+        bind_number(stmt, 2, b);
+        return run(s, stmt);
+}
+
+/* Runs a statement whose first two parameters are a blind index and a number. */
+static int run_indexed(
+                Store *s, Statement which, const uint8_t index[VAULT_INDEX_SIZE], int64_t n) {
+        sqlite3_stmt *stmt = statement(s, which);
+
+        bind_blob(stmt, 1, index, VAULT_INDEX_SIZE);
+        bind_number(stmt, 2, n);
+        return run(s, stmt);
+}
+
 /* Copies a blob of the current row; NULL stays NULL. */
 static int column_blob(sqlite3_stmt *stmt, int i, uint8_t **ret, size_t *ret_size) {
         const void *data = sqlite3_column_blob(stmt, i);
         size_t size = (size_t) sqlite3_column_bytes(stmt, i);
 
         *ret = NULL;
-        if (ret_size)
-                *ret_size = 0;
+        *ret_size = 0;
         if (!data)
                 return 0;
         *ret = malloc(size + 1);
@@ -275,8 +301,7 @@ static int column_blob(sqlite3_stmt *stmt, int i, uint8_t **ret, size_t *ret_siz
                 return -ENOMEM;
         memcpy(*ret, data, size);
         (*ret)[size] = 0;
-        if (ret_size)
-                *ret_size = size;
+        *ret_size = size;
         return 0;
 }
 
@@ -561,10 +586,7 @@ int store_share_update(Store *s, const Share *share) {
 }
 
 int store_share_spend(Store *s, int64_t n) {
-        sqlite3_stmt *stmt = statement(s, SHARE_SPEND);
-
-        bind_number(stmt, 1, n);
-        return run(s, stmt);
+        return run_numbered(s, SHARE_SPEND, n);
 }
 
 int store_share_remove(Store *s, const Share *share) {
@@ -577,10 +599,7 @@ int store_share_remove(Store *s, const Share *share) {
                         return r;
         }
         for (size_t i = 0; i < N_ELEMENTS(numbered); i++) {
-                sqlite3_stmt *stmt = statement(s, numbered[i]);
-
-                bind_number(stmt, 1, share->n);
-                r = run(s, stmt);
+                r = run_numbered(s, numbered[i], share->n);
                 if (r < 0)
                         return r;
         }
@@ -669,16 +688,6 @@ int store_list_reference(Store *s,
         return each_listed(s, stmt, seen, userdata);
 }
 
-/* Runs a statement whose first two parameters are a blind index and a number. */
-static int run_indexed(
-                Store *s, Statement which, const uint8_t index[VAULT_INDEX_SIZE], int64_t n) {
-        sqlite3_stmt *stmt = statement(s, which);
-
-        bind_blob(stmt, 1, index, VAULT_INDEX_SIZE);
-        bind_number(stmt, 2, n);
-        return run(s, stmt);
-}
-
 int store_reference_put(Store *s, const uint8_t reference[VAULT_INDEX_SIZE], int64_t n) {
         return run_indexed(s, REFERENCE_PUT, reference, n);
 }
@@ -721,13 +730,6 @@ int store_details_get(Store *s, int64_t n, uint8_t **ret, size_t *ret_size) {
 
 int store_payload_get(Store *s, int64_t n, uint8_t **ret, size_t *ret_size) {
         return content_get(s, PAYLOAD_GET, n, ret, ret_size);
-}
-
-static int run_numbered(Store *s, Statement which, int64_t n) {
-        sqlite3_stmt *stmt = statement(s, which);
-
-        bind_number(stmt, 1, n);
-        return run(s, stmt);
 }
 
 int store_payload_wipe(Store *s, int64_t n) {
@@ -778,15 +780,6 @@ int store_message_get(Store *s,
                 r = code == SQLITE_DONE ? STORE_E_NOT_FOUND : failed(s, "read a message");
         (void) sqlite3_reset(stmt);
         return r;
-}
-
-/* Runs a statement whose two parameters are numbers. */
-static int run_pair(Store *s, Statement which, int64_t a, int64_t b) {
-        sqlite3_stmt *stmt = statement(s, which);
-
-        bind_number(stmt, 1, a);
-        bind_number(stmt, 2, b);
-        return run(s, stmt);
 }
 
 int store_message_remove(Store *s, int64_t n, int part) {
@@ -941,14 +934,16 @@ int store_address_each(Store *s,
         return each_number(s, stmt, seen, userdata);
 }
 
-bool store_seen_has(Store *s, const uint8_t key[VAULT_INDEX_SIZE]) {
+int store_seen_has(Store *s, const uint8_t key[VAULT_INDEX_SIZE]) {
         sqlite3_stmt *stmt = statement(s, SEEN_HAS);
-        bool has;
+        int code;
 
         bind_blob(stmt, 1, key, VAULT_INDEX_SIZE);
-        has = sqlite3_step(stmt) == SQLITE_ROW;
+        code = sqlite3_step(stmt);
         (void) sqlite3_reset(stmt);
-        return has;
+        if (code == SQLITE_ROW)
+                return STORE_E_EXISTS;
+        return code == SQLITE_DONE ? 0 : failed(s, "look for what was seen");
 }
 
 int store_seen_add(Store *s, const uint8_t key[VAULT_INDEX_SIZE], int64_t expires) {
@@ -1137,7 +1132,8 @@ static int execute(Store *s, const char *text) {
                                                                         : failed(s, "be prepared");
 }
 
-static int64_t pragma_number(Store *s, const char *text) {
+/* The first number that a query gives; -1: none, or it failed. */
+static int64_t query_number(Store *s, const char *text) {
         sqlite3_stmt *stmt = NULL;
         int64_t value = -1;
 
@@ -1149,7 +1145,7 @@ static int64_t pragma_number(Store *s, const char *text) {
 }
 
 static int migrate(Store *s) {
-        int64_t version = pragma_number(s, "PRAGMA user_version");
+        int64_t version = query_number(s, "PRAGMA user_version");
         int r;
 
         if (version == SCHEMA_VERSION)
@@ -1318,10 +1314,10 @@ int store_open(Store **ret,
         if (r < 0)
                 return r;
         (void) sqlite3_wal_hook(s->db, on_wal, s);
-        s->last = pragma_number(s, "SELECT max(n) FROM share");
+        s->last = query_number(s, "SELECT max(n) FROM share");
         if (s->last < 0)
                 s->last = 0;
-        *ret_time = pragma_number(s, "SELECT value FROM meta WHERE name = 'time'");
+        *ret_time = query_number(s, "SELECT value FROM meta WHERE name = 'time'");
         if (*ret_time < 0)
                 *ret_time = 0;
         r = start_helper(s, directory);

@@ -20,7 +20,6 @@
 enum {
         SHARE_ADDRESSES_MAX = 5,
         SHARE_TIMELINE_MAX = 64, /* entries; beyond that the middle is cut */
-        STORE_PAGE = 500,
 };
 
 typedef enum StoreError {
@@ -82,7 +81,8 @@ typedef struct Share {
         int64_t version; /* grows with each change a tenant can see */
         int64_t due;     /* when the sweep must look, seconds; 0: never */
         int64_t created, expires, mailbox_expires, ended;
-        Rules rules; /* the policy's at creation */
+        Rules rules; /* the policy's at creation; mailbox_ttl, from the release on, the shorter of
+                        then and now */
         Attempts attempts;
         int generation, step, messages, resends, answers, repeats, flags;
         uint8_t *key;         /* VAULT_WRAPPED_SIZE */
@@ -148,8 +148,9 @@ int store_mark(Store *store);
 int store_release(Store *store);
 int store_return(Store *store);
 
-/* WAL upkeep, to be called when nothing is in flight: above its limit, or with wipe after something
- * was wiped. Blocks for as long as a checkpoint takes. */
+/* WAL upkeep, to be called when nothing is in flight: above its limit, or with truncate after
+ * something was wiped. Blocks for as long as a checkpoint takes. -EBUSY: the helper is at one; come
+ * again. */
 bool store_needs_restart(const Store *store);
 int store_checkpoint(Store *store, bool truncate);
 
@@ -225,8 +226,8 @@ int store_outbox_put(Store *store, const OutboxRow *row);
 int store_outbox_get(Store *store, int64_t n, int part, OutboxRow *ret);
 int store_outbox_attempt(Store *store, const OutboxRow *row); /* attempts, dead, reason */
 int store_outbox_remove(Store *store, int64_t n, int part);
-/* Removes the rows that no plugin was given, other than notices and deletions. *ret_creating: a
- * creation was given, so a mailbox may exist, and its row stays. */
+/* Removes a share's rows, other than notices, deletions, and a creation that the relay client was
+ * given. *ret_creating: there was one, so a mailbox may exist. */
 int store_outbox_drop(Store *store, int64_t n, bool *ret_creating);
 /* Removes all of a share's rows; notices stay if keep_notices. */
 int store_outbox_remove_all(Store *store, int64_t n, bool keep_notices);
@@ -246,11 +247,12 @@ int store_address_each(Store *store,
                 StoreShareSeen seen,
                 void *userdata);
 
-/* What was seen once: inbound messages, nonces. STORE_E_EXISTS: it was. */
-bool store_seen_has(Store *store, const uint8_t key[VAULT_INDEX_SIZE]);
+/* What was seen once: inbound messages, nonces. */
+int store_seen_has(Store *store, const uint8_t key[VAULT_INDEX_SIZE]);
+/* STORE_E_EXISTS: it was seen before. */
 int store_seen_add(Store *store, const uint8_t key[VAULT_INDEX_SIZE], int64_t expires);
 
-/* Who wants nothing more from whom. */
+/* Who wants nothing more from whom. store_block_has() returns STORE_E_EXISTS. */
 int store_block_put(Store *store, const uint8_t pair[VAULT_INDEX_SIZE], int64_t expires);
 int store_block_has(Store *store, const uint8_t pair[VAULT_INDEX_SIZE], int64_t now);
 

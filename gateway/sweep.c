@@ -30,6 +30,8 @@ static LifecycleEvent event_of_mailbox_end(const Share *s) {
                                              : LIFECYCLE_EVENT_NOT_COLLECTED;
 }
 
+/* What is left of an ended share goes in two steps: first the addresses, for late answers, and then
+ * the row. */
 static int forget(ShareContext *c) {
         Share *s = &c->share;
         int r;
@@ -84,9 +86,6 @@ static int become_due(ShareContext *c) {
         case LIFECYCLE_RELEASING: /* nobody answered while a mailbox could have lived */
                 r = share_step(c, LIFECYCLE_EVENT_RELAY_UNREACHABLE);
                 break;
-        case LIFECYCLE_STATE_MAX:
-                s->due = 0;
-                return store_share_update(c->gateway->store, s);
         case LIFECYCLE_COMPLETED:
         case LIFECYCLE_DECLINED:
         case LIFECYCLE_DISOWNED:
@@ -147,6 +146,8 @@ static int sweep_apply(void *context) {
 static void arm(Gateway *g, int64_t due) {
         int64_t delay = due - gateway_now(g);
 
+        if (!g->sweep) /* the gateway is ending */
+                return;
         (void) sd_event_source_set_time_relative(
                         g->sweep, delay > 0 ? (uint64_t) delay * USEC_PER_SEC : 0);
         (void) sd_event_source_set_enabled(g->sweep, SD_EVENT_ONESHOT);
@@ -174,8 +175,10 @@ static int on_sweep(sd_event_source *source, uint64_t usec, void *userdata) {
 
         (void) source;
         (void) usec;
-        if (!page)
+        if (!page) {
+                arm(g, gateway_now(g) + 1);
                 return 0;
+        }
         page->gateway = g;
         if (engine_submit(g->engine, sweep_apply, sweep_done, page, 65536) < 0) {
                 free(page);

@@ -832,10 +832,6 @@ bool template_set_has_locale(const TemplateSet *set, const char *locale) {
         return set_locale(set, locale) != NULL;
 }
 
-const char *template_message_name(TemplateMessage message) {
-        return message < _TEMPLATE_MESSAGE_MAX ? messages[message].name : NULL;
-}
-
 const char *template_word(
                 const TemplateSet *set, const char *locale, const char *key, bool plural) {
         const Locale *found = best_locale(set, locale);

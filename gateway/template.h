@@ -87,9 +87,6 @@ int template_render(const TemplateSet *set,
  * and the character that forces UCS-2. Never an error. */
 void template_set_hints(const TemplateSet *set, FILE *file);
 
-/* The file's name: "invitation", "help-tag". */
-const char *template_message_name(TemplateMessage message);
-
 /* A word of the language's `words` file; plural selects the form after ` | `. Never NULL for the
  * keys that the lint requires. For gateway/words. */
 const char *template_word(const TemplateSet *set, const char *locale, const char *key, bool plural);

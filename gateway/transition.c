@@ -32,27 +32,37 @@ void share_context_done(ShareContext *c) {
         *c = (ShareContext){ 0 };
 }
 
-const json_t *share_details(ShareContext *c) {
+static int open_details(ShareContext *c, json_t **ret) {
         _cleanup_(secret_done) Secret plain = SECRET_NULL;
         _cleanup_(freep) uint8_t *sealed = NULL;
         JsonProblem problem;
         size_t size;
+        int r;
+
+        r = store_details_get(c->gateway->store, c->share.n, &sealed, &size);
+        if (r != 0)
+                return r;
+        r = vault_open(c->gateway->vault,
+                        &c->key,
+                        c->share.n,
+                        VAULT_FIELD_DETAILS,
+                        0,
+                        sealed,
+                        size,
+                        &plain);
+        if (r == 0)
+                r = json_read(plain.data, plain.size, 8, ret, &problem);
+        return r > 0 ? -EBADMSG : r;
+}
+
+const json_t *share_details(ShareContext *c) {
+        int r;
 
         if (c->details || !c->has_key)
                 return c->details;
-        if (store_details_get(c->gateway->store, c->share.n, &sealed, &size) != 0)
-                return NULL;
-        if (vault_open(c->gateway->vault,
-                            &c->key,
-                            c->share.n,
-                            VAULT_FIELD_DETAILS,
-                            0,
-                            sealed,
-                            size,
-                            &plain) != 0)
-                return NULL;
-        if (json_read(plain.data, plain.size, 8, &c->details, &problem) != 0)
-                return NULL;
+        r = open_details(c, &c->details);
+        if (r < 0)
+                c->error = r;
         return c->details;
 }
 
@@ -332,6 +342,8 @@ int share_step(ShareContext *c, LifecycleEvent event) {
 int share_save(ShareContext *c) {
         int r;
 
+        if (c->error < 0)
+                return c->error;
         c->share.version++;
         r = store_share_update(c->gateway->store, &c->share);
         if (r < 0)

@@ -41,8 +41,10 @@ int vault_new(Vault **ret, const Secret *root) {
                                         64,
                                         NULL,
                                         NULL,
-                                        NULL) < 0)
+                                        NULL) < 0) {
+                sodium_memzero(key, sizeof(key));
                 return -EBADMSG;
+        }
 
         v = sodium_malloc(sizeof(*v));
         if (!v) {

@@ -1,13 +1,12 @@
 /* The only code that holds keys. From the root key it derives one key for each purpose (libsodium's
- * crypto_kdf), seals what the store keeps (security: XChaCha20-Poly1305, random nonces, associated
+ * crypto_kdf), seals what the store keeps (XChaCha20-Poly1305, random nonces, associated
  * data that binds a ciphertext to its share, field and version), makes and recognises ids, and
- * judges codes.
+ * lends the key that code verifiers are made with.
  *
  * Each share has a data key of its own, stored wrapped; destroying the wrapped key destroys its
  * fields. */
 #pragma once
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -78,7 +77,7 @@ int vault_key_unwrap(const Vault *vault,
 void vault_key_done(VaultKey *key);
 
 /* Seals size bytes; *ret has size + VAULT_SEAL_OVERHEAD bytes, the caller frees. With key NULL the
- * vault's own key for that field is used: for what must outlive the share's key. -ENOMEM. */
+ * vault's own key is used: for what must outlive the share's key. -ENOMEM. */
 int vault_seal(const Vault *vault,
                 const VaultKey *key,
                 int64_t share,
@@ -114,8 +113,8 @@ int vault_id_read(const Vault *vault,
  * stored. */
 void vault_tag(const Vault *vault, int64_t share, char ret[TAG_SIZE]);
 
-/* Blind indexes: equal for equal input, and meaningless without the root key. scope separates
- * tenants where they must not meet; "" where they must. */
+/* Blind indexes: equal for equal input, and meaningless without the root key. tenant separates
+ * tenants where they must not meet; "" in a pair stands for all of them. */
 void vault_index_address(const Vault *vault, const char *address, uint8_t ret[VAULT_INDEX_SIZE]);
 void vault_index_reference(const Vault *vault,
                 const char *tenant,
