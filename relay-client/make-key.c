@@ -6,6 +6,7 @@
 #include <sodium.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sysexits.h>
@@ -204,21 +205,18 @@ static int write_keys(int directory, const RelayPrivateKeys *keys) {
 }
 
 static void report(const char *directory, const RelayPrivateKeys *keys) {
+        _cleanup_(freep) char *absolute = realpath(directory, NULL);
+        const char *folder = absolute ? absolute : directory;
         char until[TIME_TEXT_SIZE];
 
         (void) printf("%s/%s (mode 0600): secret; for vestibule-relay-client only\n"
-                      "  LoadCredential=%s:%s/%s\n"
+                      "  install it as /etc/credstore/vestibule.relay-NAME.key (NAME: the relay "
+                      "section's title, usually main)\n"
                       "%s/%s (mode 0640): public; for vestibule-api, which seals to it\n"
-                      "  LoadCredential=%s:%s/%s\n",
-                        directory,
+                      "  install it as /etc/credstore/vestibule.relay-key.pub\n",
+                        folder,
                         private_name,
-                        private_name,
-                        directory,
-                        private_name,
-                        directory,
-                        public_name,
-                        public_name,
-                        directory,
+                        folder,
                         public_name);
         for (size_t i = 0; i < keys->n_keys; i++) {
                 time_text(keys->keys[i].not_after, until);

@@ -641,7 +641,12 @@ def keys_are_made_once_and_rotated():
     def make(*options):
         return subprocess.run([CLIENT, "--make-key", home, *options], capture_output=True, text=True)
 
-    assert make("--days", "3").returncode == 0
+    made = subprocess.run([os.path.abspath(CLIENT), "--make-key", os.path.basename(home), "--days", "3"],
+                          capture_output=True, text=True, cwd=os.path.dirname(home))
+    assert made.returncode == 0
+    for text in (os.path.realpath(home) + "/relay-key ", os.path.realpath(home) + "/relay-key.pub ",
+                 "/etc/credstore/vestibule.relay-NAME.key", "/etc/credstore/vestibule.relay-key.pub"):
+        assert text in made.stdout, (text, made.stdout)
     first = json.load(open(os.path.join(home, "relay-key.pub")))
     assert os.stat(os.path.join(home, "relay-key")).st_mode & 0o777 == 0o600
     assert os.stat(os.path.join(home, "relay-key.pub")).st_mode & 0o777 == 0o640
