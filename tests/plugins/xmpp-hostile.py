@@ -226,6 +226,7 @@ class Tests:
             for i in range(10)
         ]
         self.server.wait(lambda: self.server.text.count("<body>x</body>") == 10, "ten messages")
+        self.server.wait(lambda: "<ping " in self.server.text, "the question behind them")
         assert self.server.text.count("<ping ") == 1
         assert not any(number in self.gateway.answers for number in numbers)
         self.server.cut()
