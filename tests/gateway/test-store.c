@@ -7,8 +7,10 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <sched.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -439,6 +441,41 @@ static void what_is_removed_leaves_the_files_after_a_truncating_checkpoint(void 
         assert_false(file_holds(w->directory, "vestibule.sqlite-wal", marker));
 }
 
+static off_t size_of_log(const World *w) {
+        char path[128];
+        struct stat st;
+
+        (void) snprintf(path, sizeof(path), "%s/vestibule.sqlite-wal", w->directory);
+        return stat(path, &st) == 0 ? st.st_size : 0;
+}
+
+/* Without the pause it would grow as long as somebody writes. */
+static void the_log_is_bounded_by_a_pause(void **state) {
+        static uint8_t payload[500000];
+        World *w = *state;
+        int64_t n = 0;
+
+        while (!store_needs_restart(w->store) && n < 1000) {
+                assert_int_equal(store_begin(w->store), 0);
+                assert_int_equal(
+                                store_content_put(w->store, ++n, NULL, 0, payload, sizeof(payload)),
+                                0);
+                assert_int_equal(store_commit(w->store), 0);
+        }
+        assert_true(store_needs_restart(w->store));
+        assert_in_range(size_of_log(w), 60 << 20, 70 << 20);
+        while (store_checkpoint(w->store, false) == -EBUSY) /* the helper is at it */
+                (void) sched_yield();
+        assert_false(store_needs_restart(w->store));
+        for (int i = 0; i < 20; i++)
+                assert_int_equal(
+                                store_content_put(w->store, ++n, NULL, 0, payload, sizeof(payload)),
+                                0);
+        assert_in_range(size_of_log(w), 60 << 20, 70 << 20);
+        assert_int_equal(store_checkpoint(w->store, true), 0);
+        assert_int_equal(size_of_log(w), 0);
+}
+
 static void one_process_one_key_one_version(void **state) {
         static const uint8_t other[VAULT_CHECK_SIZE] = { 2 };
         World *w = *state;
@@ -520,6 +557,7 @@ int main(void) {
                                 what_is_removed_leaves_the_files_after_a_truncating_checkpoint,
                                 setup,
                                 teardown),
+                cmocka_unit_test_setup_teardown(the_log_is_bounded_by_a_pause, setup, teardown),
                 cmocka_unit_test_setup_teardown(one_process_one_key_one_version, setup, teardown),
                 cmocka_unit_test_setup_teardown(the_files_are_nobody_elses, setup, teardown),
                 cmocka_unit_test(a_full_timeline_loses_its_middle),
