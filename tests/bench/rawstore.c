@@ -74,7 +74,8 @@ static void claim(Raw *raw, int64_t n, int part, OutboxKind kind, const char *la
 }
 
 static void message(Raw *raw, int64_t n, int part, OutboxKind kind, size_t size) {
-        must(store_message_put(raw->store, n, part, kind, 0, raw->blob + n % 4096, size), "message");
+        must(store_message_put(raw->store, n, part, kind, 0, raw->blob + n % 4096, size),
+                        "message");
         queue(raw, n, part, kind, "echo");
         claim(raw, n, part, kind, "echo");
 }
