@@ -242,7 +242,7 @@ static int scan_body(Scanner *s, const char *prefix, unsigned depth, unsigned op
         int r;
 
         for (;;) {
-                Token key = next_token(s), after = { .kind = TOKEN_END };
+                Token key = next_token(s), after;
                 char name[DEPTH_MAX * (2 * WORD_MAX + 2)], what[2 * WORD_MAX + 2];
                 bool in_list = false;
 

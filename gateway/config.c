@@ -663,9 +663,7 @@ static const char *name_problem(const char *name) {
                 digits = c < 0x80 && isdigit((int) c) ? digits + 1 : 0;
                 if (digits > DIGIT_RUN_MAX)
                         return "has more than four digits in a row";
-                if (c < 0x80 && isalpha((int) c))
-                        has_latin = true;
-                else if (c >= 0x80 && strstr(latin, symbol))
+                if (c < 0x80 ? isalpha((int) c) : strstr(latin, symbol) != NULL)
                         has_latin = true;
                 else if (c >= 0x80 && strstr(greek, symbol))
                         has_greek = true;

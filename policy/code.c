@@ -235,7 +235,7 @@ static char fold(CodeFormat format, ucs4_t c) {
                 return '1';
         if (format == CODE_X8 && c == 'O')
                 return '0';
-        return symbol_value(format, (char) c) >= 0 ? (char) c : 0;
+        return (char) (symbol_value(format, (char) c) >= 0 ? c : 0);
 }
 
 int code_canonical(CodeFormat format, const char *text, size_t size, char ret[CODE_SIZE]) {

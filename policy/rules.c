@@ -67,7 +67,7 @@ RulesAuthentic rules_authentic_from_name(const char *name) {
 }
 
 char rules_vertical(RulesClass class) {
-        return (unsigned) class < RULES_CLASS_MAX ? floors[class].vertical : 'a';
+        return (char) ((unsigned) class < RULES_CLASS_MAX ? floors[class].vertical : 'a');
 }
 
 unsigned rules_assurance(uint32_t factors) {
