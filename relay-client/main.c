@@ -451,7 +451,7 @@ static bool pin_is_valid(const char *pin) {
 static int set_http(Client *c, const json_t *settings) {
         const char *pins[PINS_MAX], *ca_file = plugin_setting(settings, "ca_file", NULL);
         char joined[PINS_MAX * 64] = "";
-        size_t n = setting_list(settings, "pinned_key", pins, PINS_MAX);
+        size_t n = setting_list(settings, "pinned_key", pins, PINS_MAX), used = 0;
         int r;
 
         for (size_t i = 0; i < n; i++) {
@@ -459,8 +459,11 @@ static int set_http(Client *c, const json_t *settings) {
                         log_error("pinned_key must be sha256// and base64 of a SHA-256 hash");
                         return -EINVAL;
                 }
-                (void) strcat(joined, i > 0 ? ";" : "");
-                (void) strcat(joined, pins[i]);
+                used += (size_t) snprintf(joined + used,
+                                sizeof(joined) - used,
+                                "%s%s",
+                                i > 0 ? ";" : "",
+                                pins[i]);
         }
         if (ca_file && access(ca_file, R_OK) < 0) {
                 log_error("ca_file %s cannot be read: %s", ca_file, strerror(errno));

@@ -55,7 +55,7 @@ static void *expat_function(const char *name) {
  */
 #define EXPAT(name, ret)                                                  \
         do {                                                              \
-                static __typeof__(&name) _function;                       \
+                static __typeof__(&(name)) _function;                     \
                 if (!_function) {                                         \
                         void *_address = expat_function(#name);           \
                         memcpy(&_function, &_address, sizeof(_function)); \

@@ -189,7 +189,7 @@ static void identify(xmpp_stanza_t *stanza, XmppInbound *in) {
 static bool copy_id(const char *id, char ret[XMPP_INBOUND_ID_SIZE]) {
         if (!id || !*id || strlen(id) >= XMPP_INBOUND_ID_SIZE)
                 return false;
-        strcpy(ret, id);
+        memcpy(ret, id, strlen(id) + 1);
         return true;
 }
 
