@@ -144,7 +144,13 @@ class Recipient:
 
     def _on_session(self, _):
         self._write("<presence/>")
+
+    def _on_own_presence(self):
+        """The server has our presence and says so (RFC 6121, 4.2.2): what is sent to us from now on
+        is not kept for another login."""
         with self.changed:
+            if self.online:
+                return
             self.connections += 1
             self.online = True
             self.changed.notify_all()
@@ -164,6 +170,8 @@ class Recipient:
             pass  # what has to arrive is repeated
 
     def _on_presence(self, stanza):
+        if stanza.xml.get("from") == self.client.boundjid.full and not stanza.xml.get("type"):
+            self._on_own_presence()
         with self.changed:
             self.presences.append((stanza.xml.get("from"), stanza.xml.get("type", "available")))
             self.changed.notify_all()
