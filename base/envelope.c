@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cleanup.h"
+#include "json-quick.h"
 #include "json-read.h"
 #include "text.h"
 
@@ -127,7 +128,6 @@ json_t *envelope_binding_write(const EnvelopeBinding *binding) {
 
 static int write_plain(const EnvelopeBinding *binding, const json_t *provisioning, Plain *ret) {
         json_auto_t *object = json_object(), *members = envelope_binding_write(binding);
-        const size_t flags = JSON_COMPACT;
         size_t size;
 
         if (!object || !members || json_object_set_new(object, "v", json_integer(1)) < 0 ||
@@ -135,7 +135,7 @@ static int write_plain(const EnvelopeBinding *binding, const json_t *provisionin
                         json_object_set(object, "provisioning", (json_t *) provisioning) < 0)
                 return -ENOMEM;
 
-        size = json_dumpb(object, NULL, 0, flags);
+        size = json_quick_write(object, NULL, 0);
         if (size == 0)
                 return -EINVAL;
         if (size > ENVELOPE_CONTENT_MAX)
@@ -143,7 +143,7 @@ static int write_plain(const EnvelopeBinding *binding, const json_t *provisionin
         *ret = (Plain){ malloc(size), size };
         if (!ret->data)
                 return -ENOMEM;
-        (void) json_dumpb(object, (char *) ret->data, size, flags);
+        (void) json_quick_write(object, ret->data, size);
         return 0;
 }
 

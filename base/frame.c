@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <sodium.h>
 
+#include "json-quick.h"
 #include "json-read.h"
 
 int frame_buffer_reserve(FrameBuffer *buffer, size_t size, uint8_t **ret) {
@@ -88,7 +89,6 @@ int frame_buffer_next(FrameBuffer *buffer, json_t **ret, const char **ret_reason
 }
 
 int frame_buffer_append(FrameBuffer *buffer, const json_t *content) {
-        const size_t flags = JSON_COMPACT;
         uint8_t *room;
         size_t size;
         int r;
@@ -97,10 +97,9 @@ int frame_buffer_append(FrameBuffer *buffer, const json_t *content) {
         r = frame_buffer_reserve(buffer, FRAME_HEADER_SIZE + 1024, &room);
         if (r < 0)
                 return r;
-        size = json_dumpb(content,
-                        (char *) room + FRAME_HEADER_SIZE,
-                        buffer->allocated - buffer->end - FRAME_HEADER_SIZE,
-                        flags);
+        size = json_quick_write(content,
+                        room + FRAME_HEADER_SIZE,
+                        buffer->allocated - buffer->end - FRAME_HEADER_SIZE);
         if (size == 0)
                 return -EINVAL;
         if (size > FRAME_CONTENT_MAX)
@@ -109,7 +108,7 @@ int frame_buffer_append(FrameBuffer *buffer, const json_t *content) {
                 r = frame_buffer_reserve(buffer, FRAME_HEADER_SIZE + size, &room);
                 if (r < 0)
                         return r;
-                (void) json_dumpb(content, (char *) room + FRAME_HEADER_SIZE, size, flags);
+                (void) json_quick_write(content, room + FRAME_HEADER_SIZE, size);
         }
 
         room[0] = (uint8_t) (size >> 24);

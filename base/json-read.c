@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cleanup.h"
+#include "json-quick.h"
 
 __attribute__((format(printf, 4, 5))) static int
 problem_set(JsonProblem *problem, JsonError error, const char *member, const char *format, ...) {
@@ -54,6 +55,12 @@ int json_read(const void *data,
                 JsonProblem *ret_problem) {
         json_error_t error;
         json_t *value;
+
+        value = json_quick_read(data, size, max_depth);
+        if (value) {
+                *ret = value;
+                return 0;
+        }
 
         if (too_deep(data, size, max_depth))
                 return problem_set(ret_problem,

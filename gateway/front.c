@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "json-quick.h"
 #include "json-read.h"
 #include "json-wipe.h"
 #include "log.h"
@@ -396,7 +397,7 @@ static int list_load(Ask *ask, ListWalk *walk, json_t *list) {
                 share_context_done(&c);
                 if (!share)
                         return -ENOMEM;
-                bytes += json_dumpb(share, NULL, 0, JSON_COMPACT) + 1;
+                bytes += json_quick_write(share, NULL, 0) + 1;
                 if (i > 0 && bytes > LIST_BYTES_MAX - 1024) {
                         json_decref(share);
                         walk->last = walk->numbers[i - 1];
@@ -718,7 +719,7 @@ int front_remember_answer(Ask *ask, Share *share) {
 
         if (!idempotency_of(ask, &id))
                 return 0;
-        text = json_dumps(ask->body, JSON_COMPACT);
+        text = json_quick_text(ask->body);
         if (!text)
                 return -ENOMEM;
         vault_key_of_answer(g->vault, id.index, id.key, &key);

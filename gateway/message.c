@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "gateway.h"
+#include "json-quick.h"
 #include "json-read.h"
 #include "json-wipe.h"
 #include "words.h"
@@ -123,7 +124,7 @@ static VaultField field_of(OutboxKind kind) {
 
 static int keep_and_queue(ShareContext *c, const MessagePlan *plan, int part, const json_t *frame) {
         Gateway *g = c->gateway;
-        _cleanup_(json_wipe_freep) char *plain = json_dumps(frame, JSON_COMPACT);
+        _cleanup_(json_wipe_freep) char *plain = json_quick_text(frame);
         _cleanup_(freep) uint8_t *sealed = NULL;
         OutboxRow row = { .share = c->share.n, .part = part, .kind = plan->kind };
         size_t size;

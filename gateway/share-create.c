@@ -8,6 +8,7 @@
 #include "address.h"
 #include "envelope.h"
 #include "front.h"
+#include "json-quick.h"
 #include "json-read.h"
 #include "json-wipe.h"
 #include "words.h"
@@ -326,7 +327,7 @@ static json_t *details_of(const Creation *c) {
 
 static int put_content(ShareContext *s, const Creation *c) {
         Gateway *g = s->gateway;
-        _cleanup_(json_wipe_freep) char *text = json_dumps(s->details, JSON_COMPACT);
+        _cleanup_(json_wipe_freep) char *text = json_quick_text(s->details);
         _cleanup_(freep) uint8_t *details = NULL, *payload = NULL;
         size_t details_size, payload_size;
         int r;

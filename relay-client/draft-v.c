@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "cleanup.h"
+#include "json-quick.h"
 #include "json-read.h"
 #include "secret.h"
 #include "share-url.h"
@@ -62,8 +63,7 @@ begin(DraftVOperation operation, const char *claim, const char *request_id, Http
 }
 
 static int set_body(HttpRequest *request, const json_t *body) {
-        const size_t flags = JSON_COMPACT;
-        size_t size = json_dumpb(body, NULL, 0, flags);
+        size_t size = json_quick_write(body, NULL, 0);
 
         if (size == 0)
                 return -EINVAL;
@@ -72,7 +72,7 @@ static int set_body(HttpRequest *request, const json_t *body) {
         request->body = malloc(size);
         if (!request->body)
                 return -ENOMEM;
-        request->body_size = json_dumpb(body, request->body, size, flags);
+        request->body_size = json_quick_write(body, request->body, size);
         return add_header(request, "Content-Type: application/json");
 }
 

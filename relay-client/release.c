@@ -6,6 +6,7 @@
 
 #include "draft-v.h"
 #include "envelope.h"
+#include "json-quick.h"
 #include "json-read.h"
 #include "share-url.h"
 
@@ -113,14 +114,13 @@ static int open_envelope(const Frame *frame,
 
 static int encrypt(const Release *release, const json_t *provisioning, char **ret) {
         _cleanup_(plaintext_done) Plaintext plaintext = PLAINTEXT_NULL;
-        const size_t flags = JSON_COMPACT;
         uint8_t secret[PAYLOAD_KEY_MAX];
         int r;
 
-        r = plaintext_new(&plaintext, json_dumpb(provisioning, NULL, 0, flags));
+        r = plaintext_new(&plaintext, json_quick_write(provisioning, NULL, 0));
         if (r < 0)
                 return r;
-        (void) json_dumpb(provisioning, (char *) plaintext.data, plaintext.size, flags);
+        (void) json_quick_write(provisioning, plaintext.data, plaintext.size);
 
         relay_private_key_derive(release->key,
                         release->share,

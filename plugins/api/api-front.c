@@ -10,6 +10,7 @@
 #include "api-request.h"
 #include "api-route.h"
 #include "envelope.h"
+#include "json-quick.h"
 #include "json-wipe.h"
 #include "text.h"
 #include "time-text.h"
@@ -613,7 +614,7 @@ static int call_read_credential(Call *call, const ApiRequestView *view, ApiFault
         else
                 call->credential = json_object();
 
-        text = call->credential ? json_dumps(call->credential, JSON_COMPACT) : NULL;
+        text = json_quick_text(call->credential);
         if (!text)
                 return -ENOMEM;
         (void) crypto_generichash(call->credential_hash,

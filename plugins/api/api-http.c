@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 
 #include "api-request.h"
+#include "json-quick.h"
 #include "json-wipe.h"
 #include "log.h"
 #include "time-text.h"
@@ -456,7 +457,7 @@ static void request_answer(
 void api_request_answer_json(
                 ApiRequest *request, unsigned status, const char *content_type, json_t *body) {
         json_auto_t *owned = body;
-        char *text = owned ? json_dumps(owned, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+        char *text = json_quick_text(owned);
 
         request_answer(request, text ? status : 500, text ? content_type : NULL, text);
 }

@@ -7,6 +7,7 @@
 
 #include "address.h"
 #include "cleanup.h"
+#include "json-quick.h"
 #include "json-read.h"
 #include "text.h"
 #include "time-text.h"
@@ -373,8 +374,7 @@ static int provisioning_read(const json_t *object, ApiFault *fault) {
                                 missing);
         if (check_plain_text(provisioning.format, "provisioning.format", fault) != 0)
                 return API_E_FAULT;
-        if (json_dumpb(provisioning.content, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY) >
-                        API_CONTENT_MAX)
+        if (json_quick_write(provisioning.content, NULL, 0) > API_CONTENT_MAX)
                 return api_fault(fault,
                                 API_PROBLEM_TOO_LARGE,
                                 "provisioning.content",

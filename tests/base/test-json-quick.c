@@ -1,0 +1,116 @@
+/* The quick reader and writer do what jansson does, or leave it to jansson. */
+#include "test.h"
+
+#include "json-quick.h"
+#include "json-wipe.h"
+
+static json_t *quick(const char *text) {
+        return json_quick_read(text, strlen(text), 4);
+}
+
+static void assert_same(const char *text) {
+        json_auto_t *fast = quick(text), *slow = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+        char *written, *dumped;
+
+        assert_non_null(fast);
+        assert_non_null(slow);
+        assert_true(json_equal(fast, slow));
+        written = json_quick_text(fast);
+        dumped = json_dumps(slow, JSON_COMPACT);
+        assert_string_equal(written, dumped);
+        json_wipe_free(written);
+        json_wipe_free(dumped);
+}
+
+static void what_is_read_and_written_is_what_jansson_reads_and_writes(void **state) {
+        assert_same("{}");
+        assert_same(" [ ] ");
+        assert_same("{\"a\":\"\",\"b\":[0,-0,1,-1,999999999999999999,true,false,null],\"c\":{}}");
+        assert_same("{\"\":\"\\\"\\\\\\/\\b\\f\\n\\r\\t\",\"z\":\"\x7f\"}");
+        assert_same("[\"\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80\xed\x9f\xbf\xf4\x8f\xbf\xbf\"]");
+        assert_same("[\"\\n\",[[[1]]]\n\t\r ]");
+}
+
+static void what_is_wrong_or_rare_is_left_to_jansson(void **state) {
+        static const char *const texts[] = {
+                "",
+                "1",
+                "\"a\"",
+                "{\"a\":1",
+                "{\"a\":1}}",
+                "{\"a\":1,}",
+                "{\"a\" 1}",
+                "{\"a\":1,\"a\":2}",
+                "{\"\\n\":1}",
+                "{a:1}",
+                "[1,]",
+                "[1 2]",
+                "[01]",
+                "[-]",
+                "[+1]",
+                "[1.5]",
+                "[1e3]",
+                "[1000000000000000000]",
+                "[988888880888888888888]",
+                "[9223372036854775808]",
+                "[truth]",
+                "[tru",
+                "[\"a]",
+                "[\"\\u0041\"]",
+                "[\"\\x\"]",
+                "[\"\\",
+                "[\"\n\"]",
+                "[\"\x80\"]",
+                "[\"\xc0\xaf\"]",
+                "[\"\xe0\x80\xaf\"]",
+                "[\"\xed\xa0\x80\"]",
+                "[\"\xf4\x90\x80\x80\"]",
+                "[\"\xc3\"]",
+                "[[[[[]]]]]",
+                "\xef\xbb\xbf[]",
+        };
+
+        for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+                json_auto_t *value = quick(texts[i]);
+
+                if (value)
+                        fail_msg("%s was read", texts[i]);
+        }
+        assert_null(json_quick_read("[\"\0\"]", 5, 4));
+}
+
+static void no_more_is_written_than_there_is_room(void **state) {
+        json_auto_t *value = json_loads("{\"key\":[\"a\\nb\",-12345,null]}", 0, NULL);
+        char *dumped = json_dumps(value, JSON_COMPACT), buffer[64];
+        size_t size = strlen(dumped);
+
+        for (size_t room = 0; room <= size; room++) {
+                memset(buffer, '~', sizeof(buffer));
+                assert_int_equal(json_quick_write(value, buffer, room), size);
+                assert_memory_equal(buffer, dumped, room);
+                assert_int_equal(buffer[room], '~');
+        }
+        json_wipe_free(dumped);
+}
+
+static void what_cannot_be_written_is_none(void **state) {
+        json_auto_t *real = json_pack("[f]", 1.5);
+        char *text = json_quick_text(real);
+
+        assert_string_equal(text, "[1.5]");
+        json_wipe_free(text);
+        assert_null(json_quick_text(NULL));
+        assert_int_equal(json_quick_write(NULL, NULL, 0), 0);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(what_is_read_and_written_is_what_jansson_reads_and_writes),
+                cmocka_unit_test(what_is_wrong_or_rare_is_left_to_jansson),
+                cmocka_unit_test(no_more_is_written_than_there_is_room),
+                cmocka_unit_test(what_cannot_be_written_is_none),
+        };
+
+        json_wipe_install();
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
