@@ -7,7 +7,7 @@
 #include <stdarg.h>
 #include <unistd.h>
 
-#include "config-store.h"
+#include "config-internal.h"
 #include "credential.h"
 #include "json-wipe.h"
 

@@ -1,0 +1,120 @@
+/* The inside of a Config and of its reading, for the files config*.c only.
+ *
+ *   config.c         the value: made, kept, looked up     config-plugin.c  sections with a process
+ *   config-text.c    the syntax: files and libconfuse     config-policy.c  policies
+ *   config-scan.c    on which line what stands            config-tenant.c  tenants
+ *   config-value.c   one key of one section               config-whole.c   what sections say
+ * together config-report.c  what a Config says as a whole */
+#pragma once
+
+#include <stdarg.h>
+
+#include "config-scan.h"
+#include "config.h"
+
+typedef struct cfg_t cfg_t; /* libconfuse's */
+
+typedef struct ConfigChunk {
+        struct ConfigChunk *next;
+        char data[] __attribute__((aligned(16)));
+} ConfigChunk;
+
+typedef struct ConfigToken {
+        const char *entry;
+        const ConfigTenant *tenant;
+} ConfigToken;
+
+typedef struct ConfigStore {
+        ConfigChunk *chunks;    /* all strings and arrays */
+        ConfigToken *tokens;    /* by id */
+        ConfigTenant **tenants; /* by id */
+        size_t n_tokens;
+        json_t *canonical; /* all that has an effect, in one form: {"gateway": {…}, "channel":
+                              {"xmpp": …}, …} */
+} ConfigStore;
+
+/* Makes the canonical form and from it the fingerprints. */
+int config_store_fingerprint(Config *config);
+
+/* Memory that lives as long as the Config, zeroed. NULL: out of memory. */
+void *config_take(Config *config, size_t size);
+char *config_take_string(Config *config, const char *text);
+
+/* The orders of the two indexes, for qsort() and bsearch(). */
+int config_token_order(const void *a, const void *b);
+int config_tenant_order(const void *a, const void *b);
+
+/* --- reading ------------------------------------------------------------------------------------
+ */
+
+typedef struct ConfigReader {
+        Config *config;
+        ConfigScan *scan;
+        cfg_t *root;
+        FILE *problems;
+        bool bad;
+        int error;           /* negative errno: out of memory */
+        char complaint[512]; /* libconfuse's last */
+} ConfigReader;
+
+/* Where the reader is: one section. */
+typedef struct ConfigPlace {
+        ConfigReader *reader;
+        const char *section, *title; /* title may be NULL */
+        cfg_t *cfg;                  /* NULL: the section is absent */
+} ConfigPlace;
+
+/* --- config-text.c: each leaves its complaints in reader->problems and sets reader->bad; negative
+ * errno when it could not look. --- */
+
+/* An empty tree of all that may be written. NULL: out of memory. */
+cfg_t *config_reader_grammar(void);
+int config_reader_text(ConfigReader *reader, const char *text, size_t size, const char *file);
+int config_reader_file(ConfigReader *reader, const char *path);
+/* The *.conf of a folder in the order of their names; no folder is no error. */
+int config_reader_folder(ConfigReader *reader, const char *folder);
+
+/* --- config-value.c: wrong values are told with config_problem() and give the fallback; out of
+ * memory is kept in reader->error. --- */
+
+/* A problem at a key, or at the start of the section when key is NULL. */
+__attribute__((format(printf, 3, 4))) void config_problem(
+                const ConfigPlace *p, const char *key, const char *format, ...);
+
+/* n elements of this size. */
+void *config_reader_take(ConfigReader *reader, size_t n, size_t size);
+
+/* The values of a key; 0 when it is absent. */
+unsigned config_n_values(const ConfigPlace *p, const char *key);
+/* The text of a key in the Config's memory, or fallback (which may be NULL). */
+const char *config_read_text(const ConfigPlace *p, const char *key, const char *fallback);
+const char *config_read_required(const ConfigPlace *p, const char *key);
+/* A list as a NULL-terminated array in the Config's memory, never NULL unless out of memory. */
+const char **config_read_list(const ConfigPlace *p, const char *key, size_t *ret_n);
+unsigned config_read_number(const ConfigPlace *p,
+                const char *key,
+                unsigned min,
+                unsigned max,
+                unsigned fallback);
+/* 90s, 15m, 24h, 7d, in seconds. */
+int64_t config_read_duration(const ConfigPlace *p, const char *key, int64_t fallback);
+/* yes or no. */
+bool config_read_flag(const ConfigPlace *p, const char *key, bool fallback);
+
+/* -EINVAL: not a whole number up to max. */
+int config_number(const char *text, uint64_t max, uint64_t *ret);
+/* Whether text is a URL that starts with scheme, such as "https://". */
+bool config_is_url(const char *text, const char *scheme);
+
+/* --- one section each, into what the caller gives --- */
+
+void config_read_front(const ConfigPlace *p, ConfigPlugin *plugin, ConfigFront *front);
+void config_read_relay(const ConfigPlace *p, ConfigPlugin *plugin, ConfigRelay *relay);
+void config_read_channel(const ConfigPlace *p, ConfigPlugin *plugin, ConfigChannel *channel);
+void config_read_policy(const ConfigPlace *p, ConfigPolicy *policy);
+void config_read_tenant(const ConfigPlace *p, ConfigTenant *tenant);
+
+/* --- config-whole.c --- */
+
+/* All sections of the tree, in the order in which they refer to one another. Negative errno. */
+int config_read_sections(ConfigReader *reader);
