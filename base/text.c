@@ -186,3 +186,14 @@ bool text_is_utf8(const void *data, size_t size) {
         }
         return true;
 }
+
+void text_word(const char *text, char *ret, size_t size) {
+        size_t n = 0;
+
+        for (; text && text[n] && n + 1 < size; n++) {
+                char c = text[n];
+
+                ret[n] = (char) ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ? c : '-');
+        }
+        ret[n] = 0;
+}

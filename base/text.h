@@ -42,3 +42,8 @@ int text_from_id(const char prefix[4], const char *text, uint8_t ret[16]);
 
 /* True when size bytes are well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms). */
 bool text_is_utf8(const void *data, size_t size);
+
+/* Copies a stranger's text as one plain word that may be shown and logged: every byte other than
+ * a-z and 0-9 becomes a hyphen, and what does not fit is cut off. NULL is the empty text. ret has
+ * size bytes, at least 1, and is always terminated; text may be ret itself. */
+void text_word(const char *text, char *ret, size_t size);

@@ -4,6 +4,7 @@
 
 #include "gateway.h"
 #include "log.h"
+#include "text.h"
 
 enum {
         CHANNEL_TRIES_MAX = 40, /* with the backoff, about three hours of a carrier that says no */
@@ -162,20 +163,9 @@ static int message_refused(ShareContext *c, OutboxKind kind, int step) {
         return r < 0 ? r : share_save(c);
 }
 
-static void copy_reason(OutboxRow *row, const json_t *answer) {
-        const char *reason = json_string_value(json_object_get(answer, "reason"));
-        size_t n = 0;
-
-        /* A word for operators; a plugin's text is a stranger's text. */
-        for (const char *p = reason ? reason : "no-reason"; *p && n < sizeof(row->reason) - 1; p++)
-                row->reason[n++] =
-                                (char) ((*p >= 'a' && *p <= 'z') || (*p >= '0' && *p <= '9') ? *p
-                                                                                             : '-');
-        row->reason[n] = 0;
-}
-
 int channel_answered(ShareContext *c, OutboxRow *row, const json_t *answer, uint64_t *ret_retry) {
         const char *type = json_string_value(json_object_get(answer, "type"));
+        const char *reason = json_string_value(json_object_get(answer, "reason"));
         json_int_t retry_after = json_integer_value(json_object_get(answer, "retry_after"));
         int r;
 
@@ -185,7 +175,7 @@ int channel_answered(ShareContext *c, OutboxRow *row, const json_t *answer, uint
                         r = message_sent(c, row);
                 return r < 0 ? r : OUTBOX_VERDICT_DONE;
         }
-        copy_reason(row, answer);
+        text_word(reason ? reason : "no-reason", row->reason, sizeof(row->reason));
         if (streq(type, "failed") && json_is_true(json_object_get(answer, "permanent"))) {
                 int step = step_of_message(c, row->part);
 

@@ -8,6 +8,7 @@
 
 #include "credential.h"
 #include "log.h"
+#include "text.h"
 
 /* What is known of a connected plugin beyond its link. */
 typedef struct PluginStatus {
@@ -91,15 +92,10 @@ static int take_status(Gateway *gateway, PluginLink *link, const json_t *frame) 
         PluginStatus *status = plugin_link_userdata(link);
         const char *reason = json_string_value(json_object_get(frame, "reason"));
         bool up = json_is_true(json_object_get(frame, "up"));
-        size_t n = 0;
 
         if (!status)
                 return 0;
-        for (const char *p = reason ? reason : ""; *p && n < sizeof(status->reason) - 1; p++)
-                status->reason[n++] =
-                                (char) ((*p >= 'a' && *p <= 'z') || (*p >= '0' && *p <= '9') ? *p
-                                                                                             : '-');
-        status->reason[n] = 0;
+        text_word(reason, status->reason, sizeof(status->reason));
         if (!status->told || status->up != up)
                 log_record(up ? LOG_INFO : LOG_WARNING,
                                 &(LogFields){ .channel = plugin_link_config(link)->socket_name },

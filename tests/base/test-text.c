@@ -265,6 +265,45 @@ static void utf8_is_that_of_rfc_3629(void **state) {
         assert_false(text_is_utf8("\xf0\x9f\x94\x91", 3));
 }
 
+static void a_strangers_text_becomes_one_plain_word(void **state) {
+        static const struct {
+                const char *text, *word;
+        } cases[] = {
+                { "", "" },
+                { NULL, "" },
+                { "no-such-user", "no-such-user" },
+                { "az09", "az09" },
+                { "`{/:", "----" }, /* the neighbours of those */
+                { "Not Found", "-ot--ound" },
+                { "a\nPRIORITY=0", "a----------0" },
+                { "\x1b[31mred\x7f", "--31mred-" },
+                { "%s%n", "-s-n" },
+                { "gr\xc3\xbc\xc3\x9f", "gr----" },
+                { "\xff", "-" },
+                { "0123456789abcdefghi", "0123456789abcde" },
+                { "0123456789abcdef", "0123456789abcde" },
+                { "0123456789abcde", "0123456789abcde" },
+        };
+
+        for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+                char word[16 + 1];
+
+                memset(word, 'x', sizeof(word));
+                text_word(cases[i].text, word, 16);
+                assert_string_equal(word, cases[i].word);
+                assert_int_equal(word[16], 'x');
+        }
+}
+
+static void a_word_may_be_made_in_place_and_in_one_byte(void **state) {
+        char text[] = "A word.";
+
+        text_word(text, text, sizeof(text));
+        assert_string_equal(text, "--word-");
+        text_word("word", text, 1);
+        assert_string_equal(text, "");
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(base64_is_that_of_rfc_4648),
@@ -279,6 +318,8 @@ int main(void) {
                 cmocka_unit_test(ids_sort_as_their_bytes_do),
                 cmocka_unit_test(an_id_has_one_spelling),
                 cmocka_unit_test(utf8_is_that_of_rfc_3629),
+                cmocka_unit_test(a_strangers_text_becomes_one_plain_word),
+                cmocka_unit_test(a_word_may_be_made_in_place_and_in_one_byte),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -22,6 +22,19 @@ static void round_trip_base64(const char *text) {
         assert(n == n_again && memcmp(bytes, again, n) == 0);
 }
 
+/* The buffer is exactly as large as it is said to be, so that a byte too many is seen. */
+static void check_word(const char *text, size_t size) {
+        _cleanup_(freep) char *word = malloc(size), *again = malloc(size);
+
+        if (!word || !again)
+                return;
+        text_word(text, word, size);
+        assert(strlen(word) == strnlen(text, size - 1));
+        assert(strspn(word, "abcdefghijklmnopqrstuvwxyz0123456789-") == strlen(word));
+        text_word(word, again, size);
+        assert(streq(word, again));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         _cleanup_(freep) char *text = malloc(size + 1);
         char id[ID_TEXT_SIZE], hex[33], token_id[TOKEN_ID_SIZE];
@@ -35,6 +48,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 
         (void) text_is_utf8(data, size);
         round_trip_base64(text);
+        check_word(text, 1 + size / 2);
+        check_word(text, size + 1);
         if (text_from_id("shr_", text, bytes) == 0) {
                 text_id("shr_", bytes, id);
                 assert(streq(id, text));
