@@ -29,6 +29,8 @@ static int on_request(PluginRequest request, const char *type, json_t *frame, vo
         s->request = request;
         if (s->answer_at_once)
                 assert_int_equal(plugin_link_answer(request, json_pack("{s:s}", "type", "ack")), 0);
+        if (s->close_inside)
+                plugin_link_close(request.link, "the test says so");
         return s->return_request;
 }
 
@@ -39,6 +41,8 @@ static int on_event(PluginLink *link, const char *type, json_t *frame, void *use
         assert_non_null(type);
         assert_non_null(frame);
         s->n_events++;
+        if (s->close_inside)
+                plugin_link_close(link, "the test says so");
         return s->return_event;
 }
 
@@ -57,6 +61,8 @@ void side_on_answer(PluginLink *link, int error, json_t *answer, void *userdata)
         assert_int_equal(answer != NULL, error == 0);
         json_decref(s->answer);
         s->answer = json_incref(answer);
+        if (s->close_inside)
+                plugin_link_close(link, "the test says so");
 }
 
 static int peer_frame(FrameStream *stream, json_t *frame, void *userdata) {

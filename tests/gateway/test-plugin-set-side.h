@@ -33,6 +33,7 @@ typedef struct Side {
         PluginRequest request;
         int return_request, return_event;
         bool answer_at_once, down_before_reset;
+        bool close_inside; /* every callback ends the connection */
 } Side;
 
 extern const PluginSetOps side_ops;

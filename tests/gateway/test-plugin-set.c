@@ -201,7 +201,7 @@ static void a_connection_without_hello_does_not_disturb_the_one_that_is_up(void 
         side_free(s);
 }
 
-static void closing_from_inside_a_callback_is_safe(void **state) {
+static void closing_twice_is_closing_once(void **state) {
         Side *s = side_new(NULL);
         Peer peer;
 
@@ -212,6 +212,39 @@ static void closing_from_inside_a_callback_is_safe(void **state) {
         RUN_UNTIL(s, peer.ended);
         assert_int_equal(s->n_down, 1);
         peer_free(&peer);
+        side_free(s);
+}
+
+/* More frames lie in the buffer behind the one whose callback closes, and a callback may fail as
+ * well. */
+static void closing_from_inside_a_callback_is_safe(void **state) {
+        static const char *const types[] = { "reply", "status", "sent" };
+        Side *s = side_new(NULL);
+        Peer peer;
+
+        (void) state;
+        for (unsigned i = 0; i < 2 * N_ELEMENTS(types); i++) {
+                const char *type = types[i / 2];
+                int64_t id = 0;
+
+                peer_welcome(s, &peer);
+                s->n_requests = s->n_events = s->n_answers = 0;
+                s->return_request = s->return_event = i % 2 ? -EPROTO : 0;
+                if (streq(type, "sent")) {
+                        assert_int_equal(side_ask(s, PATIENCE, &id), 0);
+                        assert_int_equal(side_ask(s, PATIENCE, NULL), 0);
+                } else if (streq(type, "reply"))
+                        id = 1;
+                s->close_inside = true;
+                peer_send(&peer, frame_of(type, id));
+                peer_send(&peer, frame_of("status", 0));
+                RUN_UNTIL(s, peer.ended);
+                assert_int_equal(s->n_down, i + 1);
+                assert_int_equal(s->n_requests + s->n_events + s->n_answers,
+                                streq(type, "sent") ? 2 : 1); /* the other question was told */
+                s->close_inside = false;
+                peer_free(&peer);
+        }
         side_free(s);
 }
 
@@ -323,6 +356,7 @@ int main(void) {
                 cmocka_unit_test(broken_frames_end_the_connection_and_nothing_else),
                 cmocka_unit_test(a_new_connection_replaces_the_old_one),
                 cmocka_unit_test(a_connection_without_hello_does_not_disturb_the_one_that_is_up),
+                cmocka_unit_test(closing_twice_is_closing_once),
                 cmocka_unit_test(closing_from_inside_a_callback_is_safe),
                 cmocka_unit_test(changed_settings_bring_the_plugin_back),
                 cmocka_unit_test(a_stale_socket_is_replaced_and_a_live_one_is_not),
