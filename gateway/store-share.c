@@ -1,0 +1,71 @@
+/* A share in memory, whatever store its row comes from: letting go of what it owns, and its
+ * timeline. */
+#include "store.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+void share_drop(uint8_t **blob, size_t size) {
+        if (*blob) {
+                sodium_memzero(*blob, size);
+                free(*blob);
+        }
+        *blob = NULL;
+}
+
+void share_done(Share *share) {
+        free(share->tenant);
+        free(share->policy);
+        free(share->relay);
+        share_drop(&share->key, VAULT_WRAPPED_SIZE);
+        share_drop(&share->code, VAULT_VERIFIER_SIZE);
+        share_drop(&share->idempotency, VAULT_INDEX_SIZE);
+        share_drop(&share->reference, share->reference_size);
+        share_drop(&share->mailbox, share->mailbox_size);
+        memset(share, 0, sizeof(*share));
+}
+
+void share_note(Share *share, int64_t now, TimelineEvent event, int detail, int step) {
+        if (share->n_timeline == SHARE_TIMELINE_MAX) {
+                size_t middle = SHARE_TIMELINE_MAX / 2;
+
+                memmove(&share->timeline[middle],
+                                &share->timeline[middle + 1],
+                                (SHARE_TIMELINE_MAX - middle - 1) * sizeof(TimelineEntry));
+                share->n_timeline--;
+        }
+        share->timeline[share->n_timeline++] = (TimelineEntry){
+                .at = now > share->created ? (uint32_t) (now - share->created) : 0,
+                .event = (uint8_t) event,
+                .detail = (uint8_t) detail,
+                .step = (uint8_t) step,
+        };
+}
+
+const char *timeline_event_name(TimelineEvent event) {
+        static const char *const names[_TIMELINE_MAX] = {
+                [TIMELINE_CREATED] = "created",
+                [TIMELINE_INVITATION_ACCEPTED] = "invitation_accepted",
+                [TIMELINE_DELIVERED] = "delivered",
+                [TIMELINE_READ] = "read",
+                [TIMELINE_NOT_DELIVERED] = "not_delivered",
+                [TIMELINE_MISTYPED] = "mistyped",
+                [TIMELINE_WRONG] = "wrong",
+                [TIMELINE_CONFIRMED] = "confirmed",
+                [TIMELINE_RELEASING] = "releasing",
+                [TIMELINE_RELEASED] = "released",
+                [TIMELINE_LINK_ACCEPTED] = "link_accepted",
+                [TIMELINE_GENERATION] = "generation",
+                [TIMELINE_RESENT] = "resent",
+                [TIMELINE_WITHDRAWING] = "withdrawing",
+                [TIMELINE_ACKNOWLEDGED] = "acknowledged",
+                [TIMELINE_ENDED] = "ended",
+                [TIMELINE_FALLBACK] = "fallback",
+                [TIMELINE_REFUSED] = "refused",
+                [TIMELINE_DISOWNED] = "disowned",
+                [TIMELINE_CANCEL_ASKED] = "cancel_asked",
+        };
+
+        return event > 0 && event < _TIMELINE_MAX && names[event] ? names[event] : "unknown";
+}

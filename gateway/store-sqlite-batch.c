@@ -1,0 +1,133 @@
+/* Transactions, their savepoints, and the log they leave: a helper thread with a connection of its
+ * own copies the WAL back, so that the loop waits for a checkpoint only above the log's limit. */
+#include "store-sqlite-internal.h"
+
+#include <errno.h>
+#include <signal.h>
+
+enum {
+        CHECKPOINT_PAGES = 1000, /* 8 MiB: the helper copies about this much at a time */
+        RESTART_PAGES = 64 * 1024 * 1024 / STORE_PAGE_SIZE,
+};
+
+int store_begin(Store *s) {
+        return sql_run(s, sql_statement(s, SQL_BEGIN));
+}
+
+int store_commit(Store *s) {
+        int r;
+
+        r = sql_run(s, sql_statement(s, SQL_COMMIT));
+        if (r < 0 && !sqlite3_get_autocommit(s->db))
+                store_rollback(s);
+        if (r >= 0 && s->wal_pages - s->wal_seen >= CHECKPOINT_PAGES) {
+                s->wal_seen = s->wal_pages;
+                (void) pthread_mutex_lock(&s->mutex);
+                s->wanted = true;
+                (void) pthread_cond_signal(&s->condition);
+                (void) pthread_mutex_unlock(&s->mutex);
+        }
+        return r;
+}
+
+void store_rollback(Store *s) {
+        if (!sqlite3_get_autocommit(s->db))
+                (void) sql_run(s, sql_statement(s, SQL_ROLLBACK));
+}
+
+int store_mark(Store *s) {
+        return sql_run(s, sql_statement(s, SQL_MARK));
+}
+
+int store_release(Store *s) {
+        return sql_run(s, sql_statement(s, SQL_RELEASE));
+}
+
+int store_return(Store *s) {
+        int r;
+
+        r = sql_run(s, sql_statement(s, SQL_RETURN));
+        if (r < 0)
+                return r;
+        return store_release(s);
+}
+
+bool store_needs_restart(const Store *s) {
+        return s->wal_pages >= RESTART_PAGES;
+}
+
+int store_checkpoint(Store *s, bool truncate) {
+        int code;
+
+        /* The helper may be at it: then the loop does not wait, but comes again. */
+        (void) sqlite3_busy_timeout(s->db, 0);
+        code = sqlite3_wal_checkpoint_v2(s->db,
+                        NULL,
+                        truncate ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_RESTART,
+                        NULL,
+                        NULL);
+        (void) sqlite3_busy_timeout(s->db, STORE_BUSY_MSEC);
+        if (code == SQLITE_BUSY)
+                return -EBUSY;
+        if (code != SQLITE_OK)
+                return sql_failed(s, "write its log back");
+        s->wal_pages = s->wal_seen = 0;
+        return 0;
+}
+
+static int on_wal(void *userdata, sqlite3 *db, const char *name, int pages) {
+        Store *s = userdata;
+
+        (void) db;
+        (void) name;
+        if (pages < s->wal_pages) /* the log was restarted: what was seen of it is gone */
+                s->wal_seen = 0;
+        s->wal_pages = pages;
+        return SQLITE_OK;
+}
+
+static void *helper_run(void *userdata) {
+        Store *s = userdata;
+
+        (void) pthread_mutex_lock(&s->mutex);
+        for (;;) {
+                while (!s->wanted && !s->ending)
+                        (void) pthread_cond_wait(&s->condition, &s->mutex);
+                if (s->ending)
+                        break;
+                s->wanted = false;
+                (void) pthread_mutex_unlock(&s->mutex);
+                (void) sqlite3_wal_checkpoint_v2(
+                                s->helper_db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+                (void) pthread_mutex_lock(&s->mutex);
+        }
+        (void) pthread_mutex_unlock(&s->mutex);
+        return NULL;
+}
+
+/* The helper takes no signals: they belong to the loop. */
+int store_helper_start(Store *s) {
+        sigset_t all, before;
+        int r;
+
+        (void) sqlite3_wal_hook(s->db, on_wal, s);
+        (void) sigfillset(&all);
+        (void) pthread_sigmask(SIG_SETMASK, &all, &before);
+        r = pthread_create(&s->helper, NULL, helper_run, s);
+        (void) pthread_sigmask(SIG_SETMASK, &before, NULL);
+        if (r != 0)
+                return -r;
+        s->has_helper = true;
+        return 0;
+}
+
+void store_helper_end(Store *s) {
+        if (!s->has_helper)
+                return;
+        (void) pthread_mutex_lock(&s->mutex);
+        s->ending = true;
+        (void) pthread_cond_signal(&s->condition);
+        (void) pthread_mutex_unlock(&s->mutex);
+        (void) pthread_join(s->helper, NULL);
+        s->has_helper = false;
+}

@@ -1,0 +1,294 @@
+/* Share rows: small, of fixed columns, found by number, tenant, reference, or by when they are due.
+ */
+#include "store-sqlite-internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* A policy's numbers as a blob, so that a new one needs no new column. */
+enum { RULES_NUMBERS = 8 };
+
+static void rules_write(const Rules *rules, int64_t ret[RULES_NUMBERS]) {
+        const int64_t numbers[RULES_NUMBERS] = { rules->class,
+                rules->factors,
+                rules->code,
+                rules->attempts,
+                rules->attempts_total,
+                rules->challenge_ttl,
+                rules->mailbox_ttl,
+                rules->minimum_authentic };
+
+        memcpy(ret, numbers, sizeof(numbers));
+}
+
+static void rules_read(const int64_t numbers[RULES_NUMBERS], Rules *ret) {
+        *ret = (Rules){ .class = (RulesClass) numbers[0],
+                .factors = (uint32_t) numbers[1],
+                .code = (CodeFormat) numbers[2],
+                .attempts = (unsigned) numbers[3],
+                .attempts_total = (unsigned) numbers[4],
+                .challenge_ttl = numbers[5],
+                .mailbox_ttl = numbers[6],
+                .minimum_authentic = (RulesAuthentic) numbers[7] };
+}
+
+/* rules is the caller's buffer: bound without a copy. */
+static void share_bind(sqlite3_stmt *stmt, const Share *share, int64_t rules[RULES_NUMBERS]) {
+        const int64_t numbers[] = { share->version,
+                share->due,
+                share->created,
+                share->expires,
+                share->mailbox_expires,
+                share->ended,
+                share->attempts.left,
+                share->attempts.total_left,
+                share->attempts.mistyped_left,
+                share->attempts.not_before,
+                share->generation,
+                share->step,
+                share->messages,
+                share->resends,
+                share->answers,
+                share->flags };
+
+        sql_bind_number(stmt, 1, share->n);
+        sql_bind_text(stmt, 2, share->tenant);
+        sql_bind_text(stmt, 3, share->policy);
+        sql_bind_text(stmt, 4, lifecycle_state_name(share->state));
+        sql_bind_text(stmt, 5, lifecycle_state_name(share->goal));
+        sql_bind_text(stmt, 6, lifecycle_cause_name(share->cause));
+        for (int i = 0; i < (int) N_ELEMENTS(numbers); i++)
+                sql_bind_number(stmt, 7 + i, numbers[i]);
+        if (share->due == 0)
+                (void) sqlite3_bind_null(stmt, 8);
+        rules_write(&share->rules, rules);
+        sql_bind_blob(stmt, 23, rules, RULES_NUMBERS * sizeof(int64_t));
+        sql_bind_blob(stmt,
+                        24,
+                        share->attempts.n_wrong ? share->attempts.wrong : NULL,
+                        (size_t) share->attempts.n_wrong * ATTEMPTS_TRACE_SIZE);
+        sql_bind_blob(stmt, 25, share->key, VAULT_WRAPPED_SIZE);
+        sql_bind_blob(stmt, 26, share->code, VAULT_VERIFIER_SIZE);
+        sql_bind_blob(stmt, 27, share->idempotency, VAULT_INDEX_SIZE);
+        sql_bind_blob(stmt, 28, share->reference, share->reference_size);
+        sql_bind_blob(stmt, 29, share->mailbox, share->mailbox_size);
+        sql_bind_blob(stmt,
+                        30,
+                        share->n_addresses ? share->addresses : NULL,
+                        (size_t) share->n_addresses * VAULT_INDEX_SIZE);
+        sql_bind_blob(stmt,
+                        31,
+                        share->timeline,
+                        (size_t) share->n_timeline * sizeof(TimelineEntry));
+        sql_bind_number(stmt, 32, share->repeats);
+        sql_bind_text(stmt, 33, share->relay);
+}
+
+/* A blob that is absent or has exactly this size. */
+static int column_fixed(sqlite3_stmt *stmt, int i, uint8_t **ret, size_t size) {
+        size_t found;
+        int r;
+
+        r = sql_column_blob(stmt, i, ret, &found);
+        if (r < 0)
+                return r;
+        return *ret && found != size ? -EBADMSG : 0;
+}
+
+static void share_read_numbers(sqlite3_stmt *stmt, Share *share) {
+        share->n = sqlite3_column_int64(stmt, 0);
+        share->version = sqlite3_column_int64(stmt, 6);
+        share->due = sqlite3_column_int64(stmt, 7);
+        share->created = sqlite3_column_int64(stmt, 8);
+        share->expires = sqlite3_column_int64(stmt, 9);
+        share->mailbox_expires = sqlite3_column_int64(stmt, 10);
+        share->ended = sqlite3_column_int64(stmt, 11);
+        share->attempts.left = (uint8_t) sql_column_int(stmt, 12);
+        share->attempts.total_left = (uint8_t) sql_column_int(stmt, 13);
+        share->attempts.mistyped_left = (uint8_t) sql_column_int(stmt, 14);
+        share->attempts.not_before = sqlite3_column_int64(stmt, 15);
+        share->generation = sql_column_int(stmt, 16);
+        share->step = sql_column_int(stmt, 17);
+        share->messages = sql_column_int(stmt, 18);
+        share->resends = sql_column_int(stmt, 19);
+        share->answers = sql_column_int(stmt, 20);
+        share->flags = sql_column_int(stmt, 21);
+        share->repeats = sql_column_int(stmt, 31);
+}
+
+static int share_read_blobs(sqlite3_stmt *stmt, Share *share) {
+        int64_t rules[RULES_NUMBERS];
+        int r;
+
+        if (sql_column_array(stmt, 22, rules, sizeof(rules), 1) != 1)
+                return -EBADMSG;
+        rules_read(rules, &share->rules);
+        share->attempts.n_wrong = (uint8_t) sql_column_array(
+                        stmt, 23, share->attempts.wrong, ATTEMPTS_TRACE_SIZE, ATTEMPTS_TOTAL_MAX);
+        share->n_addresses = sql_column_array(
+                        stmt, 29, share->addresses, VAULT_INDEX_SIZE, SHARE_ADDRESSES_MAX);
+        share->n_timeline = sql_column_array(
+                        stmt, 30, share->timeline, sizeof(TimelineEntry), SHARE_TIMELINE_MAX);
+
+        r = sql_column_text(stmt, 1, &share->tenant);
+        if (r >= 0)
+                r = sql_column_text(stmt, 2, &share->policy);
+        if (r >= 0 && sqlite3_column_type(stmt, 32) != SQLITE_NULL)
+                r = sql_column_text(stmt, 32, &share->relay);
+        if (r >= 0)
+                r = column_fixed(stmt, 24, &share->key, VAULT_WRAPPED_SIZE);
+        if (r >= 0)
+                r = column_fixed(stmt, 25, &share->code, VAULT_VERIFIER_SIZE);
+        if (r >= 0)
+                r = column_fixed(stmt, 26, &share->idempotency, VAULT_INDEX_SIZE);
+        if (r >= 0)
+                r = sql_column_blob(stmt, 27, &share->reference, &share->reference_size);
+        if (r >= 0)
+                r = sql_column_blob(stmt, 28, &share->mailbox, &share->mailbox_size);
+        return r;
+}
+
+static int share_read(sqlite3_stmt *stmt, Share *share) {
+        int r;
+
+        memset(share, 0, sizeof(*share));
+        share->state = lifecycle_state_from_name((const char *) sqlite3_column_text(stmt, 3));
+        share->goal = lifecycle_state_from_name((const char *) sqlite3_column_text(stmt, 4));
+        share->cause = lifecycle_cause_from_name((const char *) sqlite3_column_text(stmt, 5));
+        if (share->state == LIFECYCLE_STATE_MAX || share->cause == LIFECYCLE_CAUSE_MAX)
+                return -EBADMSG;
+        share_read_numbers(stmt, share);
+        r = share_read_blobs(stmt, share);
+        if (r < 0)
+                share_done(share);
+        return r;
+}
+
+int store_share_load(Store *s, int64_t n, Share *ret) {
+        sqlite3_stmt *stmt = sql_statement(s, SQL_SHARE_LOAD);
+        int r, code;
+
+        sql_bind_number(stmt, 1, n);
+        code = sqlite3_step(stmt);
+        if (code == SQLITE_ROW)
+                r = share_read(stmt, ret);
+        else
+                r = code == SQLITE_DONE ? STORE_E_NOT_FOUND : sql_failed(s, "read a share");
+        (void) sqlite3_reset(stmt);
+        return r;
+}
+
+int store_share_insert(Store *s, const Share *share) {
+        sqlite3_stmt *stmt = sql_statement(s, SQL_SHARE_INSERT);
+        int64_t rules[RULES_NUMBERS];
+        int r;
+
+        share_bind(stmt, share, rules);
+        r = sql_run(s, stmt);
+        if (r >= 0 && share->n > s->last)
+                s->last = share->n;
+        return r;
+}
+
+int store_share_update(Store *s, const Share *share) {
+        sqlite3_stmt *stmt = sql_statement(s, SQL_SHARE_UPDATE);
+        int64_t rules[RULES_NUMBERS];
+
+        share_bind(stmt, share, rules);
+        return sql_run(s, stmt);
+}
+
+int store_share_spend(Store *s, int64_t n) {
+        return sql_run_numbered(s, SQL_SHARE_SPEND, n);
+}
+
+int store_share_remove(Store *s, const Share *share) {
+        static const SqlStatement numbered[] = {
+                SQL_SHARE_REMOVE, SQL_REFERENCE_REMOVE, SQL_CONTENT_REMOVE
+        };
+        int r;
+
+        for (int i = 0; i < share->n_addresses; i++) {
+                r = store_address_remove(s, share->addresses[i], share->n);
+                if (r < 0)
+                        return r;
+        }
+        for (size_t i = 0; i < N_ELEMENTS(numbered); i++) {
+                r = sql_run_numbered(s, numbered[i], share->n);
+                if (r < 0)
+                        return r;
+        }
+        r = store_message_remove_all(s, share->n, false);
+        if (r < 0)
+                return r;
+        return store_outbox_remove_all(s, share->n, false);
+}
+
+int64_t store_last(const Store *s) {
+        return s->last;
+}
+
+int store_due(Store *s, int64_t now, int limit, StoreShareSeen seen, void *userdata) {
+        sqlite3_stmt *stmt = sql_statement(s, SQL_SHARE_DUE);
+
+        sql_bind_number(stmt, 1, now);
+        sql_bind_number(stmt, 2, limit);
+        return sql_each_number(s, stmt, seen, userdata);
+}
+
+int64_t store_next_due(Store *s) {
+        sqlite3_stmt *stmt = sql_statement(s, SQL_SHARE_NEXT_DUE);
+        int64_t due = sqlite3_step(stmt) == SQLITE_ROW ? sqlite3_column_int64(stmt, 0) : 0;
+
+        (void) sqlite3_reset(stmt);
+        return due;
+}
+
+static int each_listed(Store *s, sqlite3_stmt *stmt, StoreListSeen seen, void *userdata) {
+        int code, r = 0;
+
+        while (r == 0 && (code = sqlite3_step(stmt)) != SQLITE_DONE) {
+                if (code != SQLITE_ROW)
+                        r = sql_failed(s, "list");
+                else
+                        r = seen(sqlite3_column_int64(stmt, 0),
+                                        lifecycle_state_from_name((
+                                                        const char *) sqlite3_column_text(stmt, 1)),
+                                        userdata);
+        }
+        (void) sqlite3_reset(stmt);
+        return r < 0 ? r : 0;
+}
+
+int store_list(Store *s,
+                const char *tenant,
+                int64_t before,
+                int limit,
+                StoreListSeen seen,
+                void *userdata) {
+        sqlite3_stmt *stmt = sql_statement(s, tenant ? SQL_SHARE_LIST : SQL_SHARE_LIST_ALL);
+
+        if (tenant)
+                sql_bind_text(stmt, 1, tenant);
+        sql_bind_number(stmt, 2, before);
+        sql_bind_number(stmt, 3, limit);
+        return each_listed(s, stmt, seen, userdata);
+}
+
+int store_list_reference(Store *s,
+                const uint8_t reference[VAULT_INDEX_SIZE],
+                int64_t before,
+                int limit,
+                StoreListSeen seen,
+                void *userdata) {
+        sqlite3_stmt *stmt = sql_statement(s, SQL_REFERENCE_LIST);
+
+        sql_bind_blob(stmt, 1, reference, VAULT_INDEX_SIZE);
+        sql_bind_number(stmt, 2, before);
+        sql_bind_number(stmt, 3, limit);
+        return each_listed(s, stmt, seen, userdata);
+}
+
+int store_reference_put(Store *s, const uint8_t reference[VAULT_INDEX_SIZE], int64_t n) {
+        return sql_run_indexed(s, SQL_REFERENCE_PUT, reference, n);
+}
