@@ -1,7 +1,22 @@
-/* Within the gateway's front: one question of a tenant or operator, and how it is answered. */
+/* Within the gateway's front: one question of a tenant or operator, and how it is answered.
+ *
+ *   front.c         the way of a question      front-share.c   questions about shares
+ *   front-who.c     who asks, and may          front-state.c   questions about the gateway
+ *   front-repeat.c  the Idempotency-Key        front-watch.c   waiting for a change */
 #pragma once
 
 #include "gateway.h"
+
+enum {
+        FRONT_WAIT_MAX_SECONDS = 60,
+        FRONT_LIST_MAX = 100, /* shares or letters in one answer */
+};
+
+typedef enum FrontRight {
+        FRONT_RIGHT_TENANT = 1 << 0,
+        FRONT_RIGHT_OPERATOR = 1 << 1,
+        FRONT_RIGHT_NOBODY = 1 << 2,
+} FrontRight;
 
 typedef struct Ask {
         Gateway *gateway;
@@ -21,17 +36,60 @@ typedef struct Ask {
         int64_t wait;
 } Ask;
 
+typedef struct FrontVerb {
+        const char *type;
+        unsigned rights;
+        bool stored;             /* reads or writes the store: a command of a batch */
+        int (*handle)(Ask *ask); /* sets the answer; negative errno: nothing was changed */
+} FrontVerb;
+
 /* Answers with a problem (RFC 9457); name is the last part of its type. Returns 0, so that a
  * handler ends with it: a refusal is an answer, and changes nothing. */
 __attribute__((format(printf, 5, 6))) int ask_refuse(
                 Ask *ask, int status, const char *name, const char *title, const char *detail, ...);
 
-/* --- share-create.c --- */
+void ask_free(Ask *ask);
 
-int front_share_create(Ask *ask);
+/* Applies the question in the next batch and answers it; takes it over. */
+int front_submit(Ask *ask);
 
-/* --- front.c --- */
+/* --- front-who.c --- */
 
+/* Sets who asks, and returns the rights that they have: a set of FrontRight. */
+unsigned front_identify(Ask *ask, const ConfigFront *front);
+
+/* --- front-watch.c --- */
+
+/* Keeps the question, which has an answer, until its share changes or its time is over. False:
+ * answer it now. */
+bool front_watch(Ask *ask);
+
+/* --- front-repeat.c --- */
+
+/* Positive: the request was made before, and is answered. */
+int front_try_replay(Ask *ask);
 /* Keeps the answer under the request's Idempotency-Key, if it has one; with a share, that share's
  * end wipes it. */
 int front_remember_answer(Ask *ask, Share *share);
+
+/* --- the questions: each sets the answer. Negative errno: nothing was changed. --- */
+
+/* share-create.c */
+int front_share_create(Ask *ask);
+
+/* front-share.c */
+int front_answer_with_share(Ask *ask, ShareContext *c, int status);
+int front_share_get(Ask *ask);
+int front_share_list(Ask *ask);
+int front_share_cancel(Ask *ask);
+int front_share_resend(Ask *ask);
+
+/* front-state.c */
+int front_tenant_describe(Ask *ask);
+int front_policy_list(Ask *ask);
+int front_channel_list(Ask *ask);
+int front_letter_list(Ask *ask);
+int front_letter_replay(Ask *ask);
+int front_letter_drop(Ask *ask);
+int front_clock_accept(Ask *ask);
+int front_health(Ask *ask);

@@ -1,7 +1,7 @@
 /* The gateway's parts together, and how they call one another. main.c makes one of these; nothing
  * in here is known to base/, policy/ or the plugins.
  *
- *   front.c       what tenants and operators ask     share-create.c  how a share begins
+ *   front*.c      what tenants and operators ask     share-create.c  how a share begins
  *   reply.c       what recipients answer             share-json.c    how a share looks from outside
  *   channel-run.c what channels report               message.c       what recipients are sent
  *   relay-run.c   what the relay answers             sweep.c         what time does
@@ -25,7 +25,7 @@
 
 typedef struct Watcher Watcher;
 
-/* What operators may count; no identities. The names are in front.c. */
+/* What operators may count; no identities. The names are in front-state.c. */
 typedef enum GatewayCounter {
         COUNTER_SHARES_CREATED,
         COUNTER_SHARES_COMPLETED,
@@ -161,7 +161,7 @@ int relay_answered(ShareContext *c,
 /* The share as its tenant sees it, or masked as an operator does. NULL: out of memory. */
 json_t *share_json(ShareContext *c, bool masked);
 
-/* --- front.c --- */
+/* --- front-watch.c --- */
 
 void watchers_publish(Gateway *g);
 void watchers_drop_link(Gateway *g, PluginLink *link);

@@ -1,0 +1,275 @@
+/* What is asked about shares that exist: one of them, or a list. How one begins is in
+ * share-create.c. */
+#include <errno.h>
+
+#include "front.h"
+#include "json-quick.h"
+
+enum {
+        LIST_LIMIT_DEFAULT = 20,
+        LIST_BYTES_MAX = 32 * 1024,
+        LIST_SCAN_MAX = 1000, /* rows looked at for one answer */
+};
+
+/* --- one share --- */
+
+/* Loads the share that a request names. An id of another tenant is as unknown as one that never
+ * was. */
+static int load_share(Ask *ask, ShareContext *ret) {
+        const char *id = json_string_value(json_object_get(ask->frame, "share"));
+        int64_t n;
+        int r;
+
+        if (!id || vault_id_read(ask->gateway->vault, VAULT_ID_SHARE, id, &n, NULL) != 0)
+                r = STORE_E_NOT_FOUND;
+        else
+                r = share_context_load(ret, ask->gateway, n);
+        if (r == 0 && ask->tenant && !streq(ret->share.tenant, ask->tenant->id)) {
+                share_context_done(ret);
+                r = STORE_E_NOT_FOUND;
+        }
+        if (r > 0)
+                (void) ask_refuse(ask,
+                                404,
+                                "not-found",
+                                "No such share",
+                                "There is no share of this id here.");
+        return r;
+}
+
+int front_answer_with_share(Ask *ask, ShareContext *c, int status) {
+        ask->status = status;
+        ask->body = share_json(c, ask->operator);
+        return ask->body ? 0 : -ENOMEM;
+}
+
+int front_share_get(Ask *ask) {
+        json_int_t after = json_integer_value(json_object_get(ask->frame, "after"));
+        json_int_t wait = json_integer_value(json_object_get(ask->frame, "wait"));
+        ShareContext c;
+        int r;
+
+        r = load_share(ask, &c);
+        if (r != 0)
+                return r < 0 ? r : 0;
+        if (wait > 0 && after >= c.share.version && !lifecycle_is_terminal(c.share.state)) {
+                ask->watch = c.share.n;
+                ask->wait = wait < FRONT_WAIT_MAX_SECONDS ? wait : FRONT_WAIT_MAX_SECONDS;
+        }
+        r = front_answer_with_share(ask, &c, 200);
+        share_context_done(&c);
+        return r;
+}
+
+int front_share_cancel(Ask *ask) {
+        ShareContext c;
+        int r;
+
+        r = load_share(ask, &c);
+        if (r != 0)
+                return r < 0 ? r : 0;
+        if (c.share.state == LIFECYCLE_WITHDRAWING || c.share.state == LIFECYCLE_CANCELLED)
+                r = 0; /* on its way out already, or out */
+        else if (!share_may_step(&c, LIFECYCLE_EVENT_CANCEL)) {
+                (void) ask_refuse(ask,
+                                409,
+                                "already-ended",
+                                "The share has ended",
+                                "It is %s; there is nothing left to cancel.",
+                                lifecycle_state_name(c.share.state));
+                share_context_done(&c);
+                return 0;
+        } else {
+                share_note(&c.share, c.now, TIMELINE_CANCEL_ASKED, 0, 0);
+                r = share_step(&c, LIFECYCLE_EVENT_CANCEL);
+                if (r >= 0)
+                        r = share_save(&c);
+        }
+        if (r >= 0)
+                r = front_answer_with_share(
+                                ask, &c, c.share.state == LIFECYCLE_WITHDRAWING ? 202 : 200);
+        if (r >= 0)
+                r = front_remember_answer(ask, NULL);
+        share_context_done(&c);
+        return r;
+}
+
+int front_share_resend(Ask *ask) {
+        ShareContext c;
+        bool link;
+        int r;
+
+        r = load_share(ask, &c);
+        if (r != 0)
+                return r < 0 ? r : 0;
+        link = c.share.state == LIFECYCLE_RELEASED && !(c.share.flags & SHARE_ACKNOWLEDGED);
+        if (!link && !share_may_step(&c, LIFECYCLE_EVENT_RESEND_INVITATION)) {
+                r = ask_refuse(ask,
+                                409,
+                                "not-resendable",
+                                "There is nothing to send again",
+                                "The share is %s.",
+                                lifecycle_state_name(c.share.state));
+        } else if (c.share.resends >= GATEWAY_RESENDS_MAX) {
+                r = ask_refuse(ask,
+                                409,
+                                "too-many-resends",
+                                "It was sent again often enough",
+                                "A share's messages are repeated at most %d times.",
+                                GATEWAY_RESENDS_MAX);
+        } else {
+                c.share.resends++;
+                share_note(&c.share,
+                                c.now,
+                                TIMELINE_RESENT,
+                                link ? OUTBOX_LINK : OUTBOX_INVITATION,
+                                c.share.step);
+                r = share_step(&c,
+                                link ? LIFECYCLE_EVENT_RESEND_LINK
+                                     : LIFECYCLE_EVENT_RESEND_INVITATION);
+                if (r == 0 && !(c.share.flags & SHARE_SUPPRESSED))
+                        r = link ? message_link(&c, NULL, true) : message_invite(&c, true);
+                if (r == 0)
+                        r = share_save(&c);
+                if (r == 0)
+                        r = front_answer_with_share(ask, &c, 202);
+                if (r == 0)
+                        r = front_remember_answer(ask, NULL);
+        }
+        share_context_done(&c);
+        return r > 0 ? -EINVAL : r;
+}
+
+/* --- lists --- */
+
+typedef struct ListWalk {
+        LifecycleState state; /* LIFECYCLE_STATE_MAX: of any */
+        size_t limit, n, n_seen;
+        int64_t numbers[FRONT_LIST_MAX];
+        int64_t last; /* the last one seen */
+        bool more;
+} ListWalk;
+
+/* Looks at numbers and states alone, which is cheap; what is shown is loaded afterwards. */
+static int walk_number(int64_t n, LifecycleState state, void *userdata) {
+        ListWalk *walk = userdata;
+
+        if (walk->n == walk->limit) {
+                walk->more = true;
+                return 1;
+        }
+        walk->n_seen++;
+        walk->last = n;
+        if (walk->state == LIFECYCLE_STATE_MAX || walk->state == state)
+                walk->numbers[walk->n++] = n;
+        return 0;
+}
+
+/* The cursor is the last share's id: opaque, and forged ones are refused. */
+static int read_cursor(Ask *ask, int64_t *ret) {
+        const char *cursor = json_string_value(json_object_get(ask->frame, "cursor"));
+
+        *ret = INT64_MAX;
+        if (!cursor || !*cursor)
+                return 0;
+        if (vault_id_read(ask->gateway->vault, VAULT_ID_SHARE, cursor, ret, NULL) == 0)
+                return 0;
+        (void) ask_refuse(ask,
+                        400,
+                        "invalid-query",
+                        "The query cannot be used",
+                        "`cursor` must be one that a list gave.");
+        return 1;
+}
+
+/* Positive: refused. */
+static int list_walk(Ask *ask, int64_t before, ListWalk *walk) {
+        Gateway *g = ask->gateway;
+        const char *reference = json_string_value(json_object_get(ask->frame, "reference"));
+        uint8_t index[VAULT_INDEX_SIZE];
+        int r;
+
+        if (reference && !ask->tenant) {
+                (void) ask_refuse(ask,
+                                400,
+                                "invalid-query",
+                                "The query cannot be used",
+                                "`reference` is a tenant's.");
+                return 1;
+        }
+        if (reference) {
+                vault_index_reference(g->vault, ask->tenant->id, reference, index);
+                r = store_list_reference(g->store, index, before, LIST_SCAN_MAX, walk_number, walk);
+        } else
+                r = store_list(g->store,
+                                ask->tenant ? ask->tenant->id : NULL,
+                                before,
+                                LIST_SCAN_MAX,
+                                walk_number,
+                                walk);
+        if (walk->n_seen == LIST_SCAN_MAX)
+                walk->more = true;
+        return r;
+}
+
+/* Loads what fits an answer; what does not is on the next page. */
+static int list_load(Ask *ask, ListWalk *walk, json_t *list) {
+        size_t bytes = 0;
+
+        for (size_t i = 0; i < walk->n; i++) {
+                ShareContext c;
+                json_t *share;
+                int r;
+
+                r = share_context_load(&c, ask->gateway, walk->numbers[i]);
+                if (r != 0)
+                        return r < 0 ? r : -ESTALE;
+                share = share_json(&c, ask->operator);
+                share_context_done(&c);
+                if (!share)
+                        return -ENOMEM;
+                bytes += json_quick_write(share, NULL, 0) + 1;
+                if (i > 0 && bytes > LIST_BYTES_MAX - 1024) {
+                        json_decref(share);
+                        walk->last = walk->numbers[i - 1];
+                        walk->more = true;
+                        return 0;
+                }
+                (void) json_array_append_new(list, share);
+        }
+        return 0;
+}
+
+int front_share_list(Ask *ask) {
+        const char *state_name = json_string_value(json_object_get(ask->frame, "state"));
+        json_int_t limit = json_integer_value(json_object_get(ask->frame, "limit"));
+        ListWalk walk = { .state = lifecycle_state_from_name(state_name) };
+        json_auto_t *list = json_array();
+        char cursor[ID_TEXT_SIZE];
+        int64_t before;
+        int r;
+
+        if (state_name && *state_name && walk.state == LIFECYCLE_STATE_MAX)
+                return ask_refuse(ask,
+                                400,
+                                "invalid-query",
+                                "The query cannot be used",
+                                "`state` is not a state.");
+        if (!list)
+                return -ENOMEM;
+        walk.limit = limit <= 0               ? LIST_LIMIT_DEFAULT
+                     : limit > FRONT_LIST_MAX ? FRONT_LIST_MAX
+                                              : (size_t) limit;
+        r = read_cursor(ask, &before);
+        if (r == 0)
+                r = list_walk(ask, before, &walk);
+        if (r == 0)
+                r = list_load(ask, &walk, list);
+        if (r != 0)
+                return r < 0 ? r : 0;
+        if (walk.more)
+                vault_id(ask->gateway->vault, VAULT_ID_SHARE, walk.last, 0, cursor);
+        ask->status = 200;
+        ask->body = json_pack("{s:O, s:s*}", "shares", list, "cursor", walk.more ? cursor : NULL);
+        return ask->body ? 0 : -ENOMEM;
+}
