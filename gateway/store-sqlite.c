@@ -68,26 +68,36 @@ static int execute(Store *s, const char *text) {
                                : sql_failed(s, "be prepared");
 }
 
-/* The first number that a query gives; -1: none, or it failed. */
-static int64_t query_number(Store *s, const char *text) {
+/* The one number that a query gives, zero if there is none. What cannot be read must not pass for
+ * zero: numbers would be given out again, and time would go back. */
+static int query_number(Store *s, const char *text, int64_t *ret) {
         sqlite3_stmt *stmt = NULL;
-        int64_t value = -1;
+        int code, type, r = 0;
 
-        if (sqlite3_prepare_v2(s->db, text, -1, &stmt, NULL) == SQLITE_OK &&
-                        sqlite3_step(stmt) == SQLITE_ROW)
-                value = sqlite3_column_int64(stmt, 0);
+        *ret = 0;
+        code = sqlite3_prepare_v2(s->db, text, -1, &stmt, NULL);
+        if (code == SQLITE_OK)
+                code = sqlite3_step(stmt);
+        if (code == SQLITE_ROW) {
+                type = sqlite3_column_type(stmt, 0);
+                *ret = sqlite3_column_int64(stmt, 0);
+                if (type != SQLITE_NULL && (type != SQLITE_INTEGER || *ret < 0)) {
+                        log_error("The store holds a number that this program never wrote.");
+                        r = -EBADMSG;
+                }
+        } else if (code != SQLITE_DONE)
+                r = sql_failed(s, "be read");
         (void) sqlite3_finalize(stmt);
-        return value;
+        return r;
 }
 
 static int migrate(Store *s) {
-        int64_t version = query_number(s, "PRAGMA user_version");
+        int64_t version;
         int r;
 
-        if (version == SCHEMA_VERSION)
-                return 0;
-        if (version < 0)
-                return sql_failed(s, "be read");
+        r = query_number(s, "PRAGMA user_version", &version);
+        if (r < 0 || version == SCHEMA_VERSION)
+                return r;
         if (version > SCHEMA_VERSION)
                 return STORE_E_NEWER;
 
@@ -103,7 +113,7 @@ static int migrate(Store *s) {
 /* Writes the key-check value into a new store, compares it in an old one. */
 static int check_key(Store *s, const uint8_t check[VAULT_CHECK_SIZE]) {
         sqlite3_stmt *stmt = NULL;
-        int r = 0;
+        int code, r = 0;
 
         if (sqlite3_prepare_v2(s->db,
                             "SELECT value FROM meta WHERE name = 'check'",
@@ -111,16 +121,18 @@ static int check_key(Store *s, const uint8_t check[VAULT_CHECK_SIZE]) {
                             &stmt,
                             NULL) != SQLITE_OK)
                 return sql_failed(s, "be read");
-        if (sqlite3_step(stmt) == SQLITE_ROW) {
+        code = sqlite3_step(stmt);
+        if (code == SQLITE_ROW) {
                 if (sqlite3_column_bytes(stmt, 0) != VAULT_CHECK_SIZE ||
                                 sodium_memcmp(sqlite3_column_blob(stmt, 0),
                                                 check,
                                                 VAULT_CHECK_SIZE) != 0)
                         r = STORE_E_OTHER_KEY;
-                (void) sqlite3_finalize(stmt);
-                return r;
-        }
+        } else if (code != SQLITE_DONE)
+                r = sql_failed(s, "be read");
         (void) sqlite3_finalize(stmt);
+        if (code != SQLITE_DONE)
+                return r;
 
         if (sqlite3_prepare_v2(s->db, "INSERT INTO meta VALUES ('check', ?1)", -1, &stmt, NULL) !=
                         SQLITE_OK)
@@ -222,13 +234,11 @@ int store_open(Store **ret,
         r = sql_prepare(s);
         if (r < 0)
                 return r;
-        s->last = query_number(s, "SELECT max(n) FROM share");
-        if (s->last < 0)
-                s->last = 0;
-        *ret_time = query_number(s, "SELECT value FROM meta WHERE name = 'time'");
-        if (*ret_time < 0)
-                *ret_time = 0;
-        r = start_helper(s, directory);
+        r = query_number(s, "SELECT max(n) FROM share", &s->last);
+        if (r >= 0)
+                r = query_number(s, "SELECT value FROM meta WHERE name = 'time'", ret_time);
+        if (r >= 0)
+                r = start_helper(s, directory);
         if (r < 0)
                 return r;
 

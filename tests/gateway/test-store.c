@@ -476,12 +476,20 @@ static void the_log_is_bounded_by_a_pause(void **state) {
         assert_int_equal(size_of_log(w), 0);
 }
 
+static void execute(const World *w, const char *text) {
+        char path[128];
+        sqlite3 *db;
+
+        (void) snprintf(path, sizeof(path), "%s/vestibule.sqlite", w->directory);
+        assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK);
+        assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
 static void one_process_one_key_one_version(void **state) {
         static const uint8_t other[VAULT_CHECK_SIZE] = { 2 };
         World *w = *state;
-        char path[128];
         Store *second = NULL;
-        sqlite3 *db;
         int64_t stored;
 
         assert_int_equal(store_open(&second, w->directory, check, &stored), STORE_E_IN_USE);
@@ -492,11 +500,98 @@ static void one_process_one_key_one_version(void **state) {
         assert_int_equal(stored, 1234);
 
         w->store = store_close(w->store);
-        (void) snprintf(path, sizeof(path), "%s/vestibule.sqlite", w->directory);
-        assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-        assert_int_equal(sqlite3_exec(db, "PRAGMA user_version = 99", NULL, NULL, NULL), SQLITE_OK);
-        (void) sqlite3_close(db);
+        execute(w, "PRAGMA user_version = 99");
         assert_int_equal(store_open(&second, w->directory, check, &stored), STORE_E_NEWER);
+}
+
+static int take_number(void *userdata, int n, char **values, char **names) {
+        (void) n;
+        (void) names;
+        *(long *) userdata = strtol(values[0], NULL, 10);
+        return 0;
+}
+
+static FILE *open_table(const World *w, const char *table, long *ret_offset) {
+        char path[128], query[128];
+        long page = 0;
+        sqlite3 *db;
+        FILE *file;
+
+        (void) snprintf(path, sizeof(path), "%s/vestibule.sqlite", w->directory);
+        (void) snprintf(query,
+                        sizeof(query),
+                        "SELECT rootpage FROM sqlite_master WHERE name = '%s'",
+                        table);
+        assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(db, query, take_number, &page, NULL), SQLITE_OK);
+        assert_int_equal(sqlite3_close(db), SQLITE_OK);
+        assert_true(page > 1);
+        file = fopen(path, "r+e");
+        assert_non_null(file);
+        *ret_offset = (page - 1) * 8192;
+        return file;
+}
+
+/* Overwrites the first page of a table, as a bad disk does, or with row >= 0 the start of that row
+ * of it alone. The places of the rows follow 8 bytes of header. */
+static void damage(const World *w, const char *table, int row) {
+        uint8_t bad[8192], place[2];
+        size_t size = row < 0 ? sizeof(bad) : 4;
+        long offset;
+        FILE *file;
+
+        memset(bad, 0xff, sizeof(bad));
+        file = open_table(w, table, &offset);
+        if (row >= 0) {
+                assert_int_equal(fseek(file, offset + 8 + 2 * row, SEEK_SET), 0);
+                assert_int_equal(fread(place, 1, 2, file), 2);
+                offset += place[0] << 8 | place[1];
+        }
+        assert_int_equal(fseek(file, offset, SEEK_SET), 0);
+        assert_int_equal(fwrite(bad, 1, size, file), size);
+        assert_int_equal(fclose(file), 0);
+}
+
+static int opened(World *w) {
+        int64_t stored;
+        int r;
+
+        r = store_open(&w->store, w->directory, check, &stored);
+        w->store = store_close(w->store);
+        return r;
+}
+
+/* Or numbers would be given out again, and time would go back. */
+static void a_store_whose_numbers_cannot_be_read_is_not_opened(void **state) {
+        World *w = *state;
+        Share s = full_share(7);
+
+        assert_int_equal(store_share_insert(w->store, &s), 0);
+        share_done(&s);
+        assert_int_equal(store_time_put(w->store, 1234), 0);
+        w->store = store_close(w->store);
+        assert_int_equal(opened(w), 0);
+
+        execute(w, "UPDATE meta SET value = 'noon' WHERE name = 'time'");
+        assert_int_equal(opened(w), -EBADMSG);
+        execute(w, "UPDATE meta SET value = -1 WHERE name = 'time'");
+        assert_int_equal(opened(w), -EBADMSG);
+        execute(w, "UPDATE meta SET value = 1234 WHERE name = 'time'");
+        assert_int_equal(opened(w), 0);
+
+        damage(w, "meta", 1); /* after `check`, which can still be read */
+        assert_int_equal(opened(w), -EIO);
+}
+
+static void a_store_whose_shares_cannot_be_read_is_not_opened(void **state) {
+        World *w = *state;
+        Share s = full_share(7);
+
+        assert_int_equal(store_share_insert(w->store, &s), 0);
+        share_done(&s);
+        w->store = store_close(w->store);
+        damage(w, "share", -1);
+        assert_int_equal(opened(w), -EIO);
 }
 
 static void the_files_are_nobody_elses(void **state) {
@@ -559,6 +654,11 @@ int main(void) {
                                 teardown),
                 cmocka_unit_test_setup_teardown(the_log_is_bounded_by_a_pause, setup, teardown),
                 cmocka_unit_test_setup_teardown(one_process_one_key_one_version, setup, teardown),
+                cmocka_unit_test_setup_teardown(a_store_whose_numbers_cannot_be_read_is_not_opened,
+                                setup,
+                                teardown),
+                cmocka_unit_test_setup_teardown(
+                                a_store_whose_shares_cannot_be_read_is_not_opened, setup, teardown),
                 cmocka_unit_test_setup_teardown(the_files_are_nobody_elses, setup, teardown),
                 cmocka_unit_test(a_full_timeline_loses_its_middle),
         };
