@@ -54,7 +54,7 @@ int front_share_get(Ask *ask) {
                 return r < 0 ? r : 0;
         if (wait > 0 && after >= c.share.version && !lifecycle_is_terminal(c.share.state)) {
                 ask->watch = c.share.n;
-                ask->wait = wait < FRONT_WAIT_MAX_SECONDS ? wait : FRONT_WAIT_MAX_SECONDS;
+                ask->wait = wait < SHARE_LIMIT_WAIT ? wait : SHARE_LIMIT_WAIT;
         }
         r = front_answer_with_share(ask, &c, 200);
         share_context_done(&c);
@@ -145,7 +145,7 @@ int front_share_resend(Ask *ask) {
 typedef struct ListWalk {
         LifecycleState state; /* LIFECYCLE_STATE_MAX: of any */
         size_t limit, n, n_seen;
-        int64_t numbers[FRONT_LIST_MAX];
+        int64_t numbers[SHARE_LIMIT_LIST];
         int64_t last; /* the last one seen */
         bool more;
 } ListWalk;
@@ -257,9 +257,9 @@ int front_share_list(Ask *ask) {
                                 "`state` is not a state.");
         if (!list)
                 return -ENOMEM;
-        walk.limit = limit <= 0               ? LIST_LIMIT_DEFAULT
-                     : limit > FRONT_LIST_MAX ? FRONT_LIST_MAX
-                                              : (size_t) limit;
+        walk.limit = limit <= 0                 ? LIST_LIMIT_DEFAULT
+                     : limit > SHARE_LIMIT_LIST ? SHARE_LIMIT_LIST
+                                                : (size_t) limit;
         r = read_cursor(ask, &before);
         if (r == 0)
                 r = list_walk(ask, before, &walk);

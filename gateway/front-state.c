@@ -39,7 +39,7 @@ static int add_letter(const OutboxRow *row, void *userdata) {
                                         row->attempts,
                                         "reason",
                                         row->reason));
-        return json_array_size(json_object_get(ask->body, "letters")) >= FRONT_LIST_MAX;
+        return json_array_size(json_object_get(ask->body, "letters")) >= SHARE_LIMIT_LIST;
 }
 
 int front_letter_list(Ask *ask) {

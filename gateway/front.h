@@ -6,11 +6,7 @@
 #pragma once
 
 #include "gateway.h"
-
-enum {
-        FRONT_WAIT_MAX_SECONDS = 60,
-        FRONT_LIST_MAX = 100, /* shares or letters in one answer */
-};
+#include "share-limits.h"
 
 typedef enum FrontRight {
         FRONT_RIGHT_TENANT = 1 << 0,

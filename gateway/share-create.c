@@ -1,6 +1,7 @@
 /* POST /v1/shares: from a checked request to a durable share with its invitation queued. Everything
  * a tenant may get wrong is refused here by name, and nothing is written before all of it is right.
  */
+#include <assert.h>
 #include <errno.h>
 #include <sodium.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "json-quick.h"
 #include "json-read.h"
 #include "json-wipe.h"
+#include "share-limits.h"
 #include "words.h"
 
 /* When a carrier is said to have taken an invitation that is never sent. */
@@ -34,33 +36,33 @@ typedef struct Creation {
         int64_t expires;
 } Creation;
 
+static_assert((int) SHARE_LIMIT_ADDRESSES == (int) SHARE_ADDRESSES_MAX,
+                "the store has a column for each");
+
+/* clang-format off */
 static const JsonMember body_members[] = {
-        { "policy", JSON_KIND_STRING, offsetof(Creation, policy_name), true, 1, 64 },
-        { "sender", JSON_KIND_OBJECT, offsetof(Creation, sender), false, 0, 0 },
-        { "recipient", JSON_KIND_OBJECT, offsetof(Creation, recipient), true, 0, 0 },
-        { "credential", JSON_KIND_OBJECT, offsetof(Creation, credential), true, 0, 0 },
-        { "expires_at", JSON_KIND_STRING, offsetof(Creation, expires_text), false, 1, 40 },
-        { "reference", JSON_KIND_STRING, offsetof(Creation, reference), false, 1, 128 },
+        { "policy",     JSON_KIND_STRING, offsetof(Creation, policy_name),  true,  1, SHARE_LIMIT_POLICY },
+        { "sender",     JSON_KIND_OBJECT, offsetof(Creation, sender),       false, 0, 0 },
+        { "recipient",  JSON_KIND_OBJECT, offsetof(Creation, recipient),    true,  0, 0 },
+        { "credential", JSON_KIND_OBJECT, offsetof(Creation, credential),   true,  0, 0 },
+        { "expires_at", JSON_KIND_STRING, offsetof(Creation, expires_text), false, 1, SHARE_LIMIT_EXPIRES_AT },
+        { "reference",  JSON_KIND_STRING, offsetof(Creation, reference),    false, 1, SHARE_LIMIT_REFERENCE },
 };
 static const JsonMember sender_members[] = {
-        { "name", JSON_KIND_STRING, offsetof(Creation, sender_name), false, 1, 64 },
+        { "name", JSON_KIND_STRING, offsetof(Creation, sender_name), true, 1, SHARE_LIMIT_SENDER_NAME },
 };
 static const JsonMember recipient_members[] = {
-        { "addresses",
-                        JSON_KIND_ARRAY,
-                        offsetof(Creation, addresses),
-                        true,
-                        1,
-                        SHARE_ADDRESSES_MAX },
-        { "name", JSON_KIND_STRING, offsetof(Creation, recipient_name), false, 1, 128 },
-        { "locale", JSON_KIND_STRING, offsetof(Creation, locale), false, 2, 35 },
-        { "time_zone", JSON_KIND_STRING, offsetof(Creation, zone), false, 1, 64 },
+        { "addresses", JSON_KIND_ARRAY,  offsetof(Creation, addresses),      true,  1,                      SHARE_LIMIT_ADDRESSES },
+        { "name",      JSON_KIND_STRING, offsetof(Creation, recipient_name), false, 1,                      SHARE_LIMIT_RECIPIENT_NAME },
+        { "locale",    JSON_KIND_STRING, offsetof(Creation, locale),         false, SHARE_LIMIT_LOCALE_MIN, SHARE_LIMIT_LOCALE },
+        { "time_zone", JSON_KIND_STRING, offsetof(Creation, zone),           false, 1,                      SHARE_LIMIT_TIME_ZONE },
 };
 static const JsonMember credential_members[] = {
-        { "title", JSON_KIND_STRING, offsetof(Creation, title), true, 1, 128 },
-        { "description", JSON_KIND_STRING, offsetof(Creation, description), false, 0, 1024 },
-        { "image_url", JSON_KIND_STRING, offsetof(Creation, image_url), false, 1, 2048 },
+        { "title",       JSON_KIND_STRING, offsetof(Creation, title),       true,  1,                         SHARE_LIMIT_TITLE },
+        { "description", JSON_KIND_STRING, offsetof(Creation, description), false, 0,                         SHARE_LIMIT_DESCRIPTION },
+        { "image_url",   JSON_KIND_STRING, offsetof(Creation, image_url),   false, SHARE_LIMIT_IMAGE_URL_MIN, SHARE_LIMIT_IMAGE_URL },
 };
+/* clang-format on */
 static const JsonMember sealed_members[] = {
         { "kid", JSON_KIND_STRING, offsetof(Creation, kid), true, 1, 64 },
         { "box", JSON_KIND_STRING, offsetof(Creation, box), true, 1, 60000 },

@@ -214,7 +214,7 @@ static int address_read(
 
 static int addresses_read(const json_t *given, ApiShare *share, json_t **ret, ApiFault *fault) {
         json_auto_t *canonical = json_array();
-        const char *texts[API_ADDRESSES_MAX];
+        const char *texts[SHARE_LIMIT_ADDRESSES];
         json_t *value;
         size_t i;
         int r;
@@ -250,17 +250,14 @@ typedef struct Recipient {
 } Recipient;
 
 static int recipient_read(json_t *object, ApiShare *share, ApiFault *fault) {
+        /* clang-format off */
         static const JsonMember members[] = {
-                { "addresses",
-                                JSON_KIND_ARRAY,
-                                offsetof(Recipient, addresses),
-                                true,
-                                1,
-                                API_ADDRESSES_MAX },
-                { "name", JSON_KIND_STRING, offsetof(Recipient, name), false, 1, 96 },
-                { "locale", JSON_KIND_STRING, offsetof(Recipient, locale), false, 2, 35 },
-                { "time_zone", JSON_KIND_STRING, offsetof(Recipient, time_zone), false, 1, 64 },
+                { "addresses", JSON_KIND_ARRAY,  offsetof(Recipient, addresses), true,  1,                      SHARE_LIMIT_ADDRESSES },
+                { "name",      JSON_KIND_STRING, offsetof(Recipient, name),      false, 1,                      SHARE_LIMIT_RECIPIENT_NAME },
+                { "locale",    JSON_KIND_STRING, offsetof(Recipient, locale),    false, SHARE_LIMIT_LOCALE_MIN, SHARE_LIMIT_LOCALE },
+                { "time_zone", JSON_KIND_STRING, offsetof(Recipient, time_zone), false, 1,                      SHARE_LIMIT_TIME_ZONE },
         };
+        /* clang-format on */
         json_auto_t *canonical = NULL;
         Recipient recipient = { 0 };
         int r;
@@ -288,7 +285,11 @@ static int recipient_read(json_t *object, ApiShare *share, ApiFault *fault) {
 }
 
 static int sender_read(const json_t *object, ApiFault *fault) {
-        static const JsonMember members[] = { { "name", JSON_KIND_STRING, 0, true, 1, 96 } };
+        /* clang-format off */
+        static const JsonMember members[] = {
+                { "name", JSON_KIND_STRING, 0, true, 1, SHARE_LIMIT_SENDER_NAME },
+        };
+        /* clang-format on */
         const char *name = NULL;
         int r;
 
@@ -301,11 +302,13 @@ typedef struct Display {
 } Display;
 
 static int display_read(const json_t *object, ApiFault *fault) {
+        /* clang-format off */
         static const JsonMember members[] = {
-                { "title", JSON_KIND_STRING, offsetof(Display, title), true, 1, 128 },
-                { "description", JSON_KIND_STRING, offsetof(Display, description), false, 0, 1024 },
-                { "image_url", JSON_KIND_STRING, offsetof(Display, image_url), false, 9, 512 },
+                { "title",       JSON_KIND_STRING, offsetof(Display, title),       true,  1,                         SHARE_LIMIT_TITLE },
+                { "description", JSON_KIND_STRING, offsetof(Display, description), false, 0,                         SHARE_LIMIT_DESCRIPTION },
+                { "image_url",   JSON_KIND_STRING, offsetof(Display, image_url),   false, SHARE_LIMIT_IMAGE_URL_MIN, SHARE_LIMIT_IMAGE_URL },
         };
+        /* clang-format on */
         Display display = { 0 };
         int r;
 
@@ -342,13 +345,15 @@ typedef struct Provisioning {
 } Provisioning;
 
 static int provisioning_read(const json_t *object, ApiFault *fault) {
+        /* clang-format off */
         static const JsonMember members[] = {
-                { "format", JSON_KIND_STRING, offsetof(Provisioning, format), false, 1, 128 },
-                { "content", JSON_KIND_ANY, offsetof(Provisioning, content), false, 0, 0 },
-                { "sealed", JSON_KIND_ANY, offsetof(Provisioning, sealed), false, 0, 0 },
-                { "encrypted", JSON_KIND_ANY, offsetof(Provisioning, encrypted), false, 0, 0 },
-                { "mint", JSON_KIND_ANY, offsetof(Provisioning, mint), false, 0, 0 },
+                { "format",    JSON_KIND_STRING, offsetof(Provisioning, format),    false, 1, SHARE_LIMIT_FORMAT },
+                { "content",   JSON_KIND_ANY,    offsetof(Provisioning, content),   false, 0, 0 },
+                { "sealed",    JSON_KIND_ANY,    offsetof(Provisioning, sealed),    false, 0, 0 },
+                { "encrypted", JSON_KIND_ANY,    offsetof(Provisioning, encrypted), false, 0, 0 },
+                { "mint",      JSON_KIND_ANY,    offsetof(Provisioning, mint),      false, 0, 0 },
         };
+        /* clang-format on */
         Provisioning provisioning = { 0 };
         const char *missing;
         int r;
@@ -374,12 +379,12 @@ static int provisioning_read(const json_t *object, ApiFault *fault) {
                                 missing);
         if (check_plain_text(provisioning.format, "provisioning.format", fault) != 0)
                 return API_E_FAULT;
-        if (json_quick_write(provisioning.content, NULL, 0) > API_CONTENT_MAX)
+        if (json_quick_write(provisioning.content, NULL, 0) > SHARE_LIMIT_CONTENT)
                 return api_fault(fault,
                                 API_PROBLEM_TOO_LARGE,
                                 "provisioning.content",
                                 "Send at most %d bytes of `provisioning.content`.",
-                                API_CONTENT_MAX);
+                                SHARE_LIMIT_CONTENT);
         return 0;
 }
 
@@ -411,15 +416,17 @@ static int share_texts_read(const ShareBody *body, ApiShare *share, ApiFault *fa
 }
 
 int api_share_read(const void *data, size_t size, ApiShare *ret, ApiFault *ret_fault) {
+        /* clang-format off */
         static const JsonMember members[] = {
-                { "policy", JSON_KIND_STRING, offsetof(ShareBody, policy), true, 1, 64 },
-                { "sender", JSON_KIND_OBJECT, offsetof(ShareBody, sender), false, 0, 0 },
-                { "recipient", JSON_KIND_OBJECT, offsetof(ShareBody, recipient), true, 0, 0 },
-                { "credential", JSON_KIND_OBJECT, offsetof(ShareBody, credential), true, 0, 0 },
-                { "provisioning", JSON_KIND_OBJECT, offsetof(ShareBody, provisioning), true, 0, 0 },
-                { "expires_at", JSON_KIND_STRING, offsetof(ShareBody, expires_at), false, 1, 40 },
-                { "reference", JSON_KIND_STRING, offsetof(ShareBody, reference), false, 1, 128 },
+                { "policy",       JSON_KIND_STRING, offsetof(ShareBody, policy),       true,  1, SHARE_LIMIT_POLICY },
+                { "sender",       JSON_KIND_OBJECT, offsetof(ShareBody, sender),       false, 0, 0 },
+                { "recipient",    JSON_KIND_OBJECT, offsetof(ShareBody, recipient),    true,  0, 0 },
+                { "credential",   JSON_KIND_OBJECT, offsetof(ShareBody, credential),   true,  0, 0 },
+                { "provisioning", JSON_KIND_OBJECT, offsetof(ShareBody, provisioning), true,  0, 0 },
+                { "expires_at",   JSON_KIND_STRING, offsetof(ShareBody, expires_at),   false, 1, SHARE_LIMIT_EXPIRES_AT },
+                { "reference",    JSON_KIND_STRING, offsetof(ShareBody, reference),    false, 1, SHARE_LIMIT_REFERENCE },
         };
+        /* clang-format on */
         _cleanup_(api_share_done) ApiShare share = API_SHARE_NULL;
         ShareBody body = { 0 };
         int r;
@@ -532,10 +539,10 @@ typedef struct Parameter {
 /* clang-format off */
 static const Parameter parameters[] = {
         { "after",     API_QUERY_AFTER,     offsetof(ApiQuery, after), 0, 0, INT64_C(9007199254740991), "a share's version" },
-        { "wait",      API_QUERY_WAIT,      offsetof(ApiQuery, wait),  0, 0, API_WAIT_MAX, "0 to 60 seconds" },
-        { "limit",     API_QUERY_LIMIT,     offsetof(ApiQuery, limit), 0, 1, 100, "1 to 100" },
+        { "wait",      API_QUERY_WAIT,      offsetof(ApiQuery, wait),  0, 0, SHARE_LIMIT_WAIT, "0 to 60 seconds" },
+        { "limit",     API_QUERY_LIMIT,     offsetof(ApiQuery, limit), 0, 1, SHARE_LIMIT_LIST, "1 to 100" },
         { "state",     API_QUERY_STATE,     offsetof(ApiQuery, state), 33, 0, 0, "a state, such as invited" },
-        { "reference", API_QUERY_REFERENCE, offsetof(ApiQuery, reference), 129, 0, 0, "1 to 128 bytes of text" },
+        { "reference", API_QUERY_REFERENCE, offsetof(ApiQuery, reference), SHARE_LIMIT_REFERENCE + 1, 0, 0, "1 to 128 bytes of text" },
         { "cursor",    API_QUERY_CURSOR,    offsetof(ApiQuery, cursor), 513, 0, 0, "the `cursor` of an earlier answer" },
 };
 /* clang-format on */

@@ -8,17 +8,15 @@
 #include <stdint.h>
 
 #include "api-problem.h"
+#include "share-limits.h"
 #include "token.h"
 
 enum {
         API_BODY_MAX = 56 * 1024,
-        API_CONTENT_MAX = 32 * 1024, /* provisioning.content, written compactly */
         API_DEPTH_MAX = 8,
         API_MEMBERS_MAX = 64, /* of any one object */
-        API_ADDRESSES_MAX = 5,
-        API_KEY_MIN = 22, /* 128 bits in base64 */
+        API_KEY_MIN = 22,     /* 128 bits in base64 */
         API_KEY_MAX = 128,
-        API_WAIT_MAX = 60, /* seconds */
 };
 
 typedef struct ApiShare {
@@ -50,7 +48,7 @@ enum {
 typedef struct ApiQuery {
         unsigned given; /* API_QUERY_* that were there */
         int64_t after, wait, limit;
-        char state[33], reference[129], cursor[513];
+        char state[33], reference[SHARE_LIMIT_REFERENCE + 1], cursor[513];
 } ApiQuery;
 
 /* Reads what follows the question mark. allowed: API_QUERY_* of the route. */

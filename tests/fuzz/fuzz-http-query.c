@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         if (!text)
                 return 0;
         if (api_query_read(text, ~0u, &query, &fault) == 0 && (query.given & API_QUERY_WAIT) &&
-                        (query.wait < 0 || query.wait > API_WAIT_MAX))
+                        (query.wait < 0 || query.wait > SHARE_LIMIT_WAIT))
                 abort();
         if (api_idempotency_key_read(text, key, &fault) == 0 && strlen(key) < API_KEY_MIN)
                 abort();

@@ -87,6 +87,88 @@ def members_of_a_new_share_are_those_that_the_parser_knows():
         assert schema["additionalProperties"] is False
 
 
+def limits():
+    """The values of base/share-limits.h by name."""
+    return {name: eval(value) for name, value in
+            re.findall(r"(SHARE_LIMIT_\w+) = ([\d *]+)", read("base", "share-limits.h"))}
+
+
+def tables(source):
+    """What the tables of members in a C file allow: {struct: {member: (kind, min, max)}}."""
+    values, found = limits(), {}
+    for table in re.findall(r"JsonMember \w+\[\] = \{(.*?)\n? *\};", source, re.S):
+        rows = re.findall(r'\{\s*"(\w+)",\s*JSON_KIND_(\w+),\s*(?:offsetof\([^)]*\)|0),\s*(true|false),\s*(\w+),\s*(\w+)\s*\}',
+                          table)
+        assert len(rows) == table.count("JSON_KIND_"), table
+        members = {name: (kind, required == "true", *(values[n] if n in values else int(n) for n in bounds))
+                   for name, kind, required, *bounds in rows}
+        found[" ".join(sorted(members))] = members
+    return found
+
+
+def described_limits(schema):
+    """The same of a schema of openapi.yaml, for each object in it."""
+    found = {}
+
+    def walk(value):
+        members = {}
+        for name, child in value["properties"].items():
+            child = resolve(child)
+            required = name in value["required"]
+            if child.get("type") == "string":
+                members[name] = ("STRING", required, child.get("minLength", 0), child["maxLength"])
+            elif child.get("type") == "array":
+                members[name] = ("ARRAY", required, child["minItems"], child["maxItems"])
+            elif "properties" in child:
+                members[name] = ("OBJECT", required, 0, 0)
+                walk(child)
+        found[frozenset(members)] = members
+
+    walk(schema)
+    return found
+
+
+def limits_are_the_same_in_openapi_the_front_and_the_gateway():
+    described = described_limits(OPENAPI["components"]["schemas"]["NewShare"])
+    for path, absent in ((("plugins", "api", "api-request.c"), set()),
+                         (("gateway", "share-create.c"), {"provisioning"})):
+        in_code = tables(read(*path))
+        for names, members in described.items():
+            if names == {"format"}:  # the gateway never sees provisioning
+                if absent:
+                    continue
+                in_code_members = next(m for m in in_code.values() if "format" in m)
+                # `content` alone would also be missing, with a sentence of its own
+                members = {"format": ("STRING", False) + members["format"][2:]}
+                assert in_code_members["format"] == members["format"], (path, members)
+                continue
+            wanted = {name: value for name, value in members.items() if name not in absent}
+            key = " ".join(sorted(wanted))
+            assert key in in_code, (path, key, sorted(in_code))
+            assert in_code[key] == wanted, (path, [(name, in_code[key][name], wanted[name]) for name in wanted
+                                                   if in_code[key][name] != wanted[name]])
+
+
+def limits_of_queries_and_sentences_are_those_of_the_code():
+    values = limits()
+    parameters = {p["name"]: p["schema"] for operation in operations().values()
+                  for p in map(resolve, operation.get("parameters", []))}
+    assert parameters["wait"]["maximum"] == values["SHARE_LIMIT_WAIT"]
+    assert parameters["limit"]["maximum"] == values["SHARE_LIMIT_LIST"]
+    assert parameters["reference"]["maxLength"] == values["SHARE_LIMIT_REFERENCE"]
+    content = OPENAPI["components"]["schemas"]["NewShare"]["properties"]["provisioning"]["properties"]["content"]
+    assert f"{values['SHARE_LIMIT_CONTENT']:,} bytes" in content["description"]
+    header = dict(re.findall(r"(API_\w+) = ([\d *]+),", read("plugins", "api", "api-request.h")))
+    assert f"{eval(header['API_BODY_MAX']):,} bytes" in OPENAPI["info"]["description"]
+    assert f"{header['API_DEPTH_MAX']} levels and {header['API_MEMBERS_MAX']} members" in OPENAPI["info"]["description"]
+    sizes = dict(re.findall(r"offsetof\(ApiQuery, (\w+)\), (\d+), 0, 0", read("plugins", "api", "api-request.c")))
+    for name in ("state", "cursor"):
+        assert parameters[name]["maxLength"] == int(sizes[name]) - 1, name
+    advice = re.search(r'SHARE_LIMIT_WAIT, "0 to (\d+) seconds".*SHARE_LIMIT_LIST, "1 to (\d+)".*"1 to (\d+) bytes of text"',
+                       read("plugins", "api", "api-request.c"), re.S)
+    assert [int(n) for n in advice.groups()] == [values["SHARE_LIMIT_" + name] for name in ("WAIT", "LIST", "REFERENCE")]
+
+
 def every_reference_leads_somewhere():
     def walk(value):
         if isinstance(value, dict):
@@ -103,7 +185,9 @@ def every_reference_leads_somewhere():
 
 TESTS = [every_route_is_described_and_the_other_way_round, every_query_parameter_is_described,
          every_post_may_carry_an_idempotency_key, every_problem_type_is_listed,
-         members_of_a_new_share_are_those_that_the_parser_knows, every_reference_leads_somewhere]
+         members_of_a_new_share_are_those_that_the_parser_knows,
+         limits_are_the_same_in_openapi_the_front_and_the_gateway, limits_of_queries_and_sentences_are_those_of_the_code,
+         every_reference_leads_somewhere]
 failed = 0
 print(f"1..{len(TESTS)}")
 for number, test in enumerate(TESTS, 1):

@@ -171,9 +171,9 @@ static void wrong_bodies_are_refused_with_the_member_concerned(void **state) {
 }
 
 static void sizes_end_exactly_where_they_are_documented(void **state) {
-        static char content[API_CONTENT_MAX + 8], body[API_BODY_MAX + 2];
-        const size_t sizes[] = { API_CONTENT_MAX - 2,
-                API_CONTENT_MAX - 1 }; /* with the quotes: at and over */
+        static char content[SHARE_LIMIT_CONTENT + 8], body[API_BODY_MAX + 2];
+        const size_t sizes[] = { SHARE_LIMIT_CONTENT - 2,
+                SHARE_LIMIT_CONTENT - 1 }; /* with the quotes: at and over */
         ApiFault fault;
 
         (void) state;
@@ -201,6 +201,73 @@ static void sizes_end_exactly_where_they_are_documented(void **state) {
                 memcpy(body, good, strlen(good));
                 assert_int_equal(api_share_read(body, size, &share, &fault),
                                 size == API_BODY_MAX ? 0 : API_E_FAULT);
+                api_share_done(&share);
+        }
+}
+
+static void texts_are_taken_up_to_their_limit_and_not_a_byte_further(void **state) {
+        static const struct {
+                const char *body, *start, *member;
+                size_t max;
+        } table[] = {
+                { "{\"policy\":\"%s\"" REST, "", "policy", SHARE_LIMIT_POLICY },
+                { "{\"policy\":\"p\",\"reference\":\"%s\"" REST,
+                                "",
+                                "reference",
+                                SHARE_LIMIT_REFERENCE },
+                { "{\"policy\":\"p\",\"sender\":{\"name\":\"%s\"}" REST,
+                                "",
+                                "sender.name",
+                                SHARE_LIMIT_SENDER_NAME },
+                { WITH_RECIPIENT(",\"name\":\"%s\""),
+                                "",
+                                "recipient.name",
+                                SHARE_LIMIT_RECIPIENT_NAME },
+                { WITH_RECIPIENT(",\"time_zone\":\"%s\""),
+                                "",
+                                "recipient.time_zone",
+                                SHARE_LIMIT_TIME_ZONE },
+                { WITH_CREDENTIAL("{\"title\":\"%s\"}"),
+                                "",
+                                "credential.title",
+                                SHARE_LIMIT_TITLE },
+                { WITH_CREDENTIAL("{\"title\":\"t\",\"description\":\"%s\"}"),
+                                "",
+                                "credential.description",
+                                SHARE_LIMIT_DESCRIPTION },
+                { WITH_CREDENTIAL("{\"title\":\"t\",\"image_url\":\"%s\"}"),
+                                "https://",
+                                "credential.image_url",
+                                SHARE_LIMIT_IMAGE_URL },
+                { WITH_PROVISIONING("{\"format\":\"%s\",\"content\":1}"),
+                                "",
+                                "provisioning.format",
+                                SHARE_LIMIT_FORMAT },
+        };
+
+        (void) state;
+        for (size_t i = 0; i < 2 * N_ELEMENTS(table); i++) {
+                char text[SHARE_LIMIT_IMAGE_URL + 2], body[2 * sizeof(text)];
+                size_t size = table[i / 2].max + i % 2;
+                ApiShare share = API_SHARE_NULL;
+                ApiFault fault;
+                const char *at = strstr(table[i / 2].body, "%s");
+                int n;
+
+                memset(text, 'x', size);
+                memcpy(text, table[i / 2].start, strlen(table[i / 2].start));
+                text[size] = 0;
+                n = snprintf(body,
+                                sizeof(body),
+                                "%.*s%s%s",
+                                (int) (at - table[i / 2].body),
+                                table[i / 2].body,
+                                text,
+                                at + 2);
+                assert_int_equal(api_share_read(body, (size_t) n, &share, &fault),
+                                i % 2 == 0 ? 0 : API_E_FAULT);
+                if (i % 2 == 1)
+                        assert_string_equal(fault.member, table[i / 2].member);
                 api_share_done(&share);
         }
 }
@@ -315,6 +382,7 @@ int main(void) {
                 cmocka_unit_test(addresses_become_canonical_and_keep_their_order),
                 cmocka_unit_test(wrong_bodies_are_refused_with_the_member_concerned),
                 cmocka_unit_test(sizes_end_exactly_where_they_are_documented),
+                cmocka_unit_test(texts_are_taken_up_to_their_limit_and_not_a_byte_further),
                 cmocka_unit_test(a_body_of_no_members_is_nothing_or_an_empty_object),
                 cmocka_unit_test(queries_are_decoded_and_bounded),
                 cmocka_unit_test(both_forms_of_an_idempotency_key_mean_the_same),
