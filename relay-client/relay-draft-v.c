@@ -1,0 +1,181 @@
+/* Draft V behind relay.h: one request for each operation, and a second one for a read that the
+ * relay took for a repeated one. */
+#include <errno.h>
+#include <sodium.h>
+
+#include "draft-v.h"
+#include "relay-job.h"
+#include "secret.h"
+#include "share-url.h"
+#include "text.h"
+
+typedef struct Own {
+        DraftVOperation operation;
+        DraftVAnswer answer;
+        char claim[UUID_TEXT_SIZE], request_id[UUID_TEXT_SIZE];
+        char *mailbox; /* of a read */
+        bool reread;   /* a fresh id was tried already */
+        char vertical;
+        uint8_t secret[SHARE_URL_SECRET_MAX];
+        size_t secret_size;
+        char *link;
+} Own;
+
+static const DraftVOperation operations[_RELAY_OPERATION_MAX] = {
+        [RELAY_CREATE] = DRAFT_V_CREATE,
+        [RELAY_READ] = DRAFT_V_READ,
+        [RELAY_UPDATE] = DRAFT_V_UPDATE,
+        [RELAY_DELETE] = DRAFT_V_DELETE,
+        [RELAY_RELINQUISH] = DRAFT_V_RELINQUISH,
+};
+
+static int begin_create(RelayJob *job, const RelayTask *task, HttpRequest *ret_request) {
+        Own *own = job->own;
+
+        own->vertical = task->vertical;
+        if (task->secret && task->secret_size <= sizeof(own->secret)) {
+                memcpy(own->secret, task->secret, task->secret_size);
+                own->secret_size = task->secret_size;
+        }
+        return draft_v_create(job->terms->url,
+                        own->claim,
+                        own->request_id,
+                        &(DraftVCreate){
+                                        .title = task->title,
+                                        .description = task->description,
+                                        .image_url = task->image_url,
+                                        .payload_type = task->payload_type,
+                                        .payload_data = task->payload_data,
+                                        .access_rights = task->access_rights,
+                                        .expiration = task->expiration,
+                        },
+                        ret_request);
+}
+
+static int begin_mailbox(RelayJob *job, const RelayTask *task, HttpRequest *ret_request) {
+        Own *own = job->own;
+
+        if (task->operation == RELAY_UPDATE)
+                return draft_v_update(task->mailbox,
+                                own->claim,
+                                own->request_id,
+                                task->payload_type,
+                                task->payload_data,
+                                ret_request);
+        if (task->operation == RELAY_READ) {
+                own->mailbox = strdup(task->mailbox);
+                if (!own->mailbox)
+                        return -ENOMEM;
+        }
+        return draft_v_plain(
+                        own->operation, task->mailbox, own->claim, own->request_id, ret_request);
+}
+
+static int begin(RelayJob *job, const RelayTask *task, HttpRequest *ret_request) {
+        Own *own = job->own;
+        int r;
+
+        if (task->operation == RELAY_ACKNOWLEDGE)
+                return relay_job_end(job, RELAY_DONE, "%s", "");
+        if (!text_is_uuid(task->claim) || !text_is_uuid(task->request_id))
+                return relay_job_end(job, RELAY_REFUSED, "bad-frame");
+        if (task->operation != RELAY_CREATE && !share_url_is_link(task->mailbox, job->terms->hosts))
+                return relay_job_end(job, RELAY_REFUSED, "bad-mailbox");
+        own->operation = operations[task->operation];
+        memcpy(own->claim, task->claim, UUID_TEXT_SIZE);
+        memcpy(own->request_id, task->request_id, UUID_TEXT_SIZE);
+
+        r = task->operation == RELAY_CREATE ? begin_create(job, task, ret_request)
+                                            : begin_mailbox(job, task, ret_request);
+        if (r == -EINVAL)
+                return relay_job_end(job, RELAY_REFUSED, "bad-display");
+        if (r == -EMSGSIZE)
+                return relay_job_end(job, RELAY_REFUSED, "too-large");
+        return r < 0 ? r : RELAY_SEND;
+}
+
+/* A fresh id is a new read, and a read changes nothing that was not changed already. */
+static int reread(Own *own, HttpRequest *ret_request) {
+        int r;
+
+        own->reread = true;
+        text_uuid4_random(own->request_id);
+        r = draft_v_plain(DRAFT_V_READ, own->mailbox, own->claim, own->request_id, ret_request);
+        return r < 0 ? r : RELAY_SEND;
+}
+
+static int set_values(RelayJob *job) {
+        Own *own = job->own;
+        RelayResult *result = &job->result;
+        const DraftVAnswer *answer = &own->answer;
+
+        result->retry_after = answer->retry_after;
+        result->missing_echo = answer->missing_echo;
+        result->push_is_supported = answer->push_is_supported;
+        result->mailbox = answer->link;
+        result->payload_type = answer->payload_type;
+        result->payload_data = answer->payload_data;
+        result->title = answer->title;
+        result->description = answer->description;
+        result->image_url = answer->image_url;
+        result->expiration = answer->expiration;
+        if (!answer->link || own->secret_size == 0)
+                return 0;
+        result->link = NULL;
+        if (share_url_build(answer->link,
+                            own->vertical,
+                            own->secret,
+                            own->secret_size,
+                            &own->link) < 0)
+                return -ENOMEM;
+        result->link = own->link;
+        return 0;
+}
+
+static int answered(RelayJob *job, const HttpAnswer *http, int64_t now, HttpRequest *ret_request) {
+        static const RelayOutcome outcomes[] = {
+                [DRAFT_V_DONE] = RELAY_DONE,
+                [DRAFT_V_AGAIN] = RELAY_AGAIN,
+                [DRAFT_V_DUPLICATE] = RELAY_DUPLICATE,
+                [DRAFT_V_REREAD] = RELAY_AGAIN,
+                [DRAFT_V_GONE] = RELAY_GONE,
+                [DRAFT_V_CLAIMED] = RELAY_CLAIMED,
+                [DRAFT_V_UNAUTHORISED] = RELAY_UNAUTHORISED,
+                [DRAFT_V_REFUSED] = RELAY_REFUSED,
+        };
+        Own *own = job->own;
+        int r;
+
+        draft_v_answer_done(&own->answer);
+        r = draft_v_read_answer(own->operation,
+                        own->request_id,
+                        http,
+                        job->terms->hosts,
+                        now,
+                        &own->answer);
+        if (r < 0)
+                return r;
+        if (own->answer.outcome == DRAFT_V_REREAD && !own->reread)
+                return reread(own, ret_request);
+        r = set_values(job);
+        if (r < 0)
+                return r;
+        return relay_job_end(job, outcomes[own->answer.outcome], "%s", own->answer.reason);
+}
+
+static void end(RelayJob *job) {
+        Own *own = job->own;
+
+        draft_v_answer_done(&own->answer);
+        free(own->mailbox);
+        secret_free_string(own->link);
+        sodium_memzero(own, sizeof(*own));
+}
+
+const RelayProtocol relay_draft_v = {
+        .name = "draft-v",
+        .own_size = sizeof(Own),
+        .begin = begin,
+        .answer = answered,
+        .end = end,
+};

@@ -1,0 +1,69 @@
+#include "relay-http.h"
+
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+bool relay_http_header(const HttpAnswer *answer,
+                const char *name,
+                size_t *offset,
+                const char **ret,
+                size_t *ret_size) {
+        const size_t name_size = strlen(name);
+
+        while (*offset < answer->headers_size) {
+                const char *line = answer->headers + *offset;
+                const char *end = memchr(line, '\n', answer->headers_size - *offset);
+                size_t size = end ? (size_t) (end - line) : answer->headers_size - *offset;
+
+                *offset += size + (end ? 1 : 0);
+                if (size <= name_size || line[name_size] != ':' ||
+                                strncasecmp(line, name, name_size) != 0)
+                        continue;
+                line += name_size + 1;
+                size -= name_size + 1;
+                while (size > 0 && (*line == ' ' || *line == '\t'))
+                        line++, size--;
+                while (size > 0 && (line[size - 1] == ' ' || line[size - 1] == '\t' ||
+                                                   line[size - 1] == '\r'))
+                        size--;
+                *ret = line;
+                *ret_size = size;
+                return true;
+        }
+        return false;
+}
+
+unsigned relay_http_retry_after(const HttpAnswer *answer, int64_t now) {
+        size_t offset = 0, size;
+        const char *value;
+        char text[64];
+        int64_t seconds = 0;
+
+        if (!relay_http_header(answer, "Retry-After", &offset, &value, &size) || size == 0 ||
+                        size >= sizeof(text))
+                return 0;
+        memcpy(text, value, size);
+        text[size] = 0;
+
+        if (strspn(text, "0123456789") == size) {
+                if (size > 9)
+                        return RELAY_RETRY_AFTER_MAX;
+                seconds = atoll(text);
+        } else {
+                struct tm tm = { 0 };
+                const char *end = strptime(text, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+
+                if (!end || *end)
+                        return 0;
+                seconds = (int64_t) timegm(&tm) - now;
+        }
+        if (seconds < 0)
+                return 0;
+        return seconds > RELAY_RETRY_AFTER_MAX ? RELAY_RETRY_AFTER_MAX : (unsigned) seconds;
+}
+
+bool relay_http_is_transient(int status) {
+        return status < 200 || status == 408 || status == 425 || status == 429 ||
+               (status >= 500 && status != 501 && status != 505);
+}

@@ -1,0 +1,25 @@
+/* What every relay protocol reads from an HTTP answer. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "http.h"
+
+enum {
+        RELAY_RETRY_AFTER_MAX = 3600, /* seconds; a relay that asks for more gets this */
+};
+
+/* Finds the next line of this name from *offset on; the value is trimmed and borrowed. */
+bool relay_http_header(const HttpAnswer *answer,
+                const char *name,
+                size_t *offset,
+                const char **ret,
+                size_t *ret_size);
+
+/* Retry-After in seconds or as an HTTP date (RFC 9110 section 10.2.3); 0 when absent or odd. */
+unsigned relay_http_retry_after(const HttpAnswer *answer, int64_t now);
+
+/* True for a status that another try may change: none at all, 408, 425, 429, 500, 502 to 504. */
+bool relay_http_is_transient(int status);
