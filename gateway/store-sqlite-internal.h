@@ -32,6 +32,7 @@ typedef enum SqlStatement {
         SQL_SHARE_UPDATE,
         SQL_SHARE_REMOVE,
         SQL_SHARE_SPEND,
+        SQL_SHARE_POSTPONE,
         SQL_SHARE_DUE,
         SQL_SHARE_NEXT_DUE,
         SQL_SHARE_LIST,

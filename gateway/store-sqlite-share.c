@@ -202,6 +202,10 @@ int store_share_spend(Store *s, int64_t n) {
         return sql_run_numbered(s, SQL_SHARE_SPEND, n);
 }
 
+int store_share_postpone(Store *s, int64_t n, int64_t due) {
+        return sql_run_pair(s, SQL_SHARE_POSTPONE, n, due);
+}
+
 int store_share_remove(Store *s, const Share *share) {
         static const SqlStatement numbered[] = {
                 SQL_SHARE_REMOVE, SQL_REFERENCE_REMOVE, SQL_CONTENT_REMOVE

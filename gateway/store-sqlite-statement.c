@@ -33,6 +33,7 @@ static const char *const sql[_SQL_MAX] = {
         [SQL_SHARE_REMOVE]       = "DELETE FROM share WHERE n = ?1",
         [SQL_SHARE_SPEND]        = "UPDATE share SET attempts_left = max(attempts_left - 1, 0), "
                                    "attempts_total_left = max(attempts_total_left - 1, 0) WHERE n = ?1",
+        [SQL_SHARE_POSTPONE]     = "UPDATE share SET due = ?2 WHERE n = ?1",
         [SQL_SHARE_DUE]          = "SELECT n FROM share WHERE due IS NOT NULL AND due <= ?1 ORDER BY due LIMIT ?2",
         [SQL_SHARE_NEXT_DUE]     = "SELECT min(due) FROM share WHERE due IS NOT NULL",
         [SQL_SHARE_LIST]         = "SELECT n, state FROM share WHERE tenant = ?1 AND n < ?2 ORDER BY n DESC LIMIT ?3",

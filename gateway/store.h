@@ -130,7 +130,7 @@ typedef struct OutboxRow {
 typedef struct Store Store;
 
 /* Opens or creates the store in a directory, takes its lock, migrates forward. StoreError. The
- * highest time stored goes to *ret_time, 0 for a new store. */
+ * highest time stored goes to *ret_time, 0 for a new store. -EIO, -EBADMSG: it is damaged. */
 int store_open(Store **ret,
                 const char *directory,
                 const uint8_t check[VAULT_CHECK_SIZE],
@@ -162,6 +162,10 @@ int store_share_remove(Store *store, const Share *share);
 /* Spends one attempt and nothing else: what must survive when everything else of a batch is lost.
  */
 int store_share_spend(Store *store, int64_t n);
+
+/* Moves the time at which the sweep must look, and nothing else: also for a row that cannot be
+ * loaded. */
+int store_share_postpone(Store *store, int64_t n, int64_t due);
 
 /* The highest share number, 0 for none. */
 int64_t store_last(const Store *store);

@@ -7,12 +7,15 @@
 #include "gateway.h"
 #include "log.h"
 
+enum {
+        STUCK_SECONDS = 5 * 60, /* until a share that could not be swept is looked at again */
+        PAUSE_SECONDS = 60,
+};
+
 typedef struct Page {
         Gateway *gateway;
         int64_t numbers[GATEWAY_SWEEP_PAGE];
         size_t n;
-        int64_t next;
-        bool stuck; /* a share could not be swept */
 } Page;
 
 static int page_add(int64_t n, void *userdata) {
@@ -102,9 +105,22 @@ static int become_due(ShareContext *c) {
         return share_save(c);
 }
 
+/* A page of shares that stay due would keep all others for ever. */
+static int postpone(Gateway *g, int64_t n, int why) {
+        char id[ID_TEXT_SIZE];
+
+        vault_id(g->vault, VAULT_ID_SHARE, n, 0, id);
+        log_record(LOG_ERR,
+                        &(LogFields){ .share = id },
+                        "A share that is due could not be ended, and is tried again in %d minutes: "
+                        "%s.",
+                        STUCK_SECONDS / 60,
+                        strerror(-why));
+        return store_share_postpone(g->store, n, gateway_now(g) + STUCK_SECONDS);
+}
+
 /* One share that cannot be swept must not keep the others: it is rolled back alone. */
-static int sweep_one(Page *page, int64_t n) {
-        Gateway *g = page->gateway;
+static int sweep_one(Gateway *g, int64_t n) {
         ShareContext c;
         int r, swept;
 
@@ -118,9 +134,8 @@ static int sweep_one(Page *page, int64_t n) {
         }
         if (swept >= 0)
                 return store_release(g->store);
-        page->stuck = true;
-        log_error("A share that is due could not be ended: %s.", strerror(-swept));
-        return store_return(g->store);
+        r = store_return(g->store);
+        return r < 0 ? r : postpone(g, n, swept);
 }
 
 static int sweep_apply(void *context) {
@@ -132,41 +147,42 @@ static int sweep_apply(void *context) {
         page->n = 0;
         r = store_due(g->store, now, GATEWAY_SWEEP_PAGE, page_add, page);
         for (size_t i = 0; r >= 0 && i < page->n; i++)
-                r = sweep_one(page, page->numbers[i]);
+                r = sweep_one(g, page->numbers[i]);
         if (r >= 0)
                 r = store_sweep(g->store, now, GATEWAY_SWEEP_PAGE);
-        if (r >= 0 && now >= g->time_stored + 60) {
+        if (r >= 0 && now >= g->time_stored + PAUSE_SECONDS) {
                 r = store_time_put(g->store, now);
                 g->time_stored = now;
         }
-        page->next = store_next_due(g->store);
         return r;
 }
 
 static void arm(Gateway *g, int64_t due) {
         int64_t delay = due - gateway_now(g);
 
-        if (!g->sweep) /* the gateway is ending */
-                return;
         (void) sd_event_source_set_time_relative(
                         g->sweep, delay > 0 ? (uint64_t) delay * USEC_PER_SEC : 0);
         (void) sd_event_source_set_enabled(g->sweep, SD_EVENT_ONESHOT);
 }
 
+/* The store is asked after the commit, as later commands of the batch may have become due sooner
+ * than anything that the sweep saw. */
 static void sweep_done(void *context, int result) {
-        Page *page = context;
+        _cleanup_(freep) Page *page = context;
         Gateway *g = page->gateway;
-        int64_t now = gateway_now(g);
+        int64_t due, latest = gateway_now(g) + PAUSE_SECONDS;
 
-        if (result < 0)
+        if (!g->sweep) /* the gateway is ending: its next start sweeps at once */
+                return;
+        if (result < 0) {
                 log_error("The sweep failed, and is tried again in a minute: %s.",
                                 strerror(-result));
-        if (result < 0 || page->stuck || page->next == 0 || page->next > now + 60)
-                arm(g, now + 60); /* also to store the time, and for a clock that is followed later
-                                   */
-        else
-                arm(g, page->next);
-        free(page);
+                arm(g, latest);
+                return;
+        }
+        due = store_next_due(g->store);
+        /* At the latest then, to store the time, and as the clock may have been set forward. */
+        arm(g, due > 0 && due < latest ? due : latest);
 }
 
 static int on_sweep(sd_event_source *source, uint64_t usec, void *userdata) {

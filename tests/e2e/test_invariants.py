@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import socket
+import sqlite3
 import ssl
 import sys
 import threading
@@ -14,8 +15,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 from harness import tap  # noqa: E402
 from harness.vestibule import (  # noqa: E402
-    Plugin, Site, events_of, fresh_key, hotel_policy, mistyped, options_of_test, plain, share_body,
-    share_number, urls_of, wait_until, wrong_code)
+    Plugin, Site, events_of, fresh_key, hotel_policy, mistyped, options_of_test, plain, read_text,
+    share_body, share_number, urls_of, wait_until, wrong_code)
 
 
 def now_boot():
@@ -741,6 +742,64 @@ class Tests:
             assert site.show(share)["attempts_left"] == 3
             phone.say(share["code"].lower())
             site.wait_state(share, "released")
+
+    # What time does, whatever else is broken.
+
+    def make_stuck(self, store, share, count):
+        """Damages a share, and makes so many of it: each is due, and none can be swept."""
+        n = share_number(share["id"])
+        columns = [row[1] for row in store.execute("PRAGMA table_info(share)")]
+        copied = ", ".join("share.n - number" if name == "n" else name for name in columns)
+        store.execute("UPDATE share SET key = zeroblob(length(key)), due = 1 WHERE n = ?", (n,))
+        store.execute("WITH RECURSIVE counted(number) AS (SELECT 1 UNION ALL "
+                      "SELECT number + 1 FROM counted WHERE number < ?) "
+                      "INSERT INTO share SELECT %s FROM share, counted WHERE n = ?" % copied,
+                      (count - 1, n))
+
+    def change_store(self, site, change):
+        store = sqlite3.connect(os.path.join(site.state, "vestibule.sqlite"))
+        try:
+            with store:
+                change(store)
+        finally:
+            store.close()
+
+    @tap.test
+    def shares_that_cannot_be_swept_do_not_keep_the_others(self):
+        count = 1200  # in pages of 500
+        with Site(self.build) as site:
+            site.phone("echo:bob", "echo:carol")
+            stuck, healthy = site.create("echo:bob"), site.create("echo:carol")
+            site.wait_event(stuck, "delivered")
+            site.wait_event(healthy, "delivered")
+            n = share_number(stuck["id"])
+            whole, = site.rows("SELECT * FROM share WHERE n = ?", n)
+            key, due = site.rows("SELECT key, due FROM share WHERE n = ?", n)[0]
+            assert site.stop_gateway() == 0
+
+            def damage(store):
+                self.make_stuck(store, stuck, count)
+                store.execute("UPDATE share SET due = 2 WHERE n = ?",
+                              (share_number(healthy["id"]),))
+
+            self.change_store(site, damage)
+            site.start_gateway()
+            assert site.wait_state(healthy, "expired", timeout=60)["cause"] == "unanswered"
+            told = read_text(site.log).count("could not be ended")
+            assert told == count, told  # each was tried once, and is not tried all the time
+            now = int(time.time())
+            assert site.rows("SELECT count(*) FROM share WHERE due > ? AND due < ?",
+                             now + 60, now + 600) == [(count,)]
+
+            # Nothing else of them was touched: one that is repaired ends as it should have.
+            assert site.stop_gateway() == 0
+            self.change_store(site, lambda store: store.execute(
+                "UPDATE share SET key = ?, due = ? WHERE n = ?", (key, due, n)))
+            assert site.rows("SELECT * FROM share WHERE n = ?", n) == [whole]
+            self.change_store(site, lambda store: store.execute(
+                "UPDATE share SET due = 1 WHERE n = ?", (n,)))
+            site.start_gateway()
+            site.wait_state(stuck, "expired", timeout=60)
 
 
 if __name__ == "__main__":

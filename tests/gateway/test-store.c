@@ -60,6 +60,16 @@ static uint8_t *filled(size_t size, uint8_t value) {
         return p;
 }
 
+static void execute(const World *w, const char *text) {
+        char path[128];
+        sqlite3 *db;
+
+        (void) snprintf(path, sizeof(path), "%s/vestibule.sqlite", w->directory);
+        assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK);
+        assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
 static Share full_share(int64_t n) {
         Share s = { .n = n,
                 .tenant = strdup("adler"),
@@ -205,6 +215,48 @@ static void due_shares_come_soonest_first_and_no_others(void **state) {
         assert_int_equal(store_due(w->store, 98, 10, collect, &found), 0);
         assert_int_equal(found.count, 2);
         assert_int_equal(found.n[0], 4);
+        assert_int_equal(found.n[1], 2);
+}
+
+/* What the sweep does with a page of shares that it cannot end. */
+static void a_postponed_share_makes_room_for_others_and_is_otherwise_the_same(void **state) {
+        World *w = *state;
+        Numbers found = { 0 };
+        Share t;
+
+        for (int64_t n = 1; n <= 3; n++) {
+                Share s = full_share(n);
+
+                assert_int_equal(store_share_insert(w->store, &s), 0);
+                share_done(&s);
+        }
+        assert_int_equal(store_due(w->store, 100, 2, collect, &found), 0);
+        assert_int_equal(found.count, 2);
+        for (size_t i = 0; i < 2; i++)
+                assert_int_equal(store_share_postpone(w->store, found.n[i], 400), 0);
+        found.count = 0;
+        assert_int_equal(store_due(w->store, 399, 2, collect, &found), 0);
+        assert_int_equal(found.count, 1);
+        assert_int_equal(found.n[0], 3);
+        assert_int_equal(store_next_due(w->store), 100);
+        assert_int_equal(store_share_remove(w->store, &(Share){ .n = 3 }), 0);
+        assert_int_equal(store_next_due(w->store), 400);
+
+        assert_int_equal(store_share_load(w->store, 1, &t), 0);
+        assert_int_equal(t.due, 400);
+        assert_int_equal(t.version, 4);
+        assert_int_equal(t.expires, 6);
+        assert_int_equal(t.state, LIFECYCLE_INVITED);
+        assert_memory_equal(t.key, "kkkk", 4);
+        share_done(&t);
+
+        /* A row that cannot be read is the reason for all this. */
+        execute(w, "UPDATE share SET rules = x'00', due = 1 WHERE n = 2");
+        assert_int_equal(store_share_load(w->store, 2, &t), -EBADMSG);
+        assert_int_equal(store_share_postpone(w->store, 2, 401), 0);
+        found.count = 0;
+        assert_int_equal(store_due(w->store, 401, 3, collect, &found), 0);
+        assert_int_equal(found.count, 2);
         assert_int_equal(found.n[1], 2);
 }
 
@@ -476,16 +528,6 @@ static void the_log_is_bounded_by_a_pause(void **state) {
         assert_int_equal(size_of_log(w), 0);
 }
 
-static void execute(const World *w, const char *text) {
-        char path[128];
-        sqlite3 *db;
-
-        (void) snprintf(path, sizeof(path), "%s/vestibule.sqlite", w->directory);
-        assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-        assert_int_equal(sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK);
-        assert_int_equal(sqlite3_close(db), SQLITE_OK);
-}
-
 static void one_process_one_key_one_version(void **state) {
         static const uint8_t other[VAULT_CHECK_SIZE] = { 2 };
         World *w = *state;
@@ -628,6 +670,10 @@ int main(void) {
                                 spending_touches_nothing_but_the_attempts, setup, teardown),
                 cmocka_unit_test_setup_teardown(
                                 due_shares_come_soonest_first_and_no_others, setup, teardown),
+                cmocka_unit_test_setup_teardown(
+                                a_postponed_share_makes_room_for_others_and_is_otherwise_the_same,
+                                setup,
+                                teardown),
                 cmocka_unit_test_setup_teardown(
                                 a_tenant_lists_its_own_newest_first, setup, teardown),
                 cmocka_unit_test_setup_teardown(
