@@ -47,17 +47,23 @@ def wait_for_port(port, process, timeout):
     raise RuntimeError("port %d did not open within %g s" % (port, timeout))
 
 
-def wait_for_end(pids, timeout=10):
-    """Waits for processes that are not our children; one that is dead but not reaped has ended."""
+def has_ended(pid):
+    """Whether it is gone, or dead with all its threads and not reaped. A dead first thread is not
+    enough: the others still hold the files and the listening ports."""
+    try:
+        with open("/proc/%d/stat" % pid) as file:
+            fields = file.read().rpartition(")")[2].split()
+    except OSError:
+        return True
+    state, threads = fields[0], int(fields[17])
+    return state == "X" or state == "Z" and threads <= 1
+
+
+def wait_for_end(pids, timeout=60):
+    """Waits for processes that are not our children."""
     limit = time.monotonic() + timeout
     for pid in pids:
-        while time.monotonic() < limit:
-            try:
-                with open("/proc/%d/stat" % pid) as file:
-                    if file.read().rpartition(")")[2].split()[0] == "Z":
-                        break
-            except OSError:
-                break
+        while not has_ended(pid) and time.monotonic() < limit:
             time.sleep(0.01)
 
 
@@ -83,7 +89,7 @@ class Server:
     domain = "hotel.test"
     component = "keys.hotel.test"
     secret = "component secret"
-    start_timeout = 30
+    start_timeout = 120
 
     def __init__(self, folder=None):
         self.own_folder = folder is None
