@@ -3,12 +3,14 @@
 Needs root: Debian's ejabberdctl changes to the user `ejabberd`.
 """
 
+import glob
 import http.client
 import json
 import os
 import shutil
+import time
 
-from .server_folder import Server, free_port, wait_for_port
+from .server_folder import Server, free_port
 
 CONFIGURATION = """\
 hosts: [{domain}]
@@ -58,9 +60,9 @@ ERL_OPTIONS="-setcookie vestibule -kernel inet_dist_use_interface {{127,0,0,1}}"
 
 class Ejabberd(Server):
     name = "ejabberd"
-    start_timeout = 60
 
     def configure(self):
+        self.accounts = []
         self.control_port = free_port()
         self.both = os.path.join(self.folder, "both.pem")
         with open(self.both, "w") as both:
@@ -90,22 +92,57 @@ class Ejabberd(Server):
         )
 
     def start(self):
+        """Its ports are open long before it accepts anybody there, so it is asked something."""
         super().start()
-        wait_for_port(self.control_port, self.process, self.start_timeout)
+        try:
+            self._call("GET", "/")
+        except OSError:
+            self._end()
+            raise
         return self
+
+    def _call(self, method, path, body=None):
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", self.control_port, timeout=self.start_timeout
+        )
+        try:
+            connection.request(method, path, body, {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode(errors="replace")
+        finally:
+            connection.close()
+
+    def _is_on_disk(self, user):
+        term = b"m" + len(user).to_bytes(4, "big") + user.encode()  # a binary, as Erlang writes it
+        for path in glob.glob(os.path.join(self.folder, "spool", "*")):
+            if os.path.basename(path).startswith(("LATEST.LOG", "PREVIOUS.LOG", "passwd.")):
+                with open(path, "rb") as file:
+                    if term in file.read():
+                        return True
+        return False
+
+    def kill(self):
+        """kill -9, but not before the accounts are on disk: Mnesia's log keeps what is new to itself
+        for two seconds, and nobody could log in again."""
+        limit = time.monotonic() + self.start_timeout
+        while self.process and self.process.poll() is None:
+            if all(self._is_on_disk(user) for user in self.accounts):
+                break
+            if time.monotonic() >= limit:
+                raise RuntimeError("the accounts are not on disk after %d s" % self.start_timeout)
+            time.sleep(0.05)
+        self._end()
+
+    def _end(self):
+        super().kill()
 
     def stop(self):
         """It would take two seconds to write what nobody reads again."""
-        self.kill()
+        self._end()
 
     def register(self, user, password):
-        connection = http.client.HTTPConnection("127.0.0.1", self.control_port, timeout=20)
         body = {"user": user, "host": self.domain, "password": password}
-        connection.request(
-            "POST", "/api/register", json.dumps(body), {"Content-Type": "application/json"}
-        )
-        answer = connection.getresponse()
-        text = answer.read().decode(errors="replace")
-        connection.close()
-        if answer.status != 200:
+        status, text = self._call("POST", "/api/register", json.dumps(body))
+        if status != 200:
             raise RuntimeError("the account could not be registered: %s" % text)
+        self.accounts.append(user)
