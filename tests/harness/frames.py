@@ -14,6 +14,7 @@ import threading
 import time
 
 FRAME_MAX = 65536
+PATIENCE = 60  # seconds for what is certain to come: only a failure takes as long
 
 
 class Closed(Exception):
@@ -76,7 +77,7 @@ class Gateway:
         self.connection = None
         self.closed = False
 
-    def start(self, timeout=10):
+    def start(self, timeout=PATIENCE):
         path = os.path.join(self.folder, "socket")
         if os.path.exists(path):
             os.unlink(path)
@@ -158,10 +159,10 @@ class Gateway:
                     raise AssertionError("not within %g s: %s" % (timeout, what))
                 self.changed.wait(left)
 
-    def wait_answer(self, number, timeout=15):
+    def wait_answer(self, number, timeout=PATIENCE):
         return self.wait(lambda: self.answers.get(number), timeout, "an answer to %d" % number)
 
-    def wait_frame(self, kind, /, timeout=15, **members):
+    def wait_frame(self, kind, /, timeout=PATIENCE, **members):
         def find():
             for _, frame in self.log:
                 if frame["type"] == kind and all(frame.get(k) == v for k, v in members.items()):
@@ -185,7 +186,7 @@ class Gateway:
         with self.changed:
             self.log.clear()
 
-    def wait_up(self, timeout=20):
+    def wait_up(self, timeout=PATIENCE):
         def is_up():
             states = [frame["up"] for _, frame in self.log if frame["type"] == "status"]
             return states and states[-1]
@@ -207,7 +208,7 @@ class Gateway:
         self.process.wait()
         self.connection.close()
 
-    def stop(self, timeout=15):
+    def stop(self, timeout=PATIENCE):
         """Closes the connection, as a gateway that ends does, and returns the plugin's status."""
         status = None
         if self.connection:

@@ -30,6 +30,7 @@ except ImportError:
 
 CLIENT = "{jabber:client}"
 RECEIPTS = "{urn:xmpp:receipts}"
+PATIENCE = 60  # seconds for what is certain to come: only a failure takes as long
 
 
 def child_text(element, name):
@@ -163,6 +164,11 @@ class Recipient:
             for stanza in stanzas:
                 self._write(stanza)
 
+    def _write_online(self, xml):
+        """A stanza in the middle of a login would end it; what is sent offline is lost anyway."""
+        if self.online:
+            self._write(xml)
+
     def _write(self, xml):
         try:
             self.client.send_raw(xml)
@@ -206,7 +212,7 @@ class Recipient:
 
     # What callers use.
 
-    def start(self, timeout=20):
+    def start(self, timeout=PATIENCE):
         self.thread.start()
         self.wait(lambda: self.online or self.refused, timeout, "the recipient is online")
         if self.refused:
@@ -225,7 +231,7 @@ class Recipient:
                     raise AssertionError("not within %g s: %s" % (timeout, what))
                 self.changed.wait(left)
 
-    def wait_message(self, timeout=15, matches=lambda message: True):
+    def wait_message(self, timeout=PATIENCE, matches=lambda message: True):
         def find():
             for message in self.messages:
                 if matches(message):
@@ -235,7 +241,7 @@ class Recipient:
         return self.wait(find, timeout, "a message")
 
     def send_raw(self, xml):
-        self.loop.call_soon_threadsafe(self._write, xml)
+        self.loop.call_soon_threadsafe(self._write_online, xml)
 
     def say(self, to, text, thread=None, quoted=None, id=None, insist=True, extra=""):
         """Sends a message that asks for a receipt, and repeats it until there is one."""
@@ -259,17 +265,38 @@ class Recipient:
         self.send_raw(xml)
         return id
 
-    def ask(self, to, payload, kind="get", timeout=15):
-        """Sends an iq and returns the answer's element."""
+    def _question(self, to, payload, kind):
         id = str(uuid.uuid4())
         self.send_raw("<iq type='%s' to=%s id='%s'>%s</iq>" % (kind, quoteattr(to), id, payload))
+        return id
+
+    def ask(self, to, payload, kind="get", timeout=PATIENCE):
+        """Sends an iq and returns the answer's element."""
+        id = self._question(to, payload, kind)
         self.wait(lambda: id in self.answers, timeout, "an answer to an iq")
         return self.answers[id]
 
-    def wait_receipt(self, id, timeout=15):
+    def wait_reachable(self, to, timeout=PATIENCE):
+        """Until a ping of now has come back: both ends are logged in at a server that lives. Those
+        that a dying server takes with it, or that come too soon, have no result."""
+        limit = time.monotonic() + timeout
+        pings = []
+
+        def is_back():
+            answers = [self.answers[id] for id in pings if id in self.answers]
+            return any(answer.get("type") == "result" for answer in answers)
+
+        with self.changed:
+            while not is_back():
+                if time.monotonic() >= limit:
+                    raise AssertionError("not within %g s: %s is reachable" % (timeout, to))
+                pings.append(self._question(to, "<ping xmlns='urn:xmpp:ping'/>", "get"))
+                self.changed.wait_for(is_back, self.repeat)
+
+    def wait_receipt(self, id, timeout=PATIENCE):
         return self.wait(lambda: self.received.get(id), timeout, "a receipt")
 
-    def login_again(self, timeout=20):
+    def login_again(self, timeout=PATIENCE):
         with self.changed:
             before = self.connections
         self.loop.call_soon_threadsafe(lambda: self.client.abort())

@@ -12,7 +12,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
-from harness.frames import Gateway
+from harness.frames import PATIENCE, Gateway
 from harness.tap import note, run, test, tests_of
 
 US = "keys@keys.hotel.test"
@@ -81,7 +81,7 @@ class Component:
     def send(self, data):
         self.connection.sendall(data if isinstance(data, bytes) else data.encode())
 
-    def wait(self, condition, what, timeout=15):
+    def wait(self, condition, what, timeout=PATIENCE):
         limit = time.monotonic() + timeout
         with self.changed:
             while not condition():
@@ -185,7 +185,7 @@ class Tests:
         data = message("<body>in pieces</body>", "id='pieces'").encode()
         for i in range(len(data)):
             self.server.send(data[i : i + 1])
-        self.gateway.wait_frame("reply", text="in pieces", timeout=5)
+        self.gateway.wait_frame("reply", text="in pieces")
 
     def ends_the_stream(self, data):
         self.restart()
@@ -299,7 +299,7 @@ class Tests:
         self.gateway.forget()
         self.server.pings = False
         number = self.gateway.ask("send", message="mute", kind="notice", to=BOB, text="mute")
-        self.gateway.wait_frame("status", up=False, reason="no-answer", timeout=15)
+        self.gateway.wait_frame("status", up=False, reason="no-answer")
         assert self.gateway.wait_answer(number)["type"] == "failed"
         assert self.gateway.cpu() < 1, "it was not idle while it waited"
         self.server.pings = True
@@ -372,10 +372,10 @@ class Tests:
                 lambda: [
                     f for _, f in other.log if f["type"] == "status" and f["reason"] != "connecting"
                 ],
-                15,
+                PATIENCE,
                 "it gives up",
             )
-            assert ended.wait(5)
+            assert ended.wait(PATIENCE)
             assert other.cpu() < 1, "it was not idle while it waited"
         finally:
             listener.close()
