@@ -31,6 +31,8 @@ class Tests:
         self.build = options.build
         # What the demo would leave behind becomes a child of ours, and is seen.
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+        # A shell lets its background jobs ignore this one, and the demo would inherit that from us.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def start(self, *more, **pipes):
         folder = tempfile.mkdtemp(prefix="vestibule-e2e-demo-")
@@ -51,7 +53,7 @@ class Tests:
                     break
             return len(descendants(os.getpid())) == 1
 
-        wait_until(is_clean, 5, "no process is left behind")
+        wait_until(is_clean, 60, "no process is left behind")
         assert os.listdir(folder) == [], "files are left behind: %s" % os.listdir(folder)
         shutil.rmtree(folder)
 
@@ -59,7 +61,7 @@ class Tests:
     def the_demo_states_the_facts_it_measured_in_under_fifteen_seconds(self):
         start = time.monotonic()
         demo, folder = self.start(stdin=subprocess.DEVNULL)
-        output, _ = demo.communicate(timeout=90)
+        output, _ = demo.communicate(timeout=120)
         took = time.monotonic() - start
         assert demo.returncode == 0, output
         assert dict(re.findall(r"^fact: (\w+)=(.*)$", output, re.MULTILINE)) == FACTS, output
@@ -81,7 +83,7 @@ class Tests:
         code = re.search(r"code is (\d{3}-\d{3}-\d{3})", text.replace("\n   ", " "))[1]
         demo.stdin.write("hello?\n%s\n" % code)
         demo.stdin.flush()
-        rest, _ = demo.communicate(timeout=90)
+        rest, _ = demo.communicate(timeout=120)
         assert demo.returncode == 0, text + rest
         assert "fact: attempts_used=1\n" in rest, rest
         assert rest.splitlines()[-1] == "demo: ok", rest
@@ -89,14 +91,17 @@ class Tests:
 
     @tap.test
     def interrupted_at_any_moment_it_leaves_no_process_and_no_file(self):
-        for number, moment in enumerate((0.02, 0.1, 0.3, 0.6, 0.9, 1.2, 1.5, 1.8, 2.2, 3.0, 4.5)):
+        for number, moment in enumerate((0.02, 0.1, 0.3, 0.51, 0.8, 1.1, 1.4, 1.7, 2.1, 2.9, 4.4)):
             demo, folder = self.start(stdin=subprocess.DEVNULL)
+            begun = moment > 0.5  # before, the interpreter need not have got as far as us
+            if begun:
+                assert demo.stdout.readline()
             time.sleep(moment)  # the moment is what varies here, not a wait for something
             kind = (signal.SIGINT, signal.SIGTERM)[number % 2]
             os.killpg(demo.pid, kind)  # as a terminal does: to all of the group
-            output, _ = demo.communicate(timeout=30)
+            output, _ = demo.communicate(timeout=120)
             assert demo.returncode != 0, (moment, output)
-            if moment > 0.5:  # before, the interpreter may not have got as far as us
+            if begun:
                 assert demo.returncode == 128 + kind, (moment, demo.returncode, output)
             self.check_nothing_left(folder)
 
@@ -106,7 +111,7 @@ class Tests:
             demo, folder = self.start(stdin=subprocess.DEVNULL)
             time.sleep(moment)
             demo.kill()
-            demo.communicate(timeout=30)
+            demo.communicate(timeout=120)
             shutil.rmtree(folder)
             os.mkdir(folder)
             self.check_nothing_left(folder)
