@@ -116,5 +116,8 @@ void config_read_tenant(const ConfigPlace *p, ConfigTenant *tenant);
 
 /* --- config-whole.c --- */
 
+/* Looks up the group of operators, if there is a front for them. -ENOMEM. */
+int config_find_operators(ConfigReader *reader, const char *group);
+
 /* All sections of the tree, in the order in which they refer to one another. Negative errno. */
 int config_read_sections(ConfigReader *reader);

@@ -2,8 +2,12 @@
  * to one another, and last what no two of them may share. */
 #include <confuse.h>
 #include <errno.h>
+#include <grp.h>
 
 #include "config-internal.h"
+#include "log.h"
+
+enum { GROUP_BYTES_MAX = 4 * 1024 * 1024 };
 
 static void read_gateway(ConfigReader *reader) {
         static const char *const levels[] = {
@@ -155,4 +159,53 @@ int config_read_sections(ConfigReader *reader) {
                 return reader->error;
         check_socket_names(reader);
         return make_indexes(reader);
+}
+
+/* The whole entry is asked for, and a directory's groups can have very many members. */
+static int group_from_name(const char *name, gid_t *ret) {
+        int r = ERANGE;
+
+        for (size_t size = 4096; r == ERANGE && size <= GROUP_BYTES_MAX; size *= 4) {
+                _cleanup_(freep) char *buffer = malloc(size);
+                struct group group, *found;
+
+                if (!buffer)
+                        return -ENOMEM;
+                do
+                        r = getgrnam_r(name, &group, buffer, size, &found);
+                while (r == EINTR);
+                if (r == 0 && !found)
+                        r = ENOENT;
+                if (r == 0)
+                        *ret = group.gr_gid;
+        }
+        return -r;
+}
+
+int config_find_operators(ConfigReader *reader, const char *group) {
+        Config *config = reader->config;
+        const char *place;
+        bool wanted = false;
+        int r;
+
+        for (size_t i = 0; i < config->n_fronts; i++)
+                wanted = wanted || config->fronts[i].operators;
+        if (!wanted)
+                return 0;
+        r = group_from_name(group, &config->operator_group);
+        if (r == -ENOMEM)
+                return r;
+        config->has_operator_group = r == 0;
+        place = config_scan_place(reader->scan, "front", "operators", NULL);
+        if (r < 0)
+                log_warning("%s: front operators: %s %s%s%s, so root is the only operator; reload "
+                            "when that has changed",
+                                place ? place : "configuration",
+                                r == -ENOENT ? "there is no group"
+                                             : "the name service did not say "
+                                               "who is in the group",
+                                group,
+                                r == -ENOENT ? "" : ": ",
+                                r == -ENOENT ? "" : strerror(-r));
+        return 0;
 }

@@ -108,7 +108,8 @@ static int read_config(ConfigReader *reader, const char *path, const char *text,
         r = config_read_sections(reader);
         if (r < 0 || reader->bad)
                 return r;
-        return config_store_fingerprint(reader->config);
+        r = text ? 0 : config_find_operators(reader, CONFIG_OPERATOR_GROUP);
+        return r < 0 ? r : config_store_fingerprint(reader->config);
 }
 
 static int config_read(const char *path,

@@ -11,10 +11,14 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/types.h>
 
 #include "cleanup.h"
 #include "rules.h"
 #include "token.h"
+
+/* Whose members are operators, as root is. */
+#define CONFIG_OPERATOR_GROUP "vestibule-operator"
 
 enum {
         CONFIG_NAME_SEPTETS = 24,     /* of a registered name, in the alphabet of an SMS */
@@ -94,6 +98,8 @@ typedef struct Config {
         const char *root_credential; /* the name of the credential that holds the root key */
         const char *templates;       /* the operator's folder of templates */
         int log_level;               /* a syslog priority */
+        bool has_operator_group;     /* whether the next is known */
+        gid_t operator_group;        /* CONFIG_OPERATOR_GROUP, as it was when this was loaded */
 
         ConfigPlugin *plugins; /* all of the next three */
         ConfigFront *fronts;
@@ -110,7 +116,9 @@ typedef struct Config {
 
 /* Reads a file and then PATH.d's *.conf in the order of their names (/etc/vestibule/vestibule.conf
  * and /etc/vestibule/vestibule.conf.d). CONFIG_E_INVALID: *ret_problems holds lines `file:line:
- * sentence`, which the caller frees. Negative errno: the file could not be read. */
+ * sentence`, which the caller frees. Negative errno: the file could not be read. With a front
+ * `operators` it asks the name service for CONFIG_OPERATOR_GROUP, which nobody does later, and logs
+ * a warning when there is none: then root alone is an operator. */
 int config_load(const char *path, Config **ret, char **ret_problems);
 
 /* The same for one text; name stands in the problems. For tests and fuzzing. */

@@ -588,6 +588,22 @@ static void route_call(Call *call) {
 
 /* From bytes to a call */
 
+static json_t *peer_credential(const ApiRequestView *view) {
+        json_t *groups = json_array();
+
+        for (size_t i = 0; i < view->n_groups; i++)
+                (void) json_array_append_new(groups, json_integer((json_int_t) view->groups[i]));
+        return json_pack("{s:I, s:I, s:I, s:o}",
+                        "uid",
+                        (json_int_t) view->uid,
+                        "gid",
+                        (json_int_t) view->gid,
+                        "pid",
+                        (json_int_t) view->pid,
+                        "groups",
+                        groups);
+}
+
 static int call_read_credential(Call *call, const ApiRequestView *view, ApiFault *fault) {
         _cleanup_(json_wipe_freep) char *text = NULL;
         int r;
@@ -604,13 +620,7 @@ static int call_read_credential(Call *call, const ApiRequestView *view, ApiFault
                 call->credential =
                                 json_pack("{s:s, s:s}", "token", id, "hash", base64 ? base64 : "");
         } else if (view->peer_known)
-                call->credential = json_pack("{s:I, s:I, s:I}",
-                                "uid",
-                                (json_int_t) view->uid,
-                                "gid",
-                                (json_int_t) view->gid,
-                                "pid",
-                                (json_int_t) view->pid);
+                call->credential = peer_credential(view);
         else
                 call->credential = json_object();
 

@@ -57,6 +57,8 @@ typedef struct ApiConnection {
         uint64_t deadline; /* CLOCK_BOOTTIME, or 0: it is our turn */
         bool peer_known;
         struct ucred peer;
+        gid_t *groups; /* the peer's */
+        size_t n_groups;
 } ApiConnection;
 
 typedef struct ApiHeader {
@@ -152,6 +154,21 @@ static void request_let_go(ApiRequest *request) {
         }
 }
 
+/* The kernel's word, from when the peer connected; a list that is too long to pass on is no list.
+ */
+static void peer_groups(ApiConnection *c) {
+        gid_t groups[API_PEER_GROUPS_MAX];
+        socklen_t size = sizeof(groups);
+
+        if (getsockopt(c->fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size) < 0 || size == 0)
+                return;
+        c->groups = malloc(size);
+        if (!c->groups)
+                return;
+        memcpy(c->groups, groups, size);
+        c->n_groups = size / sizeof(gid_t);
+}
+
 static void on_connection(void *userdata,
                 struct MHD_Connection *http,
                 void **socket_context,
@@ -174,6 +191,8 @@ static void on_connection(void *userdata,
                 /* TCP sockets answer with pid 0 and the overflow ids. */
                 c->peer_known = getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &c->peer, &size) == 0 &&
                                 c->peer.pid > 0;
+                if (c->peer_known)
+                        peer_groups(c);
                 c->next = s->connections;
                 if (c->next)
                         c->next->previous = c;
@@ -190,6 +209,7 @@ static void on_connection(void *userdata,
                         s->connections = c->next;
                 if (c->next)
                         c->next->previous = c->previous;
+                free(c->groups);
                 free(c);
                 *socket_context = NULL;
         }
@@ -287,6 +307,8 @@ static void head_read(ApiRequest *request, const char *method) {
         request->view.uid = c->peer.uid;
         request->view.gid = c->peer.gid;
         request->view.pid = c->peer.pid;
+        request->view.groups = c->groups;
+        request->view.n_groups = c->n_groups;
         c->deadline = seconds_from_now(BODY_SECONDS);
 }
 

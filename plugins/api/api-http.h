@@ -16,6 +16,8 @@
 typedef struct ApiServer ApiServer;
 typedef struct ApiRequest ApiRequest;
 
+enum { API_PEER_GROUPS_MAX = 1024 };
+
 typedef struct ApiRequestView {
         const char *method;
         const char *path, *query; /* as they came: not decoded */
@@ -29,6 +31,8 @@ typedef struct ApiRequestView {
         uid_t uid;
         gid_t gid;
         pid_t pid;
+        const gid_t *groups; /* beside gid, of a peer in at most API_PEER_GROUPS_MAX of them */
+        size_t n_groups;
 } ApiRequestView;
 
 typedef struct ApiServerOps {

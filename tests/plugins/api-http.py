@@ -674,7 +674,7 @@ def malformed_tokens_are_refused_at_once():
 def a_unix_client_is_known_by_its_socket():
     with start(sockets=("127.0.0.1:0", "unix:")) as g:
         for authorization, expected in (
-                ("", {"uid": os.getuid(), "gid": os.getgid(), "pid": os.getpid()}),
+                ("", {"uid": os.getuid(), "gid": os.getgid(), "pid": os.getpid(), "groups": sorted(os.getgroups())}),
                 (f"Authorization: Bearer {TOKEN}\r\n", None)):
             raw = socket.socket(socket.AF_UNIX)
             raw.settimeout(10)
