@@ -179,6 +179,7 @@ static void a_group_of_very_many_members_is_found(void **state) {
         names.needed = 1000000;
         config = load(whole, log);
         assert_true(config->has_operator_group);
+        assert_int_equal(config->operator_group, GROUP);
 }
 
 static void without_the_group_root_is_the_only_operator_and_the_log_says_where(void **state) {
