@@ -241,7 +241,7 @@ static void a_page_of_shares_that_cannot_be_swept_is_postponed_and_the_next_swep
         now = gateway_now(g);
         for (int64_t n = 1; n <= GATEWAY_SWEEP_PAGE; n++) {
                 assert_int_equal(state_of(w, n), LIFECYCLE_WITHDRAWING);
-                assert_in_range(due_of(w, n), now + 4 * 60, now + 6 * 60);
+                assert_in_range(due_of(w, n), now + 240, now + 360);
         }
         run_until_asked(w);
         run_until_swept(w);
