@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "frame.h"
+
 static void a_question_gets_its_answer_once(void **state) {
         Side *s = side_new(NULL);
         int64_t first, second;
@@ -309,6 +311,37 @@ static void questions_are_canceled_when_the_set_goes(void **state) {
         side_free(s);
 }
 
+static void an_answer_too_large_for_a_frame_leaves_the_request_open(void **state) {
+        Side *s = side_new(NULL);
+        char *text = malloc(FRAME_CONTENT_MAX + 1);
+        Peer peer;
+
+        (void) state;
+        assert_non_null(text);
+        memset(text, 'x', FRAME_CONTENT_MAX);
+        text[FRAME_CONTENT_MAX] = 0;
+        peer_welcome(s, &peer);
+        peer_send(&peer, frame_of("share.list", 7));
+        RUN_UNTIL(s, s->n_requests == 1);
+        for (int i = 0; i < 2; i++)
+                assert_int_equal(plugin_link_answer(s->request,
+                                                 json_pack("{s:s, s:s}",
+                                                                 "type",
+                                                                 "answer",
+                                                                 "body",
+                                                                 text)),
+                                -EMSGSIZE);
+        assert_int_equal(plugin_link_answer(s->request, json_pack("{s:s}", "type", "answer")), 0);
+        RUN_UNTIL(s, json_array_size(peer.frames) == 1);
+        assert_int_equal(peer_id(&peer, 0), 7);
+        side_settle(s);
+        assert_int_equal(json_array_size(peer.frames), 1);
+        assert_true(plugin_link_is_up(s->link));
+        peer_free(&peer);
+        side_free(s);
+        free(text);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(a_question_gets_its_answer_once),
@@ -324,6 +357,7 @@ int main(void) {
                 cmocka_unit_test(a_plugin_that_exceeds_its_bytes_is_cut_off),
                 cmocka_unit_test(answered_requests_leave_the_window_and_their_ids_are_free),
                 cmocka_unit_test(a_full_window_of_requests_is_answered_in_any_order),
+                cmocka_unit_test(an_answer_too_large_for_a_frame_leaves_the_request_open),
                 cmocka_unit_test(one_id_twice_ends_the_connection),
                 cmocka_unit_test(questions_are_canceled_when_the_set_goes),
         };
