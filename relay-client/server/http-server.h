@@ -6,8 +6,9 @@
 #include <systemd/sd-event.h>
 
 #include "rate-limit.h"
-#include "relay-service.h"
+#include "relay-batch.h"
 #include "request-log.h"
+#include "webhook-queue.h"
 
 typedef struct HttpServer HttpServer;
 
@@ -17,19 +18,22 @@ typedef struct HttpServerOptions {
         const char *key;
         size_t body_max;
         unsigned connections_max;
-        unsigned connections_per_address; /* 0 = any number */
-        unsigned idle_timeout;            /* seconds */
-        int64_t ttl_default, ttl_max;     /* seconds */
-        const RelayPolicy *policy;        /* borrowed while the server lives */
-        RateLimit *rate_limit;            /* borrowed; NULL = none */
+        unsigned connections_per_address;        /* 0 = any number */
+        unsigned idle_timeout;                   /* seconds */
+        int64_t ttl_default, ttl_max;            /* seconds */
+        const RelayPolicy *policy;               /* borrowed while the server lives */
+        RateLimit *rate_limit;                   /* borrowed; NULL = none */
+        bool legacy_headers;                     /* also those of sct-04 */
+        const WebhookPrefixes *webhook_prefixes; /* borrowed */
+        WebhookQueue *webhook_queue;             /* borrowed; NULL = nobody is notified */
 } HttpServerOptions;
 
-/* Borrows event, store and log. -EIO: libmicrohttpd refused, most likely certificate or key. On an
- * error of the disk the server answers 503 and ends the loop with that error. */
+/* Borrows event, log and what is in stores. -EIO: libmicrohttpd refused, most likely certificate or
+ * key. On an error of the disk the server answers 503 and ends the loop with that error. */
 int http_server_new(HttpServer **ret,
                 sd_event *event,
                 const HttpServerOptions *options,
-                MailboxStore *store,
+                const RelayStores *stores,
                 RequestLog *log);
 
 /* Accepts nothing more, commits and answers what waits, closes. Takes NULL, returns NULL. */

@@ -29,7 +29,8 @@ typedef struct Relay {
         char public_url[128];
         sd_event *event;
         sd_event_source *sweep;
-        MailboxStore *store;
+        RelayStores stores;
+        WebhookQueue *webhooks;
         RequestLog *log;
         RateLimit *rate_limit;
         HttpServer *server;
@@ -38,10 +39,11 @@ typedef struct Relay {
 
 static void relay_done(Relay *relay) {
         (void) http_server_free(relay->server);
+        (void) webhook_queue_free(relay->webhooks);
         (void) sd_event_source_disable_unref(relay->sweep);
         (void) rate_limit_free(relay->rate_limit);
         (void) request_log_free(relay->log);
-        (void) mailbox_store_free(relay->store);
+        relay_stores_done(&relay->stores);
         (void) sd_event_unref(relay->event);
 }
 
@@ -129,11 +131,11 @@ static int on_sweep(sd_event_source *source, uint64_t usec, void *userdata) {
         int r;
 
         (void) usec;
-        r = mailbox_store_sweep(relay->store, relay_batch_now(), SWEEP_ROWS, &n);
+        r = relay_stores_sweep(&relay->stores, relay_batch_now(), SWEEP_ROWS, &n);
         if (r < 0)
-                log_warning("expired mailboxes could not be deleted: %s", strerror(-r));
+                log_warning("what expired could not be deleted: %s", strerror(-r));
         else if (n == 0 && n_requests == relay->n_requests_at_sweep)
-                (void) mailbox_store_settle(relay->store);
+                (void) relay_database_settle(relay->stores.database);
         relay->n_requests_at_sweep = n_requests;
 
         /* A crowd that expires together goes in pieces, with requests served in between. */
@@ -146,8 +148,8 @@ static int open_store(Relay *relay) {
         const char *reason;
         int r;
 
-        r = mailbox_store_open(&relay->store, relay->options.state, &reason);
-        if (r == MAILBOX_STORE_E_OTHER) {
+        r = relay_stores_open(&relay->stores, relay->options.state, &reason);
+        if (r == RELAY_DATABASE_E_OTHER) {
                 log_error("the state folder belongs to a newer version");
                 return -EINVAL;
         }
@@ -156,6 +158,37 @@ static int open_store(Relay *relay) {
         else if (r < 0)
                 log_error("%s (%s)", reason, strerror(-r));
         return r;
+}
+
+static int open_webhooks(Relay *relay) {
+        const RelayOptions *o = &relay->options;
+        int r;
+
+        if (o->webhooks.n == 0)
+                return 0;
+        r = webhook_queue_new(&relay->webhooks,
+                        &(WebhookQueueOptions){
+                                        .ca_file = o->webhook_ca,
+                                        .allow_private = o->webhook_private,
+                        });
+        if (r < 0)
+                log_error("notifications cannot be sent: %s", strerror(-r));
+        return r;
+}
+
+static void log_counts(const Relay *relay) {
+        WebhookCounts n;
+
+        log_info("stopped after %llu requests, %llu of them with a Referer or a fragment",
+                        (unsigned long long) http_server_n_requests(relay->server),
+                        (unsigned long long) http_server_n_violations(relay->server));
+        if (!relay->webhooks)
+                return;
+        n = webhook_queue_counts(relay->webhooks);
+        log_info("notifications: %llu delivered, %llu failed, %llu dropped",
+                        (unsigned long long) n.n_delivered,
+                        (unsigned long long) n.n_failed,
+                        (unsigned long long) n.n_dropped);
 }
 
 static int open_server(Relay *relay) {
@@ -170,6 +203,8 @@ static int open_server(Relay *relay) {
                 .ttl_default = o->ttl_default,
                 .ttl_max = o->ttl_max,
                 .policy = &relay->policy,
+                .legacy_headers = o->legacy_headers,
+                .webhook_prefixes = &o->webhooks,
         };
         uint16_t port;
         int r;
@@ -185,6 +220,10 @@ static int open_server(Relay *relay) {
                 if (r < 0)
                         return r;
         }
+        r = open_webhooks(relay);
+        if (r < 0)
+                return r;
+        options.webhook_queue = relay->webhooks;
         r = open_listener(relay, &options.listen_fd, &port);
         if (r < 0)
                 return r;
@@ -197,7 +236,7 @@ static int open_server(Relay *relay) {
         options.certificate = (const char *) certificate.data;
         options.key = (const char *) key.data;
         options.rate_limit = relay->rate_limit;
-        r = http_server_new(&relay->server, relay->event, &options, relay->store, relay->log);
+        r = http_server_new(&relay->server, relay->event, &options, &relay->stores, relay->log);
         if (r < 0) {
                 log_error("the server cannot start; do certificate and key belong together?");
                 return r;
@@ -273,9 +312,7 @@ static int run(Relay *relay) {
         (void) sd_notifyf(0, "READY=1\nSTATUS=serving %s", relay->policy.public_url);
         r = sd_event_loop(relay->event);
         (void) sd_notify(0, "STOPPING=1");
-        log_info("stopped after %llu requests, %llu of them with a Referer or a fragment",
-                        (unsigned long long) http_server_n_requests(relay->server),
-                        (unsigned long long) http_server_n_violations(relay->server));
+        log_counts(relay);
         return r;
 }
 

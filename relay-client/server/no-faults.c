@@ -12,9 +12,25 @@ int faults_add(const char *text) {
         return -EINVAL;
 }
 
-Fault faults_next(RelayOperation operation) {
+Fault faults_next(const char *operation, const uint8_t mailbox[RELAY_ID_SIZE]) {
         (void) operation;
-        return (Fault){ FAULT_NONE, 0 };
+        (void) mailbox;
+        return (Fault){ .action = FAULT_NONE };
+}
+
+bool faults_break_connection(void) {
+        return false;
+}
+
+void faults_answer(const Fault *fault, const RelayRequest *request, RelayAnswer *answer) {
+        (void) fault;
+        (void) request;
+        (void) answer;
+}
+
+void faults_record(const void *data, size_t size) {
+        (void) data;
+        (void) size;
 }
 
 int64_t faults_clock_offset(void) {

@@ -14,7 +14,7 @@ enum {
 
 struct RelayBatch {
         sd_event_source *source;
-        MailboxStore *store;
+        RelayStores stores;
         const RelayPolicy *policy;
         RelayBatchDone done;
         void *userdata;
@@ -56,17 +56,33 @@ static RelayTask *batch_take(RelayBatch *batch) {
         return first;
 }
 
+static int task_apply(RelayBatch *batch, RelayTask *task, int64_t now) {
+        now += task->clock_offset;
+        return task->is_drop ? drop_service_apply(
+                                               batch->stores.drops, &task->drop, now, &task->answer)
+                             : relay_service_apply(batch->stores.mailboxes,
+                                               batch->policy,
+                                               &task->request,
+                                               now,
+                                               &task->answer);
+}
+
 static int batch_apply(RelayBatch *batch, RelayTask *tasks) {
         int64_t now = relay_batch_now();
         int r;
 
-        r = mailbox_store_begin(batch->store);
-        for (RelayTask *t = tasks; t && r == 0; t = t->next)
-                r = relay_service_apply(batch->store, batch->policy, &t->request, now, &t->answer);
+        r = relay_database_begin(batch->stores.database);
+        for (RelayTask *t = tasks; t && r == 0; t = t->next) {
+                r = task_apply(batch, t, now);
+                if (r == 0 && t->is_twice) {
+                        relay_answer_done(&t->answer);
+                        r = task_apply(batch, t, now);
+                }
+        }
         if (r == 0)
-                r = mailbox_store_commit(batch->store);
+                r = relay_database_commit(batch->stores.database);
         if (r != 0)
-                mailbox_store_rollback(batch->store);
+                relay_database_rollback(batch->stores.database);
         return r;
 }
 
@@ -100,7 +116,7 @@ static int on_batch(sd_event_source *source, void *userdata) {
 
 int relay_batch_new(RelayBatch **ret,
                 sd_event *event,
-                MailboxStore *store,
+                const RelayStores *stores,
                 const RelayPolicy *policy,
                 RelayBatchDone done,
                 void *userdata) {
@@ -109,7 +125,7 @@ int relay_batch_new(RelayBatch **ret,
 
         if (!batch)
                 return -ENOMEM;
-        batch->store = store;
+        batch->stores = *stores;
         batch->policy = policy;
         batch->done = done;
         batch->userdata = userdata;

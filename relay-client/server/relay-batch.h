@@ -8,13 +8,19 @@
 
 #include <systemd/sd-event.h>
 
+#include "drop-service.h"
 #include "relay-service.h"
+#include "relay-stores.h"
 
 typedef struct RelayTask RelayTask;
 
 /* Embedded in what waits for the answer. */
 struct RelayTask {
+        bool is_drop;         /* drop counts, of Draft R; otherwise request, of Draft V */
+        bool is_twice;        /* a fault: applied twice, as if the network had doubled it */
+        int64_t clock_offset; /* a fault: seconds that this request comes later than it does */
         RelayRequest request;
+        DropRequest drop;
         RelayAnswer answer; /* filled when the batch is done without an error */
         RelayTask *next;
 };
@@ -25,10 +31,10 @@ typedef struct RelayBatch RelayBatch;
  * durable; otherwise nothing was done and nothing may be answered as done. */
 typedef void (*RelayBatchDone)(RelayTask *tasks, int error, void *userdata);
 
-/* Borrows the store and the policy. */
+/* Borrows what is in stores, and the policy. */
 int relay_batch_new(RelayBatch **ret,
                 sd_event *event,
-                MailboxStore *store,
+                const RelayStores *stores,
                 const RelayPolicy *policy,
                 RelayBatchDone done,
                 void *userdata);

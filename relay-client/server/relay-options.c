@@ -28,6 +28,10 @@ enum {
         OPTION_PER_ADDRESS,
         OPTION_IDLE_TIMEOUT,
         OPTION_RATE,
+        OPTION_LEGACY,
+        OPTION_WEBHOOK_PREFIX,
+        OPTION_WEBHOOK_CA,
+        OPTION_WEBHOOK_PRIVATE,
         OPTION_FAULT,
 };
 
@@ -51,45 +55,53 @@ static const struct option long_options[] = {
         { "connections-per-address", required_argument, NULL, OPTION_PER_ADDRESS },
         { "idle-timeout", required_argument, NULL, OPTION_IDLE_TIMEOUT },
         { "rate", required_argument, NULL, OPTION_RATE },
+        { "legacy", required_argument, NULL, OPTION_LEGACY },
+        { "webhook-prefix", required_argument, NULL, OPTION_WEBHOOK_PREFIX },
+        { "webhook-ca", required_argument, NULL, OPTION_WEBHOOK_CA },
+        { "webhook-allow-private", no_argument, NULL, OPTION_WEBHOOK_PRIVATE },
         { "fault", required_argument, NULL, OPTION_FAULT },
         { NULL, 0, NULL, 0 },
 };
 
+/* clang-format off */
+static const char help[] =
+        "Usage: vestibule-relay --state DIR --listen HOST:PORT --certificate FILE --key FILE\n"
+        "\n"
+        "A relay for digital credentials: keeps encrypted mailboxes until they are\n"
+        "collected or expire (draft-vinokurov-tigress-http-00, and the messages of\n"
+        "draft-rescorla-tigress-http-00). HTTPS only. See vestibule-relay(8).\n"
+        "\n"
+        "  --state DIR                 folder of the mailboxes; must exist\n"
+        "  --in-memory                 keep nothing on disk\n"
+        "  --listen HOST:PORT          numeric address; port 0 picks a free one; not needed\n"
+        "                              when systemd passes a socket\n"
+        "  --port-file FILE            write the port there once it is open\n"
+        "  --public-url URL            https://host[:port] as clients see it; where it\n"
+        "                              listens at first\n"
+        "  --certificate FILE          certificate chain, PEM; a name without a slash is\n"
+        "                              looked up in $CREDENTIALS_DIRECTORY\n"
+        "  --key FILE                  its private key, PEM; likewise\n"
+        "  --log FILE                  append a line per request there instead of stderr\n"
+        "  --ttl-default SECONDS       life of a mailbox that asks for none, and of a\n"
+        "                              message under /t/ (172800)\n"
+        "  --ttl-max SECONDS           longest life (604800)\n"
+        "  --body-max BYTES            largest request body (65536)\n"
+        "  --rate N                    requests per second and address; 0 = any (0)\n"
+        "  --connections N             at once (4096)\n"
+        "  --connections-per-address N at once from one address; 0 = any (0)\n"
+        "  --idle-timeout SECONDS      close a silent connection (60)\n"
+        "  --webhook-prefix URL        notify https addresses below this one, which ends\n"
+        "                              with a slash; may be repeated; none at first\n"
+        "  --webhook-ca FILE           issuers to trust there, PEM, instead of the system's\n"
+        "  --webhook-allow-private     also where such a name leads to a private address\n"
+        "  --repeat-created            answer a repeated CreateMailbox with the link again\n"
+        "  --forbid-with-403           answer 403 instead of 401 when the mailbox was made\n"
+        "                              without the right\n"
+        "  --legacy sct04              also take the header names of older drafts\n";
+/* clang-format on */
+
 static void print_help(void) {
-        (void) printf("Usage: vestibule-relay --state DIR --listen HOST:PORT --certificate FILE "
-                      "--key FILE\n"
-                      "\n"
-                      "A relay for digital credentials: keeps encrypted mailboxes until they are\n"
-                      "collected or expire (draft-vinokurov-tigress-http-00). HTTPS only.\n"
-                      "\n"
-                      "  --state DIR                 folder of the mailboxes; must exist\n"
-                      "  --in-memory                 keep nothing on disk\n"
-                      "  --listen HOST:PORT          numeric address; port 0 picks a free one; not "
-                      "needed\n"
-                      "                              when systemd passes a socket\n"
-                      "  --port-file FILE            write the port there once it is open\n"
-                      "  --public-url URL            https://host[:port] as clients see it; where "
-                      "it\n"
-                      "                              listens at first\n"
-                      "  --certificate FILE          certificate chain, PEM; a name without a "
-                      "slash is\n"
-                      "                              looked up in $CREDENTIALS_DIRECTORY\n"
-                      "  --key FILE                  its private key, PEM; likewise\n"
-                      "  --log FILE                  append a line per request there instead of "
-                      "stderr\n"
-                      "  --ttl-default SECONDS       life of a mailbox that asks for none "
-                      "(172800)\n"
-                      "  --ttl-max SECONDS           longest life (604800)\n"
-                      "  --body-max BYTES            largest request body (65536)\n"
-                      "  --rate N                    requests per second and address; 0 = any (0)\n"
-                      "  --connections N             at once (4096)\n"
-                      "  --connections-per-address N at once from one address; 0 = any (0)\n"
-                      "  --idle-timeout SECONDS      close a silent connection (60)\n"
-                      "  --repeat-created            answer a repeated CreateMailbox with the link "
-                      "again\n"
-                      "  --forbid-with-403           answer 403 instead of 401 when the mailbox "
-                      "was made\n"
-                      "                              without the right\n");
+        (void) fputs(help, stdout);
         if (faults_help())
                 (void) printf("  --fault NAME=N              for tests of clients; may be "
                               "repeated:\n%s",
@@ -124,6 +136,17 @@ static int parse_number(
         return 0;
 }
 
+static int add_webhook_prefix(WebhookPrefixes *prefixes, const char *text) {
+        if (!webhook_prefix_is_valid(text))
+                return complain("--webhook-prefix must be https://host[:port]/, perhaps with a "
+                                "path, and "
+                                "end with a slash");
+        if (prefixes->n == N_ELEMENTS(prefixes->texts))
+                return complain("--webhook-prefix may be given %d times", WEBHOOK_PREFIXES_MAX);
+        prefixes->texts[prefixes->n++] = text;
+        return 0;
+}
+
 static int parse_option(RelayOptions *o, int option, const char *value) {
         switch (option) {
         case OPTION_STATE:
@@ -155,6 +178,17 @@ static int parse_option(RelayOptions *o, int option, const char *value) {
                 return 0;
         case OPTION_FORBID_WITH_403:
                 o->forbid_with_403 = true;
+                return 0;
+        case OPTION_LEGACY:
+                o->legacy_headers = streq(value, "sct04");
+                return o->legacy_headers ? 0 : complain("--legacy knows sct04 only");
+        case OPTION_WEBHOOK_PREFIX:
+                return add_webhook_prefix(&o->webhooks, value);
+        case OPTION_WEBHOOK_CA:
+                o->webhook_ca = value;
+                return 0;
+        case OPTION_WEBHOOK_PRIVATE:
+                o->webhook_private = true;
                 return 0;
         case OPTION_TTL_DEFAULT:
                 return parse_number("--ttl-default", value, 1, 366 * 86400, &o->ttl_default);

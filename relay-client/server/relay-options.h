@@ -4,13 +4,18 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "webhook-url.h"
+
 typedef struct RelayOptions {
         const char *state; /* NULL with in_memory */
         const char *listen;
         const char *public_url; /* NULL = https:// and where it listens */
         const char *certificate, *key;
         const char *log, *port_file;
-        bool in_memory, repeat_created, forbid_with_403;
+        bool in_memory, repeat_created, forbid_with_403, legacy_headers;
+        WebhookPrefixes webhooks; /* none: nobody is notified */
+        const char *webhook_ca;   /* NULL = the issuers of the system */
+        bool webhook_private;
         uint32_t ttl_default, ttl_max;
         uint32_t body_max;
         uint32_t connections_max, connections_per_address, idle_timeout, rate;

@@ -158,18 +158,23 @@ static bool is_json(const char *content_type) {
                                content_type[length] == ' ');
 }
 
-int relay_request_parse_head(const RelayHead *head, RelayRequest *ret, const char **ret_reason) {
-        bool mailbox;
-        int r;
-
-        /* Before anything else: a sender of secrets must hear of it on whatever path it does so. */
+int relay_request_check_leaks(const RelayHead *head, const char **ret_reason) {
         if (strchr(head->target, '#') || strstr(head->target, "%23"))
                 return refuse(RELAY_REQUEST_E_FRAGMENT,
                                 "a fragment must never be sent",
                                 ret_reason);
         if (head->has_referer)
                 return refuse(RELAY_REQUEST_E_REFERER, "a Referer must never be sent", ret_reason);
+        return 0;
+}
 
+int relay_request_parse_head(const RelayHead *head, RelayRequest *ret, const char **ret_reason) {
+        bool mailbox;
+        int r;
+
+        r = relay_request_check_leaks(head, ret_reason);
+        if (r != 0)
+                return r;
         r = parse_path(head->target, &mailbox, ret->mailbox);
         if (r != 0)
                 return refuse(r, "there is nothing here", ret_reason);
@@ -332,9 +337,12 @@ static int read_display(const json_t *object, RelayRequest *request, char ret_re
                         &request->display);
 }
 
-/* The relay has no push service, so the token itself would be personal data without a use. Its hash
- * is enough to show who would have been told. */
-static int read_token(const json_t *object, RelayRequest *request, char ret_reason[160]) {
+/* A token that we cannot serve would be personal data without a use: of every token only the hash
+ * is kept, which is enough to show who would have been told, and of our own type the address. */
+static int read_token(const json_t *object,
+                RelayRequest *request,
+                const RelayLimits *limits,
+                char ret_reason[160]) {
         static const JsonMember members[] = {
                 { "type",
                                 JSON_KIND_STRING,
@@ -363,7 +371,13 @@ static int read_token(const json_t *object, RelayRequest *request, char ret_reas
                 request->token = request->token << 8 | hash[i];
         if (request->token == 0)
                 request->token = 1;
-        return 0;
+
+        if (!streq(m.type, WEBHOOK_TOKEN_TYPE) || !limits->webhooks ||
+                        !webhook_url_is_allowed(limits->webhooks, m.data))
+                return 0;
+        free(request->webhook);
+        request->webhook = strdup(m.data);
+        return request->webhook ? 0 : -ENOMEM;
 }
 
 static int read_rights(const char *text, unsigned *ret, char ret_reason[160]) {
@@ -449,7 +463,7 @@ static int read_body(const json_t *body,
         if (r != 0)
                 return r;
         if (m.token) {
-                r = read_token(m.token, request, ret_reason);
+                r = read_token(m.token, request, limits, ret_reason);
                 if (r != 0)
                         return r;
         }
@@ -485,5 +499,6 @@ int relay_request_parse_body(RelayRequest *request,
 void relay_request_done(RelayRequest *request) {
         free(request->display);
         free(request->payload);
+        free(request->webhook);
         *request = RELAY_REQUEST_NULL;
 }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "cleanup.h"
+#include "webhook-url.h"
 
 enum {
         RELAY_ID_SIZE = 16, /* a UUID */
@@ -55,6 +56,7 @@ typedef struct RelayHead {
         const char *request_id;
         const char *claim;
         const char *content_type;
+        const char *if_none_match; /* counts for Draft R */
         bool has_referer;
         bool repeats; /* one of the headers above came twice */
 } RelayHead;
@@ -63,6 +65,7 @@ typedef struct RelayLimits {
         int64_t now;         /* seconds since 1970 */
         int64_t ttl_default; /* seconds, when the request names no expiration */
         int64_t ttl_max;     /* seconds */
+        const WebhookPrefixes *webhooks;
 } RelayLimits;
 
 typedef struct RelayRequest {
@@ -80,6 +83,7 @@ typedef struct RelayRequest {
         unsigned rights;
         int64_t expiration; /* seconds since 1970 */
         uint64_t token;     /* a hash of the notification token, 0 = none */
+        char *webhook; /* where to notify its owner: the token is one of ours; owned, or NULL */
 } RelayRequest;
 
 #define RELAY_REQUEST_NULL ((RelayRequest){ .operation = RELAY_CREATE })
@@ -95,6 +99,11 @@ int relay_id_parse(const char *text, uint8_t ret[RELAY_ID_SIZE]);
 
 /* Writes 37 bytes: the lower-case text with its final NUL. */
 void relay_id_text(const uint8_t id[RELAY_ID_SIZE], char ret[37]);
+
+/* Refuses what may have brought the Secret: RELAY_REQUEST_E_FRAGMENT, RELAY_REQUEST_E_REFERER. To
+ * be asked before anything else: a sender of secrets must hear of it on whatever path it does so.
+ */
+int relay_request_check_leaks(const RelayHead *head, const char **ret_reason);
 
 /* Reads a head into *ret, which must be RELAY_REQUEST_NULL. 0, or a positive RelayRequestError with
  * a sentence in static memory. After RELAY_REQUEST_E_HEADER and later ones, ret->operation is set.

@@ -27,15 +27,19 @@ static int answer_format(RelayAnswer *answer, const char *format, ...) {
         return 0;
 }
 
-static int answer_link(
-                RelayAnswer *answer, const RelayPolicy *policy, const uint8_t id[RELAY_ID_SIZE]) {
+/* is_told: the relay will notify the caller. */
+static int answer_link(RelayAnswer *answer,
+                const RelayPolicy *policy,
+                const uint8_t id[RELAY_ID_SIZE],
+                bool is_told) {
         char text[UUID_TEXT_SIZE];
 
         relay_id_text(id, text);
         return answer_format(answer,
-                        "{\"urlLink\":\"%s/v1/m/%s\",\"isPushNotificationSupported\":false}",
+                        "{\"urlLink\":\"%s/v1/m/%s\",\"isPushNotificationSupported\":%s}",
                         policy->public_url,
-                        text);
+                        text,
+                        is_told ? "true" : "false");
 }
 
 /* What is stored is JSON text already: an answer is three pieces put together. */
@@ -128,50 +132,87 @@ static int remember(Context *c, const uint8_t *created, int64_t expiration) {
                         c->store, c->request->claim, &row, c->knows_claim ? &c->claim : NULL);
 }
 
+/* Depends on the mailbox, so that one token in two mailboxes links them neither on disk nor in a
+ * log. */
+static uint64_t mailbox_token(uint64_t token, const uint8_t id[RELAY_ID_SIZE]) {
+        uint8_t bytes[RELAY_ID_SIZE + 8], hash[crypto_generichash_BYTES];
+        uint64_t mixed = 0;
+
+        if (token == 0)
+                return 0;
+        memcpy(bytes, id, RELAY_ID_SIZE);
+        for (size_t i = 0; i < 8; i++)
+                bytes[RELAY_ID_SIZE + i] = (uint8_t) (token >> (56 - 8 * i));
+        (void) crypto_generichash(hash, sizeof(hash), bytes, sizeof(bytes), NULL, 0);
+        for (size_t i = 0; i < 8; i++)
+                mixed = mixed << 8 | hash[i];
+        return mixed ? mixed : 1;
+}
+
 static int do_create(Context *c, RelayAnswer *answer) {
         const RelayRequest *request = c->request;
-        Mailbox mailbox = { .rights = request->rights,
-                .expiration = request->expiration,
-                .initiator_token = request->token };
+        Mailbox mailbox = { .rights = request->rights, .expiration = request->expiration };
         int r;
 
         randombytes_buf(answer->mailbox, RELAY_ID_SIZE);
         answer->mailbox[6] = (uint8_t) ((answer->mailbox[6] & 0x0f) | 0x40);
         answer->mailbox[8] = (uint8_t) ((answer->mailbox[8] & 0x3f) | 0x80);
         memcpy(mailbox.initiator, request->claim, RELAY_CLAIM_SIZE);
+        mailbox.initiator_token = mailbox_token(request->token, answer->mailbox);
 
-        r = mailbox_store_insert(
-                        c->store, answer->mailbox, &mailbox, request->display, request->payload);
+        r = mailbox_store_insert(c->store,
+                        answer->mailbox,
+                        &mailbox,
+                        request->webhook,
+                        request->display,
+                        request->payload);
         if (r < 0)
                 return r;
         r = remember(c, answer->mailbox, request->expiration);
         if (r < 0)
                 return r;
-        return answer_link(answer, c->policy, answer->mailbox);
+        return answer_link(answer, c->policy, answer->mailbox, request->webhook);
+}
+
+static int tell_the_other(Context *c, bool by_initiator, RelayAnswer *answer) {
+        const Mailbox *m = &c->mailbox;
+
+        answer->push_token = by_initiator ? m->recipient_token : m->initiator_token;
+        if (answer->push_token == 0)
+                return 0;
+        answer->push = by_initiator ? RELAY_PUSH_RECIPIENT : RELAY_PUSH_INITIATOR;
+        if (by_initiator ? !m->recipient_has_webhook : !m->initiator_has_webhook)
+                return 0;
+        return mailbox_store_read_webhook(c->store, m->number, !by_initiator, &answer->webhook);
 }
 
 static int do_update(Context *c, RelayAnswer *answer) {
-        bool by_initiator = c->party == MAILBOX_INITIATOR;
+        bool by_initiator = c->party == MAILBOX_INITIATOR, is_told;
         int r;
 
         r = mailbox_store_set_payload(c->store, c->mailbox.number, c->request->payload);
         if (r < 0)
                 return r;
+        is_told = by_initiator ? c->mailbox.initiator_has_webhook
+                               : c->mailbox.recipient_has_webhook;
         if (c->request->token != 0) {
-                *(by_initiator ? &c->mailbox.initiator_token : &c->mailbox.recipient_token) =
-                                c->request->token;
-                r = mailbox_store_set_parties(c->store, &c->mailbox);
+                is_told = c->request->webhook;
+                r = mailbox_store_set_token(c->store,
+                                c->mailbox.number,
+                                by_initiator,
+                                mailbox_token(c->request->token, c->request->mailbox),
+                                c->request->webhook);
                 if (r < 0)
                         return r;
         }
         r = remember(c, NULL, c->mailbox.expiration);
         if (r < 0)
                 return r;
-
-        answer->push_token = by_initiator ? c->mailbox.recipient_token : c->mailbox.initiator_token;
-        if (answer->push_token != 0)
-                answer->push = by_initiator ? RELAY_PUSH_RECIPIENT : RELAY_PUSH_INITIATOR;
-        return answer_format(answer, "{\"isPushNotificationSupported\":false}");
+        r = tell_the_other(c, by_initiator, answer);
+        if (r < 0)
+                return r;
+        return answer_format(
+                        answer, "{\"isPushNotificationSupported\":%s}", is_told ? "true" : "false");
 }
 
 static int do_read(Context *c, RelayAnswer *answer) {
@@ -179,9 +220,7 @@ static int do_read(Context *c, RelayAnswer *answer) {
         int r;
 
         if (c->decision.next == MAILBOX_BOUND && !c->mailbox.is_bound) {
-                c->mailbox.is_bound = true;
-                memcpy(c->mailbox.recipient, c->request->claim, RELAY_CLAIM_SIZE);
-                r = mailbox_store_set_parties(c->store, &c->mailbox);
+                r = mailbox_store_set_recipient(c->store, c->mailbox.number, c->request->claim);
                 if (r < 0)
                         return r;
         }
@@ -198,7 +237,7 @@ static int do_preview(Context *c, RelayAnswer *answer) {
         r = mailbox_store_read(c->store, c->mailbox.number, &content);
         if (r != 0)
                 return r < 0 ? r : -EIO;
-        answer->is_html = true;
+        answer->kind = RELAY_ANSWER_HTML;
         return preview_render(
                         content.display, content.display_size, &answer->body, &answer->body_size);
 }
@@ -215,9 +254,7 @@ static int do_delete(Context *c) {
 static int do_relinquish(Context *c) {
         int r;
 
-        c->mailbox.is_bound = false;
-        c->mailbox.recipient_token = 0;
-        r = mailbox_store_set_parties(c->store, &c->mailbox);
+        r = mailbox_store_set_recipient(c->store, c->mailbox.number, NULL);
         if (r < 0)
                 return r;
         return remember(c, NULL, c->mailbox.expiration);
@@ -247,7 +284,11 @@ static int answer_duplicate(Context *c, RelayAnswer *answer) {
         if (c->request->operation != RELAY_CREATE || !c->claim.has_mailbox)
                 return 0;
         memcpy(answer->mailbox, c->claim.mailbox, RELAY_ID_SIZE);
-        return c->policy->repeat_created ? answer_link(answer, c->policy, c->claim.mailbox) : 0;
+        return c->policy->repeat_created ? answer_link(answer,
+                                                           c->policy,
+                                                           c->claim.mailbox,
+                                                           c->request->webhook)
+                                         : 0;
 }
 
 int relay_service_apply(MailboxStore *store,
@@ -286,9 +327,4 @@ int relay_service_apply(MailboxStore *store,
                 return 0;
         }
         return -EINVAL;
-}
-
-void relay_answer_done(RelayAnswer *answer) {
-        free(answer->body);
-        *answer = RELAY_ANSWER_NULL;
 }

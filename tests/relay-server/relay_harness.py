@@ -14,7 +14,7 @@ import tempfile
 import time
 import uuid
 
-HEADERS = ("Mailbox-Request-ID", "Mailbox-Device-Claim")
+DEFAULT_OPTIONS = []  # of every relay that is started
 
 
 def make_certificate(folder):
@@ -46,7 +46,7 @@ class Relay:
         self.certificate, self.key = make_certificate(self.folder)
         self.log_path = os.path.join(self.folder, "log")
         self.error_path = os.path.join(self.folder, "errors")
-        self.program, self.options = program, options
+        self.program, self.options = program, [*DEFAULT_OPTIONS, *options]
         self.port = 0
         self.process = None
         self.start()
@@ -143,6 +143,11 @@ class Relay:
 
 def fresh():
     return str(uuid.uuid4())
+
+
+def token_hash(token, mailbox):
+    """How the log names a notification token: differently in each mailbox."""
+    return hashlib.blake2b(uuid.UUID(mailbox).bytes + bytes.fromhex(short_hash(token)), digest_size=32).hexdigest()[:16]
 
 
 def short_hash(text):

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#include "mailbox-store.h"
+#include "relay-stores.h"
 
 static char folder[64];
 
@@ -24,12 +24,13 @@ static int remove_folder(void **state) {
         return nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
+static RelayStores stores;
+
 static MailboxStore *open_store(void) {
-        MailboxStore *store = NULL;
         const char *reason;
 
-        assert_int_equal(mailbox_store_open(&store, folder, &reason), 0);
-        return store;
+        assert_int_equal(relay_stores_open(&stores, folder, &reason), 0);
+        return stores.mailboxes;
 }
 
 static void add(MailboxStore *store, uint8_t n, int64_t expiration) {
@@ -39,7 +40,8 @@ static void add(MailboxStore *store, uint8_t n, int64_t expiration) {
         };
         uint8_t id[RELAY_ID_SIZE] = { n }, hash[RELAY_CLAIM_SIZE] = { n };
 
-        assert_int_equal(mailbox_store_insert(store, id, &mailbox, "{\"d\":1}", "{\"p\":1}"), 0);
+        assert_int_equal(mailbox_store_insert(store, id, &mailbox, NULL, "{\"d\":1}", "{\"p\":1}"),
+                        0);
         assert_int_equal(mailbox_store_set_claim(store, hash, &claim, NULL), 0);
 }
 
@@ -61,13 +63,13 @@ static void what_is_committed_is_found_after_opening_again(void **state) {
         MailboxClaim claim;
         Mailbox mailbox;
 
-        assert_int_equal(mailbox_store_begin(store), 0);
+        assert_int_equal(relay_database_begin(stores.database), 0);
         add(store, 1, 100);
-        assert_int_equal(mailbox_store_commit(store), 0);
-        assert_int_equal(mailbox_store_begin(store), 0);
+        assert_int_equal(relay_database_commit(stores.database), 0);
+        assert_int_equal(relay_database_begin(stores.database), 0);
         add(store, 2, 100);
-        mailbox_store_rollback(store);
-        (void) mailbox_store_free(store);
+        relay_database_rollback(stores.database);
+        relay_stores_done(&stores);
 
         store = open_store();
         assert_int_equal(find(store, 1, &mailbox), 0);
@@ -80,31 +82,29 @@ static void what_is_committed_is_found_after_opening_again(void **state) {
         assert_true(claim.has_mailbox);
         assert_int_equal(find(store, 2, &mailbox), MAILBOX_STORE_E_NONE);
         assert_int_equal(find_claim(store, 2, &claim), MAILBOX_STORE_E_NONE);
-        (void) mailbox_store_free(store);
+        relay_stores_done(&stores);
 }
 
 static void parties_are_bound_and_released(void **state) {
         MailboxStore *store = open_store();
         Mailbox mailbox, again;
 
-        assert_int_equal(mailbox_store_begin(store), 0);
+        assert_int_equal(relay_database_begin(stores.database), 0);
         add(store, 1, 100);
         assert_int_equal(find(store, 1, &mailbox), 0);
-        mailbox.is_bound = true;
         mailbox.recipient[3] = 9;
-        mailbox.recipient_token = UINT64_MAX;
-        assert_int_equal(mailbox_store_set_parties(store, &mailbox), 0);
+        assert_int_equal(mailbox_store_set_recipient(store, mailbox.number, mailbox.recipient), 0);
+        assert_int_equal(mailbox_store_set_token(store, mailbox.number, false, UINT64_MAX, "u"), 0);
         assert_int_equal(find(store, 1, &again), 0);
         assert_true(again.is_bound);
         assert_memory_equal(again.recipient, mailbox.recipient, sizeof(mailbox.recipient));
-        assert_true(again.recipient_token == UINT64_MAX);
-        assert_int_equal(again.initiator_token, 0);
-        mailbox.is_bound = false;
-        assert_int_equal(mailbox_store_set_parties(store, &mailbox), 0);
+        assert_true(again.recipient_token == UINT64_MAX && again.recipient_has_webhook);
+        assert_true(again.initiator_token == 0 && !again.initiator_has_webhook);
+        assert_int_equal(mailbox_store_set_recipient(store, mailbox.number, NULL), 0);
         assert_int_equal(find(store, 1, &again), 0);
-        assert_false(again.is_bound);
-        assert_int_equal(mailbox_store_commit(store), 0);
-        (void) mailbox_store_free(store);
+        assert_true(!again.is_bound && again.recipient_token == 0 && !again.recipient_has_webhook);
+        assert_int_equal(relay_database_commit(stores.database), 0);
+        relay_stores_done(&stores);
 }
 
 static void a_claim_keeps_the_mailbox_it_made_and_the_longest_life(void **state) {
@@ -112,7 +112,7 @@ static void a_claim_keeps_the_mailbox_it_made_and_the_longest_life(void **state)
         MailboxClaim old, row = { .request_id = { 7 }, .expiration = 50 };
         uint8_t hash[RELAY_CLAIM_SIZE] = { 1 };
 
-        assert_int_equal(mailbox_store_begin(store), 0);
+        assert_int_equal(relay_database_begin(stores.database), 0);
         add(store, 1, 100);
         assert_int_equal(find_claim(store, 1, &old), 0);
         assert_int_equal(mailbox_store_set_claim(store, hash, &row, &old), 0);
@@ -125,8 +125,8 @@ static void a_claim_keeps_the_mailbox_it_made_and_the_longest_life(void **state)
         assert_int_equal(find_claim(store, 1, &old), 0);
         assert_int_equal(old.mailbox[0], 1);
         assert_int_equal(old.expiration, 200);
-        assert_int_equal(mailbox_store_commit(store), 0);
-        (void) mailbox_store_free(store);
+        assert_int_equal(relay_database_commit(stores.database), 0);
+        relay_stores_done(&stores);
 }
 
 static void a_sweep_takes_what_expired_and_no_more_than_its_limit(void **state) {
@@ -134,21 +134,21 @@ static void a_sweep_takes_what_expired_and_no_more_than_its_limit(void **state) 
         Mailbox mailbox;
         unsigned n;
 
-        assert_int_equal(mailbox_store_begin(store), 0);
+        assert_int_equal(relay_database_begin(stores.database), 0);
         for (uint8_t i = 1; i <= 5; i++)
                 add(store, i, i * 10);
-        assert_int_equal(mailbox_store_commit(store), 0);
+        assert_int_equal(relay_database_commit(stores.database), 0);
 
-        assert_int_equal(mailbox_store_sweep(store, 9, 100, &n), 0);
+        assert_int_equal(relay_stores_sweep(&stores, 9, 100, &n), 0);
         assert_int_equal(n, 0);
-        assert_int_equal(mailbox_store_sweep(store, 30, 2, &n), 0);
+        assert_int_equal(relay_stores_sweep(&stores, 30, 2, &n), 0);
         assert_int_equal(n, 6); /* two each of mailbox, content, claim */
         assert_int_equal(find(store, 2, &mailbox), MAILBOX_STORE_E_NONE);
         assert_int_equal(find(store, 3, &mailbox), 0);
-        assert_int_equal(mailbox_store_sweep(store, 30, 2, &n), 0);
+        assert_int_equal(relay_stores_sweep(&stores, 30, 2, &n), 0);
         assert_int_equal(n, 3);
         assert_int_equal(find(store, 4, &mailbox), 0);
-        (void) mailbox_store_free(store);
+        relay_stores_done(&stores);
 }
 
 static void a_read_row_does_not_keep_the_wal_in_use(void **state) {
@@ -158,19 +158,19 @@ static void a_read_row_does_not_keep_the_wal_in_use(void **state) {
         struct stat st;
         Mailbox mailbox;
 
-        assert_int_equal(mailbox_store_begin(store), 0);
+        assert_int_equal(relay_database_begin(stores.database), 0);
         add(store, 1, 100);
-        assert_int_equal(mailbox_store_commit(store), 0);
-        assert_int_equal(mailbox_store_begin(store), 0);
+        assert_int_equal(relay_database_commit(stores.database), 0);
+        assert_int_equal(relay_database_begin(stores.database), 0);
         assert_int_equal(find(store, 1, &mailbox), 0);
         assert_int_equal(mailbox_store_read(store, mailbox.number, &content), 0);
-        assert_int_equal(mailbox_store_commit(store), 0);
+        assert_int_equal(relay_database_commit(stores.database), 0);
 
-        assert_int_equal(mailbox_store_settle(store), 0);
+        assert_int_equal(relay_database_settle(stores.database), 0);
         (void) snprintf(path, sizeof(path), "%s/relay.sqlite-wal", folder);
         assert_int_equal(stat(path, &st), 0);
         assert_int_equal(st.st_size, 0);
-        (void) mailbox_store_free(store);
+        relay_stores_done(&stores);
 }
 
 static void the_wal_stays_within_its_bound(void **state) {
@@ -188,23 +188,24 @@ static void the_wal_stays_within_its_bound(void **state) {
                 memset(id, 0, sizeof(id));
                 memcpy(id, &i, sizeof(i));
                 if (i % ROWS_PER_COMMIT == 0)
-                        assert_int_equal(mailbox_store_begin(store), 0);
-                assert_int_equal(mailbox_store_insert(store, id, &mailbox, "", payload), 0);
+                        assert_int_equal(relay_database_begin(stores.database), 0);
+                assert_int_equal(mailbox_store_insert(store, id, &mailbox, NULL, "", payload), 0);
                 if (i % ROWS_PER_COMMIT == ROWS_PER_COMMIT - 1)
-                        assert_int_equal(mailbox_store_commit(store), 0);
+                        assert_int_equal(relay_database_commit(stores.database), 0);
         }
         (void) snprintf(path, sizeof(path), "%s/relay.sqlite-wal", folder);
         assert_int_equal(stat(path, &st), 0);
         assert_in_range(st.st_size, 1, 72 * 1024 * 1024);
-        (void) mailbox_store_free(store);
+        relay_stores_done(&stores);
 }
 
 static void a_folder_has_one_owner(void **state) {
-        MailboxStore *store = open_store(), *second = NULL;
+        RelayStores second = RELAY_STORES_NULL;
         const char *reason;
 
-        assert_int_equal(mailbox_store_open(&second, folder, &reason), -EBUSY);
-        (void) mailbox_store_free(store);
+        (void) open_store();
+        assert_int_equal(relay_stores_open(&second, folder, &reason), -EBUSY);
+        relay_stores_done(&stores);
 }
 
 #define STORE_TEST(f) cmocka_unit_test_setup_teardown(f, make_folder, remove_folder)
