@@ -14,7 +14,7 @@ import threading
 import time
 
 FRAME_MAX = 65536
-PATIENCE = 60  # seconds for what is certain to come: only a failure takes as long
+PATIENCE = 120  # seconds for what is certain to come: only a failure takes as long
 
 
 class Closed(Exception):

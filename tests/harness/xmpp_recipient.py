@@ -30,7 +30,7 @@ except ImportError:
 
 CLIENT = "{jabber:client}"
 RECEIPTS = "{urn:xmpp:receipts}"
-PATIENCE = 60  # seconds for what is certain to come: only a failure takes as long
+PATIENCE = 120  # seconds for what is certain to come: only a failure takes as long
 
 
 def child_text(element, name):
