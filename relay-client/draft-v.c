@@ -5,11 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 
 #include "cleanup.h"
 #include "json-quick.h"
 #include "json-read.h"
+#include "relay-http.h"
 #include "secret.h"
 #include "share-url.h"
 #include "text.h"
@@ -191,37 +191,6 @@ int draft_v_plain(DraftVOperation operation,
         return to_mailbox(operation, mailbox, claim, request_id, NULL, ret);
 }
 
-/* Finds the next line of this name from *offset on; the value is trimmed. */
-static bool next_header(const HttpAnswer *answer,
-                const char *name,
-                size_t *offset,
-                const char **ret,
-                size_t *ret_size) {
-        const size_t name_size = strlen(name);
-
-        while (*offset < answer->headers_size) {
-                const char *line = answer->headers + *offset;
-                const char *end = memchr(line, '\n', answer->headers_size - *offset);
-                size_t size = end ? (size_t) (end - line) : answer->headers_size - *offset;
-
-                *offset += size + (end ? 1 : 0);
-                if (size <= name_size || line[name_size] != ':' ||
-                                strncasecmp(line, name, name_size) != 0)
-                        continue;
-                line += name_size + 1;
-                size -= name_size + 1;
-                while (size > 0 && (*line == ' ' || *line == '\t'))
-                        line++, size--;
-                while (size > 0 && (line[size - 1] == ' ' || line[size - 1] == '\t' ||
-                                                   line[size - 1] == '\r'))
-                        size--;
-                *ret = line;
-                *ret_size = size;
-                return true;
-        }
-        return false;
-}
-
 typedef enum Echo {
         ECHO_MISSING,
         ECHO_RIGHT,
@@ -235,42 +204,12 @@ static Echo read_echo(const HttpAnswer *answer, const char *request_id) {
         Echo echo = ECHO_MISSING;
         const char *value;
 
-        while (next_header(answer, echo_header, &offset, &value, &size)) {
+        while (relay_http_header(answer, echo_header, &offset, &value, &size)) {
                 if (size != strlen(request_id) || strncasecmp(value, request_id, size) != 0)
                         return ECHO_WRONG;
                 echo = ECHO_RIGHT;
         }
         return echo;
-}
-
-/* Retry-After in seconds or as an HTTP date (RFC 9110 section 10.2.3); 0 when absent or odd. */
-static unsigned read_retry_after(const HttpAnswer *answer, int64_t now) {
-        size_t offset = 0, size;
-        const char *value;
-        char text[64];
-        int64_t seconds = 0;
-
-        if (!next_header(answer, "Retry-After", &offset, &value, &size) || size == 0 ||
-                        size >= sizeof(text))
-                return 0;
-        memcpy(text, value, size);
-        text[size] = 0;
-
-        if (strspn(text, "0123456789") == size) {
-                if (size > 9)
-                        return DRAFT_V_RETRY_AFTER_MAX;
-                seconds = atoll(text);
-        } else {
-                struct tm tm = { 0 };
-                const char *end = strptime(text, "%a, %d %b %Y %H:%M:%S GMT", &tm);
-
-                if (!end || *end)
-                        return 0;
-                seconds = (int64_t) timegm(&tm) - now;
-        }
-        if (seconds < 0)
-                return 0;
-        return seconds > DRAFT_V_RETRY_AFTER_MAX ? DRAFT_V_RETRY_AFTER_MAX : (unsigned) seconds;
 }
 
 __attribute__((format(printf, 3, 4))) static void set_outcome(
@@ -453,8 +392,7 @@ static void read_failure(const Operation *operation, int status, DraftVAnswer *r
                 outcome = operation->on_403;
         else if (status == 404)
                 outcome = operation->on_404;
-        else if (status < 200 || status == 408 || status == 425 || status == 429 ||
-                        (status >= 500 && status != 501 && status != 505))
+        else if (relay_http_is_transient(status))
                 outcome = DRAFT_V_AGAIN;
         set_outcome(ret,
                         outcome,
@@ -493,7 +431,7 @@ int draft_v_read_answer(DraftVOperation operation,
         } else
                 read_failure(&operations[operation], answer->status, ret);
         if (ret->outcome == DRAFT_V_AGAIN)
-                ret->retry_after = read_retry_after(answer, now);
+                ret->retry_after = relay_http_retry_after(answer, now);
         return 0;
 }
 

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "http.h"
+#include "relay-http.h"
 
 enum {
         DRAFT_V_BODY_MAX = 64 * 1024,    /* of a request */
@@ -16,7 +17,7 @@ enum {
         DRAFT_V_TITLE_MAX = 128,        /* characters */
         DRAFT_V_DESCRIPTION_MAX = 1024, /* characters */
         DRAFT_V_IMAGE_URL_MAX = 2048,   /* bytes */
-        DRAFT_V_RETRY_AFTER_MAX = 3600, /* seconds; a relay that asks for more gets this */
+        DRAFT_V_RETRY_AFTER_MAX = RELAY_RETRY_AFTER_MAX,
 };
 
 typedef enum DraftVOperation {
