@@ -8,17 +8,32 @@
 
 #include "cleanup.h"
 
+/* clang-format off */
 static const char style[] =
-                "body{margin:0;min-height:100vh;display:grid;place-items:center;"
-                "font:17px/1.5 system-ui,sans-serif;background:#f3f1ec;color:#22252a}"
-                "main{width:min(22rem,86vw);background:#fff;border-radius:1.2rem;overflow:hidden;"
-                "box-shadow:0 .6rem 2rem #0002;text-align:center}"
-                "img{display:block;width:100%;max-height:14rem;object-fit:cover}"
-                "h1{font-size:1.4rem;margin:1.4rem 1.2rem .3rem;overflow-wrap:anywhere}"
-                "p{margin:.3rem 1.2rem 1.1rem;overflow-wrap:anywhere}"
-                "small{display:block;padding:1rem 1.2rem;background:#faf8f4;color:#5b6068}"
-                "@media(prefers-color-scheme:dark){body{background:#16181b;color:#e8e8e6}"
-                "main{background:#23262a}small{background:#1d2023;color:#a4a9b0}}";
+        "body{margin:0;min-height:100vh;display:grid;place-items:center;"
+        "font:17px/1.5 system-ui,sans-serif;background:#f3f1ec;color:#22252a}"
+        "main{box-sizing:border-box;width:min(24rem,92vw);margin:1rem 0;background:#fff;"
+        "border-radius:1rem;overflow:hidden;box-shadow:0 .3rem 1.2rem #0002}"
+        "img{display:block;width:100%;max-height:12rem;object-fit:cover}"
+        "header{padding:1.2rem 1.3rem 0;color:#5b6068}"
+        "h1{font-size:1.5rem;line-height:1.25;margin:.1rem 1.3rem .4rem;overflow-wrap:anywhere}"
+        "p{margin:.4rem 1.3rem 1.1rem;overflow-wrap:anywhere}"
+        "section{padding:.2rem 0;background:#faf8f4;border-top:1px solid #e6e2d8}"
+        "section p{margin:.9rem 1.3rem}"
+        "strong{display:block;font-size:1.1rem;line-height:1.35}"
+        "@media(prefers-color-scheme:dark){body{background:#16181b;color:#e8e8e6}"
+        "main{background:#23262a}header{color:#a4a9b0}"
+        "section{background:#1d2023;border-color:#33373c}}";
+
+/* For a guest who has never heard of a wallet, a relay or a credential. */
+static const char what_to_do[] =
+        "<section>\n"
+        "<p><strong>Open this link on the phone that shall hold the key.</strong></p>\n"
+        "<p>Is this that phone? Then no app on it has opened the link. Please ask the one who "
+        "sent it to you which app you need.</p>\n"
+        "<p>The link works for one person only. Please do not pass it on.</p>\n"
+        "</section>\n";
+/* clang-format on */
 
 const char *preview_security_policy(void) {
         static char policy[192];
@@ -74,7 +89,8 @@ static void write_meta(FILE *f, const char *property, const char *content) {
 static void write_page(FILE *f, const char *title, const char *description, const char *image_url) {
         bool has_image = strncmp(image_url, "https://", 8) == 0;
 
-        (void) fputs("<!DOCTYPE html>\n<html prefix=\"og: https://ogp.me/ns#\">\n<head>\n"
+        (void) fputs("<!DOCTYPE html>\n<html lang=\"en\" prefix=\"og: "
+                     "https://ogp.me/ns#\">\n<head>\n"
                      "<meta charset=\"utf-8\">\n"
                      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
                      "<meta name=\"robots\" content=\"noindex\">\n"
@@ -93,14 +109,11 @@ static void write_page(FILE *f, const char *title, const char *description, cons
                 write_escaped(f, image_url);
                 (void) fputs("\">\n", f);
         }
-        (void) fputs("<h1>", f);
+        (void) fputs("<header>A key was shared with you</header>\n<h1>", f);
         write_escaped(f, title);
         (void) fputs("</h1>\n<p>", f);
         write_escaped(f, description);
-        (void) fputs("</p>\n<small>Open this link with the wallet on your phone. It works for one "
-                     "person:"
-                     " please do not pass it on.</small>\n</main>\n</body>\n</html>\n",
-                        f);
+        (void) fprintf(f, "</p>\n%s</main>\n</body>\n</html>\n", what_to_do);
 }
 
 int preview_render(const char *display, size_t size, char **ret, size_t *ret_size) {

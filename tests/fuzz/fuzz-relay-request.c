@@ -28,8 +28,9 @@ static void check_json(const char *text, size_t max) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+        static const WebhookPrefixes webhooks = { .texts = { "https://a/" }, .n = 1 };
         static const RelayLimits limits = {
-                .now = 1800000000, .ttl_default = 3600, .ttl_max = 604800
+                .now = 1800000000, .ttl_default = 3600, .ttl_max = 604800, .webhooks = &webhooks
         };
         _cleanup_(relay_request_done) RelayRequest request = RELAY_REQUEST_NULL;
         _cleanup_(freep) char *text = malloc(size + 1);
@@ -60,6 +61,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 return 0;
         check_json(request.payload, 2);
         check_json(request.display, 3);
+        if (request.webhook &&
+                        (request.token == 0 || !webhook_url_is_allowed(&webhooks, request.webhook)))
+                abort();
         if (request.operation == RELAY_CREATE &&
                         (request.expiration <= limits.now ||
                                         request.expiration > limits.now + limits.ttl_max))

@@ -587,6 +587,16 @@ def d12_a_preview_shows_escaped_text_and_has_no_script():
 
 
 @test
+def d12_a_preview_says_to_a_guest_what_it_is_and_what_to_do():
+    with Relay(PROGRAM) as relay:
+        _, mailbox = create(relay)
+        page = relay.request("GET", f"/v1/m/{mailbox}").body.decode()
+        for sentence in ("A key was shared with you", "Open this link on the phone that shall hold the key.",
+                         "Please do not pass it on.", "<title>Hotel Pass</title>", 'name="viewport"', 'lang="en"'):
+            assert sentence in page, sentence
+
+
+@test
 def d12_the_style_of_a_preview_is_the_one_that_its_policy_allows():
     with Relay(PROGRAM) as relay:
         _, mailbox = create(relay)
