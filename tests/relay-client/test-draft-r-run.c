@@ -796,6 +796,7 @@ static void a_share_of_one_message_needs_its_mailbox_only(void **state) {
         assert_int_equal(ask_task(&alice, &delete), RELAY_GONE);
 
         assert_int_equal(ask(&alice, RELAY_CREATE, "one"), RELAY_DONE);
+        delete.mailbox = alice.mailbox;
         assert_int_equal(ask_task(&alice, &delete), RELAY_DONE);
         assert_int_equal(store_size(), 0);
 
