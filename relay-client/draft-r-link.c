@@ -10,6 +10,7 @@
 #include "text.h"
 
 static const char variable[] = "{tigress_location}", mark[] = "#R1.";
+static const char symbols[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 enum {
         VARIANT = sodium_base64_VARIANT_URLSAFE_NO_PADDING,
@@ -51,7 +52,8 @@ bool draft_r_link_is_one(const char *text) {
         return fragment && strncmp(fragment, mark, sizeof(mark) - 1) == 0;
 }
 
-/* "1301." and R. Only the form that draft_r_link_build() writes. */
+/* "1301." and R. Only the form that draft_r_link_build() writes: libsodium 1.0.18 takes octets
+ * above 127 for symbols. */
 static int parse_fragment(const char *text, DraftRLink *ret) {
         const char *digits = "0123456789abcdef", *end;
         uint8_t code[2];
@@ -68,14 +70,15 @@ static int parse_fragment(const char *text, DraftRLink *ret) {
                 return r;
 
         text += CODE_DIGITS + 1;
-        if (sodium_base642bin(ret->secret,
-                            sizeof(ret->secret),
-                            text,
-                            strlen(text),
-                            NULL,
-                            &ret->secret_size,
-                            &end,
-                            VARIANT) != 0 ||
+        if (text[strspn(text, symbols)] ||
+                        sodium_base642bin(ret->secret,
+                                        sizeof(ret->secret),
+                                        text,
+                                        strlen(text),
+                                        NULL,
+                                        &ret->secret_size,
+                                        &end,
+                                        VARIANT) != 0 ||
                         *end)
                 return DRAFT_R_E_LINK;
         return ret->secret_size < DRAFT_R_SECRET_MIN ? DRAFT_R_E_SECRET : 0;
