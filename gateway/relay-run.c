@@ -303,6 +303,30 @@ static int mailbox_gone(ShareContext *c, const OutboxRow *row) {
                                          : LIFECYCLE_EVENT_NOT_COLLECTED);
 }
 
+/* The relay refuses us a mailbox that it made for us: it has lost who made it, or the relay at that
+ * address is another one now. That says nothing about the recipient, so the share goes on until the
+ * mailbox's end; the operator is told once. */
+static int mailbox_refused(ShareContext *c, const char *type, uint64_t *ret_retry) {
+        Gateway *g = c->gateway;
+        char id[ID_TEXT_SIZE];
+        int r;
+
+        *ret_retry = 1000 * (uint64_t) LIFECYCLE_POLL_LAST_SECONDS;
+        if (c->share.flags & SHARE_NOT_OURS)
+                return OUTBOX_VERDICT_AGAIN;
+        c->share.flags |= SHARE_NOT_OURS;
+        r = store_share_update(g->store, &c->share);
+        if (r < 0)
+                return r;
+        vault_id(g->vault, VAULT_ID_SHARE, c->share.n, 0, id);
+        log_record(LOG_WARNING,
+                        &(LogFields){ .share = id, .tenant = c->share.tenant },
+                        "The relay refuses us the mailbox of a share (%s). Whether it was collected "
+                        "cannot be known, and it cannot be deleted before its end.",
+                        type);
+        return OUTBOX_VERDICT_AGAIN;
+}
+
 int relay_answered(ShareContext *c,
                 OutboxRow *row,
                 const OutboxItem *item,
@@ -323,6 +347,8 @@ int relay_answered(ShareContext *c,
                 return create_answered(c, row, answer);
         if (streq(type, "gone") || (row->kind == OUTBOX_DELETE && streq(type, "done")))
                 return mailbox_gone(c, row);
+        if (streq(type, "claimed") || streq(type, "unauthorised") || streq(type, "refused"))
+                return mailbox_refused(c, type, ret_retry);
         if (row->kind == OUTBOX_READ && *ret_retry == 0)
                 *ret_retry = poll_msec(item->tries);
         return OUTBOX_VERDICT_AGAIN; /* at the latest the mailbox's own end ends it: sweep.c */

@@ -68,6 +68,7 @@ typedef enum ShareFlag {
         SHARE_ACKNOWLEDGED = 1 << 1, /* the recipient said so */
         SHARE_SUPPRESSED = 1 << 2,   /* the recipient blocks this tenant: nothing is ever sent */
         SHARE_HELPED = 1 << 3,       /* HELP repeated the link once */
+        SHARE_NOT_OURS = 1 << 4,     /* the relay refuses us its mailbox; the operator was told */
 } ShareFlag;
 
 /* One row. Strings and blobs are owned; an absent blob is NULL. */

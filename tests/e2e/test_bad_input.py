@@ -7,6 +7,7 @@ import os
 import random
 import re
 import socket
+import sqlite3
 import struct
 import subprocess
 import sys
@@ -436,6 +437,37 @@ class Tests:
             self.check_alive(site)
 
     # Recipients.
+
+    @tap.test
+    def a_relay_that_refuses_us_our_own_mailbox_is_told_of_once_and_ends_nothing(self):
+        with Site(self.build) as site:
+            phone = site.phone("echo:bob")
+            site.relay.stop()
+            share = site.create("echo:bob")
+            phone.say(share["code"])
+            site.wait_state(share, "releasing")
+            site.relay.start()
+            site.wait_event(share, "link_accepted", timeout=60)
+            site.relay.stop()
+            path = os.path.join(site.relay.state, "relay.sqlite")
+            with contextlib.closing(sqlite3.connect(path)) as store, store:
+                found = store.execute(
+                    "UPDATE mailbox SET initiator = randomblob(32), recipient = randomblob(32)")
+                assert found.rowcount == 1
+            site.relay.start()
+            told = "refuses us the mailbox of a share (claimed)"
+            wait_until(lambda: told in read_text(site.log), 60, "the operator is told")
+            assert site.show(share)["state"] == "released"
+            assert site.cancel(share).status == 202
+            wait_until(lambda: site.relay.requests("DeleteMailbox"), 60, "the deletion is tried")
+            site.kill_gateway()
+            site.start_gateway()
+            wait_until(lambda: len(site.relay.requests("DeleteMailbox")) > 1, 60, "and once more")
+            later = site.create("echo:eve")  # its answers come after those
+            site.phone("echo:eve").say(later["code"])
+            site.wait_event(later, "link_accepted", timeout=60)
+            assert site.show(share)["state"] == "withdrawing"
+            assert read_text(site.log).count("refuses us the mailbox") == 1
 
     @tap.test
     def odd_replies_spend_nothing_and_end_nothing(self):
