@@ -124,8 +124,8 @@ class Relay:
         received = b""
         with socket.create_connection(("127.0.0.1", self.port), timeout=timeout) as plain:
             with self.tls().wrap_socket(plain, server_hostname="localhost") as s:
-                s.sendall(data)
                 try:
+                    s.sendall(data)  # the relay may have heard enough before its end
                     while True:
                         piece = s.recv(65536)
                         if not piece:
