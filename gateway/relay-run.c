@@ -321,7 +321,8 @@ static int mailbox_refused(ShareContext *c, const char *type, uint64_t *ret_retr
         vault_id(g->vault, VAULT_ID_SHARE, c->share.n, 0, id);
         log_record(LOG_WARNING,
                         &(LogFields){ .share = id, .tenant = c->share.tenant },
-                        "The relay refuses us the mailbox of a share (%s). Whether it was collected "
+                        "The relay refuses us the mailbox of a share (%s). Whether it was "
+                        "collected "
                         "cannot be known, and it cannot be deleted before its end.",
                         type);
         return OUTBOX_VERDICT_AGAIN;
