@@ -251,6 +251,8 @@ class Relay:
     def stop(self):
         status = self.process.stop() if self.process else 0
         self.process = None
+        leaks = [line for line in self.lines() if "violation" in line]
+        assert not leaks, "a fragment or a Referer came to the relay: %s" % leaks
         return status
 
 
