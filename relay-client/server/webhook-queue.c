@@ -250,8 +250,11 @@ int webhook_queue_new(WebhookQueue **ret, const WebhookQueueOptions *options) {
         if (!queue->multi || !queue->headers)
                 return -ENOMEM;
         if (curl_multi_setopt(queue->multi,
-                            CURLMOPT_MAX_HOST_CONNECTIONS,
-                            (long) WEBHOOK_CONNECTIONS_PER_HOST) != CURLM_OK)
+                            CURLMOPT_MAX_TOTAL_CONNECTIONS,
+                            (long) WEBHOOK_CONNECTIONS_MAX) != CURLM_OK ||
+                        curl_multi_setopt(queue->multi,
+                                        CURLMOPT_MAX_HOST_CONNECTIONS,
+                                        (long) WEBHOOK_CONNECTIONS_PER_HOST) != CURLM_OK)
                 return -EINVAL;
         r = start_thread(queue);
         if (r < 0)

@@ -18,7 +18,9 @@ typedef struct WebhookQueue WebhookQueue;
 enum {
         WEBHOOK_QUEUE_MAX = 1024, /* what is more is dropped and counted */
         WEBHOOK_RUNNING_MAX = 64,
-        WEBHOOK_CONNECTIONS_PER_HOST = 8,
+        /* Each connection resolves its name in a thread, and the unit has TasksMax=16. */
+        WEBHOOK_CONNECTIONS_MAX = 12,
+        WEBHOOK_CONNECTIONS_PER_HOST = 6,
 };
 
 typedef struct WebhookQueueOptions {
