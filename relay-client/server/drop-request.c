@@ -30,7 +30,7 @@ static int parse_location(const char *target, uint8_t ret[DROP_LOCATION_SIZE]) {
         const char *text = target + sizeof(collection);
         size_t length;
 
-        if (target[sizeof(collection) - 1] != '/')
+        if (!drop_request_is_meant(target) || target[sizeof(collection) - 1] != '/')
                 return RELAY_REQUEST_E_PATH;
         length = strlen(text);
         if (length < DROP_LOCATION_TEXT_MIN || length > DROP_LOCATION_TEXT_MAX)

@@ -25,6 +25,8 @@ static void method_path_and_condition_name_the_operation(void **state) {
                 { "put", "/t/" LOCATION, "*", false, false, RELAY_REQUEST_E_METHOD, 0 },
                 { "GET", "/t", NULL, false, false, RELAY_REQUEST_E_PATH, 0 },
                 { "GET", "/t/", NULL, false, false, RELAY_REQUEST_E_PATH, 0 },
+                { "GET", "", NULL, false, false, RELAY_REQUEST_E_PATH, 0 },
+                { "GET", "/x/" LOCATION, NULL, false, false, RELAY_REQUEST_E_PATH, 0 },
                 { "GET", "/t?" LOCATION, NULL, false, false, RELAY_REQUEST_E_PATH, 0 },
                 { "GET", "/t/" LOCATION "?x", NULL, false, false, RELAY_REQUEST_E_PATH, 0 },
                 { "GET", "/t/" LOCATION "/", NULL, false, false, RELAY_REQUEST_E_PATH, 0 },
