@@ -105,6 +105,29 @@ static void a_hash_that_goes_on_is_the_hash_of_everything(void **state) {
         }
 }
 
+static void r_3_a_literal_transcript_is_whole_up_to_255_octets(void **state) {
+        uint8_t octets[DRAFT_R_CONTEXT_MAX], key[DRAFT_R_KEY_SIZE];
+        DraftRTranscript run, copy;
+        DraftRSlot slot;
+
+        (void) state;
+        memset(octets, 'x', sizeof(octets));
+        begin(DRAFT_R_AES_128_GCM_SHA256, DRAFT_R_CONTEXT_RAW, &run);
+        draft_r_transcript_add(&run, octets, 100);
+        draft_r_transcript_add(&run, octets + 100, sizeof(octets) - 100);
+        write_and_read(&run, &copy);
+        assert_int_equal(draft_r_transcript_slot(&copy, &slot), 0);
+        assert_int_equal(draft_r_expand_label(
+                                         run.suite, secret, 32, "Key", octets, sizeof(octets), key),
+                        0);
+        assert_memory_equal(slot.key, key, sizeof(key));
+
+        draft_r_transcript_add(&copy, octets, 1);
+        write_and_read(&copy, &run);
+        assert_int_equal(draft_r_transcript_slot(&copy, &slot), DRAFT_R_E_CONTEXT);
+        assert_int_equal(draft_r_transcript_slot(&run, &slot), DRAFT_R_E_CONTEXT);
+}
+
 static void locations_and_keys_differ_from_message_to_message(void **state) {
         DraftRTranscript run;
         DraftRSlot first, second;
@@ -145,6 +168,8 @@ static void r_7_an_aborted_run_holds_no_secret_and_stays_aborted(void **state) {
                 run.has_sent = true;
                 memset(run.sent, 7, sizeof(run.sent));
                 draft_r_transcript_abort(&run);
+                assert_null(memmem(&run, sizeof(run), secret, 3));
+                assert_null(memmem(&run, sizeof(run), "plaintext", 9));
                 assert_false(draft_r_transcript_is_ours(&run));
                 assert_false(draft_r_transcript_is_theirs(&run));
 
@@ -384,6 +409,7 @@ static void what_is_no_link_is_refused_by_name(void **state) {
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(a_hash_that_goes_on_is_the_hash_of_everything),
+                cmocka_unit_test(r_3_a_literal_transcript_is_whole_up_to_255_octets),
                 cmocka_unit_test(locations_and_keys_differ_from_message_to_message),
                 cmocka_unit_test(r_5_turns_alternate_and_end),
                 cmocka_unit_test(r_7_an_aborted_run_holds_no_secret_and_stays_aborted),
