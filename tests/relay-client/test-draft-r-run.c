@@ -746,6 +746,20 @@ static void what_is_not_there_yet_is_nothing_new(void **state) {
         assert_string_equal(alice.content, "two");
 }
 
+static void a_message_that_nobody_took_yet_stays(void **state) {
+        (void) state;
+        invite();
+        ask_until_done(&bob, RELAY_READ, NULL);
+        ask_until_done(&bob, RELAY_UPDATE, "two");
+        bob.content[0] = 0;
+        assert_int_equal(ask(&bob, RELAY_READ, NULL), RELAY_DONE);
+        assert_string_equal(bob.content, "");
+        assert_int_equal(ask(&bob, RELAY_ACKNOWLEDGE, NULL), RELAY_DONE);
+        assert_int_equal(store_size(), 1);
+        ask_until_done(&alice, RELAY_READ, NULL);
+        assert_string_equal(alice.content, "two");
+}
+
 static void the_sender_can_cancel_at_any_time(void **state) {
         (void) state;
         invite();
@@ -980,6 +994,7 @@ int main(void) {
                 TEST(r_5_r_6_r_7_a_rule_that_is_broken_ends_the_run),
                 TEST(r_5_who_has_no_turn_sends_nothing),
                 TEST(what_is_not_there_yet_is_nothing_new),
+                TEST(a_message_that_nobody_took_yet_stays),
                 TEST(the_sender_can_cancel_at_any_time),
                 TEST(a_share_of_one_message_needs_its_mailbox_only),
                 TEST(every_status_has_its_meaning),
