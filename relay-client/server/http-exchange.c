@@ -275,7 +275,9 @@ static int read_mailbox_body(Exchange *x) {
         int r;
 
         if (x->body_is_too_large) {
-                (void) strcpy(x->reason, "the body is larger than this relay allows");
+                (void) snprintf(x->reason,
+                                sizeof(x->reason),
+                                "the body is larger than this relay allows");
                 return 0;
         }
         r = relay_request_parse_body(&x->task.request, x->body, x->body_size, &limits, x->reason);
@@ -484,7 +486,7 @@ enum MHD_Result exchange_respond(Exchange *x) {
         if (x->fault.action == FAULT_MISSING_ECHO)
                 x->echo[0] = 0;
         if (x->fault.action == FAULT_WRONG_ECHO)
-                (void) strcpy(x->echo, "ffffffff-ffff-4fff-8fff-ffffffffffff");
+                (void) snprintf(x->echo, sizeof(x->echo), "ffffffff-ffff-4fff-8fff-ffffffffffff");
         if (x->status >= 400)
                 return respond_problem(x);
 

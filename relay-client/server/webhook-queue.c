@@ -297,7 +297,7 @@ void webhook_queue_add(WebhookQueue *queue, const char *url, const uint8_t mailb
         if (!notice)
                 return;
         relay_id_text(mailbox, id);
-        (void) strcpy(notice->url, url);
+        (void) snprintf(notice->url, sizeof(notice->url), "%s", url);
         (void) snprintf(notice->body,
                         sizeof(notice->body),
                         "{\"type\":\"mailbox.updated\",\"mailbox\":\"%s\"}",
