@@ -108,6 +108,7 @@ static void each_operation_has_its_method(void **state) {
                 _cleanup_(http_request_done) HttpRequest request = HTTP_REQUEST_NULL;
                 _cleanup_(relay_job_freep) RelayJob *job = begin(&task, &request);
 
+                assert_non_null(job);
                 assert_string_equal(request.method, methods[operation]);
                 assert_string_equal(request.url,
                                 operation == RELAY_CREATE ? "https://relay.example/v1/m" : MAILBOX);
