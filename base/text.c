@@ -17,14 +17,24 @@ char *text_base64(const void *data, size_t size) {
         return sodium_bin2base64(text, length, data, size, sodium_base64_VARIANT_ORIGINAL);
 }
 
+static bool is_ascii(const char *text) {
+        for (; *text; text++)
+                if ((uint8_t) *text > 0x7f)
+                        return false;
+        return true;
+}
+
 int text_from_base64(const char *text, bool url_safe, uint8_t **ret, size_t *ret_size) {
         static const int strict[] = { sodium_base64_VARIANT_ORIGINAL,
                 sodium_base64_VARIANT_ORIGINAL_NO_PADDING,
                 sodium_base64_VARIANT_URLSAFE,
                 sodium_base64_VARIANT_URLSAFE_NO_PADDING };
         size_t length = strlen(text);
-        uint8_t *data = malloc(length + 1);
+        uint8_t *data;
 
+        if (!is_ascii(text)) /* libsodium 1.0.18 takes some octets above 127 for symbols */
+                return -EBADMSG;
+        data = malloc(length + 1);
         if (!data)
                 return -ENOMEM;
 

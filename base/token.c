@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cleanup.h"
 #include "text.h"
 
 static const char prefix[] = "vb_live_";
@@ -69,20 +70,12 @@ void token_entry(const char *id, const uint8_t hash[TOKEN_HASH_SIZE], char ret[T
 }
 
 bool token_entry_is_valid(const char *entry) {
-        uint8_t verifier[TOKEN_HASH_SIZE];
+        _cleanup_(freep) uint8_t *verifier = NULL;
         size_t size;
 
         return strlen(entry) == TOKEN_ENTRY_SIZE - 1 && strspn(entry, id_symbols) == 8 &&
-               entry[8] == ':' &&
-               sodium_base642bin(verifier,
-                               sizeof(verifier),
-                               entry + 9,
-                               44,
-                               NULL,
-                               &size,
-                               NULL,
-                               sodium_base64_VARIANT_ORIGINAL) == 0 &&
-               size == sizeof(verifier);
+               entry[8] == ':' && text_from_base64(entry + 9, false, &verifier, &size) == 0 &&
+               size == TOKEN_HASH_SIZE;
 }
 
 bool token_entry_matches(const char *entry, const char *id, const uint8_t hash[TOKEN_HASH_SIZE]) {

@@ -48,6 +48,8 @@ static void base64_may_lack_its_padding_and_nothing_else(void **state) {
                 "Zm9v!",
                 "Zg==Zg==",
                 "Zm-_",
+                "Zm9v\xc3\xa4\xc3\xa4",
+                "AAA\xee\xee\xee\xee\xee",
         };
 
         assert_int_equal(from_base64("Zg", false), 0);
