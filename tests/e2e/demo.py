@@ -360,10 +360,30 @@ class Demo:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
 def end_in_order(number, frame):
-    for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(signal_number, signal.SIG_IGN)
+    for ending in ENDING:
+        signal.signal(ending, signal.SIG_IGN)
     raise Ended(number)
+
+
+def ended_again(lost):
+    """What a signal raises where nothing may be raised, in a hook of a fork or while something is
+    deleted, Python drops: it comes again a moment later."""
+    if not isinstance(lost.exc_value, Ended):
+        sys.__unraisablehook__(lost)
+        return
+    number = lost.exc_value.args[0]
+    signal.signal(signal.SIGALRM, lambda *_: end_in_order(number, None))
+    signal.setitimer(signal.ITIMER_REAL, 0.01)
+
+
+def listen_to_signals():
+    sys.unraisablehook = ended_again
+    for ending in ENDING:
+        signal.signal(ending, end_in_order)
 
 
 def main():
@@ -372,8 +392,7 @@ def main():
     parser.add_argument("--interactive", action="store_true", help="you are the recipient")
     arguments = parser.parse_args()
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, end_in_order)
+    listen_to_signals()
     demo = Demo(arguments.build, arguments.interactive)
     try:
         return demo.run()
@@ -386,8 +405,8 @@ def main():
             demo.site.show_logs()
         return 1
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)
+        for ending in ENDING:
+            signal.signal(ending, signal.SIG_IGN)
         demo.close()
 
 

@@ -25,6 +25,23 @@ FACTS = {
     "provisioning_received": "identical",
 }
 
+DELETED_WHILE_SIGNALLED = """
+import os, signal, sys, time
+sys.path.insert(0, sys.argv[1])
+import demo
+
+class Deleted:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+demo.listen_to_signals()
+try:
+    Deleted()
+    time.sleep(30)
+except demo.Ended as end:
+    print("ended by %d" % end.args[0])
+"""
+
 
 def processor_ticks():
     """Of all processors since the machine started: those of idleness, and all."""
@@ -114,6 +131,14 @@ class Tests:
             if begun:
                 assert demo.returncode == 128 + kind, (moment, demo.returncode, output)
             self.check_nothing_left(folder)
+
+    @tap.test
+    def a_signal_that_arrives_where_nothing_may_be_raised_is_not_lost(self):
+        ended = subprocess.run(
+            [sys.executable, "-c", DELETED_WHILE_SIGNALLED, os.path.dirname(DEMO)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            timeout=60)
+        assert ended.stdout == "ended by %d\n" % signal.SIGTERM, ended.stdout
 
     @tap.test
     def killed_without_warning_it_leaves_no_process(self):
