@@ -696,7 +696,8 @@ class Silence:
         for number in self.numbers:
             answer = self.gateway.answer(number, 40)
             assert (answer["type"], answer["reason"]) == ("again", "timeout"), answer
-        assert self.relay.handshakes == 64, self.relay.handshakes
+        # The six that wait for a connection may still get that of one which was given up.
+        assert 64 <= self.relay.handshakes <= 70, self.relay.handshakes
         self.gateway.close()
         self.relay.close()
 
