@@ -46,7 +46,7 @@ int draft_r_link_build(const char *template,
         return 0;
 }
 
-bool draft_r_link_is_one(const char *text) {
+static bool has_mark(const char *text) {
         const char *fragment = strchr(text, '#');
 
         return fragment && strncmp(fragment, mark, sizeof(mark) - 1) == 0;
@@ -88,7 +88,7 @@ int draft_r_link_parse(const char *text, DraftRLink *ret) {
         const size_t size = strcspn(text, "#");
         int r;
 
-        if (!draft_r_link_is_one(text) || strlen(text) > DRAFT_R_LINK_MAX)
+        if (!has_mark(text) || strlen(text) > DRAFT_R_LINK_MAX)
                 return DRAFT_R_E_LINK;
         if (size + sizeof(variable) > sizeof(ret->template))
                 return DRAFT_R_E_TEMPLATE;

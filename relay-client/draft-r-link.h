@@ -25,9 +25,6 @@ int draft_r_link_build(const char *template,
                 size_t secret_size,
                 char **ret);
 
-/* True when a text means to be such a link, right or wrong. */
-bool draft_r_link_is_one(const char *text);
-
 /* DRAFT_R_E_LINK, DRAFT_R_E_SCHEME, DRAFT_R_E_TEMPLATE, DRAFT_R_E_SUITE, DRAFT_R_E_SECRET. On
  * success the caller wipes *ret; on an error nothing secret is in it. */
 int draft_r_link_parse(const char *text, DraftRLink *ret);

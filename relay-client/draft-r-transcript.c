@@ -416,16 +416,6 @@ int draft_r_transcript_open(const void *sealed,
         return r;
 }
 
-int draft_r_sealed_kid(const void *sealed, size_t size, char ret[DRAFT_R_KID_SIZE + 1]) {
-        const uint8_t *head = sealed;
-
-        if (size < DRAFT_R_SEALED_HEAD || head[0] != STATE_VERSION)
-                return DRAFT_R_E_STATE;
-        memcpy(ret, head + 1, DRAFT_R_KID_SIZE);
-        ret[DRAFT_R_KID_SIZE] = 0;
-        return 0;
-}
-
 /* The purposes differ in their first octets, and what follows a share's NUL has fixed sizes up to
  * the content, so that no two inputs run together. */
 static void derive(const DraftRIdentity *identity,

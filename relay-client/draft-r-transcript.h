@@ -116,9 +116,6 @@ int draft_r_transcript_open(const void *sealed,
                 const DraftRIdentity *identity,
                 DraftRTranscript *ret);
 
-/* The name of the key that sealed octets need. DRAFT_R_E_STATE. */
-int draft_r_sealed_kid(const void *sealed, size_t size, char ret[DRAFT_R_KID_SIZE + 1]);
-
 /* What a run draws; see above. R has draft_r_suite_secret_size() octets, response_nonce
  * draft_r_suite_nonce_size(). */
 void draft_r_derive_secret(const DraftRIdentity *identity, DraftRSuite suite, uint8_t *ret);

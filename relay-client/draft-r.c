@@ -13,7 +13,6 @@
 #include "cleanup.h"
 
 typedef struct Suite {
-        const char *name;
         uint16_t code;
         const EVP_CIPHER *(*cipher)(void);
         const char *hash; /* as OpenSSL calls it */
@@ -22,9 +21,9 @@ typedef struct Suite {
 
 static const Suite suites[_DRAFT_R_SUITE_MAX] = {
         /* clang-format off */
-        [DRAFT_R_AES_128_GCM_SHA256]       = { "TLS_AES_128_GCM_SHA256",       0x1301, EVP_aes_128_gcm,       "SHA256", 32, 16, 16, 32 },
-        [DRAFT_R_AES_256_GCM_SHA384]       = { "TLS_AES_256_GCM_SHA384",       0x1302, EVP_aes_256_gcm,       "SHA384", 48, 32, 32, 48 },
-        [DRAFT_R_CHACHA20_POLY1305_SHA256] = { "TLS_CHACHA20_POLY1305_SHA256", 0x1303, EVP_chacha20_poly1305, "SHA256", 32, 32, 32, 32 },
+        [DRAFT_R_AES_128_GCM_SHA256]       = { 0x1301, EVP_aes_128_gcm,       "SHA256", 32, 16, 16, 32 },
+        [DRAFT_R_AES_256_GCM_SHA384]       = { 0x1302, EVP_aes_256_gcm,       "SHA384", 48, 32, 32, 48 },
+        [DRAFT_R_CHACHA20_POLY1305_SHA256] = { 0x1303, EVP_chacha20_poly1305, "SHA256", 32, 32, 32, 32 },
         /* clang-format on */
 };
 
@@ -83,25 +82,12 @@ int draft_r_suite_from_code(uint16_t code, DraftRSuite *ret) {
         return DRAFT_R_E_SUITE;
 }
 
-int draft_r_suite_from_name(const char *name, DraftRSuite *ret) {
-        for (size_t i = 0; i < N_ELEMENTS(suites); i++)
-                if (streq(suites[i].name, name)) {
-                        *ret = (DraftRSuite) i;
-                        return 0;
-                }
-        return DRAFT_R_E_SUITE;
-}
-
 uint16_t draft_r_suite_code(DraftRSuite suite) {
         return suites[suite].code;
 }
 
 size_t draft_r_suite_hash_size(DraftRSuite suite) {
         return suites[suite].hash_size;
-}
-
-size_t draft_r_suite_key_size(DraftRSuite suite) {
-        return suites[suite].key_size;
 }
 
 size_t draft_r_suite_nonce_size(DraftRSuite suite) {

@@ -83,12 +83,10 @@ typedef struct DraftRMessageKey {
 /* "auth", "message-id" …: what the enumeration says, as a word. */
 const char *draft_r_error_name(DraftRError error);
 
-/* By code of RFC 8446 (0x1301 …) or its name ("TLS_AES_128_GCM_SHA256"). DRAFT_R_E_SUITE. */
+/* By the code of RFC 8446 section B.4 (0x1301 …). DRAFT_R_E_SUITE. */
 int draft_r_suite_from_code(uint16_t code, DraftRSuite *ret);
-int draft_r_suite_from_name(const char *name, DraftRSuite *ret);
 uint16_t draft_r_suite_code(DraftRSuite suite);
 size_t draft_r_suite_hash_size(DraftRSuite suite);
-size_t draft_r_suite_key_size(DraftRSuite suite);
 size_t draft_r_suite_nonce_size(DraftRSuite suite);  /* of response_nonce */
 size_t draft_r_suite_secret_size(DraftRSuite suite); /* of an R that we make: 32 or 48 */
 

@@ -1,5 +1,6 @@
 /* What a relay is asked, whatever its protocol: two implementations, Draft V (draft-v.h) and Draft
- * R (draft-r.h), in one table. Pure: no socket, and the clock is an argument.
+ * R (draft-r.h), in one table. Pure: no socket, and the clock is an argument. The programs speak
+ * Draft V through draft-v.h and no Draft R; what calls this interface so far are its tests.
  *
  * An operation is a job. It gives one HTTP request after another, is told each answer, and ends
  * with one outcome and its values. Until it has ended nothing is decided; after RELAY_AGAIN the

@@ -245,7 +245,6 @@ static void r_11_a_sealed_run_opens_for_its_key_share_and_generation_only(void *
         DraftRIdentity right = identity(), wrong[4] = { right, right, right, right };
         _cleanup_(freep) uint8_t *sealed = NULL;
         DraftRTranscript run, copy;
-        char kid[DRAFT_R_KID_SIZE + 1];
         size_t size;
 
         (void) state;
@@ -256,8 +255,6 @@ static void r_11_a_sealed_run_opens_for_its_key_share_and_generation_only(void *
         assert_null(memmem(sealed, size, "drop", 4));
         assert_int_equal(draft_r_transcript_open(sealed, size, &right, &copy), 0);
         assert_memory_equal(&copy, &run, sizeof(run));
-        assert_int_equal(draft_r_sealed_kid(sealed, size, kid), 0);
-        assert_string_equal(kid, right.kid);
 
         wrong[0].root = other_root;
         wrong[1].kid = "0123456789abcdee";
@@ -346,7 +343,6 @@ static void a_link_says_where_how_and_with_what(void **state) {
                                                  draft_r_suite_secret_size(suite),
                                                  &link),
                                 0);
-                assert_true(draft_r_link_is_one(link));
                 assert_int_equal(draft_r_link_parse(link, &read), 0);
                 assert_string_equal(read.template, TEMPLATE);
                 assert_int_equal(read.suite, suite);

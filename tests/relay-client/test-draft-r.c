@@ -25,13 +25,17 @@ static void assert_bytes(const json_t *vector, const char *member, const void *d
 }
 
 static DraftRSuite suite_of(const json_t *run) {
-        DraftRSuite suite, by_code;
+        static const char *const names[_DRAFT_R_SUITE_MAX] = {
+                [DRAFT_R_AES_128_GCM_SHA256] = "TLS_AES_128_GCM_SHA256",
+                [DRAFT_R_AES_256_GCM_SHA384] = "TLS_AES_256_GCM_SHA384",
+                [DRAFT_R_CHACHA20_POLY1305_SHA256] = "TLS_CHACHA20_POLY1305_SHA256",
+        };
+        DraftRSuite suite;
         unsigned code;
 
-        assert_int_equal(draft_r_suite_from_name(vector_text(run, "suite"), &suite), 0);
         assert_int_equal(sscanf(vector_text(run, "suite_code"), "0x%x", &code), 1);
-        assert_int_equal(draft_r_suite_from_code((uint16_t) code, &by_code), 0);
-        assert_int_equal(suite, by_code);
+        assert_int_equal(draft_r_suite_from_code((uint16_t) code, &suite), 0);
+        assert_string_equal(names[suite], vector_text(run, "suite"));
         assert_int_equal(draft_r_suite_code(suite), code);
         return suite;
 }
@@ -79,6 +83,11 @@ static void check_body(const json_t *message,
                 const DraftRTranscript *transcript,
                 const DraftRSlot *slot,
                 const Plaintext *plaintext) {
+        static const size_t key_sizes[_DRAFT_R_SUITE_MAX] = {
+                [DRAFT_R_AES_128_GCM_SHA256] = 16,
+                [DRAFT_R_AES_256_GCM_SHA384] = 32,
+                [DRAFT_R_CHACHA20_POLY1305_SHA256] = 32,
+        };
         _cleanup_(plaintext_done) Plaintext opened = PLAINTEXT_NULL;
         _cleanup_(freep) uint8_t *body = NULL;
         uint8_t nonce[BYTES_MAX];
@@ -89,7 +98,7 @@ static void check_body(const json_t *message,
                         draft_r_suite_nonce_size(transcript->suite));
         assert_int_equal(draft_r_message_key(transcript->suite, slot->key, nonce, &key), 0);
         assert_bytes(message, "prk_hex", key.prk, draft_r_suite_hash_size(transcript->suite));
-        assert_bytes(message, "aead_key_hex", key.key, draft_r_suite_key_size(transcript->suite));
+        assert_bytes(message, "aead_key_hex", key.key, key_sizes[transcript->suite]);
         assert_bytes(message, "aead_nonce_hex", key.nonce, sizeof(key.nonce));
 
         assert_int_equal(draft_r_body_seal(transcript->suite,
@@ -336,10 +345,6 @@ static void unknown_suites_are_refused(void **state) {
         (void) state;
         for (size_t i = 0; i < N_ELEMENTS(codes); i++)
                 assert_int_equal(draft_r_suite_from_code(codes[i], &suite), DRAFT_R_E_SUITE);
-        assert_int_equal(
-                        draft_r_suite_from_name("TLS_AES_128_CCM_SHA256", &suite), DRAFT_R_E_SUITE);
-        assert_int_equal(
-                        draft_r_suite_from_name("tls_aes_128_gcm_sha256", &suite), DRAFT_R_E_SUITE);
 }
 
 static void r_7_every_changed_octet_of_a_body_is_an_error(void **state) {
