@@ -166,7 +166,7 @@ static int end_deletes(RelayJob *job) {
         Own *own = job->own;
         int r;
 
-        if (job->operation == RELAY_DELETE)
+        if (job->operation == RELAY_JOB_DELETE)
                 return relay_job_end(job,
                                 own->was_there || own->n_deletes == 0 ? RELAY_DONE : RELAY_GONE,
                                 "%s",
@@ -185,17 +185,17 @@ static int proceed(RelayJob *job, HttpRequest *ret_request) {
                 return send_plain("DELETE", own->deletes[own->next_delete], ret_request);
         }
         switch (job->operation) {
-        case RELAY_CREATE:
-        case RELAY_UPDATE:
+        case RELAY_JOB_CREATE:
+        case RELAY_JOB_UPDATE:
                 own->step = STEP_PUT;
                 return send_put(own, ret_request);
-        case RELAY_READ:
+        case RELAY_JOB_READ:
                 own->step = STEP_GET;
                 return send_plain("GET", own->url, ret_request);
-        case RELAY_DELETE:
-        case RELAY_ACKNOWLEDGE:
-        case RELAY_RELINQUISH:
-        case _RELAY_OPERATION_MAX:
+        case RELAY_JOB_DELETE:
+        case RELAY_JOB_ACKNOWLEDGE:
+        case RELAY_JOB_RELINQUISH:
+        case _RELAY_JOB_OPERATION_MAX:
                 break;
         }
         return end_deletes(job);
@@ -212,7 +212,7 @@ static int set_slot(Own *own) {
 }
 
 /* The next message, of ours, in full. */
-static int set_body(Own *own, const RelayTask *task) {
+static int set_body(Own *own, const RelayJobTask *task) {
         uint8_t random[DRAFT_R_RANDOM_MIN], nonce[DRAFT_R_NONCE_MAX];
         const uint32_t id = own->run.next;
         int r;
@@ -254,7 +254,7 @@ static bool host_is_allowed(const RelayJob *job, const char *template) {
         return relay_is_allowed(authority, job->terms->hosts);
 }
 
-static int begin_create(RelayJob *job, const RelayTask *task, HttpRequest *ret_request) {
+static int begin_create(RelayJob *job, const RelayJobTask *task, HttpRequest *ret_request) {
         const RelayTerms *terms = job->terms;
         uint8_t secret[DRAFT_R_SECRET_MAX];
         Own *own = job->own;
@@ -285,14 +285,14 @@ static int begin_create(RelayJob *job, const RelayTask *task, HttpRequest *ret_r
 }
 
 /* The run as the caller kept it, or as a link begins it. */
-static int set_run(Own *own, const RelayTask *task, DraftRContextMode mode) {
+static int set_run(Own *own, const RelayJobTask *task, DraftRContextMode mode) {
         DraftRLink link;
         int r;
 
         if (task->state)
                 return draft_r_transcript_open(
                                 task->state, task->state_size, &own->identity, &own->run);
-        if (task->operation != RELAY_READ || !task->link)
+        if (task->operation != RELAY_JOB_READ || !task->link)
                 return DRAFT_R_E_STATE;
         r = draft_r_link_parse(task->link, &link);
         if (r != 0)
@@ -310,7 +310,7 @@ static int set_run(Own *own, const RelayTask *task, DraftRContextMode mode) {
 
 /* Without a state, only our own message's URL is known. It must be one, at a relay that is allowed:
  * what it lacks to a template is its variable. */
-static int begin_mailbox(RelayJob *job, const RelayTask *task, HttpRequest *ret_request) {
+static int begin_mailbox(RelayJob *job, const RelayJobTask *task, HttpRequest *ret_request) {
         char template[DRAFT_R_TEMPLATE_MAX + 32];
         Own *own = job->own;
 
@@ -318,7 +318,7 @@ static int begin_mailbox(RelayJob *job, const RelayTask *task, HttpRequest *ret_
                                         (int) sizeof(template) ||
                         draft_r_template_check(template) != 0 || !host_is_allowed(job, template))
                 return relay_job_end(job, RELAY_REFUSED, "bad-mailbox");
-        if (task->operation == RELAY_READ) {
+        if (task->operation == RELAY_JOB_READ) {
                 own->step = STEP_LOOK;
                 return send_plain("GET", task->mailbox, ret_request);
         }
@@ -330,23 +330,23 @@ static int begin_mailbox(RelayJob *job, const RelayTask *task, HttpRequest *ret_
 }
 
 /* Lock-step: who has no turn sends nothing. A read out of turn has no news by nature. */
-static int begin_turn(RelayJob *job, const RelayTask *task, HttpRequest *ret_request) {
+static int begin_turn(RelayJob *job, const RelayJobTask *task, HttpRequest *ret_request) {
         Own *own = job->own;
         int r;
 
         if (own->run.aborted)
                 return relay_job_end(job, RELAY_REFUSED, "aborted");
-        if (task->operation == RELAY_READ && !draft_r_transcript_is_theirs(&own->run))
+        if (task->operation == RELAY_JOB_READ && !draft_r_transcript_is_theirs(&own->run))
                 return relay_job_end(job, RELAY_DONE, "%s", "");
-        if (task->operation == RELAY_UPDATE && !draft_r_transcript_is_ours(&own->run))
+        if (task->operation == RELAY_JOB_UPDATE && !draft_r_transcript_is_ours(&own->run))
                 return relay_job_end(job, RELAY_REFUSED, "out-of-turn");
 
         r = add_acknowledgement(own);
-        if (r == 0 && task->operation != RELAY_ACKNOWLEDGE)
-                r = task->operation == RELAY_UPDATE ? set_body(own, task) : set_slot(own);
+        if (r == 0 && task->operation != RELAY_JOB_ACKNOWLEDGE)
+                r = task->operation == RELAY_JOB_UPDATE ? set_body(own, task) : set_slot(own);
         if (r != 0)
                 return r < 0 ? r : refuse(job, r);
-        if (task->operation == RELAY_ACKNOWLEDGE && own->n_deletes == 0)
+        if (task->operation == RELAY_JOB_ACKNOWLEDGE && own->n_deletes == 0)
                 return relay_job_end(job, RELAY_DONE, "%s", "");
         return proceed(job, ret_request);
 }
@@ -366,18 +366,18 @@ static int set_identity(Own *own, const DraftRIdentity *identity) {
         return 0;
 }
 
-static int begin(RelayJob *job, const RelayTask *task, HttpRequest *ret_request) {
+static int begin(RelayJob *job, const RelayJobTask *task, HttpRequest *ret_request) {
         Own *own = job->own;
         int r;
 
-        if (task->operation == RELAY_RELINQUISH)
+        if (task->operation == RELAY_JOB_RELINQUISH)
                 return relay_job_end(job, RELAY_REFUSED, "unsupported");
         if (!task->state && task->mailbox &&
-                        (task->operation == RELAY_READ || task->operation == RELAY_DELETE))
+                        (task->operation == RELAY_JOB_READ || task->operation == RELAY_JOB_DELETE))
                 return begin_mailbox(job, task, ret_request);
         if (set_identity(own, &task->identity) < 0)
                 return relay_job_end(job, RELAY_REFUSED, "bad-frame");
-        if (task->operation == RELAY_CREATE)
+        if (task->operation == RELAY_JOB_CREATE)
                 return begin_create(job, task, ret_request);
 
         r = set_run(own, task, job->terms->mode);
@@ -385,7 +385,7 @@ static int begin(RelayJob *job, const RelayTask *task, HttpRequest *ret_request)
                 return r < 0 ? r : refuse(job, r);
         if (!host_is_allowed(job, own->run.template))
                 return relay_job_end(job, RELAY_REFUSED, "host-not-allowed");
-        if (task->operation != RELAY_DELETE)
+        if (task->operation != RELAY_JOB_DELETE)
                 return begin_turn(job, task, ret_request);
         r = add_remains(own);
         return r < 0 ? r : proceed(job, ret_request);
@@ -436,7 +436,7 @@ static int put_is_done(RelayJob *job) {
         r = give_state(job);
         if (r < 0)
                 return r;
-        if (job->operation == RELAY_CREATE) {
+        if (job->operation == RELAY_JOB_CREATE) {
                 job->result.mailbox = own->url;
                 job->result.link = own->link;
         }

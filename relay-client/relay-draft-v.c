@@ -21,15 +21,15 @@ typedef struct Own {
         char *link;
 } Own;
 
-static const DraftVOperation operations[_RELAY_OPERATION_MAX] = {
-        [RELAY_CREATE] = DRAFT_V_CREATE,
-        [RELAY_READ] = DRAFT_V_READ,
-        [RELAY_UPDATE] = DRAFT_V_UPDATE,
-        [RELAY_DELETE] = DRAFT_V_DELETE,
-        [RELAY_RELINQUISH] = DRAFT_V_RELINQUISH,
+static const DraftVOperation operations[_RELAY_JOB_OPERATION_MAX] = {
+        [RELAY_JOB_CREATE] = DRAFT_V_CREATE,
+        [RELAY_JOB_READ] = DRAFT_V_READ,
+        [RELAY_JOB_UPDATE] = DRAFT_V_UPDATE,
+        [RELAY_JOB_DELETE] = DRAFT_V_DELETE,
+        [RELAY_JOB_RELINQUISH] = DRAFT_V_RELINQUISH,
 };
 
-static int begin_create(RelayJob *job, const RelayTask *task, HttpRequest *ret_request) {
+static int begin_create(RelayJob *job, const RelayJobTask *task, HttpRequest *ret_request) {
         Own *own = job->own;
 
         own->vertical = task->vertical;
@@ -52,17 +52,17 @@ static int begin_create(RelayJob *job, const RelayTask *task, HttpRequest *ret_r
                         ret_request);
 }
 
-static int begin_mailbox(RelayJob *job, const RelayTask *task, HttpRequest *ret_request) {
+static int begin_mailbox(RelayJob *job, const RelayJobTask *task, HttpRequest *ret_request) {
         Own *own = job->own;
 
-        if (task->operation == RELAY_UPDATE)
+        if (task->operation == RELAY_JOB_UPDATE)
                 return draft_v_update(task->mailbox,
                                 own->claim,
                                 own->request_id,
                                 task->payload_type,
                                 task->payload_data,
                                 ret_request);
-        if (task->operation == RELAY_READ) {
+        if (task->operation == RELAY_JOB_READ) {
                 own->mailbox = strdup(task->mailbox);
                 if (!own->mailbox)
                         return -ENOMEM;
@@ -71,22 +71,23 @@ static int begin_mailbox(RelayJob *job, const RelayTask *task, HttpRequest *ret_
                         own->operation, task->mailbox, own->claim, own->request_id, ret_request);
 }
 
-static int begin(RelayJob *job, const RelayTask *task, HttpRequest *ret_request) {
+static int begin(RelayJob *job, const RelayJobTask *task, HttpRequest *ret_request) {
         Own *own = job->own;
         int r;
 
-        if (task->operation == RELAY_ACKNOWLEDGE)
+        if (task->operation == RELAY_JOB_ACKNOWLEDGE)
                 return relay_job_end(job, RELAY_DONE, "%s", "");
         if (!text_is_uuid(task->claim) || !text_is_uuid(task->request_id))
                 return relay_job_end(job, RELAY_REFUSED, "bad-frame");
-        if (task->operation != RELAY_CREATE && !share_url_is_link(task->mailbox, job->terms->hosts))
+        if (task->operation != RELAY_JOB_CREATE &&
+                        !share_url_is_link(task->mailbox, job->terms->hosts))
                 return relay_job_end(job, RELAY_REFUSED, "bad-mailbox");
         own->operation = operations[task->operation];
         memcpy(own->claim, task->claim, UUID_TEXT_SIZE);
         memcpy(own->request_id, task->request_id, UUID_TEXT_SIZE);
 
-        r = task->operation == RELAY_CREATE ? begin_create(job, task, ret_request)
-                                            : begin_mailbox(job, task, ret_request);
+        r = task->operation == RELAY_JOB_CREATE ? begin_create(job, task, ret_request)
+                                                : begin_mailbox(job, task, ret_request);
         if (r == -EINVAL)
                 return relay_job_end(job, RELAY_REFUSED, "bad-display");
         if (r == -EMSGSIZE)

@@ -9,7 +9,7 @@ struct RelayProtocol {
 
         /* As in relay.h, except that on 0 the result is set, and on a negative errno what own holds
          * is still to be ended. */
-        int (*begin)(RelayJob *job, const RelayTask *task, HttpRequest *ret_request);
+        int (*begin)(RelayJob *job, const RelayJobTask *task, HttpRequest *ret_request);
         int (*answer)(RelayJob *job,
                         const HttpAnswer *answer,
                         int64_t now,
@@ -20,7 +20,7 @@ struct RelayProtocol {
 struct RelayJob {
         const RelayProtocol *protocol;
         const RelayTerms *terms;
-        RelayOperation operation;
+        RelayJobOperation operation;
         RelayResult result;
         void *own;
 };

@@ -18,7 +18,7 @@ const RelayProtocol *relay_protocol_find(const char *name) {
 
 int relay_job_begin(const RelayProtocol *protocol,
                 const RelayTerms *terms,
-                const RelayTask *task,
+                const RelayJobTask *task,
                 RelayJob **ret,
                 HttpRequest *ret_request) {
         _cleanup_(relay_job_freep) RelayJob *job = calloc(1, sizeof(*job));

@@ -12,7 +12,7 @@
  * Draft R encrypts by itself and has a state, which the caller keeps, sealed, and gives with each
  * operation. Its order is: a read ends with content and new state, and nothing has been deleted.
  * The caller makes both durable. Only then is the message that was read deleted: by
- * RELAY_ACKNOWLEDGE, or else by the first requests of the next operation with the new state, so
+ * RELAY_JOB_ACKNOWLEDGE, or else by the first requests of the next operation with the new state, so
  * that no message is ever written before the one that it answers is gone from the relay. With it
  * goes our own message of the turn before, should a repeated PUT have brought it back after the
  * peer took it. Create and update end with a new state too. What goes into them is durable before
@@ -21,11 +21,13 @@
  * under way for a state.
  *
  * What ends a run for good (a message that does not open, a race that is lost) is RELAY_REFUSED
- * with "abort-…" and the state of an aborted run, for which nothing but RELAY_DELETE is ever sent.
- * A read out of turn is done without content, and an update out of turn refused; both send nothing.
+ * with "abort-…" and the state of an aborted run, for which nothing but RELAY_JOB_DELETE is ever
+ * sent. A read out of turn is done without content, and an update out of turn refused; both send
+ * nothing.
  *
  * Without a state (a share of one message, of which only the mailbox is kept) Draft R can look
- * whether that message still lies there (RELAY_READ: done without content, or gone) and delete it.
+ * whether that message still lies there (RELAY_JOB_READ: done without content, or gone) and delete
+ * it.
  */
 #pragma once
 
@@ -42,15 +44,15 @@ enum {
         RELAY_REASON_SIZE = 32,
 };
 
-typedef enum RelayOperation {
-        RELAY_CREATE,
-        RELAY_READ,
-        RELAY_UPDATE,
-        RELAY_DELETE,
-        RELAY_RELINQUISH,  /* Draft R has none */
-        RELAY_ACKNOWLEDGE, /* Draft V needs none: done, and nothing is sent */
-        _RELAY_OPERATION_MAX,
-} RelayOperation;
+typedef enum RelayJobOperation {
+        RELAY_JOB_CREATE,
+        RELAY_JOB_READ,
+        RELAY_JOB_UPDATE,
+        RELAY_JOB_DELETE,
+        RELAY_JOB_RELINQUISH,  /* Draft R has none */
+        RELAY_JOB_ACKNOWLEDGE, /* Draft V needs none: done, and nothing is sent */
+        _RELAY_JOB_OPERATION_MAX,
+} RelayJobOperation;
 
 typedef enum RelayOutcome {
         RELAY_DONE,
@@ -77,8 +79,8 @@ typedef struct RelayTerms {
 
 /* One operation; borrowed until relay_job_begin() returns, except identity.root, which is borrowed
  * for as long as the job lives. */
-typedef struct RelayTask {
-        RelayOperation operation;
+typedef struct RelayJobTask {
+        RelayJobOperation operation;
         const char *mailbox; /* all but create; Draft R: only where there is no state */
 
         /* Draft V. */
@@ -98,7 +100,7 @@ typedef struct RelayTask {
         const void *state; /* all but create, sealed */
         size_t state_size;
         const char *link; /* read: the recipient's first, instead of a state */
-} RelayTask;
+} RelayJobTask;
 
 /* How an operation ended. Everything is borrowed from the job. */
 typedef struct RelayResult {
@@ -131,7 +133,7 @@ const RelayProtocol *relay_protocol_find(const char *name);
  * has ended already. Negative errno: there is no job. */
 int relay_job_begin(const RelayProtocol *protocol,
                 const RelayTerms *terms,
-                const RelayTask *task,
+                const RelayJobTask *task,
                 RelayJob **ret,
                 HttpRequest *ret_request);
 

@@ -74,7 +74,7 @@ static void check_result(const RelayResult *result) {
         assert(!result->has_content || (result->outcome == RELAY_DONE && result->state));
 }
 
-static void run(const RelayTask *task,
+static void run(const RelayJobTask *task,
                 const uint8_t **data,
                 size_t *size,
                 uint8_t **ret_state,
@@ -112,14 +112,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                                    "#R1.1303.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
         _cleanup_(freep) uint8_t *state = NULL;
         size_t state_size = 0;
-        RelayTask task = {
+        RelayJobTask task = {
                 .identity = { .root = root, .kid = "k", .share = "s" },
                 .content = "content",
                 .content_size = 7,
         };
 
         for (int i = 0; i < 8 && size > 0; i++) {
-                task.operation = (RelayOperation) (data[0] % _RELAY_OPERATION_MAX);
+                task.operation = (RelayJobOperation) (data[0] % _RELAY_JOB_OPERATION_MAX);
                 task.link = data[0] & 0x80 ? link : NULL;
                 data++;
                 size--;

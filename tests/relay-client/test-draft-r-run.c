@@ -191,7 +191,7 @@ static void keep(Party *party, const RelayResult *result) {
         }
 }
 
-static RelayOutcome ask_task(Party *party, const RelayTask *task) {
+static RelayOutcome ask_task(Party *party, const RelayJobTask *task) {
         _cleanup_(relay_job_freep) RelayJob *job = NULL;
         const RelayProtocol *protocol = relay_protocol_find("draft-r");
         const RelayResult *result;
@@ -220,26 +220,26 @@ static RelayOutcome ask_task(Party *party, const RelayTask *task) {
         return result->outcome;
 }
 
-static RelayTask task_of(const Party *party, RelayOperation operation, const char *content) {
-        return (RelayTask){
+static RelayJobTask task_of(const Party *party, RelayJobOperation operation, const char *content) {
+        return (RelayJobTask){
                 .operation = operation,
                 .identity = identity_of(party),
                 .content = content,
                 .content_size = content ? strlen(content) : 0,
-                .state = operation == RELAY_CREATE ? NULL : party->state,
-                .state_size = operation == RELAY_CREATE ? 0 : party->state_size,
-                .link = operation == RELAY_READ && !party->state ? party->link : NULL,
+                .state = operation == RELAY_JOB_CREATE ? NULL : party->state,
+                .state_size = operation == RELAY_JOB_CREATE ? 0 : party->state_size,
+                .link = operation == RELAY_JOB_READ && !party->state ? party->link : NULL,
         };
 }
 
-static RelayOutcome ask(Party *party, RelayOperation operation, const char *content) {
-        RelayTask task = task_of(party, operation, content);
+static RelayOutcome ask(Party *party, RelayJobOperation operation, const char *content) {
+        RelayJobTask task = task_of(party, operation, content);
 
         return ask_task(party, &task);
 }
 
 /* As a caller does that is told to come back: from its durable state. */
-static void ask_until_done(Party *party, RelayOperation operation, const char *content) {
+static void ask_until_done(Party *party, RelayJobOperation operation, const char *content) {
         for (int i = 0; i < TRIES_MAX; i++) {
                 RelayOutcome outcome;
 
@@ -292,25 +292,25 @@ static int teardown(void **state) {
 }
 
 static void invite(void) {
-        ask_until_done(&alice, RELAY_CREATE, "one");
+        ask_until_done(&alice, RELAY_JOB_CREATE, "one");
         bob.link = strdup(alice.link);
 }
 
 static void hand_over(Party *from, Party *to, const char *content) {
-        ask_until_done(from, RELAY_UPDATE, content);
-        ask_until_done(to, RELAY_READ, NULL);
+        ask_until_done(from, RELAY_JOB_UPDATE, content);
+        ask_until_done(to, RELAY_JOB_READ, NULL);
         assert_string_equal(to->content, content);
 }
 
 /* Four messages, as a car key needs them. */
 static void converse(void) {
         invite();
-        ask_until_done(&bob, RELAY_READ, NULL);
+        ask_until_done(&bob, RELAY_JOB_READ, NULL);
         assert_string_equal(bob.content, "one");
         hand_over(&bob, &alice, "two");
         hand_over(&alice, &bob, "three");
         hand_over(&bob, &alice, "");
-        ask_until_done(&alice, RELAY_ACKNOWLEDGE, NULL);
+        ask_until_done(&alice, RELAY_JOB_ACKNOWLEDGE, NULL);
 }
 
 static void a_conversation_leaves_nothing_behind(void **state) {
@@ -365,8 +365,8 @@ static const char *url_in_log(size_t i) {
 static void r_4_a_message_is_deleted_before_the_next_is_put(void **state) {
         (void) state;
         invite();
-        assert_int_equal(ask(&bob, RELAY_READ, NULL), RELAY_DONE);
-        assert_int_equal(ask(&bob, RELAY_UPDATE, "two"), RELAY_DONE);
+        assert_int_equal(ask(&bob, RELAY_JOB_READ, NULL), RELAY_DONE);
+        assert_int_equal(ask(&bob, RELAY_JOB_UPDATE, "two"), RELAY_DONE);
         assert_int_equal(store.n_log, 4);
         assert_log(0, "PUT", alice.mailbox);
         assert_log(1, "GET", alice.mailbox);
@@ -388,10 +388,10 @@ static void r_4_a_delete_that_fails_holds_the_next_message_back(void **state) {
 
         (void) state;
         invite();
-        assert_int_equal(ask(&bob, RELAY_READ, NULL), RELAY_DONE);
+        assert_int_equal(ask(&bob, RELAY_JOB_READ, NULL), RELAY_DONE);
         for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
                 store.status = cases[i].status;
-                assert_int_equal(ask(&bob, RELAY_UPDATE, "two"), cases[i].outcome);
+                assert_int_equal(ask(&bob, RELAY_JOB_UPDATE, "two"), cases[i].outcome);
                 assert_log(2 + i, "DELETE", alice.mailbox);
                 assert_int_equal(store.n_log, 3 + i);
         }
@@ -402,7 +402,7 @@ static void r_11_a_read_ends_before_anything_is_deleted(void **state) {
 
         (void) state;
         invite();
-        assert_int_equal(ask(&bob, RELAY_READ, NULL), RELAY_DONE);
+        assert_int_equal(ask(&bob, RELAY_JOB_READ, NULL), RELAY_DONE);
         assert_int_equal(store.n_log, 2);
         assert_int_equal(store_size(), 1);
         assert_non_null(bob.state);
@@ -411,12 +411,12 @@ static void r_11_a_read_ends_before_anything_is_deleted(void **state) {
         before = TAKE_PTR(bob.state);
         free(before);
         bob.content[0] = 0;
-        assert_int_equal(ask(&bob, RELAY_READ, NULL), RELAY_DONE);
+        assert_int_equal(ask(&bob, RELAY_JOB_READ, NULL), RELAY_DONE);
         assert_string_equal(bob.content, "one");
 
-        assert_int_equal(ask(&bob, RELAY_ACKNOWLEDGE, NULL), RELAY_DONE);
+        assert_int_equal(ask(&bob, RELAY_JOB_ACKNOWLEDGE, NULL), RELAY_DONE);
         assert_int_equal(store_size(), 0);
-        assert_int_equal(ask(&bob, RELAY_ACKNOWLEDGE, NULL), RELAY_DONE);
+        assert_int_equal(ask(&bob, RELAY_JOB_ACKNOWLEDGE, NULL), RELAY_DONE);
         assert_log(store.n_log - 1, "DELETE", alice.mailbox);
         assert_int_equal(store.n_log, 4);
 }
@@ -427,14 +427,14 @@ static void r_11_a_repeated_put_carries_the_same_octets(void **state) {
         size_t size;
 
         (void) state;
-        assert_int_equal(ask(&alice, RELAY_CREATE, "one"), RELAY_DONE);
+        assert_int_equal(ask(&alice, RELAY_JOB_CREATE, "one"), RELAY_DONE);
         item = store_find(alice.mailbox);
         assert_non_null(item);
         first = TAKE_PTR(item->body);
         size = item->size;
         item_done(item);
 
-        assert_int_equal(ask(&alice, RELAY_CREATE, "one"), RELAY_DONE);
+        assert_int_equal(ask(&alice, RELAY_JOB_CREATE, "one"), RELAY_DONE);
         item = store_find(url_in_log(0));
         assert_non_null(item);
         assert_int_equal(item->size, size);
@@ -443,8 +443,8 @@ static void r_11_a_repeated_put_carries_the_same_octets(void **state) {
 
 static void r_9_an_own_message_that_lies_there_already_is_done(void **state) {
         (void) state;
-        assert_int_equal(ask(&alice, RELAY_CREATE, "one"), RELAY_DONE);
-        assert_int_equal(ask(&alice, RELAY_CREATE, "one"), RELAY_DONE);
+        assert_int_equal(ask(&alice, RELAY_JOB_CREATE, "one"), RELAY_DONE);
+        assert_int_equal(ask(&alice, RELAY_JOB_CREATE, "one"), RELAY_DONE);
         assert_int_equal(store.n_log, 3);
         assert_log(1, "PUT", alice.mailbox);
         assert_log(2, "GET", alice.mailbox);
@@ -455,11 +455,11 @@ static void assert_aborted(Party *party, const char *reason) {
         size_t n = store.n_log;
 
         assert_string_equal(party->reason, reason);
-        assert_int_equal(ask(party, RELAY_READ, NULL), RELAY_REFUSED);
+        assert_int_equal(ask(party, RELAY_JOB_READ, NULL), RELAY_REFUSED);
         assert_string_equal(party->reason, "aborted");
-        assert_int_equal(ask(party, RELAY_UPDATE, "x"), RELAY_REFUSED);
+        assert_int_equal(ask(party, RELAY_JOB_UPDATE, "x"), RELAY_REFUSED);
         assert_string_equal(party->reason, "aborted");
-        assert_int_equal(ask(party, RELAY_ACKNOWLEDGE, NULL), RELAY_REFUSED);
+        assert_int_equal(ask(party, RELAY_JOB_ACKNOWLEDGE, NULL), RELAY_REFUSED);
         assert_int_equal(store.n_log, n);
 }
 
@@ -468,25 +468,25 @@ static void r_9_who_is_not_first_has_lost_the_race_for_good(void **state) {
 
         (void) state;
         invite();
-        assert_int_equal(ask(&bob, RELAY_READ, NULL), RELAY_DONE);
-        assert_int_equal(ask(&bob, RELAY_ACKNOWLEDGE, NULL), RELAY_DONE);
+        assert_int_equal(ask(&bob, RELAY_JOB_READ, NULL), RELAY_DONE);
+        assert_int_equal(ask(&bob, RELAY_JOB_ACKNOWLEDGE, NULL), RELAY_DONE);
         store.fault = FAULT_LOST_REQUEST;
         store.fault_at = store.n_log;
-        assert_int_equal(ask(&bob, RELAY_UPDATE, "two"), RELAY_AGAIN);
+        assert_int_equal(ask(&bob, RELAY_JOB_UPDATE, "two"), RELAY_AGAIN);
         url = strdup(url_in_log(store.n_log - 1));
         store_put(url, "somebody else's", 15);
 
-        assert_int_equal(ask(&bob, RELAY_UPDATE, "two"), RELAY_REFUSED);
+        assert_int_equal(ask(&bob, RELAY_JOB_UPDATE, "two"), RELAY_REFUSED);
         assert_aborted(&bob, "abort-race-lost");
         assert_memory_equal(store_find(url)->body, "somebody else's", 15);
-        assert_int_equal(ask(&bob, RELAY_DELETE, NULL), RELAY_DONE);
+        assert_int_equal(ask(&bob, RELAY_JOB_DELETE, NULL), RELAY_DONE);
         assert_int_equal(store_size(), 0);
 }
 
 static void r_9_another_text_under_the_same_state_is_a_lost_race_too(void **state) {
         (void) state;
-        assert_int_equal(ask(&alice, RELAY_CREATE, "one"), RELAY_DONE);
-        assert_int_equal(ask(&alice, RELAY_CREATE, "One"), RELAY_REFUSED);
+        assert_int_equal(ask(&alice, RELAY_JOB_CREATE, "one"), RELAY_DONE);
+        assert_int_equal(ask(&alice, RELAY_JOB_CREATE, "One"), RELAY_REFUSED);
         assert_string_equal(alice.reason, "abort-race-lost");
 }
 
@@ -494,28 +494,28 @@ static void r_9_another_text_under_the_same_state_is_a_lost_race_too(void **stat
 static void a_repeated_put_may_come_after_the_answer(void **state) {
         (void) state;
         invite();
-        ask_until_done(&bob, RELAY_READ, NULL);
+        ask_until_done(&bob, RELAY_JOB_READ, NULL);
         hand_over(&bob, &alice, "two");
 
         store.fault = FAULT_CRASH;
         store.fault_at = store.n_operations;
-        assert_int_equal(ask(&alice, RELAY_UPDATE, "three"), RELAY_AGAIN);
-        ask_until_done(&bob, RELAY_READ, NULL);
+        assert_int_equal(ask(&alice, RELAY_JOB_UPDATE, "three"), RELAY_AGAIN);
+        ask_until_done(&bob, RELAY_JOB_READ, NULL);
         assert_string_equal(bob.content, "three");
-        ask_until_done(&bob, RELAY_UPDATE, "four");
+        ask_until_done(&bob, RELAY_JOB_UPDATE, "four");
         assert_int_equal(store_size(), 1);
 
-        ask_until_done(&alice, RELAY_UPDATE, "three");
+        ask_until_done(&alice, RELAY_JOB_UPDATE, "three");
         assert_int_equal(store_size(), 2);
-        ask_until_done(&alice, RELAY_READ, NULL);
+        ask_until_done(&alice, RELAY_JOB_READ, NULL);
         assert_string_equal(alice.content, "four");
-        ask_until_done(&alice, RELAY_ACKNOWLEDGE, NULL);
+        ask_until_done(&alice, RELAY_JOB_ACKNOWLEDGE, NULL);
         assert_int_equal(store_size(), 0);
 }
 
 static void something_that_vanishes_between_put_and_get_is_tried_again(void **state) {
         _cleanup_(relay_job_freep) RelayJob *job = NULL;
-        RelayTask task = task_of(&alice, RELAY_CREATE, "one");
+        RelayJobTask task = task_of(&alice, RELAY_JOB_CREATE, "one");
         HttpRequest request;
 
         (void) state;
@@ -540,8 +540,8 @@ static Item answer_of_bob(void) {
         Item item;
 
         invite();
-        ask_until_done(&bob, RELAY_READ, NULL);
-        ask_until_done(&bob, RELAY_UPDATE, "two");
+        ask_until_done(&bob, RELAY_JOB_READ, NULL);
+        ask_until_done(&bob, RELAY_JOB_UPDATE, "two");
         assert_int_equal(store_size(), 1);
         for (size_t i = 0;; i++)
                 if (store.items[i].url) {
@@ -554,15 +554,15 @@ static Item answer_of_bob(void) {
 /* Alice finds these octets where bob's answer belongs. */
 static void assert_aborts(const Item *right, const void *body, size_t size, const char *reason) {
         store_put(right->url, body, size);
-        assert_int_equal(ask(&alice, RELAY_READ, NULL), RELAY_REFUSED);
+        assert_int_equal(ask(&alice, RELAY_JOB_READ, NULL), RELAY_REFUSED);
         assert_string_equal(alice.content, "");
         assert_aborted(&alice, reason);
 
         /* The right message comes too late. */
         store_put(right->url, right->body, right->size);
-        assert_int_equal(ask(&alice, RELAY_READ, NULL), RELAY_REFUSED);
+        assert_int_equal(ask(&alice, RELAY_JOB_READ, NULL), RELAY_REFUSED);
         assert_string_equal(alice.reason, "aborted");
-        assert_int_equal(ask(&alice, RELAY_DELETE, NULL), RELAY_GONE);
+        assert_int_equal(ask(&alice, RELAY_JOB_DELETE, NULL), RELAY_GONE);
         assert_int_equal(store_size(), 0);
 }
 
@@ -615,7 +615,7 @@ static void r_7_a_reflected_message_ends_the_run(void **state) {
         Item right;
 
         (void) state;
-        assert_int_equal(ask(&alice, RELAY_CREATE, "one"), RELAY_DONE);
+        assert_int_equal(ask(&alice, RELAY_JOB_CREATE, "one"), RELAY_DONE);
         own = (Item){ strdup(alice.mailbox), malloc(store.items[0].size), store.items[0].size };
         memcpy(own.body, store.items[0].body, own.size);
         item_done(&store.items[0]);
@@ -631,9 +631,9 @@ static void r_7_a_stale_message_ends_the_run(void **state) {
 
         (void) state;
         store_put(stale.url, stale.body, stale.size);
-        ask_until_done(&alice, RELAY_READ, NULL);
+        ask_until_done(&alice, RELAY_JOB_READ, NULL);
         hand_over(&alice, &bob, "three");
-        ask_until_done(&bob, RELAY_UPDATE, "four");
+        ask_until_done(&bob, RELAY_JOB_UPDATE, "four");
         assert_int_equal(store_size(), 1);
         for (size_t i = 0; i < ITEMS_MAX; i++)
                 if (store.items[i].url) {
@@ -708,7 +708,7 @@ static void r_5_r_6_r_7_a_rule_that_is_broken_ends_the_run(void **state) {
 
                 put_as_bob(&right, "\20" SIXTEEN "\0\1\0\0\0\1x", 24, &body);
                 store_put(right.url, body, 16 + 24 + DRAFT_R_TAG_SIZE);
-                ask_until_done(&alice, RELAY_READ, NULL);
+                ask_until_done(&alice, RELAY_JOB_READ, NULL);
                 assert_string_equal(alice.content, "x");
                 item_done(&right);
         }
@@ -721,14 +721,14 @@ static void r_5_who_has_no_turn_sends_nothing(void **state) {
         (void) state;
         invite();
         n = store.n_log;
-        assert_int_equal(ask(&alice, RELAY_UPDATE, "two"), RELAY_REFUSED);
+        assert_int_equal(ask(&alice, RELAY_JOB_UPDATE, "two"), RELAY_REFUSED);
         assert_string_equal(alice.reason, "out-of-turn");
         assert_int_equal(store.n_log, n);
 
-        ask_until_done(&bob, RELAY_READ, NULL);
+        ask_until_done(&bob, RELAY_JOB_READ, NULL);
         n = store.n_log;
         bob.content[0] = 0;
-        assert_int_equal(ask(&bob, RELAY_READ, NULL), RELAY_DONE);
+        assert_int_equal(ask(&bob, RELAY_JOB_READ, NULL), RELAY_DONE);
         assert_string_equal(bob.content, "");
         assert_int_equal(store.n_log, n);
 }
@@ -737,59 +737,60 @@ static void what_is_not_there_yet_is_nothing_new(void **state) {
         (void) state;
         invite();
         for (int i = 0; i < 3; i++) {
-                assert_int_equal(ask(&alice, RELAY_READ, NULL), RELAY_DONE);
+                assert_int_equal(ask(&alice, RELAY_JOB_READ, NULL), RELAY_DONE);
                 assert_string_equal(alice.content, "");
         }
-        ask_until_done(&bob, RELAY_READ, NULL);
-        ask_until_done(&bob, RELAY_UPDATE, "two");
-        ask_until_done(&alice, RELAY_READ, NULL);
+        ask_until_done(&bob, RELAY_JOB_READ, NULL);
+        ask_until_done(&bob, RELAY_JOB_UPDATE, "two");
+        ask_until_done(&alice, RELAY_JOB_READ, NULL);
         assert_string_equal(alice.content, "two");
 }
 
 static void a_message_that_nobody_took_yet_stays(void **state) {
         (void) state;
         invite();
-        ask_until_done(&bob, RELAY_READ, NULL);
-        ask_until_done(&bob, RELAY_UPDATE, "two");
+        ask_until_done(&bob, RELAY_JOB_READ, NULL);
+        ask_until_done(&bob, RELAY_JOB_UPDATE, "two");
         bob.content[0] = 0;
-        assert_int_equal(ask(&bob, RELAY_READ, NULL), RELAY_DONE);
+        assert_int_equal(ask(&bob, RELAY_JOB_READ, NULL), RELAY_DONE);
         assert_string_equal(bob.content, "");
-        assert_int_equal(ask(&bob, RELAY_ACKNOWLEDGE, NULL), RELAY_DONE);
+        assert_int_equal(ask(&bob, RELAY_JOB_ACKNOWLEDGE, NULL), RELAY_DONE);
         assert_int_equal(store_size(), 1);
-        ask_until_done(&alice, RELAY_READ, NULL);
+        ask_until_done(&alice, RELAY_JOB_READ, NULL);
         assert_string_equal(alice.content, "two");
 }
 
 static void the_sender_can_cancel_at_any_time(void **state) {
         (void) state;
         invite();
-        assert_int_equal(ask(&alice, RELAY_DELETE, NULL), RELAY_DONE);
+        assert_int_equal(ask(&alice, RELAY_JOB_DELETE, NULL), RELAY_DONE);
         assert_int_equal(store_size(), 0);
-        assert_int_equal(ask(&alice, RELAY_DELETE, NULL), RELAY_GONE);
-        assert_int_equal(ask(&bob, RELAY_READ, NULL), RELAY_DONE);
+        assert_int_equal(ask(&alice, RELAY_JOB_DELETE, NULL), RELAY_GONE);
+        assert_int_equal(ask(&bob, RELAY_JOB_READ, NULL), RELAY_DONE);
         assert_string_equal(bob.content, "");
         end();
 
         /* With an answer unread, and one that was read. */
         setup(state);
         invite();
-        ask_until_done(&bob, RELAY_READ, NULL);
-        ask_until_done(&bob, RELAY_UPDATE, "two");
-        assert_int_equal(ask(&alice, RELAY_DELETE, NULL), RELAY_GONE);
+        ask_until_done(&bob, RELAY_JOB_READ, NULL);
+        ask_until_done(&bob, RELAY_JOB_UPDATE, "two");
+        assert_int_equal(ask(&alice, RELAY_JOB_DELETE, NULL), RELAY_GONE);
         assert_int_equal(store_size(), 0);
         end();
 
         setup(state);
         invite();
-        ask_until_done(&bob, RELAY_READ, NULL);
+        ask_until_done(&bob, RELAY_JOB_READ, NULL);
         hand_over(&bob, &alice, "two");
         assert_int_equal(store_size(), 1);
-        assert_int_equal(ask(&alice, RELAY_DELETE, NULL), RELAY_GONE);
+        assert_int_equal(ask(&alice, RELAY_JOB_DELETE, NULL), RELAY_GONE);
         assert_int_equal(store_size(), 0);
 }
 
 static void a_share_of_one_message_needs_its_mailbox_only(void **state) {
-        RelayTask look = { .operation = RELAY_READ }, delete = { .operation = RELAY_DELETE };
+        RelayJobTask look = { .operation = RELAY_JOB_READ },
+                     delete = { .operation = RELAY_JOB_DELETE };
         static const char *const bad[] = {
                 "http://drop.example/t/x",
                 "https://other.example/t/x",
@@ -804,12 +805,12 @@ static void a_share_of_one_message_needs_its_mailbox_only(void **state) {
         invite();
         look.mailbox = delete.mailbox = alice.mailbox;
         assert_int_equal(ask_task(&alice, &look), RELAY_DONE);
-        ask_until_done(&bob, RELAY_READ, NULL);
-        ask_until_done(&bob, RELAY_ACKNOWLEDGE, NULL);
+        ask_until_done(&bob, RELAY_JOB_READ, NULL);
+        ask_until_done(&bob, RELAY_JOB_ACKNOWLEDGE, NULL);
         assert_int_equal(ask_task(&alice, &look), RELAY_GONE);
         assert_int_equal(ask_task(&alice, &delete), RELAY_GONE);
 
-        assert_int_equal(ask(&alice, RELAY_CREATE, "one"), RELAY_DONE);
+        assert_int_equal(ask(&alice, RELAY_JOB_CREATE, "one"), RELAY_DONE);
         delete.mailbox = alice.mailbox;
         assert_int_equal(ask_task(&alice, &delete), RELAY_DONE);
         assert_int_equal(store_size(), 0);
@@ -859,13 +860,13 @@ static void every_status_has_its_meaning(void **state) {
         for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
                 print_message("# %d\n", cases[i].status);
                 store.status = cases[i].status;
-                assert_int_equal(ask(&alice, RELAY_CREATE, "one"), cases[i].create);
+                assert_int_equal(ask(&alice, RELAY_JOB_CREATE, "one"), cases[i].create);
                 store.status = 0;
                 end();
                 setup(state);
                 invite();
                 store.status = cases[i].status;
-                assert_int_equal(ask(&bob, RELAY_READ, NULL), cases[i].read);
+                assert_int_equal(ask(&bob, RELAY_JOB_READ, NULL), cases[i].read);
                 assert_string_equal(bob.content, "");
                 end();
                 setup(state);
@@ -890,7 +891,7 @@ static void retry_after_is_heard_and_bounded(void **state) {
         store.status = 429;
         for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
                 store.headers = cases[i].headers;
-                assert_int_equal(ask(&alice, RELAY_CREATE, "one"), RELAY_AGAIN);
+                assert_int_equal(ask(&alice, RELAY_JOB_CREATE, "one"), RELAY_AGAIN);
                 assert_int_equal(alice.retry_after, cases[i].seconds);
         }
 }
@@ -901,28 +902,28 @@ static void only_relays_that_are_allowed_are_asked(void **state) {
         (void) state;
         invite();
         alice.terms.hosts = bob.terms.hosts = others;
-        assert_int_equal(ask(&bob, RELAY_READ, NULL), RELAY_REFUSED);
+        assert_int_equal(ask(&bob, RELAY_JOB_READ, NULL), RELAY_REFUSED);
         assert_string_equal(bob.reason, "host-not-allowed");
-        assert_int_equal(ask(&alice, RELAY_READ, NULL), RELAY_REFUSED);
-        assert_int_equal(ask(&alice, RELAY_DELETE, NULL), RELAY_REFUSED);
-        assert_int_equal(ask(&alice, RELAY_CREATE, "one"), RELAY_REFUSED);
+        assert_int_equal(ask(&alice, RELAY_JOB_READ, NULL), RELAY_REFUSED);
+        assert_int_equal(ask(&alice, RELAY_JOB_DELETE, NULL), RELAY_REFUSED);
+        assert_int_equal(ask(&alice, RELAY_JOB_CREATE, "one"), RELAY_REFUSED);
         assert_string_equal(alice.reason, "host-not-allowed");
         assert_int_equal(store.n_log, 1);
 }
 
 static void a_state_of_another_run_or_key_is_refused(void **state) {
-        RelayTask task;
+        RelayJobTask task;
 
         (void) state;
         invite();
-        task = task_of(&alice, RELAY_READ, NULL);
+        task = task_of(&alice, RELAY_JOB_READ, NULL);
         task.identity.generation++;
         assert_int_equal(ask_task(&alice, &task), RELAY_REFUSED);
         assert_string_equal(alice.reason, "state");
-        task = task_of(&alice, RELAY_READ, NULL);
+        task = task_of(&alice, RELAY_JOB_READ, NULL);
         task.identity.share = "shr_01jd8z0q3t5v7x9b1d3f5h7k9n";
         assert_int_equal(ask_task(&alice, &task), RELAY_REFUSED);
-        task = task_of(&alice, RELAY_READ, NULL);
+        task = task_of(&alice, RELAY_JOB_READ, NULL);
         task.identity.root = bob.root;
         assert_int_equal(ask_task(&alice, &task), RELAY_REFUSED);
         assert_string_equal(alice.reason, "state");
@@ -935,11 +936,11 @@ static void what_draft_r_has_not_is_refused_without_a_request(void **state) {
         (void) state;
         memset(large, 'x', DRAFT_R_MESSAGE_MAX + 1);
         large[DRAFT_R_MESSAGE_MAX + 1] = 0;
-        assert_int_equal(ask(&alice, RELAY_RELINQUISH, NULL), RELAY_REFUSED);
+        assert_int_equal(ask(&alice, RELAY_JOB_RELINQUISH, NULL), RELAY_REFUSED);
         assert_string_equal(alice.reason, "unsupported");
-        assert_int_equal(ask(&alice, RELAY_CREATE, large), RELAY_REFUSED);
+        assert_int_equal(ask(&alice, RELAY_JOB_CREATE, large), RELAY_REFUSED);
         assert_string_equal(alice.reason, "too-large");
-        assert_int_equal(ask(&alice, RELAY_UPDATE, "x"), RELAY_REFUSED);
+        assert_int_equal(ask(&alice, RELAY_JOB_UPDATE, "x"), RELAY_REFUSED);
         assert_string_equal(alice.reason, "state");
         assert_int_equal(store.n_log, 0);
 }
@@ -952,12 +953,12 @@ static void r_3_a_literal_context_that_is_full_ends_the_run(void **state) {
         end();
         begin(DRAFT_R_AES_128_GCM_SHA256, DRAFT_R_CONTEXT_RAW);
         invite();
-        ask_until_done(&bob, RELAY_READ, NULL);
+        ask_until_done(&bob, RELAY_JOB_READ, NULL);
         hand_over(&bob, &alice, text);
-        ask_until_done(&alice, RELAY_UPDATE, text);
-        assert_int_equal(ask(&bob, RELAY_READ, NULL), RELAY_DONE);
+        ask_until_done(&alice, RELAY_JOB_UPDATE, text);
+        assert_int_equal(ask(&bob, RELAY_JOB_READ, NULL), RELAY_DONE);
         assert_string_equal(bob.content, text);
-        assert_int_equal(ask(&bob, RELAY_UPDATE, "x"), RELAY_REFUSED);
+        assert_int_equal(ask(&bob, RELAY_JOB_UPDATE, "x"), RELAY_REFUSED);
         assert_string_equal(bob.reason, "context-too-long");
         (void) state;
 }

@@ -30,10 +30,10 @@ static const RelayTerms terms = { .hosts = hosts, .url = "https://relay.example"
 
 static const uint8_t secret[16] = { 0x85, 0x79, 0x6b, 0xe9 };
 
-static RelayTask task_of(RelayOperation operation) {
-        return (RelayTask){
+static RelayJobTask task_of(RelayJobOperation operation) {
+        return (RelayJobTask){
                 .operation = operation,
-                .mailbox = operation == RELAY_CREATE ? NULL : MAILBOX,
+                .mailbox = operation == RELAY_JOB_CREATE ? NULL : MAILBOX,
                 .claim = CLAIM,
                 .request_id = REQUEST,
                 .payload_type = "AEAD_AES_128_GCM",
@@ -49,7 +49,7 @@ static RelayTask task_of(RelayOperation operation) {
         };
 }
 
-static RelayJob *begin(const RelayTask *task, HttpRequest *ret) {
+static RelayJob *begin(const RelayJobTask *task, HttpRequest *ret) {
         RelayJob *job;
 
         assert_int_equal(relay_job_begin(relay_protocol_find("draft-v"), &terms, task, &job, ret),
@@ -71,8 +71,8 @@ tell(RelayJob *job, int status, const char *headers, const char *body, HttpReque
         return relay_job_answer(job, &answer, NOW, ret);
 }
 
-static RelayOutcome outcome_of(RelayOperation operation, int status, const char *body) {
-        RelayTask task = task_of(operation);
+static RelayOutcome outcome_of(RelayJobOperation operation, int status, const char *body) {
+        RelayJobTask task = task_of(operation);
         HttpRequest request;
         _cleanup_(relay_job_freep) RelayJob *job = begin(&task, &request);
 
@@ -95,23 +95,24 @@ static void protocols_are_found_by_name(void **state) {
 
 static void each_operation_has_its_method(void **state) {
         static const char *const methods[] = {
-                [RELAY_CREATE] = "POST",
-                [RELAY_READ] = "POST",
-                [RELAY_UPDATE] = "PUT",
-                [RELAY_DELETE] = "DELETE",
-                [RELAY_RELINQUISH] = "PATCH",
+                [RELAY_JOB_CREATE] = "POST",
+                [RELAY_JOB_READ] = "POST",
+                [RELAY_JOB_UPDATE] = "PUT",
+                [RELAY_JOB_DELETE] = "DELETE",
+                [RELAY_JOB_RELINQUISH] = "PATCH",
         };
 
         (void) state;
-        for (RelayOperation operation = 0; operation <= RELAY_RELINQUISH; operation++) {
-                RelayTask task = task_of(operation);
+        for (RelayJobOperation operation = 0; operation <= RELAY_JOB_RELINQUISH; operation++) {
+                RelayJobTask task = task_of(operation);
                 _cleanup_(http_request_done) HttpRequest request = HTTP_REQUEST_NULL;
                 _cleanup_(relay_job_freep) RelayJob *job = begin(&task, &request);
 
                 assert_non_null(job);
                 assert_string_equal(request.method, methods[operation]);
                 assert_string_equal(request.url,
-                                operation == RELAY_CREATE ? "https://relay.example/v1/m" : MAILBOX);
+                                operation == RELAY_JOB_CREATE ? "https://relay.example/v1/m"
+                                                              : MAILBOX);
                 assert_string_equal(request.headers[0], "Mailbox-Request-ID: " REQUEST);
                 assert_string_equal(request.headers[1], "Mailbox-Device-Claim: " CLAIM);
         }
@@ -135,23 +136,23 @@ static void outcomes_are_those_of_the_draft(void **state) {
         for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
                 int status = cases[i].status;
 
-                assert_int_equal(outcome_of(RELAY_CREATE, status, ""), cases[i].create);
-                assert_int_equal(outcome_of(RELAY_READ, status, ""), cases[i].read);
-                assert_int_equal(outcome_of(RELAY_UPDATE, status, ""), cases[i].update);
-                assert_int_equal(outcome_of(RELAY_DELETE, status, ""), cases[i].delete);
-                assert_int_equal(outcome_of(RELAY_RELINQUISH, status, ""), cases[i].relinquish);
+                assert_int_equal(outcome_of(RELAY_JOB_CREATE, status, ""), cases[i].create);
+                assert_int_equal(outcome_of(RELAY_JOB_READ, status, ""), cases[i].read);
+                assert_int_equal(outcome_of(RELAY_JOB_UPDATE, status, ""), cases[i].update);
+                assert_int_equal(outcome_of(RELAY_JOB_DELETE, status, ""), cases[i].delete);
+                assert_int_equal(outcome_of(RELAY_JOB_RELINQUISH, status, ""), cases[i].relinquish);
         }
-        assert_int_equal(outcome_of(RELAY_CREATE, 201, ""), RELAY_DUPLICATE);
-        assert_int_equal(outcome_of(RELAY_READ, 200, READ_BODY), RELAY_DONE);
-        assert_int_equal(outcome_of(RELAY_UPDATE, 200, "{}"), RELAY_DONE);
-        assert_int_equal(outcome_of(RELAY_DELETE, 200, ""), RELAY_DONE);
-        assert_int_equal(outcome_of(RELAY_RELINQUISH, 201, ""), RELAY_DONE);
+        assert_int_equal(outcome_of(RELAY_JOB_CREATE, 201, ""), RELAY_DUPLICATE);
+        assert_int_equal(outcome_of(RELAY_JOB_READ, 200, READ_BODY), RELAY_DONE);
+        assert_int_equal(outcome_of(RELAY_JOB_UPDATE, 200, "{}"), RELAY_DONE);
+        assert_int_equal(outcome_of(RELAY_JOB_DELETE, 200, ""), RELAY_DONE);
+        assert_int_equal(outcome_of(RELAY_JOB_RELINQUISH, 201, ""), RELAY_DONE);
 }
 
 static void create_gives_mailbox_and_link(void **state) {
         static const char body[] =
                         "{\"urlLink\":\"" MAILBOX "\",\"isPushNotificationSupported\":true}";
-        RelayTask task = task_of(RELAY_CREATE);
+        RelayJobTask task = task_of(RELAY_JOB_CREATE);
 
         (void) state;
         for (int with_secret = 0; with_secret < 2; with_secret++) {
@@ -175,7 +176,7 @@ static void create_gives_mailbox_and_link(void **state) {
 }
 
 static void read_gives_what_lies_there(void **state) {
-        RelayTask task = task_of(RELAY_READ);
+        RelayJobTask task = task_of(RELAY_JOB_READ);
         HttpRequest request;
         _cleanup_(relay_job_freep) RelayJob *job = begin(&task, &request);
         const RelayResult *result;
@@ -195,7 +196,7 @@ static void read_gives_what_lies_there(void **state) {
 }
 
 static void a_read_taken_for_a_repeated_one_is_tried_once_with_a_fresh_id(void **state) {
-        RelayTask task = task_of(RELAY_READ);
+        RelayJobTask task = task_of(RELAY_JOB_READ);
         _cleanup_(http_request_done) HttpRequest request = HTTP_REQUEST_NULL;
         _cleanup_(relay_job_freep) RelayJob *job = begin(&task, &request);
         char echo[128];
@@ -216,7 +217,7 @@ static void a_read_taken_for_a_repeated_one_is_tried_once_with_a_fresh_id(void *
 }
 
 static void what_cannot_be_asked_is_refused_without_a_request(void **state) {
-        RelayTask tasks[5];
+        RelayJobTask tasks[5];
         static const char *const reasons[] = {
                 "bad-frame", "bad-frame", "bad-mailbox", "bad-display", "too-large"
         };
@@ -225,7 +226,7 @@ static void what_cannot_be_asked_is_refused_without_a_request(void **state) {
         (void) state;
         memset(large, 'A', 69999);
         for (size_t i = 0; i < N_ELEMENTS(tasks); i++)
-                tasks[i] = task_of(i == 2 ? RELAY_UPDATE : RELAY_CREATE);
+                tasks[i] = task_of(i == 2 ? RELAY_JOB_UPDATE : RELAY_JOB_CREATE);
         tasks[0].claim = "x";
         tasks[1].request_id = "x";
         tasks[2].mailbox = "https://other.example/v1/m/3f0c1a52-6f0b-4a6e-9c1d-0b1f5f1f2a77";
@@ -247,7 +248,7 @@ static void what_cannot_be_asked_is_refused_without_a_request(void **state) {
 }
 
 static void draft_v_has_nothing_to_acknowledge(void **state) {
-        RelayTask task = task_of(RELAY_ACKNOWLEDGE);
+        RelayJobTask task = task_of(RELAY_JOB_ACKNOWLEDGE);
         _cleanup_(relay_job_freep) RelayJob *job = NULL;
         HttpRequest request;
 
