@@ -104,6 +104,16 @@ int engine_keep(Engine *e) {
         return store_mark(e->store);
 }
 
+int engine_drop(Engine *e) {
+        int r;
+
+        e->hooks.forget(e->userdata);
+        r = store_return(e->store);
+        if (r < 0)
+                return r;
+        return store_mark(e->store);
+}
+
 int engine_note_spend(Engine *e, int64_t share) {
         int64_t *spends;
 

@@ -59,6 +59,10 @@ void engine_kick(Engine *engine);
 /* From inside apply: everything so far stays even if the rest of this command is rolled back. */
 int engine_keep(Engine *engine);
 
+/* From inside apply: everything since the last engine_keep(), or the beginning, is undone, and the
+ * command goes on. */
+int engine_drop(Engine *engine);
+
 /* From inside apply: an attempt of this share was spent. If the batch cannot be committed, its
  * spends are committed alone before anything else is evaluated. */
 int engine_note_spend(Engine *engine, int64_t share);

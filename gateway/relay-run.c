@@ -306,12 +306,14 @@ static int mailbox_gone(ShareContext *c, const OutboxRow *row) {
 /* The relay refuses us a mailbox that it made for us: it has lost who made it, or the relay at that
  * address is another one now. That says nothing about the recipient, so the share goes on until the
  * mailbox's end; the operator is told once. */
-static int mailbox_refused(ShareContext *c, const char *type, uint64_t *ret_retry) {
+static int mailbox_refused(
+                ShareContext *c, OutboxKind kind, const char *type, uint64_t *ret_retry) {
         Gateway *g = c->gateway;
         char id[ID_TEXT_SIZE];
         int r;
 
-        *ret_retry = 1000 * (uint64_t) LIFECYCLE_POLL_LAST_SECONDS;
+        if (kind == OUTBOX_READ) /* a deletion is tried again as soon as any other */
+                *ret_retry = 1000 * (uint64_t) LIFECYCLE_POLL_LAST_SECONDS;
         if (c->share.flags & SHARE_NOT_OURS)
                 return OUTBOX_VERDICT_AGAIN;
         c->share.flags |= SHARE_NOT_OURS;
@@ -349,7 +351,7 @@ int relay_answered(ShareContext *c,
         if (streq(type, "gone") || (row->kind == OUTBOX_DELETE && streq(type, "done")))
                 return mailbox_gone(c, row);
         if (streq(type, "claimed") || streq(type, "unauthorised") || streq(type, "refused"))
-                return mailbox_refused(c, type, ret_retry);
+                return mailbox_refused(c, row->kind, type, ret_retry);
         if (row->kind == OUTBOX_READ && *ret_retry == 0)
                 *ret_retry = poll_msec(item->tries);
         return OUTBOX_VERDICT_AGAIN; /* at the latest the mailbox's own end ends it: sweep.c */

@@ -124,18 +124,19 @@ static int sweep_one(Gateway *g, int64_t n) {
         ShareContext c;
         int r, swept;
 
-        r = store_mark(g->store);
-        if (r < 0)
-                return r;
         swept = share_context_load(&c, g, n);
         if (swept == 0) {
                 swept = become_due(&c);
                 share_context_done(&c);
         }
-        if (swept >= 0)
-                return store_release(g->store);
-        r = store_return(g->store);
-        return r < 0 ? r : postpone(g, n, swept);
+        if (swept < 0) {
+                r = engine_drop(g->engine);
+                if (r >= 0)
+                        r = postpone(g, n, swept);
+                if (r < 0)
+                        return r;
+        }
+        return engine_keep(g->engine);
 }
 
 static int sweep_apply(void *context) {

@@ -142,6 +142,22 @@ static int spend(void *context) {
         return work->result;
 }
 
+/* What sweep.c does with shares of which one cannot be swept. */
+static int insert_two_of_three(void *context) {
+        Work *work = context;
+
+        for (int64_t n = work->n; n < work->n + 3; n++) {
+                Share share = share_of(n);
+
+                assert_int_equal(store_share_insert(work->world->store, &share), 0);
+                if (n == work->n + 1)
+                        assert_int_equal(engine_drop(work->world->engine), 0);
+                else
+                        assert_int_equal(engine_keep(work->world->engine), 0);
+        }
+        return work->result;
+}
+
 static void finish(void *context, int result) {
         Work *work = context;
 
@@ -283,6 +299,16 @@ static int busy(sd_event_source *source, void *userdata) {
         return 0;
 }
 
+static void what_a_command_drops_is_undone_and_its_rest_stays(void **state) {
+        World *w = *state;
+        Work work = { .world = w, .n = 1 };
+
+        assert_int_equal(engine_submit(w->engine, insert_two_of_three, finish, &work, 1), 0);
+        turn(w);
+        assert_true(exists(w, 1) && !exists(w, 2) && exists(w, 3));
+        assert_string_equal(w->log, "keep forget keep keep before committed done ");
+}
+
 /* A loop that always has input never gets to an idle source. */
 static void a_busy_loop_cannot_starve_the_batch(void **state) {
         World *w = *state;
@@ -351,6 +377,8 @@ int main(void) {
                                 spends_of_a_lost_batch_are_committed_before_anything_else,
                                 setup,
                                 teardown),
+                cmocka_unit_test_setup_teardown(
+                                what_a_command_drops_is_undone_and_its_rest_stays, setup, teardown),
                 cmocka_unit_test_setup_teardown(
                                 a_busy_loop_cannot_starve_the_batch, setup, teardown),
                 cmocka_unit_test_setup_teardown(a_full_batch_runs_before_all_else, setup, teardown),
