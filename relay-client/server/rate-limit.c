@@ -41,18 +41,19 @@ RateLimit *rate_limit_free(RateLimit *limit) {
 }
 
 static uint64_t address_key(const RateLimit *limit, const struct sockaddr *address) {
+        const struct sockaddr_in *four = (const void *) address;
+        const struct sockaddr_in6 *six = (const void *) address;
         uint8_t bytes[9] = { 0 };
         uint64_t key;
 
         bytes[0] = (uint8_t) address->sa_family;
         if (address->sa_family == AF_INET)
-                memcpy(bytes + 1,
-                                &((const struct sockaddr_in *) (const void *) address)->sin_addr,
-                                4);
-        else if (address->sa_family == AF_INET6)
-                memcpy(bytes + 1,
-                                &((const struct sockaddr_in6 *) (const void *) address)->sin6_addr,
-                                8);
+                memcpy(bytes + 1, &four->sin_addr, 4);
+        else if (address->sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&six->sin6_addr)) {
+                bytes[0] = AF_INET;
+                memcpy(bytes + 1, six->sin6_addr.s6_addr + 12, 4);
+        } else if (address->sa_family == AF_INET6)
+                memcpy(bytes + 1, &six->sin6_addr, 8);
         (void) crypto_shorthash((uint8_t *) &key, bytes, sizeof(bytes), limit->hash_key);
         return key ? key : 1;
 }
@@ -74,11 +75,13 @@ static Bucket *find_bucket(RateLimit *limit, uint64_t key, uint64_t now_usec) {
 unsigned rate_limit_take(RateLimit *limit, const struct sockaddr *address, uint64_t now_usec) {
         Bucket *bucket = find_bucket(limit, address_key(limit, address), now_usec);
 
-        bucket->tokens += (double) (now_usec - bucket->seen_usec) / (double) USEC_PER_SEC *
-                          limit->rate;
+        if (now_usec > bucket->seen_usec) { /* requests need not be asked about in their order */
+                bucket->tokens += (double) (now_usec - bucket->seen_usec) / (double) USEC_PER_SEC *
+                                  limit->rate;
+                bucket->seen_usec = now_usec;
+        }
         if (bucket->tokens > limit->burst)
                 bucket->tokens = limit->burst;
-        bucket->seen_usec = now_usec;
         if (bucket->tokens >= 1) {
                 bucket->tokens -= 1;
                 return 0;

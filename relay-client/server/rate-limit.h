@@ -14,5 +14,6 @@ int rate_limit_new(RateLimit **ret, unsigned rate);
 RateLimit *rate_limit_free(RateLimit *limit);
 DEFINE_CLEANUP(RateLimit, rate_limit_free)
 
-/* 0: go on. Otherwise the seconds to wait, for Retry-After. IPv6 counts by its /64. */
+/* 0: go on. Otherwise the seconds to wait, for Retry-After. An IPv6 address counts by its
+ * first 64 bits, one that stands for an IPv4 address by that one. */
 unsigned rate_limit_take(RateLimit *limit, const struct sockaddr *address, uint64_t now_usec);

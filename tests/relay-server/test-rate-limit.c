@@ -51,6 +51,28 @@ static void an_ipv6_network_counts_as_one_address(void **state) {
         assert_int_equal(take6(limit, "2001:db8:0:1::1", 5), 0);
 }
 
+static void an_ipv4_address_counts_by_itself_on_an_ipv6_socket(void **state) {
+        _cleanup_(rate_limit_freep) RateLimit *limit = NULL;
+
+        assert_int_equal(rate_limit_new(&limit, 1), 0);
+        while (take6(limit, "::ffff:192.0.2.1", 5) == 0)
+                ;
+        assert_int_equal(take6(limit, "::ffff:192.0.2.2", 5), 0);
+        assert_int_not_equal(take4(limit, 0xc0000201, 5), 0);
+}
+
+static void what_arrived_earlier_refills_nothing(void **state) {
+        _cleanup_(rate_limit_freep) RateLimit *limit = NULL;
+
+        assert_int_equal(rate_limit_new(&limit, 1), 0);
+        while (take4(limit, 1, 2000000) == 0)
+                ;
+        for (unsigned i = 0; i < 10; i++) {
+                assert_int_not_equal(take4(limit, 1, 1000000), 0);
+                assert_int_not_equal(take4(limit, 1, 2000000), 0);
+        }
+}
+
 static void many_addresses_cost_no_more_memory_and_still_pass(void **state) {
         _cleanup_(rate_limit_freep) RateLimit *limit = NULL;
 
@@ -64,6 +86,8 @@ int main(void) {
                 cmocka_unit_test(a_burst_passes_and_then_the_rate_holds),
                 cmocka_unit_test(one_address_does_not_use_up_the_tokens_of_another),
                 cmocka_unit_test(an_ipv6_network_counts_as_one_address),
+                cmocka_unit_test(an_ipv4_address_counts_by_itself_on_an_ipv6_socket),
+                cmocka_unit_test(what_arrived_earlier_refills_nothing),
                 cmocka_unit_test(many_addresses_cost_no_more_memory_and_still_pass),
         };
 
