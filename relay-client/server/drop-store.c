@@ -57,7 +57,7 @@ int drop_store_find(
         relay_database_lend(store->database, s);
         r = relay_database_run_row(s);
         if (r != 0)
-                return r;
+                return r == RELAY_DATABASE_E_NO_ROW ? DROP_STORE_E_NONE : r;
 
         *ret = (DropMessage){
                 .number = sqlite3_column_int64(s, 0),

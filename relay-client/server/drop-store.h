@@ -26,7 +26,8 @@ int drop_store_new(DropStore **ret, RelayDatabase *database);
 DropStore *drop_store_free(DropStore *store);
 DEFINE_CLEANUP(DropStore, drop_store_free)
 
-/* An expired message is found until it is swept: the caller compares the expiration. */
+/* An expired message is found until it is swept: the caller compares the expiration.
+ * DROP_STORE_E_NONE. */
 int drop_store_find(DropStore *store, const uint8_t location[DROP_LOCATION_SIZE], DropMessage *ret);
 
 /* Nothing may be at the location. */

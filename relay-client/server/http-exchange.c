@@ -289,7 +289,7 @@ static int read_drop_body(Exchange *x) {
 
         if (x->body_is_too_large) {
                 exchange_refuse(x, 413, "the body is larger than this relay allows");
-                return 1;
+                return EXCHANGE_E_REFUSED;
         }
         request->body = TAKE_PTR(x->body);
         request->body_size = x->body_size;
@@ -320,7 +320,7 @@ int exchange_prepare(Exchange *x) {
 
         x->fault = faults_next(x->operation, x->task.answer.mailbox);
         if (is_refused_by_fault(x))
-                return 1;
+                return EXCHANGE_E_REFUSED;
         x->task.is_twice = x->fault.action == FAULT_TWICE;
         x->task.clock_offset = x->fault.clock_offset;
         if (has_body(x))

@@ -13,6 +13,8 @@
 
 enum {
         EXCHANGE_ECHO_SIZE = 65,
+
+        EXCHANGE_E_REFUSED = 1, /* a status is set, and nothing is to be executed */
 };
 
 /* What all exchanges share. */
@@ -69,8 +71,8 @@ bool exchange_declares_too_much(Exchange *x);
 /* Keeps a piece of the body. Negative errno: break the connection. */
 int exchange_keep_body(Exchange *x, const char *data, size_t size);
 
-/* When all is there: makes the task ready for the batch. 0: ready. 1: a status is set, and nothing
- * is to be executed. Negative errno: break the connection. */
+/* When all is there: makes the task ready for the batch. 0: ready.
+ * EXCHANGE_E_REFUSED. Negative errno: break the connection. */
 int exchange_prepare(Exchange *x);
 
 /* When the batch is done: decides the status and logs. error: 0, or nothing is durable. */

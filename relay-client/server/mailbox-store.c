@@ -105,6 +105,12 @@ static int run(MailboxStore *store, Statement which) {
         return relay_database_run(store->statements[which]);
 }
 
+static int run_row(sqlite3_stmt *statement) {
+        int r = relay_database_run_row(statement);
+
+        return r == RELAY_DATABASE_E_NO_ROW ? MAILBOX_STORE_E_NONE : r;
+}
+
 /* Our own file may have been damaged: a blob of another size is read as zeros, which match nothing.
  */
 static void column_blob(sqlite3_stmt *statement, int n, uint8_t *ret, size_t size) {
@@ -121,7 +127,7 @@ int mailbox_store_find(MailboxStore *store, const uint8_t id[RELAY_ID_SIZE], Mai
         int r;
 
         bind_blob(s, 1, id, RELAY_ID_SIZE);
-        r = relay_database_run_row(s);
+        r = run_row(s);
         if (r != 0)
                 return r;
 
@@ -147,7 +153,7 @@ int mailbox_store_find_claim(
         int r;
 
         bind_blob(s, 1, claim, RELAY_CLAIM_SIZE);
-        r = relay_database_run_row(s);
+        r = run_row(s);
         if (r != 0)
                 return r;
 
@@ -166,7 +172,7 @@ int mailbox_store_read(MailboxStore *store, int64_t number, MailboxContent *ret)
         (void) sqlite3_reset(s);
         bind_number(s, 1, number);
         relay_database_lend(store->database, s);
-        r = relay_database_run_row(s);
+        r = run_row(s);
         if (r != 0)
                 return r;
 
@@ -254,7 +260,7 @@ int mailbox_store_read_webhook(MailboxStore *store, int64_t number, bool of_init
         int r;
 
         bind_number(s, 1, number);
-        r = relay_database_run_row(s);
+        r = run_row(s);
         if (r != 0)
                 return r;
         text = sqlite3_column_text(s, of_initiator ? 0 : 1);

@@ -44,7 +44,8 @@ int mailbox_store_new(MailboxStore **ret, RelayDatabase *database);
 MailboxStore *mailbox_store_free(MailboxStore *store);
 DEFINE_CLEANUP(MailboxStore, mailbox_store_free)
 
-/* Expired rows are found until they are swept: the caller compares the expiration. */
+/* Expired rows are found until they are swept: the caller compares the expiration.
+ * MAILBOX_STORE_E_NONE. */
 int mailbox_store_find(MailboxStore *store, const uint8_t id[RELAY_ID_SIZE], Mailbox *ret);
 int mailbox_store_find_claim(
                 MailboxStore *store, const uint8_t claim[RELAY_CLAIM_SIZE], MailboxClaim *ret);
@@ -71,7 +72,7 @@ int mailbox_store_set_token(MailboxStore *store,
                 uint64_t token,
                 const char *webhook);
 
-/* *ret is the caller's to free; NULL: the party has none. */
+/* *ret is the caller's to free; NULL: the party has none. MAILBOX_STORE_E_NONE: no such mailbox. */
 int mailbox_store_read_webhook(MailboxStore *store, int64_t number, bool of_initiator, char **ret);
 int mailbox_store_set_payload(MailboxStore *store, int64_t number, const char *payload);
 

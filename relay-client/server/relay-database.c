@@ -317,7 +317,7 @@ int relay_database_run_row(sqlite3_stmt *statement) {
         if (r == SQLITE_ROW)
                 return 0;
         (void) sqlite3_reset(statement);
-        return r == SQLITE_DONE ? 1 : to_errno(r);
+        return r == SQLITE_DONE ? RELAY_DATABASE_E_NO_ROW : to_errno(r);
 }
 
 /* A row still lent would keep its snapshot, and with it every page of the WAL, in use. */

@@ -20,7 +20,8 @@
 typedef struct RelayDatabase RelayDatabase;
 
 enum {
-        RELAY_DATABASE_E_OTHER = 1, /* the folder belongs to a newer version of this program */
+        RELAY_DATABASE_E_OTHER = 1,  /* the folder belongs to a newer version of this program */
+        RELAY_DATABASE_E_NO_ROW = 2, /* a statement found nothing */
 };
 
 /* Opens or makes the database in a folder, which must exist, and locks it; NULL: in memory. -EBUSY:
@@ -51,7 +52,7 @@ int relay_database_prepare(RelayDatabase *database,
 int relay_database_run(sqlite3_stmt *statement);
 
 /* Runs a statement that returns at most one row. 0: the row is there, and the caller resets the
- * statement when it has read it. 1: no row, and the statement is reset. */
+ * statement when it has read it. RELAY_DATABASE_E_NO_ROW: the statement is reset. */
 int relay_database_run_row(sqlite3_stmt *statement);
 
 /* A row whose bytes are given away stays until the next one is lent or the transaction ends. */

@@ -176,6 +176,7 @@ static int do_create(Context *c, RelayAnswer *answer) {
 
 static int tell_the_other(Context *c, bool by_initiator, RelayAnswer *answer) {
         const Mailbox *m = &c->mailbox;
+        int r;
 
         answer->push_token = by_initiator ? m->recipient_token : m->initiator_token;
         if (answer->push_token == 0)
@@ -183,7 +184,8 @@ static int tell_the_other(Context *c, bool by_initiator, RelayAnswer *answer) {
         answer->push = by_initiator ? RELAY_PUSH_RECIPIENT : RELAY_PUSH_INITIATOR;
         if (by_initiator ? !m->recipient_has_webhook : !m->initiator_has_webhook)
                 return 0;
-        return mailbox_store_read_webhook(c->store, m->number, !by_initiator, &answer->webhook);
+        r = mailbox_store_read_webhook(c->store, m->number, !by_initiator, &answer->webhook);
+        return r > 0 ? -EIO : r; /* it was found a moment ago */
 }
 
 static int do_update(Context *c, RelayAnswer *answer) {

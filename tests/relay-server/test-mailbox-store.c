@@ -58,9 +58,11 @@ static int find_claim(MailboxStore *store, uint8_t n, MailboxClaim *ret) {
 }
 
 static void what_is_committed_is_found_after_opening_again(void **state) {
+        static const uint8_t location[DROP_LOCATION_SIZE] = { 1 };
         MailboxStore *store = open_store();
         MailboxContent content;
         MailboxClaim claim;
+        DropMessage message;
         Mailbox mailbox;
 
         assert_int_equal(relay_database_begin(stores.database), 0);
@@ -82,6 +84,8 @@ static void what_is_committed_is_found_after_opening_again(void **state) {
         assert_true(claim.has_mailbox);
         assert_int_equal(find(store, 2, &mailbox), MAILBOX_STORE_E_NONE);
         assert_int_equal(find_claim(store, 2, &claim), MAILBOX_STORE_E_NONE);
+        assert_int_equal(mailbox_store_read(store, 999, &content), MAILBOX_STORE_E_NONE);
+        assert_int_equal(drop_store_find(stores.drops, location, &message), DROP_STORE_E_NONE);
         relay_stores_done(&stores);
 }
 
