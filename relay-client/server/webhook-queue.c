@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 
+#include "log.h"
 #include "public-address.h"
 #include "text.h"
 
@@ -42,6 +43,7 @@ struct WebhookQueue {
 
         CURL *running[WEBHOOK_RUNNING_MAX]; /* the thread's own, as is n_running */
         size_t n_running;
+        bool failing; /* the last one was not delivered, and the log says so */
 };
 
 /* Asked for each address after its name was resolved, so that a name that means one address now and
@@ -51,7 +53,7 @@ static curl_socket_t on_open_socket(
         WebhookQueue *queue = userdata;
 
         (void) purpose;
-        if (!queue->allow_private && !address_is_public(&address->addr))
+        if (!queue->allow_private && !public_address_is(&address->addr))
                 return CURL_SOCKET_BAD;
         return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
@@ -154,6 +156,15 @@ static void end(WebhookQueue *queue, CURL *easy) {
         free(notice);
 }
 
+/* At each change, not at each notice: who is told what stays out of the log. */
+static void tell(WebhookQueue *queue, bool delivered, const char *why) {
+        if (delivered && queue->failing)
+                log_notice("notifications are delivered again");
+        else if (!delivered && !queue->failing)
+                log_warning("a notification was not delivered: %s", why);
+        queue->failing = !delivered;
+}
+
 /* True when something ended, so that there is room for what waits. */
 static bool collect(WebhookQueue *queue) {
         bool has_ended = false;
@@ -162,15 +173,20 @@ static bool collect(WebhookQueue *queue) {
 
         while ((message = curl_multi_info_read(queue->multi, &left))) {
                 CURL *easy = message->easy_handle;
+                CURLcode code = message->data.result;
+                bool delivered;
                 long status = 0;
 
                 if (message->msg != CURLMSG_DONE)
                         continue;
-                if (message->data.result == CURLE_OK)
+                if (code == CURLE_OK)
                         (void) curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
-                count(queue,
-                                status >= 200 && status < 300 ? &queue->counts.n_delivered
-                                                              : &queue->counts.n_failed);
+                delivered = status >= 200 && status < 300;
+                tell(queue,
+                                delivered,
+                                code == CURLE_OK ? "the receiver refuses it"
+                                                 : curl_easy_strerror(code));
+                count(queue, delivered ? &queue->counts.n_delivered : &queue->counts.n_failed);
                 end(queue, easy);
                 has_ended = true;
         }
