@@ -204,7 +204,7 @@ static Echo read_echo(const HttpAnswer *answer, const char *request_id) {
         Echo echo = ECHO_MISSING;
         const char *value;
 
-        while (relay_http_header(answer, echo_header, &offset, &value, &size)) {
+        while (relay_http_next_header(answer, echo_header, &offset, &value, &size)) {
                 if (size != strlen(request_id) || strncasecmp(value, request_id, size) != 0)
                         return ECHO_WRONG;
                 echo = ECHO_RIGHT;

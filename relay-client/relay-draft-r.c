@@ -251,7 +251,7 @@ static bool host_is_allowed(const RelayJob *job, const char *template) {
         char authority[SHARE_URL_AUTHORITY_SIZE];
 
         draft_r_template_authority(template, authority);
-        return relay_is_allowed(authority, job->terms->hosts);
+        return relay_host_is_allowed(authority, job->terms->hosts);
 }
 
 static int begin_create(RelayJob *job, const RelayJobTask *task, HttpRequest *ret_request) {

@@ -4,7 +4,7 @@
 #include <strings.h>
 #include <time.h>
 
-bool relay_http_header(const HttpAnswer *answer,
+bool relay_http_next_header(const HttpAnswer *answer,
                 const char *name,
                 size_t *offset,
                 const char **ret,
@@ -40,7 +40,7 @@ unsigned relay_http_retry_after(const HttpAnswer *answer, int64_t now) {
         char text[64];
         int64_t seconds = 0;
 
-        if (!relay_http_header(answer, "Retry-After", &offset, &value, &size) || size == 0 ||
+        if (!relay_http_next_header(answer, "Retry-After", &offset, &value, &size) || size == 0 ||
                         size >= sizeof(text))
                 return 0;
         memcpy(text, value, size);

@@ -12,7 +12,7 @@ enum {
 };
 
 /* Finds the next line of this name from *offset on; the value is trimmed and borrowed. */
-bool relay_http_header(const HttpAnswer *answer,
+bool relay_http_next_header(const HttpAnswer *answer,
                 const char *name,
                 size_t *offset,
                 const char **ret,

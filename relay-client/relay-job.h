@@ -32,4 +32,4 @@ __attribute__((format(printf, 3, 4))) int relay_job_end(
                 RelayJob *job, RelayOutcome outcome, const char *format, ...);
 
 /* True when hosts names this "HOST[:PORT]". */
-bool relay_is_allowed(const char *authority, const char *const *hosts);
+bool relay_host_is_allowed(const char *authority, const char *const *hosts);

@@ -74,7 +74,7 @@ int relay_job_end(RelayJob *job, RelayOutcome outcome, const char *format, ...) 
         return 0;
 }
 
-bool relay_is_allowed(const char *authority, const char *const *hosts) {
+bool relay_host_is_allowed(const char *authority, const char *const *hosts) {
         for (size_t i = 0; hosts[i]; i++)
                 if (strcasecmp(hosts[i], authority) == 0)
                         return true;

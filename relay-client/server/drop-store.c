@@ -53,7 +53,7 @@ int drop_store_find(
         int r;
 
         (void) sqlite3_reset(s);
-        bind_blob(s, 1, location, DROP_LOCATION_SIZE);
+        relay_database_bind_blob(s, 1, location, DROP_LOCATION_SIZE);
         relay_database_lend(store->database, s);
         r = relay_database_run_row(s);
         if (r != 0)
@@ -75,16 +75,17 @@ int drop_store_insert(DropStore *store,
                 int64_t expiration) {
         sqlite3_stmt *s = store->statements[STATEMENT_INSERT];
 
-        bind_blob(s, 1, location, DROP_LOCATION_SIZE);
-        bind_number(s, 2, expiration);
-        bind_blob(s, 3, size > 0 ? data : "", size); /* an empty message is not NULL */
+        relay_database_bind_blob(s, 1, location, DROP_LOCATION_SIZE);
+        relay_database_bind_number(s, 2, expiration);
+        relay_database_bind_blob(
+                        s, 3, size > 0 ? data : "", size); /* an empty message is not NULL */
         return relay_database_run(s);
 }
 
 int drop_store_delete(DropStore *store, int64_t number) {
         sqlite3_stmt *s = store->statements[STATEMENT_DELETE];
 
-        bind_number(s, 1, number);
+        relay_database_bind_number(s, 1, number);
         return relay_database_run(s);
 }
 
@@ -92,8 +93,8 @@ int drop_store_sweep(DropStore *store, int64_t now, unsigned limit, unsigned *re
         sqlite3_stmt *s = store->statements[STATEMENT_SWEEP];
         int r;
 
-        bind_number(s, 1, now);
-        bind_number(s, 2, limit);
+        relay_database_bind_number(s, 1, now);
+        relay_database_bind_number(s, 2, limit);
         r = relay_database_run(s);
         if (r < 0)
                 return r;

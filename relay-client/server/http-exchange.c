@@ -14,9 +14,9 @@ enum {
 
 static const char request_id_name[] = "Mailbox-Request-ID";
 
-Exchange *exchange_new(
-                ExchangeRules *rules, struct MHD_Connection *connection, const char *target) {
-        Exchange *x = calloc(1, sizeof(*x));
+HttpExchange *http_exchange_new(
+                HttpExchangeRules *rules, struct MHD_Connection *connection, const char *target) {
+        HttpExchange *x = calloc(1, sizeof(*x));
 
         if (!x)
                 return NULL;
@@ -34,7 +34,7 @@ Exchange *exchange_new(
         return x;
 }
 
-static void exchange_log(Exchange *x) {
+static void exchange_log(HttpExchange *x) {
         const RelayRequest *request = &x->task.request;
         bool has_mailbox = false;
 
@@ -54,7 +54,7 @@ static void exchange_log(Exchange *x) {
                         });
 }
 
-Exchange *exchange_free(Exchange *x) {
+HttpExchange *http_exchange_free(HttpExchange *x) {
         if (!x)
                 return NULL;
         if (!x->is_logged) /* libmicrohttpd refused it, or the client went away in the middle */
@@ -128,7 +128,7 @@ static enum MHD_Result on_header(
 }
 
 /* Whatever the request is, its id goes back unchanged, unless it could not stand in a header. */
-static void keep_echo(Exchange *x, const char *request_id) {
+static void keep_echo(HttpExchange *x, const char *request_id) {
         size_t length = strlen(request_id);
 
         if (length >= sizeof(x->echo))
@@ -154,12 +154,12 @@ static unsigned head_status(int error) {
         }
 }
 
-void exchange_refuse(Exchange *x, unsigned status, const char *reason) {
+void http_exchange_refuse(HttpExchange *x, unsigned status, const char *reason) {
         x->status = status;
         (void) snprintf(x->reason, sizeof(x->reason), "%s", reason);
 }
 
-static int parse_head(Exchange *x, const RelayHead *head, const char **ret_reason) {
+static int parse_head(HttpExchange *x, const RelayHead *head, const char **ret_reason) {
         RelayTask *task = &x->task;
         int r;
 
@@ -177,7 +177,7 @@ static int parse_head(Exchange *x, const RelayHead *head, const char **ret_reaso
         return r;
 }
 
-static void check_rate(Exchange *x) {
+static void check_rate(HttpExchange *x) {
         const union MHD_ConnectionInfo *info;
 
         if (!x->rules->rate_limit)
@@ -187,10 +187,10 @@ static void check_rate(Exchange *x) {
                 return;
         x->retry_after = rate_limit_take(x->rules->rate_limit, info->client_addr, x->arrived_usec);
         if (x->retry_after > 0)
-                exchange_refuse(x, 429, "too many requests from this address");
+                http_exchange_refuse(x, 429, "too many requests from this address");
 }
 
-void exchange_read_head(Exchange *x, const char *method) {
+void http_exchange_read_head(HttpExchange *x, const char *method) {
         HeaderReader reader = {
                 .head = { .method = method, .target = x->target },
                 .request_id_name = request_id_name,
@@ -215,7 +215,7 @@ void exchange_read_head(Exchange *x, const char *method) {
                                                         : "violation=referer";
         }
         if (r != 0)
-                exchange_refuse(x, head_status(r), reason);
+                http_exchange_refuse(x, head_status(r), reason);
         else
                 check_rate(x);
 }
@@ -223,19 +223,19 @@ void exchange_read_head(Exchange *x, const char *method) {
 /* --- the body -----------------------------------------------------------------------------------
  */
 
-static bool has_body(const Exchange *x) {
+static bool has_body(const HttpExchange *x) {
         return x->task.is_drop ? x->task.drop.operation == DROP_PUT
                                : relay_operation_has_body(x->task.request.operation);
 }
 
-bool exchange_declares_too_much(Exchange *x) {
+bool http_exchange_declares_too_much(HttpExchange *x) {
         const char *text = MHD_lookup_connection_value(
                         x->connection, MHD_HEADER_KIND, "Content-Length");
 
         return text && strtoull(text, NULL, 10) > BODY_SWALLOWED * x->rules->body_max;
 }
 
-int exchange_keep_body(Exchange *x, const char *data, size_t size) {
+int http_exchange_keep_body(HttpExchange *x, const char *data, size_t size) {
         size_t needed = x->body_size + size;
 
         faults_record(data, size);
@@ -265,7 +265,7 @@ int exchange_keep_body(Exchange *x, const char *data, size_t size) {
 
 /* A bad body of Draft V is not refused here: whether it counts is decided with the mailbox at hand.
  */
-static int read_mailbox_body(Exchange *x) {
+static int read_mailbox_body(HttpExchange *x) {
         const RelayLimits limits = {
                 .now = relay_batch_now(),
                 .ttl_default = x->rules->ttl_default,
@@ -284,12 +284,12 @@ static int read_mailbox_body(Exchange *x) {
         return r < 0 ? r : 0;
 }
 
-static int read_drop_body(Exchange *x) {
+static int read_drop_body(HttpExchange *x) {
         DropRequest *request = &x->task.drop;
 
         if (x->body_is_too_large) {
-                exchange_refuse(x, 413, "the body is larger than this relay allows");
-                return EXCHANGE_E_REFUSED;
+                http_exchange_refuse(x, 413, "the body is larger than this relay allows");
+                return HTTP_EXCHANGE_E_REFUSED;
         }
         request->body = TAKE_PTR(x->body);
         request->body_size = x->body_size;
@@ -297,16 +297,16 @@ static int read_drop_body(Exchange *x) {
         return 0;
 }
 
-static bool is_refused_by_fault(Exchange *x) {
+static bool is_refused_by_fault(HttpExchange *x) {
         switch (x->fault.action) {
         case FAULT_REFUSE:
-                exchange_refuse(x, 503, "refused on purpose");
+                http_exchange_refuse(x, 503, "refused on purpose");
                 break;
         case FAULT_LIMIT:
-                exchange_refuse(x, 429, "refused on purpose");
+                http_exchange_refuse(x, 429, "refused on purpose");
                 break;
         case FAULT_REDIRECT:
-                exchange_refuse(x, 307, "redirected on purpose");
+                http_exchange_refuse(x, 307, "redirected on purpose");
                 return true;
         default:
                 return false;
@@ -315,12 +315,12 @@ static bool is_refused_by_fault(Exchange *x) {
         return true;
 }
 
-int exchange_prepare(Exchange *x) {
+int http_exchange_prepare(HttpExchange *x) {
         int r = 0;
 
         x->fault = faults_next(x->operation, x->task.answer.mailbox);
         if (is_refused_by_fault(x))
-                return EXCHANGE_E_REFUSED;
+                return HTTP_EXCHANGE_E_REFUSED;
         x->task.is_twice = x->fault.action == FAULT_TWICE;
         x->task.clock_offset = x->fault.clock_offset;
         if (has_body(x))
@@ -349,7 +349,7 @@ static const char *refusal_text(unsigned status) {
         }
 }
 
-void exchange_finish(Exchange *x, int error) {
+void http_exchange_finish(HttpExchange *x, int error) {
         RelayAnswer *answer = &x->task.answer;
 
         if (error) {
@@ -363,7 +363,7 @@ void exchange_finish(Exchange *x, int error) {
                 (void) memcpy(answer->mailbox, x->task.drop.location, RELAY_ID_SIZE);
         x->status = error ? 503 : answer->status;
         if (x->status >= 400 && x->status != 400)
-                exchange_refuse(x, x->status, refusal_text(x->status));
+                http_exchange_refuse(x, x->status, refusal_text(x->status));
         if (answer->push != RELAY_PUSH_NONE) {
                 (void) snprintf(x->note_text,
                                 sizeof(x->note_text),
@@ -390,14 +390,14 @@ static enum MHD_Result add_fields(
         return MHD_YES;
 }
 
-static const char *allowed_methods(const Exchange *x) {
+static const char *allowed_methods(const HttpExchange *x) {
         if (x->status != 405)
                 return NULL;
         return x->task.is_drop ? "GET, HEAD, PUT, DELETE" : "GET, HEAD, POST, PUT, PATCH, DELETE";
 }
 
 /* The response is destroyed. */
-static enum MHD_Result queue(Exchange *x, struct MHD_Response *response, const char *type) {
+static enum MHD_Result queue(HttpExchange *x, struct MHD_Response *response, const char *type) {
         bool is_html = x->task.answer.kind == RELAY_ANSWER_HTML && x->status < 400;
         char seconds[16];
         const Field fields[] = {
@@ -422,7 +422,7 @@ static enum MHD_Result queue(Exchange *x, struct MHD_Response *response, const c
 }
 
 /* The body is freed with the response. */
-static enum MHD_Result respond(Exchange *x, char *body, size_t size, const char *type) {
+static enum MHD_Result respond(HttpExchange *x, char *body, size_t size, const char *type) {
         struct MHD_Response *response;
 
         response = MHD_create_response_from_buffer(size,
@@ -436,7 +436,7 @@ static enum MHD_Result respond(Exchange *x, char *body, size_t size, const char 
 }
 
 /* Reasons are our own sentences, so nothing in them needs escaping. */
-static enum MHD_Result respond_problem(Exchange *x) {
+static enum MHD_Result respond_problem(HttpExchange *x) {
         char *body = NULL;
         int n;
 
@@ -446,7 +446,7 @@ static enum MHD_Result respond_problem(Exchange *x) {
         return respond(x, body, (size_t) n, "application/problem+json");
 }
 
-enum MHD_Result exchange_respond_refusal(Exchange *x) {
+enum MHD_Result http_exchange_respond_refusal(HttpExchange *x) {
         exchange_log(x);
         request_log_flush(x->rules->log);
         return respond_problem(x);
@@ -464,7 +464,7 @@ static ssize_t read_half(void *userdata, uint64_t position, char *buffer, size_t
         return (ssize_t) size;
 }
 
-static enum MHD_Result respond_truncated(Exchange *x, const char *type) {
+static enum MHD_Result respond_truncated(HttpExchange *x, const char *type) {
         struct MHD_Response *response;
 
         response = MHD_create_response_from_callback(
@@ -472,7 +472,7 @@ static enum MHD_Result respond_truncated(Exchange *x, const char *type) {
         return response ? queue(x, response, type) : MHD_NO;
 }
 
-enum MHD_Result exchange_respond(Exchange *x) {
+enum MHD_Result http_exchange_respond(HttpExchange *x) {
         static const char *const types[] = {
                 [RELAY_ANSWER_JSON] = "application/json",
                 [RELAY_ANSWER_HTML] = "text/html; charset=utf-8",

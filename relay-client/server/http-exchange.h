@@ -12,13 +12,13 @@
 #include "request-log.h"
 
 enum {
-        EXCHANGE_ECHO_SIZE = 65,
+        HTTP_EXCHANGE_ECHO_SIZE = 65,
 
-        EXCHANGE_E_REFUSED = 1, /* a status is set, and nothing is to be executed */
+        HTTP_EXCHANGE_E_REFUSED = 1, /* a status is set, and nothing is to be executed */
 };
 
 /* What all exchanges share. */
-typedef struct ExchangeRules {
+typedef struct HttpExchangeRules {
         RequestLog *log;       /* borrowed */
         RateLimit *rate_limit; /* borrowed; NULL = none */
         size_t body_max;
@@ -26,20 +26,20 @@ typedef struct ExchangeRules {
         bool legacy_headers;             /* also those of the draft's elder, sct-04 */
         const WebhookPrefixes *webhooks; /* borrowed */
         uint64_t n_violations;           /* requests with a Referer or a fragment; counted here */
-} ExchangeRules;
+} HttpExchangeRules;
 
-typedef struct Exchange {
+typedef struct HttpExchange {
         RelayTask task; /* first: a task is cast back */
-        ExchangeRules *rules;
+        HttpExchangeRules *rules;
         struct MHD_Connection *connection;
         void *owner; /* the server's, as are the last two members */
         char *target;
         uint64_t arrived_usec;
 
         bool head_is_read, is_waiting, is_logged;
-        const char *operation;         /* NULL: not known */
-        char echo[EXCHANGE_ECHO_SIZE]; /* of the request id, as it came */
-        const char *echo_name;         /* the header that it came in */
+        const char *operation;              /* NULL: not known */
+        char echo[HTTP_EXCHANGE_ECHO_SIZE]; /* of the request id, as it came */
+        const char *echo_name;              /* the header that it came in */
 
         char *body;
         size_t body_size, body_allocated;
@@ -52,37 +52,38 @@ typedef struct Exchange {
         char note_text[64];
 
         Fault fault;
-        struct Exchange *next_delayed;
+        struct HttpExchange *next_delayed;
         sd_event_source *delay;
-} Exchange;
+} HttpExchange;
 
 /* NULL: out of memory. Rules are borrowed. */
-Exchange *exchange_new(ExchangeRules *rules, struct MHD_Connection *connection, const char *target);
+HttpExchange *http_exchange_new(
+                HttpExchangeRules *rules, struct MHD_Connection *connection, const char *target);
 
 /* Logs a request that nobody answered. Takes NULL, returns NULL. */
-Exchange *exchange_free(Exchange *x);
+HttpExchange *http_exchange_free(HttpExchange *x);
 
 /* Reads method and headers. Afterwards either a status is set, or the body is awaited. */
-void exchange_read_head(Exchange *x, const char *method);
+void http_exchange_read_head(HttpExchange *x, const char *method);
 
 /* True when the declared body is so large that waiting for its end makes no sense. */
-bool exchange_declares_too_much(Exchange *x);
+bool http_exchange_declares_too_much(HttpExchange *x);
 
 /* Keeps a piece of the body. Negative errno: break the connection. */
-int exchange_keep_body(Exchange *x, const char *data, size_t size);
+int http_exchange_keep_body(HttpExchange *x, const char *data, size_t size);
 
 /* When all is there: makes the task ready for the batch. 0: ready.
- * EXCHANGE_E_REFUSED. Negative errno: break the connection. */
-int exchange_prepare(Exchange *x);
+ * HTTP_EXCHANGE_E_REFUSED. Negative errno: break the connection. */
+int http_exchange_prepare(HttpExchange *x);
 
 /* When the batch is done: decides the status and logs. error: 0, or nothing is durable. */
-void exchange_finish(Exchange *x, int error);
+void http_exchange_finish(HttpExchange *x, int error);
 
 /* Sets a status and a sentence of our own, without a quote or a backslash. */
-void exchange_refuse(Exchange *x, unsigned status, const char *reason);
+void http_exchange_refuse(HttpExchange *x, unsigned status, const char *reason);
 
 /* Logs and answers without a batch: nothing was looked up, nothing changed. */
-enum MHD_Result exchange_respond_refusal(Exchange *x);
+enum MHD_Result http_exchange_respond_refusal(HttpExchange *x);
 
 /* Answers with what the batch made of it. */
-enum MHD_Result exchange_respond(Exchange *x);
+enum MHD_Result http_exchange_respond(HttpExchange *x);

@@ -22,17 +22,17 @@ struct HttpServer {
         uint64_t timer_usec; /* what the timer is set to, 0 = off */
         RelayBatch *batch;
         WebhookQueue *webhooks; /* borrowed, NULL = none */
-        ExchangeRules rules;
+        HttpExchangeRules rules;
         uint64_t n_requests;
         bool is_stopping;
-        Exchange *delayed; /* answers that a fault holds back */
+        HttpExchange *delayed; /* answers that a fault holds back */
 };
 
 static void server_run(HttpServer *server);
 
 static void *on_uri(void *userdata, const char *uri, struct MHD_Connection *connection) {
         HttpServer *server = userdata;
-        Exchange *x = exchange_new(&server->rules, connection, uri);
+        HttpExchange *x = http_exchange_new(&server->rules, connection, uri);
 
         server->n_requests++;
         if (x)
@@ -47,7 +47,7 @@ static void on_completed(void *userdata,
         (void) userdata;
         (void) connection;
         (void) code;
-        *closure = exchange_free(*closure);
+        *closure = http_exchange_free(*closure);
 }
 
 static enum MHD_Result on_accept(
@@ -79,17 +79,17 @@ static size_t on_unescape(void *userdata, struct MHD_Connection *connection, cha
         return strlen(text);
 }
 
-static enum MHD_Result submit(HttpServer *server, Exchange *x) {
+static enum MHD_Result submit(HttpServer *server, HttpExchange *x) {
         int r;
 
         if (server->is_stopping) {
                 x->retry_after = 1;
-                exchange_refuse(x, 503, "this relay is stopping");
-                return exchange_respond_refusal(x);
+                http_exchange_refuse(x, 503, "this relay is stopping");
+                return http_exchange_respond_refusal(x);
         }
-        r = exchange_prepare(x);
+        r = http_exchange_prepare(x);
         if (r != 0)
-                return r < 0 ? MHD_NO : exchange_respond_refusal(x);
+                return r < 0 ? MHD_NO : http_exchange_respond_refusal(x);
 
         x->is_waiting = true;
         MHD_suspend_connection(x->connection);
@@ -106,7 +106,7 @@ static enum MHD_Result on_request(void *userdata,
                 const char *data,
                 size_t *size,
                 void **closure) {
-        Exchange *x = *closure;
+        HttpExchange *x = *closure;
 
         (void) connection;
         (void) url;
@@ -114,32 +114,32 @@ static enum MHD_Result on_request(void *userdata,
         if (!x)
                 return MHD_NO;
         if (!x->head_is_read) {
-                exchange_read_head(x, method);
+                http_exchange_read_head(x, method);
                 /* Answering before the body was read makes libmicrohttpd close the connection. */
-                if (exchange_declares_too_much(x)) {
+                if (http_exchange_declares_too_much(x)) {
                         if (x->status == 0)
-                                exchange_refuse(x,
+                                http_exchange_refuse(x,
                                                 x->task.is_drop ? 413 : 400,
                                                 "the body is larger than this relay allows");
-                        return exchange_respond_refusal(x);
+                        return http_exchange_respond_refusal(x);
                 }
                 return MHD_YES;
         }
         if (*size > 0) {
-                if (exchange_keep_body(x, data, *size) < 0)
+                if (http_exchange_keep_body(x, data, *size) < 0)
                         return MHD_NO;
                 *size = 0;
                 return MHD_YES;
         }
         if (x->is_waiting)
-                return exchange_respond(x);
-        return x->status != 0 ? exchange_respond_refusal(x) : submit(userdata, x);
+                return http_exchange_respond(x);
+        return x->status != 0 ? http_exchange_respond_refusal(x) : submit(userdata, x);
 }
 
-static void release_delayed(Exchange *x) {
+static void release_delayed(HttpExchange *x) {
         HttpServer *server = x->owner;
 
-        for (Exchange **p = &server->delayed; *p; p = &(*p)->next_delayed)
+        for (HttpExchange **p = &server->delayed; *p; p = &(*p)->next_delayed)
                 if (*p == x) {
                         *p = x->next_delayed;
                         break;
@@ -148,7 +148,7 @@ static void release_delayed(Exchange *x) {
 }
 
 static int on_delay(sd_event_source *source, uint64_t usec, void *userdata) {
-        Exchange *x = userdata;
+        HttpExchange *x = userdata;
         HttpServer *server = x->owner;
 
         (void) source;
@@ -158,7 +158,7 @@ static int on_delay(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
-static bool hold_back(Exchange *x) {
+static bool hold_back(HttpExchange *x) {
         HttpServer *server = x->owner;
 
         if (x->fault.delay_usec == 0 || sd_event_add_time_relative(server->event,
@@ -185,14 +185,14 @@ static void on_batch_done(RelayTask *tasks, int error, void *userdata) {
         HttpServer *server = userdata;
 
         for (RelayTask *t = tasks; t; t = t->next) {
-                exchange_finish((Exchange *) t, error);
+                http_exchange_finish((HttpExchange *) t, error);
                 if (!error)
                         notify(server, &t->answer);
         }
         request_log_flush(server->rules.log);
 
         for (RelayTask *t = tasks, *next; t; t = next) {
-                Exchange *x = (Exchange *) t;
+                HttpExchange *x = (HttpExchange *) t;
 
                 next = t->next;
                 if (!hold_back(x))
@@ -342,7 +342,7 @@ int http_server_new(HttpServer **ret,
         }
         server->event = sd_event_ref(event);
         server->webhooks = options->webhook_queue;
-        server->rules = (ExchangeRules){
+        server->rules = (HttpExchangeRules){
                 .log = log,
                 .rate_limit = options->rate_limit,
                 .body_max = options->body_max,

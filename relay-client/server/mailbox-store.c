@@ -126,7 +126,7 @@ int mailbox_store_find(MailboxStore *store, const uint8_t id[RELAY_ID_SIZE], Mai
         sqlite3_stmt *s = store->statements[STATEMENT_FIND];
         int r;
 
-        bind_blob(s, 1, id, RELAY_ID_SIZE);
+        relay_database_bind_blob(s, 1, id, RELAY_ID_SIZE);
         r = run_row(s);
         if (r != 0)
                 return r;
@@ -152,7 +152,7 @@ int mailbox_store_find_claim(
         sqlite3_stmt *s = store->statements[STATEMENT_FIND_CLAIM];
         int r;
 
-        bind_blob(s, 1, claim, RELAY_CLAIM_SIZE);
+        relay_database_bind_blob(s, 1, claim, RELAY_CLAIM_SIZE);
         r = run_row(s);
         if (r != 0)
                 return r;
@@ -170,7 +170,7 @@ int mailbox_store_read(MailboxStore *store, int64_t number, MailboxContent *ret)
         int r;
 
         (void) sqlite3_reset(s);
-        bind_number(s, 1, number);
+        relay_database_bind_number(s, 1, number);
         relay_database_lend(store->database, s);
         r = run_row(s);
         if (r != 0)
@@ -185,7 +185,7 @@ int mailbox_store_read(MailboxStore *store, int64_t number, MailboxContent *ret)
 
 static void bind_webhook(sqlite3_stmt *s, int n, const char *webhook) {
         if (webhook)
-                bind_text(s, n, webhook);
+                relay_database_bind_text(s, n, webhook);
         else
                 (void) sqlite3_bind_null(s, n);
 }
@@ -199,31 +199,31 @@ int mailbox_store_insert(MailboxStore *store,
         sqlite3_stmt *s = store->statements[STATEMENT_INSERT_MAILBOX];
         int r;
 
-        bind_blob(s, 1, id, RELAY_ID_SIZE);
-        bind_blob(s, 2, mailbox->initiator, sizeof(mailbox->initiator));
-        bind_number(s, 3, mailbox->rights);
-        bind_number(s, 4, mailbox->expiration);
-        bind_number(s, 5, (int64_t) mailbox->initiator_token);
+        relay_database_bind_blob(s, 1, id, RELAY_ID_SIZE);
+        relay_database_bind_blob(s, 2, mailbox->initiator, sizeof(mailbox->initiator));
+        relay_database_bind_number(s, 3, mailbox->rights);
+        relay_database_bind_number(s, 4, mailbox->expiration);
+        relay_database_bind_number(s, 5, (int64_t) mailbox->initiator_token);
         bind_webhook(s, 6, webhook);
         r = run(store, STATEMENT_INSERT_MAILBOX);
         if (r < 0)
                 return r;
 
         s = store->statements[STATEMENT_INSERT_CONTENT];
-        bind_number(s, 1, relay_database_last_number(store->database));
-        bind_text(s, 2, display);
-        bind_text(s, 3, payload);
+        relay_database_bind_number(s, 1, relay_database_last_number(store->database));
+        relay_database_bind_text(s, 2, display);
+        relay_database_bind_text(s, 3, payload);
         return run(store, STATEMENT_INSERT_CONTENT);
 }
 
 int mailbox_store_delete(MailboxStore *store, int64_t number) {
         int r;
 
-        bind_number(store->statements[STATEMENT_DELETE_CONTENT], 1, number);
+        relay_database_bind_number(store->statements[STATEMENT_DELETE_CONTENT], 1, number);
         r = run(store, STATEMENT_DELETE_CONTENT);
         if (r < 0)
                 return r;
-        bind_number(store->statements[STATEMENT_DELETE_MAILBOX], 1, number);
+        relay_database_bind_number(store->statements[STATEMENT_DELETE_MAILBOX], 1, number);
         return run(store, STATEMENT_DELETE_MAILBOX);
 }
 
@@ -231,9 +231,9 @@ int mailbox_store_set_recipient(
                 MailboxStore *store, int64_t number, const uint8_t recipient[RELAY_CLAIM_SIZE]) {
         sqlite3_stmt *s = store->statements[STATEMENT_SET_RECIPIENT];
 
-        bind_number(s, 1, number);
+        relay_database_bind_number(s, 1, number);
         if (recipient)
-                bind_blob(s, 2, recipient, RELAY_CLAIM_SIZE);
+                relay_database_bind_blob(s, 2, recipient, RELAY_CLAIM_SIZE);
         else
                 (void) sqlite3_bind_null(s, 2);
         return run(store, STATEMENT_SET_RECIPIENT);
@@ -248,8 +248,8 @@ int mailbox_store_set_token(MailboxStore *store,
                                        : STATEMENT_SET_RECIPIENT_TOKEN;
         sqlite3_stmt *s = store->statements[which];
 
-        bind_number(s, 1, number);
-        bind_number(s, 2, (int64_t) token);
+        relay_database_bind_number(s, 1, number);
+        relay_database_bind_number(s, 2, (int64_t) token);
         bind_webhook(s, 3, webhook);
         return run(store, which);
 }
@@ -259,7 +259,7 @@ int mailbox_store_read_webhook(MailboxStore *store, int64_t number, bool of_init
         const unsigned char *text;
         int r;
 
-        bind_number(s, 1, number);
+        relay_database_bind_number(s, 1, number);
         r = run_row(s);
         if (r != 0)
                 return r;
@@ -273,8 +273,8 @@ int mailbox_store_read_webhook(MailboxStore *store, int64_t number, bool of_init
 int mailbox_store_set_payload(MailboxStore *store, int64_t number, const char *payload) {
         sqlite3_stmt *s = store->statements[STATEMENT_SET_PAYLOAD];
 
-        bind_number(s, 1, number);
-        bind_text(s, 2, payload);
+        relay_database_bind_number(s, 1, number);
+        relay_database_bind_text(s, 2, payload);
         return run(store, STATEMENT_SET_PAYLOAD);
 }
 
@@ -290,14 +290,14 @@ int mailbox_store_set_claim(MailboxStore *store,
                                         ? STATEMENT_SET_CLAIM
                                         : STATEMENT_SET_CLAIM_REQUEST;
         s = store->statements[which];
-        bind_blob(s, 1, claim, RELAY_CLAIM_SIZE);
-        bind_blob(s, 2, row->request_id, sizeof(row->request_id));
+        relay_database_bind_blob(s, 1, claim, RELAY_CLAIM_SIZE);
+        relay_database_bind_blob(s, 2, row->request_id, sizeof(row->request_id));
         if (which != STATEMENT_SET_CLAIM_REQUEST) {
                 if (row->has_mailbox)
-                        bind_blob(s, 3, row->mailbox, sizeof(row->mailbox));
+                        relay_database_bind_blob(s, 3, row->mailbox, sizeof(row->mailbox));
                 else
                         (void) sqlite3_bind_null(s, 3);
-                bind_number(s, 4, row->expiration);
+                relay_database_bind_number(s, 4, row->expiration);
         }
         return run(store, which);
 }
@@ -307,8 +307,8 @@ int mailbox_store_sweep(MailboxStore *store, int64_t now, unsigned limit, unsign
         int r;
 
         for (size_t i = 0; i < N_ELEMENTS(sweep_order); i++) {
-                bind_number(store->statements[sweep_order[i]], 1, now);
-                bind_number(store->statements[sweep_order[i]], 2, limit);
+                relay_database_bind_number(store->statements[sweep_order[i]], 1, now);
+                relay_database_bind_number(store->statements[sweep_order[i]], 2, limit);
                 r = run(store, sweep_order[i]);
                 if (r < 0)
                         return r;

@@ -55,7 +55,7 @@ static bool is_public_6(const uint8_t a[16]) {
         return !(a[0] == 0x3f && a[1] == 0xff && (a[2] & 0xf0) == 0); /* documentation */
 }
 
-bool address_is_public(const struct sockaddr *address) {
+bool public_address_is(const struct sockaddr *address) {
         struct sockaddr_in6 in6;
         struct sockaddr_in in;
 

@@ -8,4 +8,4 @@
 /* True for global unicast IPv4 and IPv6, also inside the forms of IPv6 that carry IPv4: neither
  * loopback, private, link-local, shared, benchmarking, documentation, multicast nor reserved (the
  * IANA special-purpose registries of RFC 6890). */
-bool address_is_public(const struct sockaddr *address);
+bool public_address_is(const struct sockaddr *address);

@@ -63,14 +63,15 @@ int64_t relay_database_last_number(RelayDatabase *database);
 unsigned relay_database_n_changes(RelayDatabase *database);
 
 /* Binding: values stay with the caller until the statement was run. */
-static inline void bind_blob(sqlite3_stmt *statement, int n, const void *data, size_t size) {
+static inline void relay_database_bind_blob(
+                sqlite3_stmt *statement, int n, const void *data, size_t size) {
         (void) sqlite3_bind_blob64(statement, n, data, size, SQLITE_STATIC);
 }
 
-static inline void bind_text(sqlite3_stmt *statement, int n, const char *text) {
+static inline void relay_database_bind_text(sqlite3_stmt *statement, int n, const char *text) {
         (void) sqlite3_bind_text(statement, n, text, -1, SQLITE_STATIC);
 }
 
-static inline void bind_number(sqlite3_stmt *statement, int n, int64_t number) {
+static inline void relay_database_bind_number(sqlite3_stmt *statement, int n, int64_t number) {
         (void) sqlite3_bind_int64(statement, n, number);
 }

@@ -10,9 +10,9 @@ static bool is_public(const char *text) {
         struct sockaddr_in in = { .sin_family = AF_INET };
 
         if (inet_pton(AF_INET, text, &in.sin_addr) == 1)
-                return address_is_public((const struct sockaddr *) (const void *) &in);
+                return public_address_is((const struct sockaddr *) (const void *) &in);
         assert_int_equal(inet_pton(AF_INET6, text, &in6.sin6_addr), 1);
-        return address_is_public((const struct sockaddr *) (const void *) &in6);
+        return public_address_is((const struct sockaddr *) (const void *) &in6);
 }
 
 static void what_is_special_is_not_public(void **state) {
@@ -117,7 +117,7 @@ static void their_neighbours_are_public(void **state) {
 static void what_is_no_internet_address_is_not_public(void **state) {
         struct sockaddr_storage other = { .ss_family = AF_UNIX };
 
-        assert_false(address_is_public((const struct sockaddr *) &other));
+        assert_false(public_address_is((const struct sockaddr *) &other));
 }
 
 int main(void) {
