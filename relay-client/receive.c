@@ -164,6 +164,23 @@ static int parse_arguments(int argc, char **argv, Receiver *receiver) {
         return c == 0 ? -1 : c;
 }
 
+/* A host without a port stands for port 443 alone, which is easily overlooked. */
+static int refuse_relay(const Receiver *receiver) {
+        const ShareUrl *url = &receiver->url;
+
+        for (size_t i = 0; receiver->hosts[i]; i++)
+                if (strcasecmp(receiver->hosts[i], url->host) == 0)
+                        return say(EXIT_NOT_ALLOWED,
+                                        "The relay %s is not among those that are allowed: --allow "
+                                        "%s means port 443; write --allow %s.",
+                                        url->authority,
+                                        url->host,
+                                        url->authority);
+        return say(EXIT_NOT_ALLOWED,
+                        "The relay %s is not among those that are allowed.",
+                        url->authority);
+}
+
 static int check_url(Receiver *receiver) {
         ShareUrl *url = &receiver->url;
         int r;
@@ -177,17 +194,16 @@ static int check_url(Receiver *receiver) {
                                 "This is no share URL (%s).",
                                 share_url_error_name((ShareUrlError) r));
         if (!share_url_is_allowed(url, receiver->hosts))
-                return say(EXIT_NOT_ALLOWED,
-                                "The relay %s is not among those that are allowed.",
-                                url->authority);
+                return refuse_relay(receiver);
         if (!streq(url->version, "v1"))
                 return say(EXIT_USAGE,
                                 "This share URL speaks version %s; only v1 is known.",
                                 url->version);
         if (url->secret_size == 0)
                 return say(EXIT_USAGE,
-                                "The Secret is missing: it travels apart from this link. Append it "
-                                "after a #.");
+                                "The link is not complete: the part after # is missing. Copy the "
+                                "whole link, in quotes; if the Secret came apart from it, append "
+                                "it after a #.");
         if (!url->vertical_known && !receiver->quiet)
                 (void) say(0,
                                 "The link names a kind of key that is not known; taking it as "
@@ -342,6 +358,10 @@ static int explain_read(const Receiver *receiver, const DraftVAnswer *answer) {
                                 "new link.");
         case DRAFT_V_AGAIN:
         case DRAFT_V_REREAD:
+                if (streq(answer->reason, "tls-certificate"))
+                        return say(EXIT_UNREACHABLE,
+                                        "The relay's certificate is not trusted. If it is your own "
+                                        "relay, name its issuer with --ca-file.");
                 return say(EXIT_UNREACHABLE,
                                 "The relay %s cannot be reached (%s). Nothing is lost: try again "
                                 "later%s.",

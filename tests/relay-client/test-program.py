@@ -372,9 +372,15 @@ def a_recipient_asks_only_allowed_relays():
     relay = Scripted(lambda request: http(404, b"", request))
     link = relay.url + "/v1/m/3f0c1a52-6f0b-4a6e-9c1d-0b1f5f1f2a77?v=a#hXlr6aRC7KgJpOLTNZaLsw=="
     assert receive(link, relay, allow=False).returncode == 2
-    assert receive(link, relay, "--allow", "relay.example", allow=False).returncode == 7
+    other = receive(link, relay, "--allow", "relay.example", allow=False)
+    assert other.returncode == 7 and other.stderr.endswith("is not among those that are allowed.\n"), other
+    portless = receive(link, relay, "--allow", "relay.example", "--allow", "127.0.0.1", allow=False)
+    assert portless.returncode == 7, portless
+    assert "--allow 127.0.0.1 means port 443; write --allow " + relay.url[8:] + "." in portless.stderr, portless
     assert receive(link.replace("https", "http"), relay).returncode == 2
-    assert receive(link.split("#")[0], relay).returncode == 2
+    for incomplete in (link.split("#")[0], link.split("#")[0] + "#"):
+        result = receive(incomplete, relay)
+        assert result.returncode == 2 and result.stderr.startswith("The link is not complete: the part after # is missing."), result
     assert receive("", relay).returncode == 2
     assert relay.accepted == 0
     assert receive(link, relay).returncode == 4
@@ -703,18 +709,18 @@ class Silence:
 
 
 class Unreachable:
-    def __init__(self):
-        closed = Scripted(created_by)
-        closed.close()
-        self.process = subprocess.Popen([RECEIVE, "--allow", closed.url[8:], "--ca-file", path("ca.pem"), "-"], stdin=subprocess.PIPE,
+    """A recipient whose relay cannot be talked to, and tries for some seconds."""
+
+    def __init__(self, url):
+        self.process = subprocess.Popen([RECEIVE, "--allow", url[8:], "--ca-file", path("ca.pem"), "-"], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        self.link = closed.url + "/v1/m/" + str(uuid.uuid4()) + "#hXlr6aRC7KgJpOLTNZaLsw==\n"
+        self.link = url + "/v1/m/" + str(uuid.uuid4()) + "#hXlr6aRC7KgJpOLTNZaLsw==\n"
         self.process.stdin.write(self.link)
         self.process.stdin.flush()
 
-    def finish(self):
-        out, _ = self.process.communicate(timeout=30)
-        assert self.process.returncode == 6 and out == ""
+    def finish(self, says):
+        out, err = self.process.communicate(timeout=30)
+        assert self.process.returncode == 6 and out == "" and says in err, err
 
 
 def a_silent_relay_is_given_up_in_time():
@@ -722,7 +728,11 @@ def a_silent_relay_is_given_up_in_time():
 
 
 def a_recipient_says_that_the_relay_is_unreachable():
-    unreachable.finish()
+    unreachable.finish("cannot be reached (no-connection). Nothing is lost")
+
+
+def a_recipient_is_told_how_to_trust_a_relay_of_its_own():
+    untrusted.finish("certificate is not trusted. If it is your own relay, name its issuer with --ca-file.")
 
 
 TESTS = [
@@ -748,6 +758,7 @@ TESTS = [
     keys_are_made_once_and_rotated,
     a_box_sealed_before_a_rotation_still_opens,
     a_recipient_says_that_the_relay_is_unreachable,
+    a_recipient_is_told_how_to_trust_a_relay_of_its_own,
     a_silent_relay_is_given_up_in_time,
 ]
 
@@ -755,7 +766,10 @@ if __name__ == "__main__":
     import traceback
     make_certificates()
     subprocess.run([CLIENT, "--make-key", path("keys")], check=True, stdout=subprocess.DEVNULL)
-    silence, unreachable = Silence(), Unreachable()
+    closed = Scripted(created_by)
+    closed.close()
+    silence, unreachable = Silence(), Unreachable(closed.url)
+    untrusted = Unreachable(Scripted(created_by, certificate="self-signed").url)
     failed = 0
     print("1..%d" % len(TESTS))
     for index, test in enumerate(TESTS, 1):
