@@ -12,7 +12,7 @@
 
 static const char *program_name = "vestibule";
 static int max_priority = LOG_INFO;
-static bool to_journal = false;
+static bool to_journal = false, with_priority = true;
 
 /* systemd names the device and inode of the journal's stream; if stderr is still that, the journal
  * listens and fields are worth sending (sd_journal_stream_fd(3)). */
@@ -28,6 +28,11 @@ static bool stderr_is_journal(void) {
 void log_open(const char *program) {
         program_name = program;
         to_journal = stderr_is_journal();
+        with_priority = !isatty(STDERR_FILENO);
+}
+
+void log_omit_priority(void) {
+        with_priority = false;
 }
 
 void log_set_max_priority(int priority) {
@@ -68,7 +73,7 @@ void log_record(int priority, const LogFields *fields, const char *format, ...) 
         make_harmless(message);
 
         if (!to_journal) {
-                char suffix[512] = "";
+                char suffix[512] = "", prefix[8] = "";
                 size_t used = 0;
 
                 for (size_t i = 0; i < N_ELEMENTS(names); i++)
@@ -79,7 +84,9 @@ void log_record(int priority, const LogFields *fields, const char *format, ...) 
                                                 names[i],
                                                 values[i]);
                 make_harmless(suffix);
-                (void) fprintf(stderr, "<%d>%s: %s%s\n", priority, program_name, message, suffix);
+                if (with_priority)
+                        (void) snprintf(prefix, sizeof(prefix), "<%d>", priority);
+                (void) fprintf(stderr, "%s%s: %s%s\n", prefix, program_name, message, suffix);
                 return;
         }
 

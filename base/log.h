@@ -1,6 +1,6 @@
 /* One record per failure or event, to the journal with our own fields, else to stderr with a <n>
- * priority. The fields are a fixed list: nothing can log what has no field, and no field holds an
- * address, a text, a code, a claim or a link. */
+ * priority, which a terminal does not show. The fields are a fixed list: nothing can log what has
+ * no field, and no field holds an address, a text, a code, a claim or a link. */
 #pragma once
 
 #include <stdarg.h>
@@ -16,6 +16,10 @@ typedef struct LogFields {
 
 /* Call once at the start. Program is named in stderr lines and as SYSLOG_IDENTIFIER. */
 void log_open(const char *program);
+
+/* Leaves the <n> out on stderr: for what a person asked for and reads. It is out by itself when
+ * stderr is a terminal as log_open() is called. */
+void log_omit_priority(void);
 
 /* Records above this priority are dropped; LOG_INFO at first. */
 void log_set_max_priority(int priority);

@@ -146,6 +146,7 @@ int main(int argc, char **argv) {
                         break;
                 case OPTION_CHECK:
                         only_check = true;
+                        log_omit_priority();
                         break;
                 default:
                         return EX_USAGE;

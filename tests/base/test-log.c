@@ -45,6 +45,32 @@ static void a_record_is_a_line_with_its_priority(void **state) {
         check_logged("<4>test-log: w\n<5>test-log: n\n<6>test-log: i\n");
 }
 
+/* The bytes that a terminal gets of one record. */
+static void check_terminal(const char *expected) {
+        _cleanup_(closep) int terminal = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), side = -1;
+        char text[256] = { 0 };
+
+        assert_true(terminal >= 0 && grantpt(terminal) == 0 && unlockpt(terminal) == 0);
+        side = open(ptsname(terminal), O_RDWR | O_NOCTTY | O_CLOEXEC);
+        assert_true(side >= 0 && dup2(side, STDERR_FILENO) >= 0);
+        log_open("test-log");
+        log_warning("w");
+        assert_true(read(terminal, text, sizeof(text) - 1) > 0);
+        assert_string_equal(text, expected);
+}
+
+static void a_person_sees_no_priority(void **state) {
+        log_omit_priority();
+        log_error("e");
+        check_logged("test-log: e\n");
+        check_terminal("test-log: w\r\n");
+
+        assert_true(dup2(capture_fd, STDERR_FILENO) >= 0);
+        log_open("test-log");
+        log_warning("w");
+        check_logged("<4>test-log: w\n");
+}
+
 static void fields_that_exist_follow_by_name(void **state) {
         log_record(LOG_INFO,
                         &(LogFields){ .share = "shr_1",
@@ -97,6 +123,8 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(
                                 a_record_is_a_line_with_its_priority, capture_start, capture_stop),
+                cmocka_unit_test_setup_teardown(
+                                a_person_sees_no_priority, capture_start, capture_stop),
                 cmocka_unit_test_setup_teardown(
                                 fields_that_exist_follow_by_name, capture_start, capture_stop),
                 cmocka_unit_test_setup_teardown(

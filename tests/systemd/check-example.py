@@ -31,6 +31,8 @@ def main():
     cases = [
         ("the example holds one token to fill in", example.count(PLACEHOLDER) == 1, example),
         ("with a token it is accepted", accepted.returncode == 0, accepted.stderr),
+        ("what it warns of begins without a priority, which is the journal's",
+         not any(line.startswith("<") for line in accepted.stderr.splitlines()), accepted.stderr),
         ("all of its sections are in use", "tenant adler" in accepted.stdout and "note:" not in accepted.stdout,
          accepted.stdout),
         ("the unit's names for its secrets are named", all(
