@@ -178,7 +178,7 @@ class Tests:
 
     @tap.test
     def a_tenant_that_changes_its_relay_keeps_a_share_where_its_mailbox_is_made(self):
-        with MovingSite(self.build, both=True, faults=("delay-ms=2000",)) as site:
+        with MovingSite(self.build, both=True, faults=("delay-ms=6000",)) as site:
             phone = site.phone("echo:bob")
             share = site.hold_create(phone)
             site.reload(site.configuration().replace("relay = main", "relay = other"))
@@ -197,7 +197,7 @@ class Tests:
 
     @tap.test
     def a_relay_cannot_be_removed_by_a_reload_and_waits_for_its_return_after_a_restart(self):
-        with MovingSite(self.build, both=True, faults=("delay-ms=2000",)) as site:
+        with MovingSite(self.build, both=True, faults=("delay-ms=6000",)) as site:
             bob, carol = site.phone("echo:bob"), site.phone("echo:carol")
             full = site.configuration()
             without = re.sub(r"relay main \{.*?\n\}\n", "", full, flags=re.DOTALL).replace(
@@ -228,7 +228,7 @@ class Tests:
 
     @tap.test
     def a_mailbox_lives_until_the_end_that_its_relay_was_promised(self):
-        with MovingSite(self.build, faults=("delay-ms=2000",)) as site:
+        with MovingSite(self.build, faults=("delay-ms=6000",)) as site:
             long, short = (with_ttl(site.configuration(), ttl) for ttl in ("12h", "1h"))
             site.reload(long)
             phone = site.phone("echo:bob")
@@ -236,7 +236,8 @@ class Tests:
             share = site.hold_create(phone)
             promised = mailbox_end(site, share)
             check_end(promised, 12, before)
-            site.reload(short)  # while the answer is held
+            site.reload(short)
+            assert site.show(share)["state"] == "releasing"  # its answer is still held
             site.check_released_once(phone, share, site.relay)
             assert mailbox_end(site, share) == promised
             assert expirations(site.relay) == [promised]
@@ -353,12 +354,10 @@ class Tests:
         for number in (signal.SIGTERM, signal.SIGCONT)[::1 if round % 2 else -1]:
             os.kill(site.gateway.pid, number)
         began = time.monotonic()
-        status = site.gateway.popen.wait(30)  # what the unit allows
+        assert site.gateway.popen.wait(30) == 0  # which is what the unit allows
         took = time.monotonic() - began
-        assert status == 0, status
-        assert took < 15, took
-        wait_until(lambda: not any(map(is_running, children)), 5, "its plugins have ended")
-        phone.wait(lambda: not phone.connection, 10, "the phone has read all that was sent")
+        wait_until(lambda: not any(map(is_running, children)), PATIENCE, "its plugins have ended")
+        phone.wait(lambda: not phone.connection, PATIENCE, "the phone has read all that was sent")
         for creator in creators:
             creator.thread.join(30)
         with phone.changed:
