@@ -115,9 +115,13 @@ static int open_envelope(const Frame *frame,
 static int encrypt(const Release *release, const json_t *provisioning, char **ret) {
         _cleanup_(plaintext_done) Plaintext plaintext = PLAINTEXT_NULL;
         uint8_t secret[PAYLOAD_KEY_MAX];
+        size_t size;
         int r;
 
-        r = plaintext_new(&plaintext, json_quick_write(provisioning, NULL, 0));
+        size = json_quick_write(provisioning, NULL, 0);
+        if (size == 0)
+                return -ENOMEM;
+        r = plaintext_new(&plaintext, size);
         if (r < 0)
                 return r;
         (void) json_quick_write(provisioning, plaintext.data, plaintext.size);
