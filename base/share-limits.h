@@ -1,6 +1,7 @@
-/* How long the members of a new share may be, for the front, which refuses what is longer before it
- * seals anything, and for the gateway, which trusts no front. openapi.yaml tells tenants the same.
- * Texts are measured in bytes of UTF-8. */
+/* How long the members of a new share may be, how long a caller may wait, and how much a list
+ * gives: for the front, which refuses what is more before it seals anything, and for the gateway,
+ * which trusts no front. openapi.yaml tells tenants the same. Texts are measured in bytes of UTF-8.
+ */
 #pragma once
 
 enum {

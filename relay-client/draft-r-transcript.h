@@ -42,7 +42,7 @@ typedef enum DraftRRole {
 typedef struct DraftRIdentity {
         const uint8_t *root; /* 32 octets: a private key, under which nothing is hashed directly */
         const char *kid;     /* its name, at most DRAFT_R_KID_SIZE characters; not secret */
-        const char *share;
+        const char *share;   /* its id, at most 255 characters */
         uint64_t generation;
 } DraftRIdentity;
 

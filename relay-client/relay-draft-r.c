@@ -1,4 +1,5 @@
 /* Draft R behind relay.h: DELETE what was read, then PUT or GET the next message. */
+#include <assert.h>
 #include <errno.h>
 #include <sodium.h>
 #include <stdarg.h>
@@ -217,6 +218,7 @@ static int set_body(Own *own, const RelayJobTask *task) {
         const uint32_t id = own->run.next;
         int r;
 
+        assert(task->content || task->content_size == 0);
         r = set_slot(own);
         if (r != 0)
                 return r;
@@ -352,7 +354,8 @@ static int begin_turn(RelayJob *job, const RelayJobTask *task, HttpRequest *ret_
 }
 
 static int set_identity(Own *own, const DraftRIdentity *identity) {
-        if (!identity->root || strlen(identity->share) >= sizeof(own->share) ||
+        assert(identity->root && identity->kid && identity->share);
+        if (strlen(identity->share) >= sizeof(own->share) ||
                         strlen(identity->kid) >= sizeof(own->kid))
                 return -EINVAL;
         memcpy(own->share, identity->share, strlen(identity->share) + 1);

@@ -1,5 +1,6 @@
 /* Draft V behind relay.h: one request for each operation, and a second one for a read that the
  * relay took for a repeated one. */
+#include <assert.h>
 #include <errno.h>
 #include <sodium.h>
 
@@ -32,6 +33,7 @@ static const DraftVOperation operations[_RELAY_JOB_OPERATION_MAX] = {
 static int begin_create(RelayJob *job, const RelayJobTask *task, HttpRequest *ret_request) {
         Own *own = job->own;
 
+        assert(task->title && task->description && task->image_url && task->access_rights);
         own->vertical = task->vertical;
         if (task->secret && task->secret_size <= sizeof(own->secret)) {
                 memcpy(own->secret, task->secret, task->secret_size);
@@ -77,6 +79,11 @@ static int begin(RelayJob *job, const RelayJobTask *task, HttpRequest *ret_reque
 
         if (task->operation == RELAY_JOB_ACKNOWLEDGE)
                 return relay_job_end(job, RELAY_DONE, "%s", "");
+        assert(task->claim && task->request_id);
+        assert(task->mailbox || task->operation == RELAY_JOB_CREATE);
+        assert((task->payload_type && task->payload_data) ||
+                        (task->operation != RELAY_JOB_CREATE &&
+                                        task->operation != RELAY_JOB_UPDATE));
         if (!text_is_uuid(task->claim) || !text_is_uuid(task->request_id))
                 return relay_job_end(job, RELAY_REFUSED, "bad-frame");
         if (task->operation != RELAY_JOB_CREATE &&

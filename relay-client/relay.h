@@ -78,7 +78,17 @@ typedef struct RelayTerms {
 } RelayTerms;
 
 /* One operation; borrowed until relay_job_begin() returns, except identity.root, which is borrowed
- * for as long as the job lives. */
+ * for as long as the job lives. What an operation requires must not be NULL (a text may be "");
+ * what it does not require it ignores.
+ *
+ * Draft V: all but acknowledge require claim and request_id, and all but create and acknowledge
+ * mailbox. Create and update require payload_type and payload_data; create also title, description,
+ * image_url, access_rights, expiration, and vertical where there is a secret.
+ *
+ * Draft R: read and delete with a mailbox and without a state require nothing else, and relinquish
+ * nothing at all. All others require the whole identity, create and update content (unless
+ * content_size is 0), and all but create a state, for which a first read takes a link: without
+ * either they are refused. */
 typedef struct RelayJobTask {
         RelayJobOperation operation;
         const char *mailbox; /* all but create; Draft R: only where there is no state */

@@ -1,6 +1,7 @@
 /* What a stranger's HTTP request for a message means (draft-rescorla-tigress-http-00, "Draft R"):
- * PUT, GET and DELETE of /t/{location}. Bytes in, values out, no I/O and no clock. There is no
- * identity: whoever knows a location may do everything there, and nobody may list locations. */
+ * PUT, GET, DELETE and HEAD of /t/{location}; HEAD is taken as GET, and answered without the body.
+ * Bytes in, values out, no I/O and no clock. There is no identity: whoever knows a location may do
+ * everything there, and nobody may list locations. */
 #pragma once
 
 #include <stdbool.h>

@@ -24,7 +24,8 @@ typedef struct RelayAnswer {
         RelayAnswerKind kind;
         char *body; /* owned; NULL = empty */
         size_t body_size;
-        uint8_t mailbox[RELAY_ID_SIZE]; /* of the request, or the one that Create made */
+        uint8_t mailbox[RELAY_ID_SIZE]; /* of the request, or the one that Create made; Draft R: the
+                                           beginning of the location's hash */
         RelayPush push;                 /* who has a token to be told of an Update by */
         uint64_t push_token;            /* a hash of that token and the mailbox */
         char *webhook;                  /* owned; where to tell them, NULL = nowhere */

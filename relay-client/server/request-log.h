@@ -4,8 +4,9 @@
  *   mailbox=<16 hex digits> ms=0.512
  *
  * time and boot (microseconds of CLOCK_BOOTTIME) are those of arrival. mailbox is the beginning of
- * BLAKE2b-256 over the id's lower-case text. Claims, ids, tokens, payloads and addresses have no
- * field. Lines gather in memory until they are flushed, which must happen before answers leave. */
+ * BLAKE2b-256 over the id's lower-case text; for Draft R it is taken over the first 16 octets of
+ * the location's own hash. Claims, ids, tokens, payloads and addresses have no field. Lines gather
+ * in memory until they are flushed, which must happen before answers leave. */
 #pragma once
 
 #include <stdbool.h>
@@ -21,7 +22,8 @@ typedef struct RequestLogEntry {
         const char *operation;     /* connection, malformed, or an operation's name */
         unsigned status;           /* 0 = none */
         const uint8_t *request_id; /* NULL = none */
-        const uint8_t *mailbox;    /* NULL = none */
+        const uint8_t *mailbox;    /* RELAY_ID_SIZE octets; Draft R: the beginning of the location's
+                                      hash; NULL = none */
         const char *note;          /* NULL or name=value of our own making */
         bool has_duration;
 } RequestLogEntry;
