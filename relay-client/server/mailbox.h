@@ -1,5 +1,7 @@
 /* What a mailbox allows: state, party and operation in, decision out. No I/O, no clock. The order
- * of checks is that of relay-protocols 1.3: exists, duplicate, authorised, right, body, execute. */
+ * of checks is that of D-21 in tests/relay-server/CONFORMANCE.md: exists, duplicate, authorised,
+ * right, body, execute. Duplicate comes before authorised, since a repeated Relinquish arrives from
+ * a claim that is no longer bound. */
 #pragma once
 
 #include <stdbool.h>

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Draft R's side of the relay: PUT, GET and DELETE under /t/, and nothing else. R-10 and the rules of
-relay-protocols 2.5."""
+"""Draft R's side of the relay: PUT, GET and DELETE under /t/, and nothing else: R-4, R-9 and R-10 of
+CONFORMANCE.md, and that a message lives until its time is over and no longer."""
 
 import base64
 import os
