@@ -41,6 +41,12 @@ static int resolve(const char *text, struct addrinfo **ret) {
         return getaddrinfo(host, colon + 1, &hints, ret) == 0 ? 0 : -EINVAL;
 }
 
+bool listen_is_numeric(const char *text) {
+        _cleanup_(free_addresses) struct addrinfo *address = NULL;
+
+        return resolve(text, &address) == 0;
+}
+
 int listen_open(const char *text, int *ret_fd) {
         _cleanup_(free_addresses) struct addrinfo *address = NULL;
         _cleanup_(closep) int fd = -1;

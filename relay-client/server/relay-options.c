@@ -4,9 +4,11 @@
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "cleanup.h"
 #include "faults.h"
+#include "listen.h"
 
 enum {
         OPTION_HELP = 'h',
@@ -231,10 +233,19 @@ static bool is_public_url(const char *url) {
 }
 
 static int check(const RelayOptions *o) {
+        struct stat st;
+
         if (!o->certificate || !o->key)
                 return complain("--certificate and --key are needed: there is no plain HTTP");
-        if (!o->state == !o->in_memory)
+        if (!o->state && !o->in_memory)
                 return complain("one of --state and --in-memory is needed");
+        if (o->state && o->in_memory)
+                return complain("give one of --state and --in-memory, not both");
+        if (o->state && stat(o->state, &st) < 0 && errno == ENOENT)
+                return complain("there is no state folder %s: make it first", o->state);
+        if (o->listen && !listen_is_numeric(o->listen))
+                return complain("--listen takes a number such as 127.0.0.1:8443 or [::]:443, not a "
+                                "name");
         if (o->public_url && !is_public_url(o->public_url))
                 return complain("--public-url must be https://host[:port] without a path");
         if (o->ttl_default > o->ttl_max)

@@ -8,6 +8,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -152,6 +153,21 @@ def two_relays_do_not_share_a_folder():
             [PROGRAM, "--state", relay.state, "--listen", "127.0.0.1:0", "--certificate", relay.certificate,
              "--key", relay.key], capture_output=True, text=True, timeout=20)
         assert second.returncode == 1 and "another vestibule-relay" in second.stderr
+
+
+@test
+def options_that_cannot_work_are_refused_with_what_to_give_instead():
+    with tempfile.TemporaryDirectory(prefix="vestibule-relay-") as folder:
+        nowhere = os.path.join(folder, "nowhere")
+        for options, words in (
+                (("--in-memory", "--listen", "localhost:1"), "--listen takes a number such as 127.0.0.1:8443 or [::]:443"),
+                (("--in-memory", "--listen", "8443"), "--listen takes a number"),
+                (("--in-memory", "--state", folder), "give one of --state and --in-memory, not both"),
+                ((), "one of --state and --in-memory is needed"),
+                (("--state", nowhere), f"there is no state folder {nowhere}: make it first")):
+            done = subprocess.run([PROGRAM, "--certificate", "c", "--key", "k", *options], capture_output=True, text=True,
+                                  timeout=20)
+            assert done.returncode == 2 and words in done.stderr, done
 
 
 @test
