@@ -6,6 +6,8 @@ account received, in the answers of the API.
 """
 
 import argparse
+import contextlib
+import io
 import json
 import os
 import re
@@ -27,6 +29,13 @@ from harness.xmpp_recipient import Recipient  # noqa: E402
 WIDTH = 88
 GUEST = "bob"
 PASSWORD = "only for the demo"
+ANSWERS_MAX = 10  # GATEWAY_ANSWERS_MAX
+ENDS = {  # without a key, as promised
+    "declined": "Bob declined.",
+    "disowned": "Bob is not the one who was meant, and the hotel is warned.",
+    "expired": "The invitation's time is over.",
+    "locked": "Three wrong codes: the invitation is closed, and nothing was handed out.",
+}
 CONTENT = {"room": "12", "token": "the key of room 12, as the lock understands it"}
 
 
@@ -98,7 +107,9 @@ class Demo:
         self.share()
         self.invitation()
         if self.interactive:
-            self.play()
+            ended = self.play()
+            if ended:
+                return self.without_key(ended)
         else:
             self.mistype()
             self.guess_wrong()
@@ -156,11 +167,9 @@ class Demo:
     def next_message(self, timeout=20):
         """Waits for one more message, and shows it."""
 
-        def find():
-            with_text = [message for message in self.guest.messages if message.body]
-            return with_text[self.n_shown] if len(with_text) > self.n_shown else None
-
-        message = self.guest.wait(find, timeout, "a message for the guest")
+        self.guest.wait(
+            lambda: len(self.texts()) > self.n_shown, timeout, "a message for the guest")
+        message = self.texts()[self.n_shown]
         self.n_shown += 1
         self.story.phone(message.nick or "Room keys", message.body)
         return message
@@ -177,12 +186,13 @@ class Demo:
 
     def reply(self, text):
         self.before_answer = (time.clock_gettime(time.CLOCK_BOOTTIME), len(self.site.relay.lines()))
-        self.guest.say(
+        return self.guest.say(
             self.invitation_message.sender.split("/")[0], text,
             thread=self.invitation_message.thread)
 
-    def attempts_left(self):
-        return self.site.show(self.share_made)["attempts_left"]
+    def tries_left(self):
+        left = self.site.show(self.share_made)["attempts_left"]
+        return "%d of %d tries %s left" % (left, self.attempts_total, "is" if left == 1 else "are")
 
     def mistype(self):
         say = self.story
@@ -191,8 +201,8 @@ class Demo:
         say.tell("Bob writes: %s" % slip)
         self.reply(slip)
         self.next_message()
-        say.aside("The last digit checks the others, so a slip is seen and costs nothing: %d of %d "
-                  "tries are left." % (self.attempts_left(), self.attempts_total))
+        say.aside("The last digit checks the others, so a slip is seen and costs nothing: %s."
+                  % self.tries_left())
 
     def guess_wrong(self):
         say = self.story
@@ -201,8 +211,8 @@ class Demo:
         say.tell("Bob mixes something up and writes: %s" % guess)
         self.reply(guess)
         self.next_message()
-        say.aside("This was a real try: %d of %d are left. The next one has to wait two seconds, "
-                  "which makes guessing slow." % (self.attempts_left(), self.attempts_total))
+        say.aside("This was a real try: %s. The next one has to wait two seconds, which makes "
+                  "guessing slow." % self.tries_left())
         self.look_at_relay()
 
     def answer_right(self):
@@ -222,9 +232,6 @@ class Demo:
         say.tell("Type what Bob answers in the chat. Try a wrong digit, or HELP, or NO if you like.")
         self.link_message = None
         while self.link_message is None:
-            share = self.site.show(self.share_made)
-            if share["state"] in TERMINAL:
-                raise Failed("the share ended as %s: there is no key for Bob" % share["state"])
             sys.stdout.write("\n   Bob: ")
             sys.stdout.flush()
             text = sys.stdin.readline()
@@ -232,26 +239,59 @@ class Demo:
                 raise Failed("nobody is at the keyboard")
             if text.strip():
                 self.answer_played(text.strip())
+            share = self.site.show(self.share_made)
+            if share["state"] in ENDS and self.link_message is None:
+                return share
+            if share["state"] in TERMINAL - {"completed"}:
+                raise Failed("the share ended as %s" % share["state"])
+        return None
+
+    def texts(self):
+        return [message for message in self.guest.messages if message.body]
 
     def answer_played(self, text):
-        before = len(self.guest.messages)
-        self.reply(text)
+        """Says it. The receipt comes when what it leads to is decided, the reply to it after that."""
+        say = self.story
         try:
-            message = self.guest.wait(
-                lambda: any(m.body for m in self.guest.messages[before:])
-                or self.site.show(self.share_made)["state"] in TERMINAL, 40, "an answer")
+            self.guest.wait_receipt(self.reply(text), 60)
         except AssertionError:
-            self.story.tell("There is no answer to that.")
+            say.tell("Vestibule does not take that.")
             return
-        while len([m for m in self.guest.messages if m.body]) > self.n_shown:
+        state = self.site.show(self.share_made)["state"]
+        is_notice = state in TERMINAL | {"invited"}  # otherwise the link is on its way
+        if is_notice and self.n_shown - 1 >= ANSWERS_MAX:
+            say.tell("There is no answer any more: Vestibule answers at most %d messages of one "
+                     "invitation, so that nobody can be flooded. It still reads what Bob writes."
+                     % ANSWERS_MAX)
+        else:
+            try:
+                self.guest.wait(lambda: len(self.texts()) > self.n_shown,
+                                5 if state == "invited" else 40, "an answer")
+            except AssertionError:
+                say.tell("There is no answer to that.")
+        while len(self.texts()) > self.n_shown:
             message = self.next_message()
             if message.link or URL.search(message.body):
                 self.link_message = message
-        if self.link_message is None:
-            self.story.aside("%d of %d tries are left." % (
-                self.attempts_left(), self.attempts_total))
+        if state == "invited":
+            say.aside("%s." % self.tries_left())
 
     # The end.
+
+    def without_key(self, share):
+        """Bob gets no key, as he or the rules wanted it, and the relay must not have heard of him."""
+        say = self.story
+        say.chapter("No key for Bob")
+        requests, sent = len(self.site.relay.lines()), len(self.urls_sent())
+        say.tell("%s The hotel sees: %s.%s" % (
+            ENDS[share["state"]], share["state"],
+            " Nothing went to the relay." if requests == 0 else ""))
+        self.timeline(share)
+        say.chapter("What was measured")
+        return self.conclude([
+            ("relay_requests_before_confirmation", requests, 0),
+            ("share_urls_sent", sent, 0),
+        ])
 
     def hand_over(self):
         say = self.story
@@ -341,6 +381,10 @@ class Demo:
              events_of(share).count("wrong") + 1 if self.interactive else 2),
             ("provisioning_received", "identical" if identical else "different", "identical"),
         ]
+        return self.conclude(facts)
+
+    def conclude(self, facts):
+        say = self.story
         for name, value, _ in facts:
             say.line("fact: %s=%s" % (name, value))
         wrong = [name for name, value, expected in facts if value != expected]
@@ -348,6 +392,17 @@ class Demo:
             raise Failed("not as promised: " + ", ".join(wrong))
         say.line("demo: ok")
         return 0
+
+    def show_logs(self):
+        if not self.site:
+            return
+        with contextlib.redirect_stdout(io.StringIO()) as logs:
+            self.site.show_logs()
+        print("# the end of its logs (the folder is gone):")
+        for line in logs.getvalue().splitlines():
+            if not line.startswith("# kept in "):
+                print(line.replace(self.folder + "/", ""))
+        sys.stdout.flush()
 
     def close(self):
         if self.guest:
@@ -401,8 +456,7 @@ def main():
         return 128 + end.args[0]
     except (Failed, AssertionError, RuntimeError, OSError) as error:
         print("\ndemo: failed: %s" % error, flush=True)
-        if demo.site:
-            demo.site.show_logs()
+        demo.show_logs()
         return 1
     finally:
         for ending in ENDING:

@@ -14,7 +14,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 from harness import tap  # noqa: E402
 from harness.server_folder import descendants  # noqa: E402
-from harness.vestibule import is_sanitized, options_of_test, wait_until  # noqa: E402
+from harness.vestibule import is_sanitized, options_of_test, wait_until, wrong_code  # noqa: E402
 
 PR_SET_CHILD_SUBREAPER = 36
 DEMO = os.path.join(os.path.dirname(os.path.abspath(__file__)), "demo.py")
@@ -101,6 +101,13 @@ class Tests:
 
     @tap.test
     def a_person_at_the_keyboard_can_be_the_recipient(self):
+        status, _, rest = self.play(lambda code: ["hello?", code])
+        assert status == 0, rest
+        assert "fact: attempts_used=1\n" in rest, rest
+        assert rest.splitlines()[-1] == "demo: ok", rest
+
+    def play(self, answers):
+        """All of it with the answers that answers(code) gives, and then nobody at the keyboard."""
         demo, folder = self.start("--interactive", stdin=subprocess.PIPE)
         text = ""
         while not text.endswith("\n   Bob: "):
@@ -108,13 +115,50 @@ class Tests:
             assert symbol, text
             text += symbol
         code = re.search(r"code is (\d{3}-\d{3}-\d{3})", text.replace("\n   ", " "))[1]
-        demo.stdin.write("hello?\n%s\n" % code)
-        demo.stdin.flush()
-        rest, _ = demo.communicate(timeout=120)
-        assert demo.returncode == 0, text + rest
-        assert "fact: attempts_used=1\n" in rest, rest
-        assert rest.splitlines()[-1] == "demo: ok", rest
+        rest, _ = demo.communicate("".join(line + "\n" for line in answers(code)), timeout=120)
         self.check_nothing_left(folder)
+        return demo.returncode, code, rest
+
+    def check_ended_without_key(self, status, output, sentence):
+        assert status == 0, output
+        assert sentence in " ".join(output.split()), output
+        assert dict(re.findall(r"^fact: (\w+)=(.*)$", output, re.MULTILINE)) == {
+            "relay_requests_before_confirmation": "0", "share_urls_sent": "0"}, output
+        assert output.splitlines()[-1] == "demo: ok", output
+        assert "failed" not in output and "\n#" not in output, output
+
+    @tap.test
+    def a_person_who_declines_sees_that_nothing_was_handed_out(self):
+        status, _, output = self.play(lambda code: ["NO"])
+        self.check_ended_without_key(
+            status, output,
+            "Bob declined. The hotel sees: declined. Nothing went to the relay.")
+        assert "you do not want it" in output, output
+
+    @tap.test
+    def three_wrong_codes_end_the_story_in_plain_words(self):
+        status, _, output = self.play(
+            lambda code: [wrong_code(code, number) for number in range(3)])
+        self.check_ended_without_key(
+            status, output,
+            "Three wrong codes: the invitation is closed, and nothing was handed out. The hotel "
+            "sees: locked. Nothing went to the relay.")
+        assert "1 of 3 tries is left" in output, output
+
+    @tap.test
+    def who_writes_too_much_is_told_that_there_are_no_more_answers(self):
+        status, _, output = self.play(lambda code: ["hello?"] * 11 + ["NO"])
+        assert output.count("that was not understood") == 10, output
+        self.check_ended_without_key(
+            status, output, "Vestibule answers at most 10 messages of one invitation, so that")
+
+    @tap.test
+    def a_failure_shows_logs_and_no_folder_that_is_gone(self):
+        status, _, output = self.play(lambda code: [])
+        assert status == 1, output
+        assert "\ndemo: failed: nobody is at the keyboard\n" in output, output
+        assert "\n# the end of its logs (the folder is gone):\n" in output, output
+        assert "kept in" not in output and "/vestibule-demo-" not in output, output
 
     @tap.test
     def interrupted_at_any_moment_it_leaves_no_process_and_no_file(self):
