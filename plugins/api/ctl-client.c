@@ -128,6 +128,10 @@ static size_t on_header(char *data, size_t one, size_t n, void *userdata) {
         return n;
 }
 
+static const char *api_url(const CtlOptions *options) {
+        return options->url ? options->url : CTL_URL;
+}
+
 static bool is_unix(const char *url) {
         return strncmp(url, "unix:", 5) == 0;
 }
@@ -228,12 +232,17 @@ static int ask_prepared(CURL *curl, const char *url, CtlAnswer *answer) {
                                 "no answer from %s; is vestibule-api@operators running, and are "
                                 "you root or in group vestibule-operator?",
                                 url);
-        else
+        else {
+                (void) snprintf(answer->reason,
+                                sizeof(answer->reason),
+                                "%s",
+                                detail[0] ? detail : curl_easy_strerror(code));
                 (void) snprintf(answer->error,
                                 sizeof(answer->error),
                                 "no answer from %s: %s",
                                 url,
-                                detail[0] ? detail : curl_easy_strerror(code));
+                                answer->reason);
+        }
         if (received.data)
                 explicit_bzero(received.data, received.size); /* it may hold a code */
         free(received.data);
@@ -247,7 +256,7 @@ int ctl_ask(const CtlOptions *options,
                 const char *key,
                 long seconds,
                 CtlAnswer *ret) {
-        const char *url = options->url ? options->url : CTL_URL;
+        const char *url = api_url(options);
         _cleanup_(json_wipe_freep) char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
         struct curl_slist *headers = NULL;
         CURL *curl;
@@ -299,6 +308,24 @@ int ctl_refused(const CtlAnswer *answer) {
         }
 }
 
+static void say_repeating(const CtlOptions *options, const CtlAnswer *answer, unsigned pause) {
+        _cleanup_(freep) char *title = ctl_plain(ctl_text(answer->body, "title"));
+
+        if (answer->reason[0])
+                (void) fprintf(stderr,
+                                "vestibulectl: no answer from %s (%s)",
+                                api_url(options),
+                                answer->reason);
+        else if (answer->error[0])
+                (void) fprintf(stderr, "vestibulectl: %s", answer->error);
+        else
+                (void) fprintf(stderr,
+                                "vestibulectl: %s (%ld)",
+                                title[0] ? title : "refused",
+                                answer->status);
+        (void) fprintf(stderr, "; trying again in %u s\n", pause);
+}
+
 /* Somebody who only looks is better told at once. */
 static bool may_repeat(const char *method, const char *path) {
         return streq(method, "POST") || strstr(path, "wait=");
@@ -325,14 +352,15 @@ int ctl_ask_firmly(const CtlOptions *options,
                         break;
                 if (ret->retry_after > 0)
                         pause = (unsigned) ret->retry_after;
-                (void) fprintf(stderr,
-                                "vestibulectl: no success yet, trying again in %u s\n",
-                                pause);
+                say_repeating(options, ret, pause);
                 ctl_answer_done(ret);
                 (void) sleep(pause);
         }
         if (r == 0)
                 return ctl_refused(ret);
-        (void) fprintf(stderr, "vestibulectl: %s\n", ret->error);
+        (void) fprintf(stderr,
+                        "vestibulectl: %s%s\n",
+                        ret->error,
+                        ret->reason[0] ? "; `vestibulectl doctor` says what is wrong" : "");
         return r;
 }

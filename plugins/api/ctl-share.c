@@ -364,6 +364,15 @@ static int share_body(const CtlOptions *options, json_t **ret) {
         return 0;
 }
 
+/* Which addresses there are, and whether this is one, the gateway says; a scheme it cannot guess.
+ */
+static bool has_scheme(const char *address) {
+        size_t n = strspn(address,
+                        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-.");
+
+        return n > 0 && address[n] == ':' && strchr("0123456789+-.", address[0]) == NULL;
+}
+
 int ctl_share_create(const CtlOptions *options, char **arguments) {
         _cleanup_(ctl_answer_done) CtlAnswer answer = { 0 };
         json_auto_t *body = NULL;
@@ -378,6 +387,13 @@ int ctl_share_create(const CtlOptions *options, char **arguments) {
                                 "--content-file\n");
                 return EX_USAGE;
         }
+        for (size_t i = 0; i < options->n_to; i++)
+                if (!has_scheme(options->to[i])) {
+                        (void) fprintf(stderr,
+                                        "vestibulectl: --to needs xmpp:, sms: or mailto: in "
+                                        "front\n");
+                        return EX_USAGE;
+                }
         r = share_body(options, &body);
         if (r != 0)
                 return r;

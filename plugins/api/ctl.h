@@ -29,7 +29,8 @@ typedef struct CtlAnswer {
         json_t *body;     /* or NULL */
         long retry_after; /* seconds, or 0 */
         int64_t date;     /* the server's clock, or 0 */
-        char error[256];  /* when there was no answer */
+        char error[512];  /* when there was no answer */
+        char reason[256]; /* why, when the network or its peer gave none; else empty */
 } CtlAnswer;
 
 void ctl_answer_done(CtlAnswer *answer);

@@ -145,7 +145,7 @@ def create_shows_the_code_and_whom_to_tell_it():
 def create_repeats_itself_with_the_same_key():
     with start() as p:
         p.refuse = [{"type": "busy", "title": "Busy", "status": 503, "detail": "Wait.", "retry_after": 1}, None]
-        expect(p.create(), 0, "trying again in 1 s")
+        expect(p.create(), 0, "vestibulectl: Busy (503); trying again in 1 s")
         creates = [f for f in p.asked if f["type"] == "share.create"]
         assert len(creates) == 2 and creates[0]["idempotency"] == creates[1]["idempotency"]
 
@@ -156,7 +156,18 @@ def refusals_become_exit_statuses_and_say_what_to_do():
             p.refuse = [{"type": "x", "title": "No way", "status": status, "detail": "Do this.\x1b[2J"}]
             result = expect(p.run("share", "show", SHARE), exit_status, "No way", "Do this.")
             assert "\x1b" not in result.stderr
-        expect(p.run("channels", url="http://127.0.0.1:1"), 69, "no answer")
+
+def without_a_gateway_the_cause_is_said_at_once_and_then_what_to_do():
+    with start() as p:
+        advice = "; `vestibulectl doctor` says what is wrong\n"
+        result = expect(p.run("channels", url="http://127.0.0.1:1"), 69, "no answer from http://127.0.0.1:1: ")
+        assert result.stderr.endswith(advice) and result.stderr.count("\n") == 1, result.stderr
+        result = expect(p.create(url="http://127.0.0.1:1"), 69, advice)
+        first = result.stderr.splitlines()[0]
+        assert re.fullmatch(r"vestibulectl: no answer from http://127.0.0.1:1 \(.*connect.*\); trying again in 1 s", first,
+                            re.IGNORECASE), first
+        assert advice not in p.run("doctor", url="http://127.0.0.1:1").stdout
+
 
 
 def wrong_use_is_told_before_anything_is_sent():
@@ -166,6 +177,8 @@ def wrong_use_is_told_before_anything_is_sent():
                           ("letters", "drop", SHARE), ("token", "--tenant", "a b")):
             expect(p.run(*arguments), 64)
         expect(p.create("--expires-in", "2 weeks"), 64)
+        for address in ("bob@example.org", "+4915112345678", "", ":bob", "bob@example.org:xmpp"):
+            expect(p.create("--to", address), 64, "--to needs xmpp:, sms: or mailto: in front")
         expect(p.create(content=p.write("bad", "no json")), 65)
         expect(p.create(content="/nonexistent"), 66)
         assert p.asked == []
