@@ -17,13 +17,15 @@ import sys
 import tempfile
 import textwrap
 import time
+import zoneinfo
+from datetime import datetime, timezone
 from xml.etree import ElementTree
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
 from harness.prosody import Prosody  # noqa: E402
 from harness.vestibule import (  # noqa: E402
-    TERMINAL, URL, Site, events_of, mistyped, plain, wait_until, wrong_code)
+    TERMINAL, URL, Site, events_of, mistyped, plain, share_body, wrong_code)
 from harness.xmpp_recipient import Recipient  # noqa: E402
 
 WIDTH = 88
@@ -89,6 +91,47 @@ class Story:
             self.line(self.style("2", ("   > " if number == 0 else "     ") + line))
 
 
+# --- what the hotel sees, in its own words ------------------------------------------------------------
+
+SEEN = {
+    "created": "the share is made",
+    "invitation_accepted": "the invitation is sent",
+    "delivered": "the %s is on Bob's phone",
+    "read": "Bob has read the %s",
+    "not_delivered": "the %s did not reach Bob",
+    "resent": "the %s is sent again",
+    "mistyped": "Bob mistyped the code, which costs no try",
+    "wrong": "a wrong code: %s",
+    "confirmed": "the right code: it is Bob",
+    "releasing": "the key goes to the relay",
+    "released": "the link is made",
+    "generation": "a new link is made",
+    "link_accepted": "the link is sent",
+    "acknowledged": "Bob says that he has it",
+    "refused": "Bob does not want it",
+    "disowned": "Bob says that he is not meant",
+    "withdrawing": "what lies at the relay is taken back",
+    "ended": "the end: %s",
+}
+
+
+def seen(entry):
+    text = SEEN.get(entry["event"], entry["event"].replace("_", " "))
+    return text % entry["detail"] if "%s" in text else text
+
+
+def local_zone():
+    """That of the messages, as far as the machine has zone files."""
+    try:
+        return zoneinfo.ZoneInfo(share_body()["recipient"]["time_zone"])
+    except zoneinfo.ZoneInfoNotFoundError:
+        return timezone.utc
+
+
+def number(value):
+    return ("no", "one", "two", "three")[value] if value < 4 else str(value)
+
+
 # --- the stage --------------------------------------------------------------------------------------
 
 
@@ -150,9 +193,11 @@ class Demo:
         self.code = self.share_made["code"]
         self.attempts_total = self.share_made["attempts_left"]
         say.tell("The hotel tells Vestibule: send the key of room 12 to Bob. Vestibule locks the key "
-                 "away at once, so that only its helper for the relay can unlock it, and only later.")
+                 "away at once, so that only its helper for the relay can unlock it, and only after "
+                 "Bob has proved that it is he.")
         say.tell("It gives the hotel a code for Bob: %s. The hotel tells him by telephone, never in "
-                 "the chat." % self.code)
+                 "the chat. The dashes are for reading aloud: with or without them, it is the same "
+                 "code." % self.code)
         self.look_at_relay()
 
     def look_at_relay(self):
@@ -300,9 +345,11 @@ class Demo:
         if not url:
             raise Failed("the message after the right code holds no link")
         requests = self.site.relay.requests()
-        say.aside("The relay has now seen its first request, %s. What it keeps is encrypted; the "
-                  "part of the link after # is what opens it, and never reaches the relay."
-                  % requests[0]["op"])
+        say.aside("The relay has now seen its first request, for a place to put the key (%s). What "
+                  "it keeps is encrypted; the part of the link after # is what opens it, and never "
+                  "reaches the relay." % requests[0]["op"])
+        say.aside("The link names %s: that is the relay, which runs on this computer."
+                  % self.site.relay.host)
 
         say.chapter("Bob opens the link")
         received = self.site.receive(url.group(0), "--quiet")
@@ -310,22 +357,23 @@ class Demo:
             raise Failed("the wallet could not open the link: " + received.stderr.strip())
         say.tell("His wallet fetches the key, unlocks it, and deletes the relay's copy:")
         say.line()
+        say.line("   Inside is the key of room %s:" % CONTENT["room"])
         say.line("   " + received.stdout.strip())
         say.line()
         share = self.site.wait_state(self.share_made, "completed", timeout=20)
-        say.tell("Vestibule looks at the relay, finds the copy gone, and tells the hotel: completed.")
+        say.tell("Bob need not reply DONE: Vestibule sees at the relay that the key was fetched, and "
+                 "tells the hotel: completed.")
         self.timeline(share)
         self.who_saw_what()
         return self.facts(share, received.stdout)
 
     def timeline(self, share):
         say = self.story
+        zone = local_zone()
         say.chapter("What the hotel sees")
         for entry in share["timeline"]:
-            what = entry["event"].replace("_", " ")
-            if entry.get("detail"):
-                what += ": " + entry["detail"]
-            say.line("   %s UTC  %s" % (entry["at"][11:19], what))
+            at = datetime.fromisoformat(entry["at"].replace("Z", "+00:00")).astimezone(zone)
+            say.line("   %s  %s" % (at.strftime("%H:%M:%S %Z"), seen(entry)))
 
     def who_saw_what(self):
         say = self.story
@@ -333,10 +381,10 @@ class Demo:
         kept = {name: self.finds_content(path) for name, path in (
             ("relay", self.site.relay.state), ("gateway", self.site.state))}
         if kept["relay"] or kept["gateway"]:
-            raise Failed("the key's content lies readable on a disk: %s" % kept)
+            raise Failed("the key's content lies readable in a folder: %s" % kept)
         say.tell("The relay: an encrypted copy for some seconds, no name, no address, no code.")
-        say.tell("Vestibule's store: a locked box that it cannot open. We searched both disks for the "
-                 "key: it is in neither.")
+        say.tell("Vestibule's store: a locked box that it cannot open. We searched both "
+                 "folders, of the relay and of Vestibule, for the key: it is in neither.")
         say.tell("The chat server: the messages, and so the link. That is why the link works once, "
                  "and why the code took another path.")
         say.tell("A stranger with the invitation alone: nothing.")
@@ -373,6 +421,7 @@ class Demo:
         sent = {"format": "digitalwallet.generic.authorizationToken", "content": CONTENT}
         used = self.attempts_total - share["attempts_left"]
         say.chapter("What was measured")
+        say.tell(self.tries_used(share, used))
         identical = json.loads(output) == sent
         facts = [
             ("relay_requests_before_confirmation", self.early_requests(share), 0),
@@ -382,6 +431,17 @@ class Demo:
             ("provisioning_received", "identical" if identical else "different", "identical"),
         ]
         return self.conclude(facts)
+
+    @staticmethod
+    def tries_used(share, used):
+        wrong, slips = (events_of(share).count(event) for event in ("wrong", "mistyped"))
+        text = "One try used: the right one" if used == 1 else "%s tries used: %s wrong, one right" % (
+            number(used).capitalize(), number(wrong))
+        if slips == 1:
+            text += "; the mistyped code cost none"
+        elif slips:
+            text += "; the %s mistyped codes cost none" % number(slips)
+        return text + "."
 
     def conclude(self, facts):
         say = self.story

@@ -18,6 +18,7 @@ from harness.vestibule import is_sanitized, options_of_test, wait_until, wrong_c
 
 PR_SET_CHILD_SUBREAPER = 36
 DEMO = os.path.join(os.path.dirname(os.path.abspath(__file__)), "demo.py")
+DEV = os.path.join(os.path.dirname(DEMO), "..", "..", "dev")
 FACTS = {
     "relay_requests_before_confirmation": "0",
     "share_urls_sent": "1",
@@ -93,6 +94,8 @@ class Tests:
         assert demo.returncode == 0, output
         assert dict(re.findall(r"^fact: (\w+)=(.*)$", output, re.MULTILINE)) == FACTS, output
         assert output.splitlines()[-1] == "demo: ok"
+        assert "  the link is on Bob's phone\n" in output, output
+        assert "Two tries used: one wrong, one right; the mistyped code cost none." in output, output
         assert took < 15 or is_busy or is_sanitized(self.build), "it took %.1f s" % took
         assert max(len(line) for line in output.splitlines() if "http" not in line and
                    not line.startswith('   {"')) <= 100
@@ -100,10 +103,25 @@ class Tests:
         self.check_nothing_left(folder)
 
     @tap.test
+    def help_is_given_at_once_and_builds_nothing(self):
+        folder = tempfile.mkdtemp(prefix="vestibule-e2e-demo-")
+        for more in (["--help"], ["--interactive", "-h"]):
+            helped = subprocess.run(
+                [DEV, "demo", *more], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT, text=True, timeout=60,
+                env={**os.environ, "VESTIBULE_BUILD": os.path.join(folder, "build")})
+            assert helped.returncode == 0, helped.stdout
+            assert helped.stdout.startswith("usage: ./dev demo [--interactive]\n"), helped.stdout
+            assert "--build" not in helped.stdout, helped.stdout
+        assert os.listdir(folder) == [], "something was built"
+        os.rmdir(folder)
+
+    @tap.test
     def a_person_at_the_keyboard_can_be_the_recipient(self):
         status, _, rest = self.play(lambda code: ["hello?", code])
         assert status == 0, rest
         assert "fact: attempts_used=1\n" in rest, rest
+        assert "One try used: the right one." in rest, rest
         assert rest.splitlines()[-1] == "demo: ok", rest
 
     def play(self, answers):
