@@ -34,21 +34,6 @@ static const Operation operations[_DRAFT_V_OPERATION_MAX] = {
 
 static const char echo_header[] = "Mailbox-Request-ID";
 
-__attribute__((format(printf, 2, 3))) static int add_header(
-                HttpRequest *request, const char *format, ...) {
-        char *line;
-        va_list ap;
-        int r;
-
-        va_start(ap, format);
-        r = vasprintf(&line, format, ap);
-        va_end(ap);
-        if (r < 0)
-                return -ENOMEM;
-        request->headers[request->n_headers++] = line;
-        return 0;
-}
-
 static int
 begin(DraftVOperation operation, const char *claim, const char *request_id, HttpRequest *request) {
         int r;
@@ -56,10 +41,10 @@ begin(DraftVOperation operation, const char *claim, const char *request_id, Http
         request->method = operations[operation].method;
         if (!operations[operation].has_claim)
                 return 0;
-        r = add_header(request, "%s: %s", echo_header, request_id);
+        r = relay_http_add_header(request, "%s: %s", echo_header, request_id);
         if (r < 0)
                 return r;
-        return add_header(request, "Mailbox-Device-Claim: %s", claim);
+        return relay_http_add_header(request, "Mailbox-Device-Claim: %s", claim);
 }
 
 static int set_body(HttpRequest *request, const json_t *body) {
@@ -73,7 +58,7 @@ static int set_body(HttpRequest *request, const json_t *body) {
         if (!request->body)
                 return -ENOMEM;
         request->body_size = json_quick_write(body, request->body, size);
-        return add_header(request, "Content-Type: application/json");
+        return relay_http_add_header(request, "Content-Type: application/json");
 }
 
 static bool text_fits(const char *text, size_t max_characters) {

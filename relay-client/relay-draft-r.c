@@ -2,7 +2,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <sodium.h>
-#include <stdarg.h>
 #include <stdio.h>
 
 #include "draft-r-link.h"
@@ -76,21 +75,6 @@ static int abort_run(RelayJob *job, const char *reason) {
         return relay_job_end(job, RELAY_REFUSED, "abort-%s", reason);
 }
 
-__attribute__((format(printf, 2, 3))) static int add_header(
-                HttpRequest *request, const char *format, ...) {
-        va_list ap;
-        char *line;
-        int r;
-
-        va_start(ap, format);
-        r = vasprintf(&line, format, ap);
-        va_end(ap);
-        if (r < 0)
-                return -ENOMEM;
-        request->headers[request->n_headers++] = line;
-        return 0;
-}
-
 static int send_plain(const char *method, const char *url, HttpRequest *ret_request) {
         HttpRequest request = { .method = method, .url = strdup(url) };
 
@@ -110,9 +94,9 @@ static int send_put(const Own *own, HttpRequest *ret_request) {
                 return -ENOMEM;
         memcpy(request.body, own->body, own->body_size);
         request.body_size = own->body_size;
-        r = add_header(&request, "If-None-Match: *");
+        r = relay_http_add_header(&request, "If-None-Match: *");
         if (r == 0)
-                r = add_header(&request, "Content-Type: application/octet-stream");
+                r = relay_http_add_header(&request, "Content-Type: application/octet-stream");
         if (r < 0)
                 return r;
         *ret_request = request;

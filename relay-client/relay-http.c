@@ -1,8 +1,27 @@
 #include "relay-http.h"
 
+#include <assert.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <time.h>
+
+int relay_http_add_header(HttpRequest *request, const char *format, ...) {
+        char *line;
+        va_list ap;
+        int r;
+
+        assert(request->n_headers < HTTP_HEADERS_MAX);
+        va_start(ap, format);
+        r = vasprintf(&line, format, ap);
+        va_end(ap);
+        if (r < 0)
+                return -ENOMEM;
+        request->headers[request->n_headers++] = line;
+        return 0;
+}
 
 bool relay_http_next_header(const HttpAnswer *answer,
                 const char *name,

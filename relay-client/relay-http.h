@@ -1,4 +1,4 @@
-/* What every relay protocol reads from an HTTP answer. */
+/* What every relay protocol writes into an HTTP request and reads from an answer. */
 #pragma once
 
 #include <stdbool.h>
@@ -10,6 +10,10 @@
 enum {
         RELAY_RETRY_AFTER_MAX = 3600, /* seconds; a relay that asks for more gets this */
 };
+
+/* Adds a line, "Name: value". -ENOMEM. At most HTTP_HEADERS_MAX. */
+__attribute__((format(printf, 2, 3))) int relay_http_add_header(
+                HttpRequest *request, const char *format, ...);
 
 /* Finds the next line of this name from *offset on; the value is trimmed and borrowed. */
 bool relay_http_next_header(const HttpAnswer *answer,
