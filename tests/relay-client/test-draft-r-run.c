@@ -326,7 +326,7 @@ static void a_conversation_leaves_nothing_behind(void **state) {
 }
 
 /* Every request lost, every answer lost, every state not stored: one after the other. */
-static void r_11_whatever_is_lost_the_conversation_ends_the_same(void **state) {
+static void r11_whatever_is_lost_the_conversation_ends_the_same(void **state) {
         size_t n = 0;
 
         (void) state;
@@ -362,7 +362,7 @@ static const char *url_in_log(size_t i) {
         return strchr(store.log[i], ' ') + 1;
 }
 
-static void r_4_a_message_is_deleted_before_the_next_is_put(void **state) {
+static void r4_a_message_is_deleted_before_the_next_is_put(void **state) {
         (void) state;
         invite();
         assert_int_equal(ask(&bob, RELAY_JOB_READ, NULL), RELAY_DONE);
@@ -375,7 +375,7 @@ static void r_4_a_message_is_deleted_before_the_next_is_put(void **state) {
         assert_string_not_equal(url_in_log(3), alice.mailbox);
 }
 
-static void r_4_a_delete_that_fails_holds_the_next_message_back(void **state) {
+static void r4_a_delete_that_fails_holds_the_next_message_back(void **state) {
         static const struct {
                 int status;
                 RelayOutcome outcome;
@@ -397,7 +397,7 @@ static void r_4_a_delete_that_fails_holds_the_next_message_back(void **state) {
         }
 }
 
-static void r_11_a_read_ends_before_anything_is_deleted(void **state) {
+static void r11_a_read_ends_before_anything_is_deleted(void **state) {
         uint8_t *before;
 
         (void) state;
@@ -421,7 +421,7 @@ static void r_11_a_read_ends_before_anything_is_deleted(void **state) {
         assert_int_equal(store.n_log, 4);
 }
 
-static void r_11_a_repeated_put_carries_the_same_octets(void **state) {
+static void r11_a_repeated_put_carries_the_same_octets(void **state) {
         _cleanup_(freep) char *first = NULL;
         Item *item;
         size_t size;
@@ -441,7 +441,7 @@ static void r_11_a_repeated_put_carries_the_same_octets(void **state) {
         assert_memory_equal(item->body, first, size);
 }
 
-static void r_9_an_own_message_that_lies_there_already_is_done(void **state) {
+static void r9_an_own_message_that_lies_there_already_is_done(void **state) {
         (void) state;
         assert_int_equal(ask(&alice, RELAY_JOB_CREATE, "one"), RELAY_DONE);
         assert_int_equal(ask(&alice, RELAY_JOB_CREATE, "one"), RELAY_DONE);
@@ -463,7 +463,7 @@ static void assert_aborted(Party *party, const char *reason) {
         assert_int_equal(store.n_log, n);
 }
 
-static void r_9_who_is_not_first_has_lost_the_race_for_good(void **state) {
+static void r9_who_is_not_first_has_lost_the_race_for_good(void **state) {
         _cleanup_(freep) char *url = NULL;
 
         (void) state;
@@ -483,7 +483,7 @@ static void r_9_who_is_not_first_has_lost_the_race_for_good(void **state) {
         assert_int_equal(store_size(), 0);
 }
 
-static void r_9_another_text_under_the_same_state_is_a_lost_race_too(void **state) {
+static void r9_another_text_under_the_same_state_is_a_lost_race_too(void **state) {
         (void) state;
         assert_int_equal(ask(&alice, RELAY_JOB_CREATE, "one"), RELAY_DONE);
         assert_int_equal(ask(&alice, RELAY_JOB_CREATE, "One"), RELAY_REFUSED);
@@ -566,7 +566,7 @@ static void assert_aborts(const Item *right, const void *body, size_t size, cons
         assert_int_equal(store_size(), 0);
 }
 
-static void r_7_a_garbled_message_ends_the_run(void **state) {
+static void r7_a_garbled_message_ends_the_run(void **state) {
         const size_t positions[] = { 0, 15, 16, 40, SIZE_MAX };
 
         for (size_t i = 0; i < N_ELEMENTS(positions); i++) {
@@ -582,7 +582,7 @@ static void r_7_a_garbled_message_ends_the_run(void **state) {
         }
 }
 
-static void r_7_a_message_of_another_size_ends_the_run(void **state) {
+static void r7_a_message_of_another_size_ends_the_run(void **state) {
         _cleanup_(freep) char *large = calloc(1, DRAFT_R_BODY_MAX + 1);
         static const struct {
                 int less;
@@ -610,7 +610,7 @@ static void r_7_a_message_of_another_size_ends_the_run(void **state) {
         item_done(&right);
 }
 
-static void r_7_a_reflected_message_ends_the_run(void **state) {
+static void r7_a_reflected_message_ends_the_run(void **state) {
         _cleanup_(item_done) Item own = { NULL };
         Item right;
 
@@ -625,7 +625,7 @@ static void r_7_a_reflected_message_ends_the_run(void **state) {
         item_done(&right);
 }
 
-static void r_7_a_stale_message_ends_the_run(void **state) {
+static void r7_a_stale_message_ends_the_run(void **state) {
         _cleanup_(item_done) Item stale = answer_of_bob();
         Item right;
 
@@ -646,7 +646,7 @@ static void r_7_a_stale_message_ends_the_run(void **state) {
 }
 
 /* Who has the key and breaks the rules: bob, or whoever knows R and all that was said. */
-static void put_as_bob(const Item *right, const void *plaintext, size_t size, uint8_t **ret) {
+static void seal_as_bob(const void *plaintext, size_t size, uint8_t **ret) {
         DraftRIdentity identity = identity_of(&alice);
         uint8_t nonce[DRAFT_R_NONCE_MAX] = { 9 };
         DraftRTranscript run;
@@ -665,10 +665,9 @@ static void put_as_bob(const Item *right, const void *plaintext, size_t size, ui
                                          &body_size),
                         0);
         assert_int_equal(body_size, draft_r_suite_nonce_size(run.suite) + size + DRAFT_R_TAG_SIZE);
-        (void) right;
 }
 
-static void r_5_r_6_r_7_a_rule_that_is_broken_ends_the_run(void **state) {
+static void r5_r6_r7_a_rule_that_is_broken_ends_the_run(void **state) {
 #define SIXTEEN "\1\2\3\4\5\6\7\10\11\12\13\14\15\16\17\20"
         static const struct {
                 const char *plaintext;
@@ -690,7 +689,7 @@ static void r_5_r_6_r_7_a_rule_that_is_broken_ends_the_run(void **state) {
                 Item right = answer_of_bob();
                 _cleanup_(freep) uint8_t *body = NULL;
 
-                put_as_bob(&right, cases[i].plaintext, cases[i].size, &body);
+                seal_as_bob(cases[i].plaintext, cases[i].size, &body);
                 assert_aborts(&right,
                                 body,
                                 draft_r_suite_nonce_size(alice.terms.suite) + cases[i].size +
@@ -706,7 +705,7 @@ static void r_5_r_6_r_7_a_rule_that_is_broken_ends_the_run(void **state) {
                 Item right = answer_of_bob();
                 _cleanup_(freep) uint8_t *body = NULL;
 
-                put_as_bob(&right, "\20" SIXTEEN "\0\1\0\0\0\1x", 24, &body);
+                seal_as_bob("\20" SIXTEEN "\0\1\0\0\0\1x", 24, &body);
                 store_put(right.url, body, 16 + 24 + DRAFT_R_TAG_SIZE);
                 ask_until_done(&alice, RELAY_JOB_READ, NULL);
                 assert_string_equal(alice.content, "x");
@@ -715,7 +714,7 @@ static void r_5_r_6_r_7_a_rule_that_is_broken_ends_the_run(void **state) {
 #undef SIXTEEN
 }
 
-static void r_5_who_has_no_turn_sends_nothing(void **state) {
+static void r5_who_has_no_turn_sends_nothing(void **state) {
         size_t n;
 
         (void) state;
@@ -945,7 +944,7 @@ static void what_draft_r_has_not_is_refused_without_a_request(void **state) {
         assert_int_equal(store.n_log, 0);
 }
 
-static void r_3_a_literal_context_that_is_full_ends_the_run(void **state) {
+static void r3_a_literal_context_that_is_full_ends_the_run(void **state) {
         char text[120];
 
         memset(text, 'x', sizeof(text) - 1);
@@ -978,22 +977,22 @@ int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         static const struct CMUnitTest tests[] = {
                 TEST(a_conversation_leaves_nothing_behind),
-                TEST(r_11_whatever_is_lost_the_conversation_ends_the_same),
-                TEST(r_4_a_message_is_deleted_before_the_next_is_put),
-                TEST(r_4_a_delete_that_fails_holds_the_next_message_back),
-                TEST(r_11_a_read_ends_before_anything_is_deleted),
-                TEST(r_11_a_repeated_put_carries_the_same_octets),
-                TEST(r_9_an_own_message_that_lies_there_already_is_done),
-                TEST(r_9_who_is_not_first_has_lost_the_race_for_good),
-                TEST(r_9_another_text_under_the_same_state_is_a_lost_race_too),
+                TEST(r11_whatever_is_lost_the_conversation_ends_the_same),
+                TEST(r4_a_message_is_deleted_before_the_next_is_put),
+                TEST(r4_a_delete_that_fails_holds_the_next_message_back),
+                TEST(r11_a_read_ends_before_anything_is_deleted),
+                TEST(r11_a_repeated_put_carries_the_same_octets),
+                TEST(r9_an_own_message_that_lies_there_already_is_done),
+                TEST(r9_who_is_not_first_has_lost_the_race_for_good),
+                TEST(r9_another_text_under_the_same_state_is_a_lost_race_too),
                 TEST(a_repeated_put_may_come_after_the_answer),
                 TEST(something_that_vanishes_between_put_and_get_is_tried_again),
-                TEST(r_7_a_garbled_message_ends_the_run),
-                TEST(r_7_a_message_of_another_size_ends_the_run),
-                TEST(r_7_a_reflected_message_ends_the_run),
-                TEST(r_7_a_stale_message_ends_the_run),
-                TEST(r_5_r_6_r_7_a_rule_that_is_broken_ends_the_run),
-                TEST(r_5_who_has_no_turn_sends_nothing),
+                TEST(r7_a_garbled_message_ends_the_run),
+                TEST(r7_a_message_of_another_size_ends_the_run),
+                TEST(r7_a_reflected_message_ends_the_run),
+                TEST(r7_a_stale_message_ends_the_run),
+                TEST(r5_r6_r7_a_rule_that_is_broken_ends_the_run),
+                TEST(r5_who_has_no_turn_sends_nothing),
                 TEST(what_is_not_there_yet_is_nothing_new),
                 TEST(a_message_that_nobody_took_yet_stays),
                 TEST(the_sender_can_cancel_at_any_time),
@@ -1003,7 +1002,7 @@ int main(void) {
                 TEST(only_relays_that_are_allowed_are_asked),
                 TEST(a_state_of_another_run_or_key_is_refused),
                 TEST(what_draft_r_has_not_is_refused_without_a_request),
-                TEST(r_3_a_literal_context_that_is_full_ends_the_run),
+                TEST(r3_a_literal_context_that_is_full_ends_the_run),
                 TEST(the_link_carries_the_run_and_only_in_its_fragment),
         };
 

@@ -105,7 +105,7 @@ static void a_hash_that_goes_on_is_the_hash_of_everything(void **state) {
         }
 }
 
-static void r_3_a_literal_transcript_is_whole_up_to_255_octets(void **state) {
+static void r3_a_literal_transcript_is_whole_up_to_255_octets(void **state) {
         uint8_t octets[DRAFT_R_CONTEXT_MAX], key[DRAFT_R_KEY_SIZE];
         DraftRTranscript run, copy;
         DraftRSlot slot;
@@ -143,7 +143,7 @@ static void locations_and_keys_differ_from_message_to_message(void **state) {
         assert_memory_not_equal(first.key, first.location, sizeof(first.key));
 }
 
-static void r_5_turns_alternate_and_end(void **state) {
+static void r5_turns_alternate_and_end(void **state) {
         DraftRTranscript run;
 
         (void) state;
@@ -157,7 +157,7 @@ static void r_5_turns_alternate_and_end(void **state) {
         assert_false(draft_r_transcript_is_theirs(&run));
 }
 
-static void r_7_an_aborted_run_holds_no_secret_and_stays_aborted(void **state) {
+static void r7_an_aborted_run_holds_no_secret_and_stays_aborted(void **state) {
         _cleanup_(secret_done) Secret octets = SECRET_NULL;
         DraftRTranscript run, copy;
 
@@ -240,7 +240,7 @@ static void only_what_was_written_is_read(void **state) {
         assert_int_equal(draft_r_transcript_read(octets.data, octets.size, &copy), 0);
 }
 
-static void r_11_a_sealed_run_opens_for_its_key_share_and_generation_only(void **state) {
+static void r11_a_sealed_run_opens_for_its_key_share_and_generation_only(void **state) {
         static const uint8_t other_root[32] = { 9 };
         DraftRIdentity right = identity(), wrong[4] = { right, right, right, right };
         _cleanup_(freep) uint8_t *sealed = NULL;
@@ -305,7 +305,7 @@ static Draw draw(const DraftRIdentity *who, uint32_t id, const char *content) {
         return drawn;
 }
 
-static void r_2_what_is_drawn_is_the_same_for_the_same_and_no_other_message(void **state) {
+static void r2_what_is_drawn_is_the_same_for_the_same_and_no_other_message(void **state) {
         static const uint8_t other_root[32] = { 9 };
         DraftRIdentity who = identity(), others[3] = { who, who, who };
         Draw first = draw(&who, 0, "x"), again = draw(&who, 0, "x"), other;
@@ -405,15 +405,15 @@ static void what_is_no_link_is_refused_by_name(void **state) {
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(a_hash_that_goes_on_is_the_hash_of_everything),
-                cmocka_unit_test(r_3_a_literal_transcript_is_whole_up_to_255_octets),
+                cmocka_unit_test(r3_a_literal_transcript_is_whole_up_to_255_octets),
                 cmocka_unit_test(locations_and_keys_differ_from_message_to_message),
-                cmocka_unit_test(r_5_turns_alternate_and_end),
-                cmocka_unit_test(r_7_an_aborted_run_holds_no_secret_and_stays_aborted),
+                cmocka_unit_test(r5_turns_alternate_and_end),
+                cmocka_unit_test(r7_an_aborted_run_holds_no_secret_and_stays_aborted),
                 cmocka_unit_test(payloads_of_the_past_are_not_kept),
                 cmocka_unit_test(only_what_was_written_is_read),
-                cmocka_unit_test(r_11_a_sealed_run_opens_for_its_key_share_and_generation_only),
+                cmocka_unit_test(r11_a_sealed_run_opens_for_its_key_share_and_generation_only),
                 cmocka_unit_test(two_seals_of_one_run_look_unrelated),
-                cmocka_unit_test(r_2_what_is_drawn_is_the_same_for_the_same_and_no_other_message),
+                cmocka_unit_test(r2_what_is_drawn_is_the_same_for_the_same_and_no_other_message),
                 cmocka_unit_test(a_link_says_where_how_and_with_what),
                 cmocka_unit_test(what_is_no_link_is_refused_by_name),
         };

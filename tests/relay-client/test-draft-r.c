@@ -194,17 +194,17 @@ static void walk_vectors(bool by_bytes) {
         assert_int_equal(n_skipped, 3);
 }
 
-static void r_3_every_vector_is_recomputed_in_both_context_modes(void **state) {
+static void r3_every_vector_is_recomputed_in_both_context_modes(void **state) {
         (void) state;
         walk_vectors(false);
 }
 
-static void r_11_a_run_goes_on_from_its_octets(void **state) {
+static void r11_a_run_goes_on_from_its_octets(void **state) {
         (void) state;
         walk_vectors(true);
 }
 
-static void r_3_a_literal_context_ends_at_255_octets(void **state) {
+static void r3_a_literal_context_ends_at_255_octets(void **state) {
         static const uint8_t octets[256];
         uint8_t key[DRAFT_R_KEY_SIZE];
 
@@ -217,7 +217,7 @@ static void r_3_a_literal_context_ends_at_255_octets(void **state) {
         }
 }
 
-static void r_1_a_template_is_https_with_exactly_one_location(void **state) {
+static void r1_a_template_is_https_with_exactly_one_location(void **state) {
         static const struct {
                 const char *template;
                 int r;
@@ -297,7 +297,7 @@ static void a_location_fills_its_place_in_the_template(void **state) {
         assert_string_equal(authority, "drop.example.net:8443");
 }
 
-static void r_2_r_has_at_least_256_bits(void **state) {
+static void r2_r_has_at_least_256_bits(void **state) {
         static const uint8_t secret[DRAFT_R_SECRET_MAX + 1] = { 1 };
         static const struct {
                 size_t size;
@@ -347,7 +347,7 @@ static void unknown_suites_are_refused(void **state) {
                 assert_int_equal(draft_r_suite_from_code(codes[i], &suite), DRAFT_R_E_SUITE);
 }
 
-static void r_7_every_changed_octet_of_a_body_is_an_error(void **state) {
+static void r7_every_changed_octet_of_a_body_is_an_error(void **state) {
         static const uint8_t nonce[DRAFT_R_NONCE_MAX] = { 7 };
 
         (void) state;
@@ -376,7 +376,7 @@ static void r_7_every_changed_octet_of_a_body_is_an_error(void **state) {
         }
 }
 
-static void r_7_sizes_of_a_body_are_bounded(void **state) {
+static void r7_sizes_of_a_body_are_bounded(void **state) {
         _cleanup_(freep) uint8_t *octets = calloc(1, DRAFT_R_BODY_MAX + 1), *body = NULL;
         size_t size;
 
@@ -409,7 +409,7 @@ static void r_7_sizes_of_a_body_are_bounded(void **state) {
                         DRAFT_R_E_TOO_LARGE);
 }
 
-static void r_5_r_6_a_plaintext_is_read_strictly(void **state) {
+static void r5_r6_a_plaintext_is_read_strictly(void **state) {
 #define SIXTEEN "0102030405060708090a0b0c0d0e0f10"
         static const struct {
                 const char *hex;
@@ -551,16 +551,16 @@ static void a_message_of_ours_is_bounded(void **state) {
 
 int main(int argc, char **argv) {
         static const struct CMUnitTest tests[] = {
-                cmocka_unit_test(r_3_every_vector_is_recomputed_in_both_context_modes),
-                cmocka_unit_test(r_11_a_run_goes_on_from_its_octets),
-                cmocka_unit_test(r_3_a_literal_context_ends_at_255_octets),
-                cmocka_unit_test(r_1_a_template_is_https_with_exactly_one_location),
+                cmocka_unit_test(r3_every_vector_is_recomputed_in_both_context_modes),
+                cmocka_unit_test(r11_a_run_goes_on_from_its_octets),
+                cmocka_unit_test(r3_a_literal_context_ends_at_255_octets),
+                cmocka_unit_test(r1_a_template_is_https_with_exactly_one_location),
                 cmocka_unit_test(a_location_fills_its_place_in_the_template),
-                cmocka_unit_test(r_2_r_has_at_least_256_bits),
+                cmocka_unit_test(r2_r_has_at_least_256_bits),
                 cmocka_unit_test(unknown_suites_are_refused),
-                cmocka_unit_test(r_7_every_changed_octet_of_a_body_is_an_error),
-                cmocka_unit_test(r_7_sizes_of_a_body_are_bounded),
-                cmocka_unit_test(r_5_r_6_a_plaintext_is_read_strictly),
+                cmocka_unit_test(r7_every_changed_octet_of_a_body_is_an_error),
+                cmocka_unit_test(r7_sizes_of_a_body_are_bounded),
+                cmocka_unit_test(r5_r6_a_plaintext_is_read_strictly),
                 cmocka_unit_test(a_message_of_ours_is_bounded),
         };
 
