@@ -8,7 +8,7 @@
 
 enum {
         KEPT_FEW = 200,
-        KEPT_MANY = 200000,
+        KEPT_MANY = 20000,
         EXPIRING = 100,
         EXPIRATION = 1000, /* of those; the others live on */
 };
