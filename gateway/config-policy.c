@@ -55,6 +55,56 @@ static void read_policy_factors(const ConfigPlace *p, Rules *rules) {
         }
 }
 
+/* The classes whose floor these factors reach: "hotel and home-limited". */
+static void reached_classes(uint32_t factors, char *ret, size_t size) {
+        const char *names[RULES_CLASS_MAX];
+        size_t n = 0, used = 0;
+
+        for (RulesClass class = 0; class < RULES_CLASS_MAX; class ++)
+                if (rules_floor(class) <= rules_assurance(factors))
+                        names[n++] = rules_class_name(class);
+        ret[0] = 0;
+        for (size_t i = 0; i < n && used < size; i++)
+                used += (size_t) snprintf(ret + used,
+                                size - used,
+                                "%s%s",
+                                i == 0       ? ""
+                                : i + 1 == n ? " and "
+                                             : ", ",
+                                names[i]);
+}
+
+/* The code format with which the number of attempts would do, or NULL. */
+static const char *long_enough_code(const Rules *rules) {
+        char missed[RULES_PROBLEM_SIZE];
+        Rules other = *rules;
+
+        for (other.code = 0; other.code < CODE_FORMAT_MAX; other.code++)
+                if (rules_check(&other, missed) == 0 || strncmp(missed, "code:", 5) != 0)
+                        return code_format_name(other.code);
+        return NULL;
+}
+
+/* What rules_check() missed, and what would do instead. */
+static void policy_problem(const ConfigPlace *p, const Rules *rules, const char *missed) {
+        const char *code = strncmp(missed, "code:", 5) == 0 ? long_enough_code(rules) : NULL;
+        char classes[128];
+
+        if (code)
+                config_problem(p, NULL, "%s; code = %s is long enough", missed, code);
+        else if (rules->factors != 0 &&
+                        rules_assurance(rules->factors) < rules_floor(rules->class)) {
+                reached_classes(RULES_FACTOR_REPLY_CODE, classes, sizeof(classes));
+                config_problem(p,
+                                NULL,
+                                "%s; this version reaches RAL-%u only: classes %s",
+                                missed,
+                                rules_assurance(RULES_FACTOR_REPLY_CODE),
+                                classes);
+        } else
+                config_problem(p, NULL, "%s", missed);
+}
+
 static void read_policy_rules(const ConfigPlace *p, Rules *rules) {
         const char *class = config_read_required(p, "class"), *text;
         char missed[RULES_PROBLEM_SIZE];
@@ -99,7 +149,7 @@ static void read_policy_rules(const ConfigPlace *p, Rules *rules) {
                         rules->minimum_authentic = minimum;
         }
         if (!p->reader->bad && rules_check(rules, missed) != 0)
-                config_problem(p, NULL, "%s", missed);
+                policy_problem(p, rules, missed);
         p->reader->bad = p->reader->bad || was_bad;
 }
 

@@ -107,7 +107,9 @@ static void read_tenant_tokens(const ConfigPlace *p, ConfigTenant *tenant) {
                 else
                         config_problem(p,
                                         "token",
-                                        "not an entry as `vestibulectl token` prints it");
+                                        "not an entry as `vestibulectl token` prints it; run "
+                                        "`vestibulectl token --tenant %s` and paste its line here",
+                                        p->title);
         }
 }
 

@@ -22,15 +22,21 @@ static const char *parsing_file;
  * only if the text is refused in the end. */
 __attribute__((format(printf, 2, 0))) static void on_confuse_error(
                 cfg_t *cfg, const char *format, va_list arguments) {
+        static const char no_option[] = "no such option ";
+        const char *name = NULL;
         char text[256];
 
         (void) vsnprintf(text, sizeof(text), format, arguments);
+        /* Outside of all sections there is nothing but sections. */
+        if (cfg == parsing->root && strncmp(text, no_option, sizeof(no_option) - 1) == 0)
+                name = text + sizeof(no_option) - 1;
         (void) snprintf(parsing->complaint,
                         sizeof(parsing->complaint),
-                        "%s:%d: %s\n",
+                        "%s:%d: %s%s\n",
                         parsing_file,
                         cfg ? cfg->line : 1,
-                        text);
+                        name ? "no such section " : "",
+                        name ? name : text);
 }
 
 #define TEXT(name) CFG_STR((char *) (name), NULL, CFGF_NODEFAULT)

@@ -344,7 +344,9 @@ static void a_tenant_that_cannot_work_is_refused(void **state) {
                 { "name = A policies = { hotel } relay = main", "token is missing" },
                 { "name = A token = { " ENTRY " } relay = main", "policies is missing" },
                 { "name = A token = { " ENTRY " } policies = { hotel }", "relay is missing" },
-                { "name = A token = { abc } policies = { hotel } relay = main", "not an entry" },
+                { "name = A token = { abc } policies = { hotel } relay = main",
+                                "prints it; run `vestibulectl token --tenant a` and paste its line "
+                                "here" },
                 { "name = A token = { vb_live_x } policies = { hotel } relay = main",
                                 "this is a token itself" },
                 { "name = A token = { " ENTRY ", " ENTRY_2
@@ -366,6 +368,28 @@ static void a_tenant_that_cannot_work_is_refused(void **state) {
                                 0);
                 expect_problem(text, "test.conf:6: tenant a: ", cases[i].words);
         }
+}
+
+static void what_would_do_instead_is_said(void **state) {
+        static const char after_code[] =
+                        "class home-limited asks for at most 2^-31; code = X8 is long enough\n",
+                          after_factors[] = "at least RAL-2; this version reaches RAL-1 only: "
+                                            "classes hotel and home-limited\n";
+
+        (void) state;
+        expect_problem(PARTS "policy p { class = home-limited code = D9 channels = { echo } }",
+                        "test.conf:5: policy p: code: ",
+                        after_code);
+        expect_problem(PARTS "policy p { class = fleet channels = { echo } }",
+                        "test.conf:5: policy p: factors: ",
+                        after_factors);
+        expect_problem(PARTS "policy p { class = hotel mailbox_ttl = 30h channels = { echo } }",
+                        "test.conf:5: policy p: mailbox_ttl: ",
+                        "to 24 h\n");
+        expect_problem("castle x {\n}\n", "test.conf:1: ", "no such section 'castle'");
+        expect_problem("policy p {\n colour = red\n}\n",
+                        "test.conf:2: ",
+                        "no such option 'colour'");
 }
 
 static void one_token_never_belongs_to_two_tenants(void **state) {
@@ -632,6 +656,7 @@ int main(void) {
                 cmocka_unit_test(the_floor_that_is_missed_is_named),
                 cmocka_unit_test(wrong_values_are_refused),
                 cmocka_unit_test(a_tenant_that_cannot_work_is_refused),
+                cmocka_unit_test(what_would_do_instead_is_said),
                 cmocka_unit_test(one_token_never_belongs_to_two_tenants),
                 cmocka_unit_test(names_that_could_deceive_are_refused),
                 cmocka_unit_test(all_problems_come_at_once),
