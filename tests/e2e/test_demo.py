@@ -162,6 +162,7 @@ class Tests:
             "Three wrong codes: the invitation is closed, and nothing was handed out. The hotel "
             "sees: locked. Nothing went to the relay.")
         assert "1 of 3 tries is left" in output, output
+        assert "After a wrong code the next one has to wait" in output, output
 
     @tap.test
     def who_writes_too_much_is_told_that_there_are_no_more_answers(self):
