@@ -63,44 +63,73 @@ static const Command commands[] = {
 };
 /* clang-format on */
 
+/* clang-format off */
+static const char help_text[] =
+        "vestibulectl [OPTION...] COMMAND\n"
+        "\n"
+        "Shares credentials through the Vestibule gateway, and looks after it.\n"
+        "\n"
+        "For tenants:\n"
+        "  share create      start a share; needs --policy --to --title --format\n"
+        "                    --content-file, may have --sender --name --locale --time-zone\n"
+        "                    --description --image-url --reference --expires-in\n"
+        "  share list        list shares [--state] [--reference] [--limit]\n"
+        "  share show ID     show a share\n"
+        "  share watch ID    show what happens until the share ends\n"
+        "  share cancel ID   withdraw a share\n"
+        "  share resend ID   send the invitation, or the same link, once more\n"
+        "  channels          show the channels and whether each is up\n"
+        "  policies          show the policies that a share may name\n"
+        "\n"
+        "For operators:\n"
+        "  doctor            look for what is wrong, and say what to do\n"
+        "  token             make a tenant's token and its configuration line [--tenant]\n"
+        "  letters list      list messages that were given up\n"
+        "  letters replay ID try one again\n"
+        "  letters drop ID   remove one\n"
+        "  clock accept      go on although the store is ahead of the clock\n"
+        "\n"
+        "Options of share create:\n"
+        "  --policy NAME     one of those that `vestibulectl policies` shows\n"
+        "  --to ADDRESS      xmpp:bob@example.org, sms:+4915112345678 or\n"
+        "                    mailto:bob@example.org; up to five, in order of preference\n"
+        "  --title TEXT      what is shared, as the recipient's wallet shows it\n"
+        "  --description T   more about it, likewise\n"
+        "  --image-url URL   a picture of it; begins with one of your image_prefixes\n"
+        "  --format NAME     what kind of content it is, as the recipient's wallet knows it:\n"
+        "                    digitalwallet.generic.authorizationToken, for example\n"
+        "  --content-file F  JSON with what is shared; - is standard input\n"
+        "  --sender NAME     who shares: one of your registered names [the first]\n"
+        "  --name NAME       the recipient's name\n"
+        "  --locale TAG      the recipient's language, such as de or en-GB\n"
+        "  --time-zone ZONE  the recipient's, such as Europe/Berlin\n"
+        "  --reference TEXT  yours, to find the share again, such as booking-4711\n"
+        "  --expires-in TIME how long it may be confirmed: 90s, 15m, 2h, 1d\n"
+        "                    [the policy's lifetime]\n"
+        "\n"
+        "Options of share list:\n"
+        "  --state STATE     only shares in this state, such as invited or completed\n"
+        "  --reference TEXT  only shares with exactly this reference\n"
+        "  --limit N         at most so many, up to 100 [all]\n"
+        "\n"
+        "Option of token:\n"
+        "  --tenant NAME     the tenant's section in vestibule.conf\n"
+        "\n"
+        "Options of all commands:\n"
+        "  --url URL         http://HOST:PORT, https://HOST or unix:/PATH\n"
+        "                    [" CTL_URL "; operators' commands\n"
+        "                    " CTL_OPERATOR_URL "]\n"
+        "  --token-file FILE the token [$CREDENTIALS_DIRECTORY/token, then\n"
+        "                    ~/.config/vestibule/token; over unix: none]\n"
+        "  --json            print what the API answers\n"
+        "  --help, --version\n"
+        "\n"
+        "Exit status: 0, or as in sysexits(3): 64 usage, 65 refused, 66 not found,\n"
+        "69 no answer, 75 try again later, 77 not allowed.\n";
+/* clang-format on */
+
 static int help(void) {
-        (void) printf("vestibulectl [OPTION...] COMMAND\n\n"
-                      "Shares credentials through the Vestibule gateway, and looks after it.\n\n"
-                      "For tenants:\n"
-                      "  share create      start a share; needs --policy --to --title --format\n"
-                      "                    --content-file, may have --sender --name --locale "
-                      "--time-zone\n"
-                      "                    --description --image-url --reference --expires-in\n"
-                      "  share list        list shares [--state] [--reference] [--limit]\n"
-                      "  share show ID     show a share\n"
-                      "  share watch ID    show what happens until the share ends\n"
-                      "  share cancel ID   withdraw a share\n"
-                      "  share resend ID   send the invitation, or the same link, once more\n"
-                      "  channels          show the channels and whether each is up\n"
-                      "  policies          show the policies that a share may name\n\n"
-                      "For operators:\n"
-                      "  doctor            look for what is wrong, and say what to do\n"
-                      "  token             make a tenant's token and its configuration line "
-                      "[--tenant]\n"
-                      "  letters list      list messages that were given up\n"
-                      "  letters replay ID try one again\n"
-                      "  letters drop ID   remove one\n"
-                      "  clock accept      go on although the store is ahead of the clock\n\n"
-                      "Options:\n"
-                      "  --url URL         http://HOST:PORT, https://HOST or unix:/PATH\n"
-                      "                    [" CTL_URL "; operators' commands\n"
-                      "                    " CTL_OPERATOR_URL "]\n"
-                      "  --token-file FILE the token [$CREDENTIALS_DIRECTORY/token, then\n"
-                      "                    ~/.config/vestibule/token; over unix: none]\n"
-                      "  --to ADDRESS      xmpp:bob@example.org, sms:+4915112345678 or\n"
-                      "                    mailto:bob@example.org; up to five, in order of "
-                      "preference\n"
-                      "  --content-file F  JSON with what is shared; - is standard input\n"
-                      "  --expires-in TIME how long it may be confirmed: 90s, 15m, 2h, 1d\n"
-                      "  --json            print what the API answers\n"
-                      "  --help, --version\n\n"
-                      "Exit status: 0, or as in sysexits(3): 64 usage, 65 refused, 66 not found,\n"
-                      "69 no answer, 75 try again later, 77 not allowed.\n");
+        (void) fputs(help_text, stdout);
         return 0;
 }
 
@@ -230,6 +259,8 @@ int main(int argc, char **argv) {
         r = options_read(argc, argv, &options, &given);
         if (r >= 0)
                 return r;
+        if (optind < argc && streq(argv[optind], "help"))
+                return help();
         command = command_find(argc - optind, argv + optind, &used);
         if (!command) {
                 (void) fprintf(stderr,

@@ -184,6 +184,19 @@ def wrong_use_is_told_before_anything_is_sent():
         assert p.asked == []
 
 
+def the_help_has_a_line_for_each_option_and_comes_by_every_way_to_ask():
+    with start() as p:
+        page = expect(p.run("--help"), 0, "digitalwallet.generic.authorizationToken").stdout
+        for words in (("help",), ("help", "share", "create"), ("share", "create", "--help"), ("doctor", "--help")):
+            assert p.run(*words).stdout == page, words
+        options = ("json", "url", "token-file", "tenant", "state", "limit", "reference", "policy", "to", "name", "locale",
+                   "time-zone", "title", "description", "image-url", "format", "content-file", "expires-in", "sender")
+        for option in options:
+            assert re.search(rf"^  --{option}( [A-Z]+)? +\S", page, re.MULTILINE), option
+        assert max(map(len, page.splitlines())) < 90, page
+        assert p.asked == []
+
+
 def a_token_that_others_can_read_or_overhear_is_not_used():
     with start() as p:
         os.chmod(p.token, 0o644)
