@@ -70,8 +70,8 @@ struct RelayDatabase {
         pthread_t helper;
         bool has_helper;
         pthread_mutex_t mutex;
-        pthread_cond_t wake;
-        bool checkpoint_wanted, stop; /* under mutex */
+        pthread_cond_t wake, idle;
+        bool checkpoint_wanted, is_checkpointing, stop; /* under mutex */
         char path[4096];
 };
 
@@ -124,9 +124,12 @@ static void *helper_main(void *userdata) {
                         continue;
                 }
                 database->checkpoint_wanted = false;
+                database->is_checkpointing = true;
                 (void) pthread_mutex_unlock(&database->mutex);
                 (void) sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
                 (void) pthread_mutex_lock(&database->mutex);
+                database->is_checkpointing = false;
+                (void) pthread_cond_signal(&database->idle);
         }
         (void) pthread_mutex_unlock(&database->mutex);
 
@@ -229,6 +232,7 @@ int relay_database_open(RelayDatabase **ret, const char *folder, const char **re
         database->lock_fd = -1;
         (void) pthread_mutex_init(&database->mutex, NULL);
         (void) pthread_cond_init(&database->wake, NULL);
+        (void) pthread_cond_init(&database->idle, NULL);
 
         if (folder) {
                 r = lock_folder(database, folder);
@@ -280,6 +284,7 @@ RelayDatabase *relay_database_free(RelayDatabase *database) {
         (void) sqlite3_close(database->db);
         (void) close_fd(database->lock_fd);
         (void) pthread_cond_destroy(&database->wake);
+        (void) pthread_cond_destroy(&database->idle);
         (void) pthread_mutex_destroy(&database->mutex);
         free(database);
         return NULL;
@@ -344,12 +349,24 @@ int relay_database_begin(RelayDatabase *database) {
         return relay_database_run(database->statements[STATEMENT_BEGIN]);
 }
 
+/* A second checkpoint beside the helper's is refused at once, whatever the busy timeout: SQLite
+ * does not wait for that lock. Only this thread asks the helper, so that it stays idle afterwards.
+ */
+static void wait_for_helper(RelayDatabase *database) {
+        (void) pthread_mutex_lock(&database->mutex);
+        database->checkpoint_wanted = false;
+        while (database->is_checkpointing)
+                (void) pthread_cond_wait(&database->idle, &database->mutex);
+        (void) pthread_mutex_unlock(&database->mutex);
+}
+
 /* Under constant load a PASSIVE checkpoint never catches up, so that the WAL would grow for ever:
  * at its bound this thread waits for one RESTART. */
 static void bound_wal(RelayDatabase *database) {
         if (database->wal_pages < database->checkpoint_pages)
                 database->checkpoint_pages = 0;
         if (database->wal_pages >= WAL_PAGES_MAX) {
+                wait_for_helper(database);
                 if (sqlite3_wal_checkpoint_v2(
                                     database->db, NULL, SQLITE_CHECKPOINT_RESTART, NULL, NULL) ==
                                 SQLITE_OK)
