@@ -20,7 +20,8 @@ int store_commit(Store *s) {
         r = sql_run(s, sql_statement(s, SQL_COMMIT));
         if (r < 0 && !sqlite3_get_autocommit(s->db))
                 store_rollback(s);
-        /* At the log's limit the next checkpoint is the loop's, which a busy helper would refuse. */
+        /* At the log's limit the next checkpoint is the loop's, which a busy helper would refuse.
+         */
         if (r >= 0 && s->wal_pages - s->wal_seen >= CHECKPOINT_PAGES && !store_needs_restart(s)) {
                 s->wal_seen = s->wal_pages;
                 (void) pthread_mutex_lock(&s->mutex);

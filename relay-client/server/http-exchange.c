@@ -177,17 +177,16 @@ static int parse_head(HttpExchange *x, const RelayHead *head, const char **ret_r
         return r;
 }
 
-static void check_rate(HttpExchange *x) {
+static bool rate_is_exceeded(HttpExchange *x) {
         const union MHD_ConnectionInfo *info;
 
         if (!x->rules->rate_limit)
-                return;
+                return false;
         info = MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
         if (!info)
-                return;
+                return false;
         x->retry_after = rate_limit_take(x->rules->rate_limit, info->client_addr, x->arrived_usec);
-        if (x->retry_after > 0)
-                http_exchange_refuse(x, 429, "too many requests from this address");
+        return x->retry_after > 0;
 }
 
 void http_exchange_read_head(HttpExchange *x, const char *method) {
@@ -214,10 +213,10 @@ void http_exchange_read_head(HttpExchange *x, const char *method) {
                 x->note = r == RELAY_REQUEST_E_FRAGMENT ? "violation=fragment"
                                                         : "violation=referer";
         }
-        if (r != 0)
+        if (rate_is_exceeded(x)) /* also for what is refused: it costs work and a line of the log */
+                http_exchange_refuse(x, 429, "too many requests from this address");
+        else if (r != 0)
                 http_exchange_refuse(x, head_status(r), reason);
-        else
-                check_rate(x);
 }
 
 /* --- the body -----------------------------------------------------------------------------------
