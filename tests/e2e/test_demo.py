@@ -44,13 +44,6 @@ except demo.Ended as end:
 """
 
 
-def processor_ticks():
-    """Of all processors since the machine started: those of idleness, and all."""
-    with open("/proc/stat") as file:
-        ticks = [int(field) for field in file.readline().split()[1:9]]
-    return ticks[3] + ticks[4], sum(ticks)
-
-
 class Tests:
     def __init__(self, options):
         self.build = options.build
@@ -84,19 +77,17 @@ class Tests:
 
     @tap.test
     def the_demo_states_the_facts_it_measured_in_under_fifteen_seconds(self):
-        start, (idle, total) = time.monotonic(), processor_ticks()
+        start = time.monotonic()
         demo, folder = self.start(stdin=subprocess.DEVNULL)
         output, _ = demo.communicate(timeout=120)
-        took, (idle_after, total_after) = time.monotonic() - start, processor_ticks()
-        # Others may take the processors from it: then its time says nothing about it.
-        is_busy = idle_after - idle < (total_after - total) / 4
-        tap.note("it took %.1f s%s" % (took, " on a busy machine" if is_busy else ""))
+        took = time.monotonic() - start
+        tap.note("it took %.1f s" % took)
         assert demo.returncode == 0, output
         assert dict(re.findall(r"^fact: (\w+)=(.*)$", output, re.MULTILINE)) == FACTS, output
         assert output.splitlines()[-1] == "demo: ok"
         assert "  the link is on Bob's phone\n" in output, output
         assert "Two tries used: one wrong, one right; the mistyped code cost none." in output, output
-        assert took < 15 or is_busy or is_sanitized(self.build), "it took %.1f s" % took
+        assert took < 15 or is_sanitized(self.build), "it took %.1f s" % took
         assert max(len(line) for line in output.splitlines() if "http" not in line and
                    not line.startswith('   {"')) <= 100
         assert "\033" not in output

@@ -117,7 +117,7 @@ class Tests:
             "xmpp-secret": changes.pop("secret", self.server.secret),
             "xmpp-password": changes.pop("password", "front password"),
         }
-        program = changes.pop("program", self.tireless)
+        program = changes.pop("program", self.program)
         settings.update(changes)
         settings = {key: value for key, value in settings.items() if value is not None}
         return Gateway(program, "xmpp", settings, credentials, on_request)
@@ -427,7 +427,7 @@ class Tests:
     def nothing_is_lost_when_the_server_is_killed(self):
         count = 200
         self.gateway.stop()
-        gateway = self.make_gateway()
+        gateway = self.make_gateway(program=self.tireless)
         try:
             gateway.start().wait_up()
             self.kill_under_load(gateway, count, kills=3)
@@ -477,7 +477,7 @@ class Tests:
     @test
     def a_setting_that_cannot_work_ends_it_with_status_78(self):
         for changes in ({"jid": None}, {"mode": "x"}, {"port": "0"}, {"ca_file": "/nowhere"}):
-            other = self.make_gateway(program=self.program, **changes)
+            other = self.make_gateway(**changes)
             other.start()
             assert other.process.wait(PATIENCE) == 78, changes
             assert re.search(r"setting \w+: ", other.errors_text())
