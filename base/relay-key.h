@@ -1,7 +1,7 @@
-/* The relay client's public keys, as `vestibule-relay-client --make-key` writes them to
- * relay-key.pub:
- * {"keys": [{"kid", "key", "not_after", "signature"}], "signer"}. Who seals an envelope reads them
- * from its own credential. Two keys live during a rotation.
+/* Public keys, as `vestibule-relay-client --make-key` writes them to relay-key.pub, and
+ * `vestibule-api --make-key` to front-key.pub:
+ * {"keys": [{"kid", "key", "not_after", "signature"}], "signer"}. Who seals reads them from its own
+ * credential. Two keys live during a rotation.
  *
  * A signature is Ed25519 over "vestibule relay key v1" NUL, kid, NUL, the 32 bytes of the key, and
  * not_after as eight big-endian bytes. */

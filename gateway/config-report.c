@@ -418,12 +418,18 @@ static void print_plugin_credentials(const Config *config, FILE *file) {
         for (size_t i = 0; i < config->n_fronts; i++) {
                 const ConfigPlugin *plugin = config->fronts[i].plugin;
 
-                if (!config->fronts[i].operators)
+                if (!config->fronts[i].operators) {
                         print_credential(file,
                                         plugin,
                                         "vestibule-api",
                                         "relay-key.pub",
                                         "vestibule.relay-key.pub");
+                        (void) snprintf(search,
+                                        sizeof(search),
+                                        "vestibule.front-%s.key",
+                                        plugin->name);
+                        print_credential(file, plugin, "vestibule-api", "front-key", search);
+                }
                 if (!streq(setting(plugin, "tls"), "yes"))
                         continue;
                 (void) snprintf(search,
@@ -439,6 +445,11 @@ static void print_plugin_credentials(const Config *config, FILE *file) {
 
                 (void) snprintf(search, sizeof(search), "vestibule.%s.key", plugin->socket_name);
                 print_credential(file, plugin, "vestibule-relay-client", "relay-key", search);
+                print_credential(file,
+                                plugin,
+                                "vestibule-relay-client",
+                                "front-key.pub",
+                                "vestibule.front-key.pub");
         }
         for (size_t i = 0; i < config->n_channels; i++) {
                 const ConfigPlugin *plugin = config->channels[i].plugin;

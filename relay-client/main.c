@@ -547,6 +547,20 @@ static void on_stop(Plugin *plugin, void *state) {
         (void) client_free(state);
 }
 
+static int option(int argc, char **argv) {
+        static const MakeKey relay_key = {
+                .program = "vestibule-relay-client",
+                .sealer = "vestibule-api",
+                .private_name = "relay-key",
+                .public_name = "relay-key.pub",
+                .private_installed = "vestibule.relay-NAME.key (NAME: the relay section's title, "
+                                     "usually main)",
+                .public_installed = "vestibule.relay-key.pub",
+        };
+
+        return make_key_option(&relay_key, argc, argv);
+}
+
 int main(int argc, char **argv) {
         static const char *const capabilities[] = { NULL };
         static const PluginOps ops = {
@@ -558,8 +572,8 @@ int main(int argc, char **argv) {
                 .start = on_start,
                 .request = on_request,
                 .stop = on_stop,
-                .option = make_key_option,
-                .option_help = make_key_help,
+                .option = option,
+                .option_help = MAKE_KEY_HELP("relay-key", "relay-key.pub"),
         };
 
         return plugin_main(argc, argv, &ops);

@@ -9,6 +9,7 @@
 #include "api-listen.h"
 #include "credential.h"
 #include "log.h"
+#include "make-key.h"
 
 typedef struct Program {
         ApiFront *front;
@@ -182,6 +183,20 @@ static int program_request(
         return PLUGIN_UNSUPPORTED;
 }
 
+static int option(int argc, char **argv) {
+        static const MakeKey front_key = {
+                .program = "vestibule-api",
+                .sealer = "vestibule-relay-client",
+                .private_name = "front-key",
+                .public_name = "front-key.pub",
+                .private_installed = "vestibule.front-NAME.key (NAME: the front section's title, "
+                                     "usually tenants)",
+                .public_installed = "vestibule.front-key.pub",
+        };
+
+        return make_key_option(&front_key, argc, argv);
+}
+
 int main(int argc, char **argv) {
         static const char *const capabilities[] = { NULL };
         static const PluginOps ops = {
@@ -193,6 +208,8 @@ int main(int argc, char **argv) {
                 .start = program_start,
                 .request = program_request,
                 .stop = program_stop,
+                .option = option,
+                .option_help = MAKE_KEY_HELP("front-key", "front-key.pub"),
         };
 
         return plugin_main(argc, argv, &ops);

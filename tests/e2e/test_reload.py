@@ -37,7 +37,7 @@ class MovingSite(Site):
         self.other = Relay(build, folder)
         self.both = both
         if both:
-            for name in ("relay-key", "relay-key.pub"):
+            for name in ("relay-key", "relay-key.pub", "front-key.pub"):
                 with open(os.path.join(self.credentials, "relay-main", name), "rb") as file:
                     self.write_secret(file.read(), "relay-other", name)
         self.write_configuration()

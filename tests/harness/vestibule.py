@@ -705,17 +705,24 @@ class Site:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(content)
 
-    def make_credentials(self):
-        relay = os.path.join(self.credentials, "relay-main")
-        os.makedirs(relay, 0o700)
+    def make_key(self, folder, *program):
+        """Both files of a program's key in the credentials of a plugin; returns the public one."""
+        path = os.path.join(self.credentials, folder)
+        os.makedirs(path, 0o700)
         subprocess.run(
-            [self.program("relay-client", "vestibule-relay-client"), "--make-key", relay],
+            [self.program(*program), "--make-key", path],
             check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
         )
-        with open(os.path.join(relay, "relay-key.pub"), "rb") as file:
-            public = file.read()
+        (public,) = [name for name in os.listdir(path) if name.endswith(".pub")]
+        with open(os.path.join(path, public), "rb") as file:
+            return file.read()
+
+    def make_credentials(self):
+        relay_key = self.make_key("relay-main", "relay-client", "vestibule-relay-client")
+        front_key = self.make_key("tenants", "plugins", "api", "vestibule-api")
         for front in ("tenants", "operators"):
-            self.write_secret(public, front, "relay-key.pub")
+            self.write_secret(relay_key, front, "relay-key.pub")
+        self.write_secret(front_key, "relay-main", "front-key.pub")
         self.write_secret(os.urandom(32), "root.key")
         for channel in self.channels:
             os.makedirs(os.path.join(self.credentials, channel), 0o700, exist_ok=True)

@@ -37,7 +37,8 @@ def main():
          accepted.stdout),
         ("the unit's names for its secrets are named", all(
             name in accepted.stdout for name in (
-                "vestibule.root.key", "vestibule.relay-main.key", "vestibule.relay-key.pub", "vestibule.xmpp.secret")),
+                "vestibule.root.key", "vestibule.relay-main.key", "vestibule.relay-key.pub", "vestibule.xmpp.secret",
+                "vestibule.front-tenants.key", "vestibule.front-key.pub")),
          accepted.stdout),
         ("without one it is refused, by the line", refused.returncode == 78 and "vestibule.conf:" in refused.stderr,
          refused.stderr),

@@ -1,6 +1,8 @@
-/* The relay client's private keys: the file relay-key, JSON
- * {"v": 1, "signing_seed", "keys": [{"kid", "secret", "not_after"}]}, newest key first, and what is
- * derived from them. It opens the payloads of every share that was sealed to it. */
+/* The private keys of a program that opens what others sealed to it: the relay client's file
+ * relay-key, which opens the payloads of every share, and the front's file front-key, which opens
+ * what recipients answered. Both are JSON
+ * {"v": 1, "signing_seed", "keys": [{"kid", "secret", "not_after"}]}, newest key first. Also what
+ * the relay client derives from its own. */
 #pragma once
 
 #include <stddef.h>
@@ -33,7 +35,8 @@ int relay_private_keys_new(RelayPrivateKeys **ret);
 /* Puts a fresh key in front, and keeps at most one older one. */
 void relay_private_keys_add(RelayPrivateKeys *keys, int64_t not_after);
 
-/* The contents of relay-key and relay-key.pub. The caller calls secret_done(). */
+/* The contents of the private and of the public file (relay-key.h). The caller calls secret_done().
+ */
 int relay_private_keys_write(const RelayPrivateKeys *keys, Secret *ret);
 int relay_private_keys_write_public(const RelayPrivateKeys *keys, Secret *ret);
 

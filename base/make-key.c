@@ -15,8 +15,6 @@
 #include "key-file.h"
 #include "time-text.h"
 
-static const char private_name[] = "relay-key", public_name[] = "relay-key.pub";
-
 enum {
         DAYS_DEFAULT = 365,
         DAYS_MAX = 3650,
@@ -26,28 +24,19 @@ enum {
         PUBLIC_MODE = 0640,
 };
 
-const char make_key_help[] =
-                "\n"
-                "  --make-key DIRECTORY      make relay-key (secret) and relay-key.pub there, and "
-                "end\n"
-                "    --days N                seal nothing to the key after N days (default 365)\n"
-                "    --add                   keep the previous key for what is sealed to it "
-                "already\n"
-                "    --force                 overwrite: what was sealed to the old keys is lost\n";
-
 typedef struct Arguments {
         const char *directory;
         long days;
         bool add, force;
 } Arguments;
 
-static int usage(const char *text) {
-        (void) fprintf(stderr, "vestibule-relay-client --make-key: %s; see --help\n", text);
+static int usage(const MakeKey *what, const char *text) {
+        (void) fprintf(stderr, "%s --make-key: %s; see --help\n", what->program, text);
         return EX_USAGE;
 }
 
 /* Returns an exit status, or -1 to go on. */
-static int parse(int argc, char **argv, Arguments *ret) {
+static int parse(const MakeKey *what, int argc, char **argv, Arguments *ret) {
         static const struct option options[] = {
                 { "make-key", required_argument, NULL, 'k' },
                 { "days", required_argument, NULL, 'd' },
@@ -70,7 +59,7 @@ static int parse(int argc, char **argv, Arguments *ret) {
                         ret->days = strtol(optarg, &end, 10);
                         if (errno != 0 || end == optarg || *end || ret->days < 1 ||
                                         ret->days > DAYS_MAX)
-                                return usage("--days must be 1 to 3650");
+                                return usage(what, "--days must be 1 to 3650");
                         break;
                 case 'a':
                         ret->add = true;
@@ -82,9 +71,9 @@ static int parse(int argc, char **argv, Arguments *ret) {
                         return EX_USAGE;
                 }
         if (optind < argc)
-                return usage("too many arguments");
+                return usage(what, "too many arguments");
         if (ret->add && ret->force)
-                return usage("--add and --force exclude each other");
+                return usage(what, "--add and --force exclude each other");
         return -1;
 }
 
@@ -166,20 +155,23 @@ static int open_directory(const char *path, int *ret) {
 }
 
 /* The keys to add to: those that are there, or none. */
-static int previous_keys(int directory, const Arguments *arguments, RelayPrivateKeys **ret) {
+static int previous_keys(const MakeKey *what,
+                int directory,
+                const Arguments *arguments,
+                RelayPrivateKeys **ret) {
         _cleanup_(secret_done) Secret content = SECRET_NULL;
         int r;
 
         if (arguments->add) {
-                r = read_file(directory, private_name, &content);
+                r = read_file(directory, what->private_name, &content);
                 if (r < 0)
                         return r;
                 return relay_private_keys_read(&content, ret);
         }
         if (!arguments->force &&
-                        (faccessat(directory, private_name, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ||
+                        (faccessat(directory, what->private_name, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ||
                                         faccessat(directory,
-                                                        public_name,
+                                                        what->public_name,
                                                         F_OK,
                                                         AT_SYMLINK_NOFOLLOW) == 0))
                 return -EEXIST;
@@ -188,7 +180,7 @@ static int previous_keys(int directory, const Arguments *arguments, RelayPrivate
 
 /* The secret file first: what nobody can seal to yet does no harm, but what nobody can open would.
  */
-static int write_keys(int directory, const RelayPrivateKeys *keys) {
+static int write_keys(const MakeKey *what, int directory, const RelayPrivateKeys *keys) {
         _cleanup_(secret_done) Secret private = SECRET_NULL, public = SECRET_NULL;
         int r;
 
@@ -198,26 +190,29 @@ static int write_keys(int directory, const RelayPrivateKeys *keys) {
         r = relay_private_keys_write_public(keys, &public);
         if (r < 0)
                 return r;
-        r = write_file(directory, private_name, PRIVATE_MODE, &private);
+        r = write_file(directory, what->private_name, PRIVATE_MODE, &private);
         if (r < 0)
                 return r;
-        return write_file(directory, public_name, PUBLIC_MODE, &public);
+        return write_file(directory, what->public_name, PUBLIC_MODE, &public);
 }
 
-static void report(const char *directory, const RelayPrivateKeys *keys) {
+static void report(const MakeKey *what, const char *directory, const RelayPrivateKeys *keys) {
         _cleanup_(freep) char *absolute = realpath(directory, NULL);
         const char *folder = absolute ? absolute : directory;
         char until[TIME_TEXT_SIZE];
 
-        (void) printf("%s/%s (mode 0600): secret; for vestibule-relay-client only\n"
-                      "  install it as /etc/credstore/vestibule.relay-NAME.key (NAME: the relay "
-                      "section's title, usually main)\n"
-                      "%s/%s (mode 0640): public; for vestibule-api, which seals to it\n"
-                      "  install it as /etc/credstore/vestibule.relay-key.pub\n",
+        (void) printf("%s/%s (mode 0600): secret; for %s only\n"
+                      "  install it as /etc/credstore/%s\n"
+                      "%s/%s (mode 0640): public; for %s, which seals to it\n"
+                      "  install it as /etc/credstore/%s\n",
                         folder,
-                        private_name,
+                        what->private_name,
+                        what->program,
+                        what->private_installed,
                         folder,
-                        public_name);
+                        what->public_name,
+                        what->sealer,
+                        what->public_installed);
         for (size_t i = 0; i < keys->n_keys; i++) {
                 time_text(keys->keys[i].not_after, until);
                 (void) printf("key %s: %s, until %s\n",
@@ -225,10 +220,10 @@ static void report(const char *directory, const RelayPrivateKeys *keys) {
                                 i == 0 ? "seals and opens" : "opens what is sealed to it already",
                                 until);
         }
-        (void) printf("Restart vestibule-relay-client first, then vestibule-api.\n");
+        (void) printf("Restart %s first, then %s.\n", what->program, what->sealer);
 }
 
-static int make_key(const Arguments *arguments) {
+static int make_key(const MakeKey *what, const Arguments *arguments) {
         _cleanup_(relay_private_keys_freep) RelayPrivateKeys *keys = NULL;
         _cleanup_(closep) int directory = -1;
         int r;
@@ -236,18 +231,18 @@ static int make_key(const Arguments *arguments) {
         r = open_directory(arguments->directory, &directory);
         if (r < 0)
                 return r;
-        r = previous_keys(directory, arguments, &keys);
+        r = previous_keys(what, directory, arguments, &keys);
         if (r < 0)
                 return r;
         relay_private_keys_add(keys, time_wall() + arguments->days * 86400);
-        r = write_keys(directory, keys);
+        r = write_keys(what, directory, keys);
         if (r < 0)
                 return r;
-        report(arguments->directory, keys);
+        report(what, arguments->directory, keys);
         return 0;
 }
 
-int make_key_option(int argc, char **argv) {
+int make_key_option(const MakeKey *what, int argc, char **argv) {
         Arguments arguments;
         bool wanted = false;
         int r;
@@ -256,19 +251,20 @@ int make_key_option(int argc, char **argv) {
                 wanted |= streq(argv[i], "--make-key") || strncmp(argv[i], "--make-key=", 11) == 0;
         if (!wanted)
                 return -1;
-        r = parse(argc, argv, &arguments);
+        r = parse(what, argc, argv, &arguments);
         if (r >= 0)
                 return r;
 
-        r = make_key(&arguments);
+        r = make_key(what, &arguments);
         if (r == 0)
                 return EX_OK;
-        (void) fprintf(stderr,
-                        "vestibule-relay-client: cannot make keys in %s: %s\n",
-                        arguments.directory,
-                        r == -EEXIST    ? "there are keys already; --add keeps them, --force loses "
-                                          "them"
-                        : r == -EBADMSG ? "relay-key is damaged"
-                                        : strerror(-r));
+        (void) fprintf(stderr, "%s: cannot make keys in %s: ", what->program, arguments.directory);
+        if (r == -EEXIST)
+                (void) fputs("there are keys already; --add keeps them, --force loses them\n",
+                                stderr);
+        else if (r == -EBADMSG)
+                (void) fprintf(stderr, "%s is damaged\n", what->private_name);
+        else
+                (void) fprintf(stderr, "%s\n", strerror(-r));
         return EX_CANTCREAT;
 }
