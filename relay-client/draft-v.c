@@ -17,37 +17,80 @@
 
 typedef struct Operation {
         const char *method;
-        bool has_claim;
+        bool has_claim, has_attestation;
         DraftVOutcome on_401, on_403, on_404;
 } Operation;
 
 static const Operation operations[_DRAFT_V_OPERATION_MAX] = {
         /* clang-format off */
-        [DRAFT_V_CREATE]     = { "POST",   true,  DRAFT_V_UNAUTHORISED, DRAFT_V_UNAUTHORISED, DRAFT_V_REFUSED },
-        [DRAFT_V_READ]       = { "POST",   true,  DRAFT_V_CLAIMED,      DRAFT_V_REFUSED,      DRAFT_V_GONE },
-        [DRAFT_V_UPDATE]     = { "PUT",    true,  DRAFT_V_UNAUTHORISED, DRAFT_V_REFUSED,      DRAFT_V_GONE },
-        [DRAFT_V_DELETE]     = { "DELETE", true,  DRAFT_V_UNAUTHORISED, DRAFT_V_REFUSED,      DRAFT_V_GONE },
-        [DRAFT_V_RELINQUISH] = { "PATCH",  true,  DRAFT_V_UNAUTHORISED, DRAFT_V_UNAUTHORISED, DRAFT_V_GONE },
-        [DRAFT_V_PREVIEW]    = { "GET",    false, DRAFT_V_REFUSED,      DRAFT_V_REFUSED,      DRAFT_V_GONE },
+        [DRAFT_V_CREATE]     = { "POST",   true,  true,  DRAFT_V_UNAUTHORISED, DRAFT_V_UNAUTHORISED, DRAFT_V_REFUSED },
+        [DRAFT_V_READ]       = { "POST",   true,  false, DRAFT_V_CLAIMED,      DRAFT_V_REFUSED,      DRAFT_V_GONE },
+        [DRAFT_V_UPDATE]     = { "PUT",    true,  true,  DRAFT_V_UNAUTHORISED, DRAFT_V_REFUSED,      DRAFT_V_GONE },
+        [DRAFT_V_DELETE]     = { "DELETE", true,  false, DRAFT_V_UNAUTHORISED, DRAFT_V_REFUSED,      DRAFT_V_GONE },
+        [DRAFT_V_RELINQUISH] = { "PATCH",  true,  false, DRAFT_V_UNAUTHORISED, DRAFT_V_UNAUTHORISED, DRAFT_V_GONE },
+        [DRAFT_V_PREVIEW]    = { "GET",    false, false, DRAFT_V_REFUSED,      DRAFT_V_REFUSED,      DRAFT_V_GONE },
         /* clang-format on */
 };
 
-static const char echo_header[] = "Mailbox-Request-ID";
+/* The same in all versions that are spoken, so that an answer is read without knowing which. */
+static const char request_id_header[] = "Mailbox-Request-ID";
 
-static int
-begin(DraftVOperation operation, const char *claim, const char *request_id, HttpRequest *request) {
+/* What the versions of the draft call things. */
+typedef struct Dialect {
+        const char *legacy_name, *path, *media_type;
+        const char *claim, *attestation;
+} Dialect;
+
+static const Dialect dialects[_DRAFT_V_DIALECT_MAX] = {
+        [DRAFT_V_CURRENT] = { NULL,
+                        "/" SHARE_URL_VERSION "/m",
+                        "application/json",
+                        "Mailbox-Device-Claim",
+                        "Mailbox-Device-Attestation" },
+        [DRAFT_V_SCT04] = { "sct04",
+                        "/" SHARE_URL_VERSION "/m",
+                        "application/json",
+                        "Device-Claim",
+                        "Device-Attestation" },
+};
+
+bool draft_v_dialect_from_legacy(const char *name, DraftVDialect *ret) {
+        for (size_t i = 0; i < N_ELEMENTS(dialects); i++)
+                if (dialects[i].legacy_name && streq(name, dialects[i].legacy_name)) {
+                        *ret = (DraftVDialect) i;
+                        return true;
+                }
+        return false;
+}
+
+static bool is_header_value(const char *text) {
+        for (const char *p = text; *p; p++)
+                if (*p <= ' ' || *p > '~')
+                        return false;
+        return text[0] != 0;
+}
+
+static int begin(DraftVOperation operation, const DraftVCaller *caller, HttpRequest *request) {
+        const Dialect *dialect = &dialects[caller->dialect];
         int r;
 
         request->method = operations[operation].method;
         if (!operations[operation].has_claim)
-                return 0;
-        r = relay_http_add_header(request, "%s: %s", echo_header, request_id);
+                return relay_http_add_header(request, "Accept: text/html");
+        if (!text_is_uuid(caller->claim) || !text_is_uuid(caller->request_id))
+                return -EINVAL;
+        r = relay_http_add_header(request, "%s: %s", request_id_header, caller->request_id);
         if (r < 0)
                 return r;
-        return relay_http_add_header(request, "Mailbox-Device-Claim: %s", claim);
+        r = relay_http_add_header(request, "%s: %s", dialect->claim, caller->claim);
+        if (r < 0 || !operations[operation].has_attestation || !caller->attestation)
+                return r;
+        if (!is_header_value(caller->attestation))
+                return -EINVAL;
+        return relay_http_add_header(request, "%s: %s", dialect->attestation, caller->attestation);
 }
 
-static int set_body(HttpRequest *request, const json_t *body) {
+static int set_body(DraftVDialect dialect, const json_t *body, HttpRequest *request) {
         size_t size = json_quick_write(body, NULL, 0);
 
         if (size == 0)
@@ -58,7 +101,7 @@ static int set_body(HttpRequest *request, const json_t *body) {
         if (!request->body)
                 return -ENOMEM;
         request->body_size = json_quick_write(body, request->body, size);
-        return relay_http_add_header(request, "Content-Type: application/json");
+        return relay_http_add_header(request, "Content-Type: %s", dialects[dialect].media_type);
 }
 
 static bool text_fits(const char *text, size_t max_characters) {
@@ -69,36 +112,43 @@ static bool text_fits(const char *text, size_t max_characters) {
         return n <= max_characters && text_is_utf8(text, strlen(text));
 }
 
+/* A token of one member would make the relay refuse the whole request. */
+static bool token_is_valid(const DraftVToken *token) {
+        if (!token->type && !token->data)
+                return true;
+        return token->type && token->data && token->type[0] && token->data[0] &&
+               text_is_utf8(token->type, strlen(token->type)) &&
+               text_is_utf8(token->data, strlen(token->data));
+}
+
 static bool create_is_valid(const DraftVCreate *create) {
         return text_fits(create->title, DRAFT_V_TITLE_MAX) &&
                text_fits(create->description, DRAFT_V_DESCRIPTION_MAX) &&
                text_fits(create->image_url, DRAFT_V_IMAGE_URL_MAX) &&
                strlen(create->image_url) <= DRAFT_V_IMAGE_URL_MAX && create->access_rights[0] &&
-               strspn(create->access_rights, "RWD") == strlen(create->access_rights);
+               strspn(create->access_rights, "RWD") == strlen(create->access_rights) &&
+               token_is_valid(&create->token);
 }
 
-int draft_v_create(const char *base_url,
-                const char *claim,
-                const char *request_id,
-                const DraftVCreate *create,
-                HttpRequest *ret) {
-        _cleanup_(http_request_done) HttpRequest request = HTTP_REQUEST_NULL;
-        json_auto_t *body = NULL;
-        char expiration[TIME_TEXT_SIZE], authority[SHARE_URL_AUTHORITY_SIZE];
-        int r;
+static int add_token(json_t *body, const DraftVToken *token) {
+        if (!token->type)
+                return 0;
+        return json_object_set_new(body,
+                               "notificationToken",
+                               json_pack("{s:s, s:s}",
+                                               "type",
+                                               token->type,
+                                               "tokenData",
+                                               token->data)) < 0
+                               ? -ENOMEM
+                               : 0;
+}
 
-        if (!create_is_valid(create) || share_url_authority(base_url, authority) != 0)
-                return -EINVAL;
-        r = begin(DRAFT_V_CREATE, claim, request_id, &request);
-        if (r < 0)
-                return r;
-        if (asprintf(&request.url, "https://%s/v1/m", authority) < 0) {
-                request.url = NULL;
-                return -ENOMEM;
-        }
+static json_t *create_body(const DraftVCreate *create) {
+        char expiration[TIME_TEXT_SIZE];
 
         time_text(create->expiration, expiration);
-        body = json_pack("{s:{s:s, s:s, s:s}, s:{s:s, s:s}, s:{s:s, s:s}}",
+        return json_pack("{s:{s:s, s:s, s:s}, s:{s:s, s:s}, s:{s:s, s:s}}",
                         "displayInformation",
                         "title",
                         create->title,
@@ -116,64 +166,96 @@ int draft_v_create(const char *base_url,
                         create->access_rights,
                         "expiration",
                         expiration);
-        if (!body)
-                return -ENOMEM;
-        r = set_body(&request, body);
+}
+
+/* Builds everything but the URL, which goes to request and is freed with it. */
+static int finish(DraftVOperation operation,
+                const DraftVCaller *caller,
+                const json_t *body,
+                HttpRequest *request,
+                HttpRequest *ret) {
+        int r;
+
+        r = begin(operation, caller, request);
+        if (r == 0 && body)
+                r = set_body(caller->dialect, body, request);
         if (r < 0)
                 return r;
 
-        *ret = request;
-        request = HTTP_REQUEST_NULL;
+        *ret = *request;
+        *request = HTTP_REQUEST_NULL;
         return 0;
+}
+
+int draft_v_create(const char *base_url,
+                const DraftVCaller *caller,
+                const DraftVCreate *create,
+                HttpRequest *ret) {
+        _cleanup_(http_request_done) HttpRequest request = HTTP_REQUEST_NULL;
+        char authority[SHARE_URL_AUTHORITY_SIZE];
+        json_auto_t *body = NULL;
+        int r;
+
+        if (!create_is_valid(create) || share_url_authority(base_url, authority) != 0)
+                return -EINVAL;
+        body = create_body(create);
+        if (!body)
+                return -ENOMEM;
+        r = add_token(body, &create->token);
+        if (r < 0)
+                return r;
+        if (asprintf(&request.url, "https://%s%s", authority, dialects[caller->dialect].path) < 0) {
+                request.url = NULL;
+                return -ENOMEM;
+        }
+        return finish(DRAFT_V_CREATE, caller, body, &request, ret);
 }
 
 /* A request to a mailbox itself, with or without body. */
 static int to_mailbox(DraftVOperation operation,
                 const char *mailbox,
-                const char *claim,
-                const char *request_id,
+                const DraftVCaller *caller,
                 const json_t *body,
                 HttpRequest *ret) {
         _cleanup_(http_request_done) HttpRequest request = HTTP_REQUEST_NULL;
-        int r;
 
-        r = begin(operation, claim, request_id, &request);
-        if (r < 0)
-                return r;
-        request.url = strdup(mailbox);
+        if (!share_url_is_https(mailbox))
+                return -EINVAL;
+        /* The fragment is the Secret, and the query is for people's devices. */
+        request.url = strndup(mailbox, strcspn(mailbox, "?#"));
         if (!request.url)
                 return -ENOMEM;
-        if (body) {
-                r = set_body(&request, body);
-                if (r < 0)
-                        return r;
-        }
-
-        *ret = request;
-        request = HTTP_REQUEST_NULL;
-        return 0;
+        return finish(operation, caller, body, &request, ret);
 }
 
 int draft_v_update(const char *mailbox,
-                const char *claim,
-                const char *request_id,
-                const char *payload_type,
-                const char *payload_data,
+                const DraftVCaller *caller,
+                const DraftVUpdate *update,
                 HttpRequest *ret) {
-        json_auto_t *body = json_pack(
-                        "{s:{s:s, s:s}}", "payload", "type", payload_type, "data", payload_data);
+        json_auto_t *body = NULL;
+        int r;
 
+        if (!token_is_valid(&update->token))
+                return -EINVAL;
+        body = json_pack("{s:{s:s, s:s}}",
+                        "payload",
+                        "type",
+                        update->payload_type,
+                        "data",
+                        update->payload_data);
         if (!body)
                 return -ENOMEM;
-        return to_mailbox(DRAFT_V_UPDATE, mailbox, claim, request_id, body, ret);
+        r = add_token(body, &update->token);
+        if (r < 0)
+                return r;
+        return to_mailbox(DRAFT_V_UPDATE, mailbox, caller, body, ret);
 }
 
 int draft_v_plain(DraftVOperation operation,
                 const char *mailbox,
-                const char *claim,
-                const char *request_id,
+                const DraftVCaller *caller,
                 HttpRequest *ret) {
-        return to_mailbox(operation, mailbox, claim, request_id, NULL, ret);
+        return to_mailbox(operation, mailbox, caller, NULL, ret);
 }
 
 typedef enum Echo {
@@ -189,7 +271,7 @@ static Echo read_echo(const HttpAnswer *answer, const char *request_id) {
         Echo echo = ECHO_MISSING;
         const char *value;
 
-        while (relay_http_next_header(answer, echo_header, &offset, &value, &size)) {
+        while (relay_http_next_header(answer, request_id_header, &offset, &value, &size)) {
                 if (size != strlen(request_id) || strncasecmp(value, request_id, size) != 0)
                         return ECHO_WRONG;
                 echo = ECHO_RIGHT;

@@ -41,13 +41,42 @@ typedef enum DraftVOutcome {
         DRAFT_V_REFUSED,      /* permanent, and our or the relay's mistake */
 } DraftVOutcome;
 
-/* What Create needs; borrowed. */
+/* The versions that are spoken. They differ in the names of two headers only. */
+typedef enum DraftVDialect {
+        DRAFT_V_CURRENT, /* draft-vinokurov-tigress-http-00 */
+        DRAFT_V_SCT04,   /* draft-secure-credential-transfer-04 */
+        _DRAFT_V_DIALECT_MAX,
+} DraftVDialect;
+
+/* Who asks; borrowed. A preview needs the dialect only. */
+typedef struct DraftVCaller {
+        DraftVDialect dialect;
+        const char *claim, *request_id; /* UUIDs */
+        const char *attestation;        /* Create, Update: visible ASCII; NULL: none */
+} DraftVCaller;
+
+/* Where the relay shall tell that the mailbox changed: fresh for each mailbox, and nothing in it
+ * that tells who its owner is. Both members or neither. */
+typedef struct DraftVToken {
+        const char *type; /* the push system */
+        const char *data;
+} DraftVToken;
+
+/* What Create needs; borrowed. The displayInformation, which is title, description and image, can
+ * be read by the relay and by everyone with the link. */
 typedef struct DraftVCreate {
         const char *title, *description, *image_url;
         const char *payload_type, *payload_data;
         const char *access_rights; /* letters of "RWD" */
         int64_t expiration;        /* seconds since 1970 */
+        DraftVToken token;
 } DraftVCreate;
+
+/* What Update needs; borrowed. */
+typedef struct DraftVUpdate {
+        const char *payload_type, *payload_data;
+        DraftVToken token;
+} DraftVUpdate;
 
 typedef struct DraftVAnswer {
         DraftVOutcome outcome;
@@ -67,27 +96,27 @@ typedef struct DraftVAnswer {
         int64_t expiration;                          /* 0: absent */
 } DraftVAnswer;
 
+/* "sct04" for DRAFT_V_SCT04. False: no such version. */
+bool draft_v_dialect_from_legacy(const char *name, DraftVDialect *ret);
+
 /* Builds a request. base_url is the relay's https://HOST[:PORT], mailbox the whole URL of a
- * mailbox. The caller calls http_request_done(). draft_v_create(): -EMSGSIZE when the body would be
- * too large, -EINVAL when a text is too long or no UTF-8, or the rights are others than letters of
- * RWD. */
+ * mailbox, of which query and fragment are never sent. The caller calls http_request_done().
+ * -EMSGSIZE when the body would be too large. -EINVAL when a text is too long or no UTF-8, the
+ * rights are others than letters of RWD, a token lacks one of its members, an attestation is no
+ * header value, or a URL is not https. */
 int draft_v_create(const char *base_url,
-                const char *claim,
-                const char *request_id,
+                const DraftVCaller *caller,
                 const DraftVCreate *create,
                 HttpRequest *ret);
 int draft_v_update(const char *mailbox,
-                const char *claim,
-                const char *request_id,
-                const char *payload_type,
-                const char *payload_data,
+                const DraftVCaller *caller,
+                const DraftVUpdate *update,
                 HttpRequest *ret);
 
 /* Read, Delete, Relinquish, and Preview, which carries neither claim nor id. */
 int draft_v_plain(DraftVOperation operation,
                 const char *mailbox,
-                const char *claim,
-                const char *request_id,
+                const DraftVCaller *caller,
                 HttpRequest *ret);
 
 /* Reads an answer. hosts is the allow-list of share-url.h for urlLink; now is for Retry-After

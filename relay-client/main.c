@@ -224,7 +224,10 @@ static int job_reread(Job *job) {
 
         job->reread = true;
         text_uuid4_random(job->request_id);
-        r = draft_v_plain(DRAFT_V_READ, job->mailbox, job->claim, job->request_id, &request);
+        r = draft_v_plain(DRAFT_V_READ,
+                        job->mailbox,
+                        &(DraftVCaller){ .claim = job->claim, .request_id = job->request_id },
+                        &request);
         if (r < 0)
                 return r;
         return job_send(job, &request);
@@ -373,8 +376,10 @@ static void request_mailbox(Client *c, int64_t id, DraftVOperation operation, co
                 job->mailbox = strdup(members.mailbox);
                 r = job->mailbox ? draft_v_plain(operation,
                                                    job->mailbox,
-                                                   job->claim,
-                                                   job->request_id,
+                                                   &(DraftVCaller){
+                                                                   .claim = job->claim,
+                                                                   .request_id = job->request_id,
+                                                   },
                                                    &request)
                                  : -ENOMEM;
         }

@@ -310,8 +310,10 @@ static int exchange_once(Receiver *receiver,
         if (r >= 0)
                 r = draft_v_plain(operation,
                                 receiver->url.api,
-                                receiver->claim,
-                                request_id,
+                                &(DraftVCaller){
+                                                .claim = receiver->claim,
+                                                .request_id = request_id,
+                                },
                                 &request);
         if (r >= 0)
                 r = http_client_send(receiver->http, &request, on_answer, &exchange);

@@ -22,6 +22,16 @@ typedef struct Own {
         char *link;
 } Own;
 
+static DraftVCaller caller_of(const RelayJob *job) {
+        const Own *own = job->own;
+
+        return (DraftVCaller){
+                .dialect = job->terms->dialect,
+                .claim = own->claim,
+                .request_id = own->request_id,
+        };
+}
+
 static const DraftVOperation operations[_RELAY_JOB_OPERATION_MAX] = {
         [RELAY_JOB_CREATE] = DRAFT_V_CREATE,
         [RELAY_JOB_READ] = DRAFT_V_READ,
@@ -32,6 +42,7 @@ static const DraftVOperation operations[_RELAY_JOB_OPERATION_MAX] = {
 
 static int begin_create(RelayJob *job, const RelayJobTask *task, HttpRequest *ret_request) {
         Own *own = job->own;
+        const DraftVCaller caller = caller_of(job);
 
         assert(task->title && task->description && task->image_url && task->access_rights);
         own->vertical = task->vertical;
@@ -40,8 +51,7 @@ static int begin_create(RelayJob *job, const RelayJobTask *task, HttpRequest *re
                 own->secret_size = task->secret_size;
         }
         return draft_v_create(job->terms->url,
-                        own->claim,
-                        own->request_id,
+                        &caller,
                         &(DraftVCreate){
                                         .title = task->title,
                                         .description = task->description,
@@ -56,21 +66,22 @@ static int begin_create(RelayJob *job, const RelayJobTask *task, HttpRequest *re
 
 static int begin_mailbox(RelayJob *job, const RelayJobTask *task, HttpRequest *ret_request) {
         Own *own = job->own;
+        const DraftVCaller caller = caller_of(job);
 
         if (task->operation == RELAY_JOB_UPDATE)
                 return draft_v_update(task->mailbox,
-                                own->claim,
-                                own->request_id,
-                                task->payload_type,
-                                task->payload_data,
+                                &caller,
+                                &(DraftVUpdate){
+                                                .payload_type = task->payload_type,
+                                                .payload_data = task->payload_data,
+                                },
                                 ret_request);
         if (task->operation == RELAY_JOB_READ) {
                 own->mailbox = strdup(task->mailbox);
                 if (!own->mailbox)
                         return -ENOMEM;
         }
-        return draft_v_plain(
-                        own->operation, task->mailbox, own->claim, own->request_id, ret_request);
+        return draft_v_plain(own->operation, task->mailbox, &caller, ret_request);
 }
 
 static int begin(RelayJob *job, const RelayJobTask *task, HttpRequest *ret_request) {
@@ -103,12 +114,15 @@ static int begin(RelayJob *job, const RelayJobTask *task, HttpRequest *ret_reque
 }
 
 /* A fresh id is a new read, and a read changes nothing that was not changed already. */
-static int reread(Own *own, HttpRequest *ret_request) {
+static int reread(RelayJob *job, HttpRequest *ret_request) {
+        Own *own = job->own;
+        DraftVCaller caller;
         int r;
 
         own->reread = true;
         text_uuid4_random(own->request_id);
-        r = draft_v_plain(DRAFT_V_READ, own->mailbox, own->claim, own->request_id, ret_request);
+        caller = caller_of(job);
+        r = draft_v_plain(DRAFT_V_READ, own->mailbox, &caller, ret_request);
         return r < 0 ? r : RELAY_SEND;
 }
 
@@ -164,7 +178,7 @@ static int answered(RelayJob *job, const HttpAnswer *http, int64_t now, HttpRequ
         if (r < 0)
                 return r;
         if (own->answer.outcome == DRAFT_V_REREAD && !own->reread)
-                return reread(own, ret_request);
+                return reread(job, ret_request);
         r = set_values(job);
         if (r < 0)
                 return r;

@@ -37,6 +37,7 @@
 
 #include "cleanup.h"
 #include "draft-r-transcript.h"
+#include "draft-v.h"
 #include "http.h"
 
 enum {
@@ -72,6 +73,7 @@ typedef struct RelayJob RelayJob;
 typedef struct RelayTerms {
         const char *const *hosts; /* the allow-list of share-url.h: nobody else is asked */
         const char *url;          /* Draft V: the relay's https://HOST[:PORT] */
+        DraftVDialect dialect;    /* Draft V: the names of its headers */
         const char *template;     /* Draft R: of runs that begin; checked, its variable last */
         DraftRSuite suite;
         DraftRContextMode mode; /* of runs that begin, at both sides: a link does not say it */

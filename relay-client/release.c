@@ -173,8 +173,10 @@ int release_read(const json_t *object,
                 return r;
 
         r = draft_v_create(base_url,
-                        release.claim,
-                        release.request_id,
+                        &(DraftVCaller){
+                                        .claim = release.claim,
+                                        .request_id = release.request_id,
+                        },
                         &(DraftVCreate){
                                         .title = frame.title,
                                         .description = frame.description,

@@ -185,6 +185,10 @@ static int read_secret(const char *fragment, ShareUrl *url) {
         return r;
 }
 
+bool share_url_is_https(const char *text) {
+        return strncasecmp(text, scheme, sizeof(scheme) - 1) == 0;
+}
+
 int share_url_parse(const char *text, ShareUrl *ret) {
         const char *authority, *path, *query, *fragment;
         size_t path_size;
@@ -194,7 +198,7 @@ int share_url_parse(const char *text, ShareUrl *ret) {
         r = check_characters(text);
         if (r != 0)
                 return r;
-        if (strncasecmp(text, scheme, sizeof(scheme) - 1) != 0)
+        if (!share_url_is_https(text))
                 return SHARE_URL_E_SCHEME;
 
         authority = text + sizeof(scheme) - 1;
@@ -237,7 +241,7 @@ bool share_url_is_link(const char *text, const char *const *hosts) {
         _cleanup_(share_url_done) ShareUrl url;
 
         return share_url_parse(text, &url) == 0 && strlen(text) <= SHARE_URL_LINK_MAX &&
-               !url.has_query && !url.has_fragment && streq(url.version, "v1") &&
+               !url.has_query && !url.has_fragment && streq(url.version, SHARE_URL_VERSION) &&
                share_url_is_allowed(&url, hosts);
 }
 
@@ -250,7 +254,7 @@ int share_url_authority(const char *url, char ret[SHARE_URL_AUTHORITY_SIZE]) {
         r = check_characters(url);
         if (r != 0)
                 return r;
-        if (strncasecmp(url, scheme, sizeof(scheme) - 1) != 0)
+        if (!share_url_is_https(url))
                 return SHARE_URL_E_SCHEME;
         authority = url + sizeof(scheme) - 1;
         size = strcspn(authority, "/?#");

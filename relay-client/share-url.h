@@ -8,6 +8,8 @@
 
 #include "text.h"
 
+#define SHARE_URL_VERSION "v1"
+
 enum {
         SHARE_URL_MAX = 2048,
         SHARE_URL_LINK_MAX = 512, /* of a relay's urlLink */
@@ -55,6 +57,9 @@ bool share_url_is_link(const char *text, const char *const *hosts);
 /* True when hosts, a NULL-terminated list of "HOST" and "HOST:PORT", names this URL's authority
  * exactly; an address such as 127.0.0.1:8443 is no exception and must be named. */
 bool share_url_is_allowed(const ShareUrl *url, const char *const *hosts);
+
+/* True for https:// in whatever case, and no other scheme. */
+bool share_url_is_https(const char *text);
 
 /* Reads a relay's base URL, https://HOST[:PORT] with at most a final slash. SHARE_URL_E_*. */
 int share_url_authority(const char *url, char ret[SHARE_URL_AUTHORITY_SIZE]);

@@ -407,7 +407,10 @@ static void ask_relay(Share *share, DraftVOperation operation) {
 
         share->operation = operation;
         text_uuid4_random(share->request);
-        must(draft_v_plain(operation, share->url.api, share->claim, share->request, &request),
+        must(draft_v_plain(operation,
+                             share->url.api,
+                             &(DraftVCaller){ .claim = share->claim, .request_id = share->request },
+                             &request),
                         "a request to the relay");
         must(http_client_send(share->load->relay, &request, on_relay, share), "the relay");
 }

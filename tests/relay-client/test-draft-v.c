@@ -319,6 +319,8 @@ static void retry_after_is_honoured_within_reason(void **state) {
         }
 }
 
+static const DraftVCaller caller = { .claim = CLAIM, .request_id = REQUEST };
+
 static const DraftVCreate create = {
         .title = "Room key",
         .description = "Hotel \"Adler\"",
@@ -339,11 +341,7 @@ static void a_create_carries_what_the_draft_wants(void **state) {
                         "\"2026-11-21T12:00:00Z\"}}";
 
         (void) state;
-        assert_int_equal(draft_v_create("https://Relay.example:8443/",
-                                         CLAIM,
-                                         REQUEST,
-                                         &create,
-                                         &request),
+        assert_int_equal(draft_v_create("https://Relay.example:8443/", &caller, &create, &request),
                         0);
         assert_string_equal(request.method, "POST");
         assert_string_equal(request.url, "https://relay.example:8443/v1/m");
@@ -364,22 +362,19 @@ static void a_create_that_no_relay_would_take_is_not_built(void **state) {
         memset(big, 'A', sizeof(big));
         big[sizeof(big) - 1] = 0;
         bad.payload_data = big;
-        assert_int_equal(draft_v_create("https://relay.example", CLAIM, REQUEST, &bad, &request),
+        assert_int_equal(draft_v_create("https://relay.example", &caller, &bad, &request),
                         -EMSGSIZE);
         bad = create;
         big[DRAFT_V_TITLE_MAX + 1] = 0;
         bad.title = big;
-        assert_int_equal(draft_v_create("https://relay.example", CLAIM, REQUEST, &bad, &request),
-                        -EINVAL);
+        assert_int_equal(draft_v_create("https://relay.example", &caller, &bad, &request), -EINVAL);
         bad = create;
         bad.title = "\xff";
-        assert_int_equal(draft_v_create("https://relay.example", CLAIM, REQUEST, &bad, &request),
-                        -EINVAL);
+        assert_int_equal(draft_v_create("https://relay.example", &caller, &bad, &request), -EINVAL);
         bad = create;
         bad.access_rights = "RX";
-        assert_int_equal(draft_v_create("https://relay.example", CLAIM, REQUEST, &bad, &request),
-                        -EINVAL);
-        assert_int_equal(draft_v_create("http://relay.example", CLAIM, REQUEST, &create, &request),
+        assert_int_equal(draft_v_create("https://relay.example", &caller, &bad, &request), -EINVAL);
+        assert_int_equal(draft_v_create("http://relay.example", &caller, &create, &request),
                         -EINVAL);
         assert_null(request.url);
 }
@@ -393,19 +388,14 @@ static void the_other_operations_carry_claim_and_id_but_a_preview(void **state) 
                 { DRAFT_V_READ, "POST", 2 },
                 { DRAFT_V_DELETE, "DELETE", 2 },
                 { DRAFT_V_RELINQUISH, "PATCH", 2 },
-                { DRAFT_V_PREVIEW, "GET", 0 },
+                { DRAFT_V_PREVIEW, "GET", 1 },
         };
 
         (void) state;
         for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
                 _cleanup_(http_request_done) HttpRequest request = HTTP_REQUEST_NULL;
 
-                assert_int_equal(draft_v_plain(cases[i].operation,
-                                                 MAILBOX,
-                                                 CLAIM,
-                                                 REQUEST,
-                                                 &request),
-                                0);
+                assert_int_equal(draft_v_plain(cases[i].operation, MAILBOX, &caller, &request), 0);
                 assert_string_equal(request.method, cases[i].method);
                 assert_string_equal(request.url, MAILBOX);
                 assert_int_equal(request.n_headers, cases[i].n_headers);
@@ -420,10 +410,9 @@ static void an_update_carries_a_payload(void **state) {
 
         (void) state;
         assert_int_equal(draft_v_update(MAILBOX,
-                                         CLAIM,
-                                         REQUEST,
-                                         "AEAD_AES_256_GCM",
-                                         "BBBB",
+                                         &caller,
+                                         &(DraftVUpdate){ .payload_type = "AEAD_AES_256_GCM",
+                                                         .payload_data = "BBBB" },
                                          &request),
                         0);
         assert_string_equal(request.method, "PUT");
