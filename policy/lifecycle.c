@@ -8,9 +8,9 @@
  * is completed when it is gone.
  * - `releasing` knows no expiry by time of day: a mailbox may exist already.
  * - In `withdrawing` the first end stays. A later NO or CANCEL changes nothing; NOT ME and STOP
- * still block or suppress, and NOT ME and "done" are told to the sender, who may have to revoke. A
- * link that was on its way is still recorded as sent. The relay's late answer to the create tells
- * the URL that has to be deleted. */
+ * still block or suppress, and NOT ME, TAKEN and "done" are told to the sender, who may have to
+ * revoke. A link that was on its way is still recorded as sent. The relay's late answer to the
+ * create tells the URL that has to be deleted. */
 #include "lifecycle.h"
 
 #include <stddef.h>
@@ -82,6 +82,7 @@ static const LifecycleEdge edges[LIFECYCLE_STATE_MAX][LIFECYCLE_EVENT_MAX] = {
         },
         [STATE(RELEASING)] = {
                 [EVENT(GENERATION_LOST)]     = { true, STATE(RELEASING),         DO(NEXT_GENERATION) | DO(CREATE_MAILBOX) },
+                [EVENT(NOT_ISSUED)]          = { true, STATE(FAILED),            END | TELL },
                 [EVENT(RELAY_REFUSED)]       = { true, STATE(FAILED),            END | TELL },
                 [EVENT(RELAY_UNREACHABLE)]   = { true, STATE(FAILED),            END | TELL },
                 [EVENT(MAILBOX_MADE)]        = { true, STATE(RELEASED),          DO(SEND_LINK) | DO(WATCH_MAILBOX) | DO(WIPE_PAYLOAD) },
@@ -99,6 +100,7 @@ static const LifecycleEdge edges[LIFECYCLE_STATE_MAX][LIFECYCLE_EVENT_MAX] = {
                 [EVENT(MAILBOX_GONE)]        = { true, STATE(COMPLETED),         END },
                 [EVENT(NOT_COLLECTED)]       = { true, STATE(EXPIRED),           END | TELL },
                 [EVENT(CLAIMED_ELSEWHERE)]   = { true, STATE(WITHDRAWING),       DELETE | TELL },
+                [EVENT(TRANSFER_BROKEN)]     = { true, STATE(WITHDRAWING),       DELETE | TELL },
                 [EVENT(NO)]                  = { true, STATE(WITHDRAWING),       DELETE | TELL },
                 [EVENT(NOT_ME)]              = { true, STATE(WITHDRAWING),       DELETE | BLOCK },
                 [EVENT(STOP)]                = { true, STATE(WITHDRAWING),       DELETE | QUIET },
@@ -110,6 +112,7 @@ static const LifecycleEdge edges[LIFECYCLE_STATE_MAX][LIFECYCLE_EVENT_MAX] = {
                 [EVENT(MAILBOX_MADE)]        = { true, STATE(WITHDRAWING),       DO(DELETE_MAILBOX) },
                 [EVENT(LINK_SENT)]           = { true, STATE(WITHDRAWING),       DO(NOTHING) },
                 [EVENT(ACKNOWLEDGED)]        = { true, STATE(WITHDRAWING),       TELL },
+                [EVENT(CLAIMED_ELSEWHERE)]   = { true, STATE(WITHDRAWING),       TELL },
                 [EVENT(NO)]                  = { true, STATE(WITHDRAWING),       DO(NOTHING) },
                 [EVENT(NOT_ME)]              = { true, STATE(WITHDRAWING),       BLOCK },
                 [EVENT(STOP)]                = { true, STATE(WITHDRAWING),       DO(SUPPRESS_ADDRESS) },
@@ -153,6 +156,7 @@ static const char *const event_names[LIFECYCLE_EVENT_MAX] = {
         [EVENT(DENIED)]              = "denied",
         [EVENT(RELEASE)]             = "release",
         [EVENT(GENERATION_LOST)]     = "generation_lost",
+        [EVENT(NOT_ISSUED)]          = "not_issued",
         [EVENT(RELAY_REFUSED)]       = "relay_refused",
         [EVENT(RELAY_UNREACHABLE)]   = "relay_unreachable",
         [EVENT(MAILBOX_MADE)]        = "mailbox_made",
@@ -163,6 +167,7 @@ static const char *const event_names[LIFECYCLE_EVENT_MAX] = {
         [EVENT(MAILBOX_GONE)]        = "mailbox_gone",
         [EVENT(NOT_COLLECTED)]       = "not_collected",
         [EVENT(CLAIMED_ELSEWHERE)]   = "claimed_elsewhere",
+        [EVENT(TRANSFER_BROKEN)]     = "transfer_broken",
         [EVENT(NO)]                  = "no",
         [EVENT(NOT_ME)]              = "not_me",
         [EVENT(STOP)]                = "stop",
@@ -188,6 +193,8 @@ static const char *const cause_names[LIFECYCLE_CAUSE_MAX] = {
         [LIFECYCLE_CAUSE_RESTORED]          = "restored",
         [LIFECYCLE_CAUSE_MAILBOX_GONE]      = "mailbox_gone",
         [LIFECYCLE_CAUSE_ACKNOWLEDGED]      = "acknowledged",
+        [LIFECYCLE_CAUSE_NOT_ISSUED]        = "not_issued",
+        [LIFECYCLE_CAUSE_TRANSFER_BROKEN]   = "transfer_broken",
 };
 /* clang-format on */
 
@@ -240,6 +247,7 @@ LifecycleState lifecycle_goal(LifecycleEvent event) {
                 return LIFECYCLE_CANCELLED;
         case LIFECYCLE_EVENT_LINK_UNDELIVERABLE:
         case LIFECYCLE_EVENT_CLAIMED_ELSEWHERE:
+        case LIFECYCLE_EVENT_TRANSFER_BROKEN:
         case LIFECYCLE_EVENT_POLICY_TIGHTENED:
                 return LIFECYCLE_FAILED;
         default:
@@ -282,6 +290,10 @@ LifecycleCause lifecycle_cause(LifecycleState from, LifecycleEvent event, Lifecy
                 return LIFECYCLE_CAUSE_RELAY_UNREACHABLE;
         case LIFECYCLE_EVENT_CLAIMED_ELSEWHERE:
                 return LIFECYCLE_CAUSE_CLAIMED_ELSEWHERE;
+        case LIFECYCLE_EVENT_NOT_ISSUED:
+                return LIFECYCLE_CAUSE_NOT_ISSUED;
+        case LIFECYCLE_EVENT_TRANSFER_BROKEN:
+                return LIFECYCLE_CAUSE_TRANSFER_BROKEN;
         case LIFECYCLE_EVENT_POLICY_TIGHTENED:
                 return LIFECYCLE_CAUSE_POLICY_TIGHTENED;
         case LIFECYCLE_EVENT_ACKNOWLEDGED:

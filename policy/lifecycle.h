@@ -51,6 +51,7 @@ typedef enum LifecycleEvent {
         LIFECYCLE_EVENT_DENIED,
         LIFECYCLE_EVENT_RELEASE,            /* claim, request id and generation go with the transaction */
         LIFECYCLE_EVENT_GENERATION_LOST,    /* the relay says duplicate, and a generation is left */
+        LIFECYCLE_EVENT_NOT_ISSUED,         /* the tenant was asked for the content, and gave none */
         LIFECYCLE_EVENT_RELAY_REFUSED,      /* refused, unauthorised, or no generation left */
         LIFECYCLE_EVENT_RELAY_UNREACHABLE,  /* ten minutes without a usable answer; not while a create is
                                                with the relay client, or a mailbox could come late */
@@ -65,6 +66,7 @@ typedef enum LifecycleEvent {
                                                deleted by us or run out */
         LIFECYCLE_EVENT_NOT_COLLECTED,      /* the mailbox ran out, and nobody acknowledged */
         LIFECYCLE_EVENT_CLAIMED_ELSEWHERE,  /* the recipient's side reports it */
+        LIFECYCLE_EVENT_TRANSFER_BROKEN,    /* the relay's protocol ends the run of messages for good */
 
         /* at any time */
         LIFECYCLE_EVENT_NO,
@@ -126,6 +128,8 @@ typedef enum LifecycleCause {
         LIFECYCLE_CAUSE_RESTORED,
         LIFECYCLE_CAUSE_MAILBOX_GONE,
         LIFECYCLE_CAUSE_ACKNOWLEDGED,
+        LIFECYCLE_CAUSE_NOT_ISSUED,
+        LIFECYCLE_CAUSE_TRANSFER_BROKEN,
         LIFECYCLE_CAUSE_MAX,
 } LifecycleCause;
 

@@ -19,6 +19,7 @@ byte url_gen = 0;           /* generation of the mailbox whose URL is stored */
 bool has_url = false;
 bool create_due = false, link_due = false, delete_due = false; /* outbox rows */
 bool code = true, payload = true, link = false;
+bool mint = false;          /* the content comes from the tenant, once it is confirmed */
 byte crashes = 0;
 
 /* the relay */
@@ -133,11 +134,20 @@ active proctype Relay() {
 start:
 	creating = false; url = false; duplicate = false;
 	do
+	:: atomic { st == S_PENDING && !mint -> mint = true; payload = false }
 	:: atomic { st == S_PENDING -> step(E_INVITATION_TAKEN) }
 	:: atomic { st == S_CONFIRMED -> if :: step(E_RELEASE) :: step(E_ASK_APPROVAL) fi }
 	:: atomic { st == S_AWAITING_APPROVAL -> if :: step(E_APPROVED) :: step(E_DENIED) fi }
 
-	:: atomic { create_due && st == S_RELEASING -> creating = true; called = true; assert(payload) };
+	:: atomic { create_due && !payload && st == S_RELEASING -> assert(mint && right_seen) };
+		CRASH(start); /* the tenant is asked again, and answers the same */
+		atomic {
+			if
+			:: st == S_RELEASING -> if :: payload = true :: step(E_NOT_ISSUED) :: skip fi
+			:: else -> skip
+			fi
+		}
+	:: atomic { create_due && payload && st == S_RELEASING -> creating = true; called = true };
 		if
 		:: atomic { made[gen] -> duplicate = true }
 		:: atomic { !made[gen] -> made[gen] = true; mailbox[gen] = true; url = true }
@@ -167,6 +177,7 @@ start:
 		atomic { if :: has_url && !mailbox[url_gen] -> delete_due = false :: else fi }
 
 	:: atomic { st == S_RELEASED && has_url && !mailbox[url_gen] -> step(E_MAILBOX_GONE) }
+	:: atomic { st == S_RELEASED && link -> step(E_TRANSFER_BROKEN) }
 	:: atomic { st == S_WITHDRAWING && OUT_OF_REACH -> step(goal) }
 	:: atomic { st == S_WITHDRAWING && has_url -> mailbox[url_gen] = false } /* at its expiry at the latest */
 	:: TERMINAL -> break

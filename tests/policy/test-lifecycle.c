@@ -56,6 +56,7 @@ static const struct {
         { "awaiting_approval", "policy_tightened",    "failed",            "qcplmt" },
 
         { "releasing",         "generation_lost",     "releasing",         "GC" },
+        { "releasing",         "not_issued",          "failed",            "qcplmt" },
         { "releasing",         "relay_refused",       "failed",            "qcplmt" },
         { "releasing",         "relay_unreachable",   "failed",            "qcplmt" },
         { "releasing",         "mailbox_made",        "released",          "LWp" },
@@ -72,6 +73,7 @@ static const struct {
         { "released",          "mailbox_gone",        "completed",         "qcplm" },
         { "released",          "not_collected",       "expired",           "qcplmt" },
         { "released",          "claimed_elsewhere",   "withdrawing",       "Dqcplt" },
+        { "released",          "transfer_broken",     "withdrawing",       "Dqcplt" },
         { "released",          "no",                  "withdrawing",       "Dqcplt" },
         { "released",          "not_me",              "withdrawing",       "Dqcpltb" },
         { "released",          "stop",                "withdrawing",       "Dqcplts" },
@@ -82,6 +84,7 @@ static const struct {
         { "withdrawing",       "mailbox_made",        "withdrawing",       "D" },
         { "withdrawing",       "link_sent",           "withdrawing",       "" },
         { "withdrawing",       "acknowledged",        "withdrawing",       "t" },
+        { "withdrawing",       "claimed_elsewhere",   "withdrawing",       "t" },
         { "withdrawing",       "no",                  "withdrawing",       "" },
         { "withdrawing",       "not_me",              "withdrawing",       "tb" },
         { "withdrawing",       "stop",                "withdrawing",       "s" },
@@ -398,6 +401,10 @@ static void a_cause_tells_why_and_the_first_one_stays_while_withdrawing(void **s
                                          LIFECYCLE_EVENT_CLAIMED_ELSEWHERE,
                                          none),
                         LIFECYCLE_CAUSE_CLAIMED_ELSEWHERE);
+        assert_int_equal(lifecycle_cause(LIFECYCLE_RELEASING, LIFECYCLE_EVENT_NOT_ISSUED, none),
+                        LIFECYCLE_CAUSE_NOT_ISSUED);
+        assert_int_equal(lifecycle_cause(LIFECYCLE_RELEASED, LIFECYCLE_EVENT_TRANSFER_BROKEN, none),
+                        LIFECYCLE_CAUSE_TRANSFER_BROKEN);
         assert_int_equal(lifecycle_cause(LIFECYCLE_CONFIRMED,
                                          LIFECYCLE_EVENT_POLICY_TIGHTENED,
                                          none),

@@ -1,0 +1,43 @@
+/* A transfer of several messages through one mailbox: who may write, and when to look again. The
+ * mailbox holds one message, which the next one overwrites, so that the two sides take turns; the
+ * initiator writes first. Draft V, sections 1.9 to 1.12 of the relay's protocol. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef enum TransferParty {
+        TRANSFER_INITIATOR = 1,
+        TRANSFER_RECIPIENT = 2,
+} TransferParty;
+
+/* Stored; never renumber. */
+typedef enum TransferState {
+        TRANSFER_QUEUED = 1,   /* ours, and the relay does not have it for all we know */
+        TRANSFER_ACCEPTED = 2, /* ours, and the relay has it */
+        TRANSFER_RECEIVED = 3, /* the recipient's */
+        TRANSFER_REFUSED = 4,  /* ours, and the relay will not have it */
+} TransferState;
+
+enum {
+        TRANSFER_POLL_MAX_SECONDS = 600,
+        TRANSFER_POLL_MIN_SECONDS = 2,
+};
+
+/* Whether the initiator may write now: after a message of the recipient, or in place of one of its
+ * own that was refused. */
+bool transfer_is_initiators_turn(TransferParty last, TransferState state);
+
+/* How long to wait before the next look, in milliseconds, when the last progress was `age` seconds
+ * ago: 2 s at first, half as much again each time up to a minute, and not less than a twentieth of
+ * the age; at most ten minutes. A fifth of it is chance: never less than the interval, except that
+ * at its upper end it is at most the ten minutes. */
+uint64_t transfer_poll_msec(int64_t age, uint32_t random);
+
+/* The same after a restart, which must not become a burst: anywhere in the interval, but not sooner
+ * than two seconds. */
+uint64_t transfer_first_poll_msec(int64_t age, uint32_t random);
+
+/* "initiator", "recipient"; "queued" and so on. NULL for a value outside the enumeration. */
+const char *transfer_party_name(TransferParty party);
+const char *transfer_state_name(TransferState state);
