@@ -9,6 +9,7 @@
 #include "cleanup.h"
 #include "json-quick.h"
 #include "json-read.h"
+#include "open-graph.h"
 #include "relay-http.h"
 #include "secret.h"
 #include "share-url.h"
@@ -421,6 +422,29 @@ static int read_read(int status, const HttpAnswer *answer, DraftVAnswer *ret) {
         return 0;
 }
 
+/* The page's texts as a read would give them. A page that says nothing is a mailbox all the same.
+ */
+static int read_preview(const HttpAnswer *answer, DraftVAnswer *ret) {
+        _cleanup_(open_graph_done) OpenGraph page = OPEN_GRAPH_NULL;
+        int r;
+
+        r = open_graph_read(answer->body, answer->body_size, &page);
+        if (r < 0)
+                return r;
+        ret->body = json_pack("{s:{s:s*, s:s*, s:s*}}",
+                        "displayInformation",
+                        "title",
+                        page.title,
+                        "description",
+                        page.description,
+                        "imageURL",
+                        page.image);
+        if (!ret->body)
+                return -ENOMEM;
+        (void) read_display(ret->body, ret);
+        return 0;
+}
+
 static int read_success(DraftVOperation operation,
                 const HttpAnswer *answer,
                 const char *const *hosts,
@@ -440,9 +464,10 @@ static int read_success(DraftVOperation operation,
                 if (r == 0)
                         (void) read_push(body, ret);
                 return r < 0 ? r : 0;
+        case DRAFT_V_PREVIEW:
+                return read_preview(answer, ret);
         case DRAFT_V_DELETE:
         case DRAFT_V_RELINQUISH:
-        case DRAFT_V_PREVIEW:
         case _DRAFT_V_OPERATION_MAX:
                 break;
         }

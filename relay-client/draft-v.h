@@ -88,8 +88,8 @@ typedef struct DraftVAnswer {
         char *link;             /* Create: urlLink */
         bool push_is_supported; /* Create, Update */
 
-        json_t *body;             /* Read: the whole answer, which owns what follows */
-        json_t *payload;          /* {type, data} */
+        json_t *body;             /* Read, Preview: owns what follows */
+        json_t *payload;          /* Read: {type, data} */
         const char *payload_type; /* borrowed from it */
         const char *payload_data;
         const char *title, *description, *image_url; /* NULL: absent */
