@@ -53,6 +53,17 @@ static const JsonMember binding_members[] = {
         { "provisioning", JSON_KIND_OBJECT, offsetof(BindingMembers, provisioning), true, 0, 0 },
 };
 
+static const JsonMember foreign_members[] = {
+        { "tenant", JSON_KIND_STRING, offsetof(BindingMembers, tenant), true, 1, TENANT_MAX },
+        { "recipients", JSON_KIND_STRING, offsetof(BindingMembers, recipients), true, 1, 64 },
+        { "class",
+                        JSON_KIND_STRING,
+                        offsetof(BindingMembers, credential_class),
+                        true,
+                        1,
+                        CLASS_MAX },
+};
+
 enum {
         N_BINDING_MEMBERS = 5, /* without those that only the sealed object has */
 };
@@ -104,6 +115,31 @@ int envelope_binding_read(const json_t *object, EnvelopeBinding *ret) {
                             &problem) != 0)
                 return ENVELOPE_E_FORM;
         return binding_from_members(&members, ret);
+}
+
+int envelope_binding_read_foreign(const json_t *object, EnvelopeBinding *ret) {
+        BindingMembers members = { 0 };
+        EnvelopeBinding binding = { .nonce = { 0 } };
+        JsonProblem problem;
+        int r;
+
+        if (json_object_get(object, "nonce") || json_object_get(object, "not_after"))
+                return ENVELOPE_E_FORM;
+        if (json_read_members(object,
+                            foreign_members,
+                            N_ELEMENTS(foreign_members),
+                            false,
+                            &members,
+                            &problem) != 0)
+                return ENVELOPE_E_FORM;
+        binding.tenant = members.tenant;
+        binding.credential_class = members.credential_class;
+        r = read_fixed(members.recipients, binding.recipients, sizeof(binding.recipients));
+        if (r != 0)
+                return r;
+
+        *ret = binding;
+        return 0;
 }
 
 json_t *envelope_binding_write(const EnvelopeBinding *binding) {
@@ -197,25 +233,32 @@ static int open_plain(const char *box,
 }
 
 /* All members are compared before the verdict, so that its time does not say which one differs. */
+static bool owner_equal(const EnvelopeBinding *a, const EnvelopeBinding *b) {
+        bool equal = sodium_memcmp(a->recipients, b->recipients, sizeof(a->recipients)) == 0;
+
+        equal &= streq(a->tenant, b->tenant);
+        equal &= streq(a->credential_class, b->credential_class);
+        return equal;
+}
+
 static bool binding_equal(const EnvelopeBinding *a, const EnvelopeBinding *b) {
         bool equal = sodium_memcmp(a->nonce, b->nonce, sizeof(a->nonce)) == 0;
 
-        equal &= sodium_memcmp(a->recipients, b->recipients, sizeof(a->recipients)) == 0;
-        equal &= streq(a->tenant, b->tenant);
-        equal &= streq(a->credential_class, b->credential_class);
+        equal &= owner_equal(a, b);
         equal &= a->not_after == b->not_after;
         return equal;
 }
 
-int envelope_open(const char *box,
+/* Opens a box and reads what is in it. The strings of *ret are borrowed from *ret_object. */
+static int open_and_read(const char *box,
                 const uint8_t public_key[ENVELOPE_KEY_SIZE],
                 const uint8_t secret_key[ENVELOPE_KEY_SIZE],
-                const EnvelopeBinding *expected,
-                json_t **ret_provisioning) {
+                EnvelopeBinding *ret,
+                const json_t **ret_provisioning,
+                json_t **ret_object) {
         _cleanup_(plain_done) Plain plain = { NULL, 0 };
         json_auto_t *object = NULL;
         BindingMembers members = { 0 };
-        EnvelopeBinding binding;
         JsonProblem problem;
         int r;
 
@@ -233,12 +276,53 @@ int envelope_open(const char *box,
                             &members,
                             &problem) != 0)
                 return ENVELOPE_E_FORM;
-        r = binding_from_members(&members, &binding);
+        r = binding_from_members(&members, ret);
+        if (r != 0)
+                return r;
+
+        *ret_provisioning = members.provisioning;
+        *ret_object = TAKE_PTR(object);
+        return 0;
+}
+
+int envelope_open(const char *box,
+                const uint8_t public_key[ENVELOPE_KEY_SIZE],
+                const uint8_t secret_key[ENVELOPE_KEY_SIZE],
+                const EnvelopeBinding *expected,
+                json_t **ret_provisioning) {
+        json_auto_t *object = NULL;
+        const json_t *provisioning;
+        EnvelopeBinding binding;
+        int r;
+
+        r = open_and_read(box, public_key, secret_key, &binding, &provisioning, &object);
         if (r != 0)
                 return r;
         if (!binding_equal(&binding, expected))
                 return ENVELOPE_E_DIFFERS;
 
-        *ret_provisioning = json_incref((json_t *) members.provisioning);
+        *ret_provisioning = json_incref((json_t *) provisioning);
+        return 0;
+}
+
+int envelope_open_foreign(const char *box,
+                const uint8_t public_key[ENVELOPE_KEY_SIZE],
+                const uint8_t secret_key[ENVELOPE_KEY_SIZE],
+                const EnvelopeBinding *expected,
+                int64_t *ret_not_after,
+                json_t **ret_provisioning) {
+        json_auto_t *object = NULL;
+        const json_t *provisioning;
+        EnvelopeBinding binding;
+        int r;
+
+        r = open_and_read(box, public_key, secret_key, &binding, &provisioning, &object);
+        if (r != 0)
+                return r;
+        if (!owner_equal(&binding, expected))
+                return ENVELOPE_E_DIFFERS;
+
+        *ret_not_after = binding.not_after;
+        *ret_provisioning = json_incref((json_t *) provisioning);
         return 0;
 }

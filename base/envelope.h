@@ -36,6 +36,10 @@ typedef struct EnvelopeBinding {
  * strings of *ret are borrowed from the object. ENVELOPE_E_FORM. */
 int envelope_binding_read(const json_t *object, EnvelopeBinding *ret);
 
+/* The same for a box that its owner sealed alone, of which nobody else knows nonce and time:
+ * {tenant, recipients, class}, and ENVELOPE_E_FORM if one of the others is there. */
+int envelope_binding_read_foreign(const json_t *object, EnvelopeBinding *ret);
+
 /* The reverse: a new object. NULL: out of memory. */
 json_t *envelope_binding_write(const EnvelopeBinding *binding);
 
@@ -53,4 +57,13 @@ int envelope_open(const char *box,
                 const uint8_t public_key[ENVELOPE_KEY_SIZE],
                 const uint8_t secret_key[ENVELOPE_KEY_SIZE],
                 const EnvelopeBinding *expected,
+                json_t **ret_provisioning);
+
+/* The same for a box that its owner sealed alone: tenant, recipients and class are compared, and
+ * *ret_not_after is the time that the box names; the caller decides whether that will do. */
+int envelope_open_foreign(const char *box,
+                const uint8_t public_key[ENVELOPE_KEY_SIZE],
+                const uint8_t secret_key[ENVELOPE_KEY_SIZE],
+                const EnvelopeBinding *expected,
+                int64_t *ret_not_after,
                 json_t **ret_provisioning);

@@ -192,25 +192,100 @@ const RelayPrivateKey *relay_private_keys_find(const RelayPrivateKeys *keys, con
         return NULL;
 }
 
-/* A key of its own purpose, so that nothing else ever hashes under the X25519 secret itself. */
+static void put_number(uint64_t number, uint8_t ret[8]) {
+        for (int i = 0; i < 8; i++)
+                ret[i] = (uint8_t) (number >> (56 - 8 * i));
+}
+
+/* A key of its own purpose, so that nothing else ever hashes under the X25519 secret itself. What
+ * is hashed begins with the share and its NUL, and the generation; size is of the hash. */
+static void begin_derivation(crypto_generichash_state *state,
+                const RelayPrivateKey *key,
+                const char purpose[crypto_kdf_CONTEXTBYTES],
+                const char *share,
+                uint64_t generation,
+                size_t size) {
+        uint8_t derived[crypto_generichash_KEYBYTES], number[8];
+
+        (void) crypto_kdf_derive_from_key(derived, sizeof(derived), 1, purpose, key->secret);
+        put_number(generation, number);
+        (void) crypto_generichash_init(state, derived, sizeof(derived), size);
+        (void) crypto_generichash_update(state, (const uint8_t *) share, strlen(share) + 1);
+        (void) crypto_generichash_update(state, number, sizeof(number));
+        sodium_memzero(derived, sizeof(derived));
+}
+
 void relay_private_key_derive(const RelayPrivateKey *key,
                 const char *share,
                 uint64_t generation,
                 uint8_t *ret,
                 size_t size) {
         crypto_generichash_state state;
-        uint8_t derived[crypto_generichash_KEYBYTES], number[8];
 
-        (void) crypto_kdf_derive_from_key(derived, sizeof(derived), 1, "vbsecret", key->secret);
-        for (int i = 0; i < 8; i++)
-                number[i] = (uint8_t) (generation >> (56 - 8 * i));
-
-        (void) crypto_generichash_init(&state, derived, sizeof(derived), size);
-        (void) crypto_generichash_update(&state, (const uint8_t *) share, strlen(share) + 1);
-        (void) crypto_generichash_update(&state, number, sizeof(number));
+        begin_derivation(&state, key, "vbsecret", share, generation, size);
         (void) crypto_generichash_final(&state, ret, size);
-        sodium_memzero(derived, sizeof(derived));
         sodium_memzero(&state, sizeof(state));
+}
+
+enum {
+        IV_HASH_SIZE = crypto_generichash_BYTES_MIN, /* its first octets are the IV */
+};
+
+static void begin_iv(crypto_generichash_state *state,
+                const RelayPrivateKey *key,
+                const char *share,
+                uint64_t generation,
+                const void *plaintext,
+                size_t size) {
+        begin_derivation(state, key, "vbblobiv", share, generation, IV_HASH_SIZE);
+        (void) crypto_generichash_update(state, plaintext, size);
+}
+
+/* The number comes last and has a fixed size, so that one hash of the plaintext serves them all. */
+static void
+end_iv(const crypto_generichash_state *begun, uint64_t number, uint8_t ret[RELAY_KEY_IV_SIZE]) {
+        crypto_generichash_state state = *begun;
+        uint8_t octets[8], hash[IV_HASH_SIZE];
+
+        put_number(number, octets);
+        (void) crypto_generichash_update(&state, octets, sizeof(octets));
+        (void) crypto_generichash_final(&state, hash, sizeof(hash));
+        memcpy(ret, hash, RELAY_KEY_IV_SIZE);
+        sodium_memzero(&state, sizeof(state));
+}
+
+void relay_private_key_derive_iv(const RelayPrivateKey *key,
+                const char *share,
+                uint64_t generation,
+                uint64_t number,
+                const void *plaintext,
+                size_t size,
+                uint8_t ret[RELAY_KEY_IV_SIZE]) {
+        crypto_generichash_state state;
+
+        begin_iv(&state, key, share, generation, plaintext, size);
+        end_iv(&state, number, ret);
+        sodium_memzero(&state, sizeof(state));
+}
+
+bool relay_private_key_is_own_iv(const RelayPrivateKey *key,
+                const char *share,
+                uint64_t generation,
+                uint64_t below,
+                const void *plaintext,
+                size_t size,
+                const uint8_t iv[RELAY_KEY_IV_SIZE]) {
+        crypto_generichash_state state;
+        uint8_t own[RELAY_KEY_IV_SIZE];
+        bool is_own = false;
+
+        begin_iv(&state, key, share, generation, plaintext, size);
+        for (uint64_t number = 0; number < below && !is_own; number += 2) {
+                end_iv(&state, number, own);
+                is_own = memcmp(own, iv, sizeof(own)) == 0; /* both are seen by everybody */
+        }
+        sodium_memzero(&state, sizeof(state));
+        return is_own;
 }
 
 RelayPrivateKeys *relay_private_keys_free(RelayPrivateKeys *keys) {

@@ -5,12 +5,17 @@
  * the relay client derives from its own. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "cleanup.h"
 #include "relay-key.h"
 #include "secret.h"
+
+enum {
+        RELAY_KEY_IV_SIZE = 12, /* of AES-GCM */
+};
 
 typedef struct RelayPrivateKey {
         char kid[RELAY_KEY_ID_SIZE];
@@ -50,6 +55,30 @@ void relay_private_key_derive(const RelayPrivateKey *key,
                 uint64_t generation,
                 uint8_t *ret,
                 size_t size);
+
+/* The IV of one message under that Secret: 96 bits of keyed BLAKE2b over share, generation, the
+ * message's number and the whole plaintext. Derived and not drawn, so that a request that is
+ * repeated after a crash carries the same octets, and the digest of what we wrote is known whatever
+ * answer got lost. It is as sound as a random one: without the private key it looks random; another
+ * plaintext, number, share or generation has another IV, so that two plaintexts never meet under
+ * one; equal plaintexts of two numbers look different. */
+void relay_private_key_derive_iv(const RelayPrivateKey *key,
+                const char *share,
+                uint64_t generation,
+                uint64_t number,
+                const void *plaintext,
+                size_t size,
+                uint8_t ret[RELAY_KEY_IV_SIZE]);
+
+/* True when this plaintext under this IV is a message of ours (those have even numbers) with a
+ * number less than `below`: only we can have made it, and whoever shows it shows our own. */
+bool relay_private_key_is_own_iv(const RelayPrivateKey *key,
+                const char *share,
+                uint64_t generation,
+                uint64_t below,
+                const void *plaintext,
+                size_t size,
+                const uint8_t iv[RELAY_KEY_IV_SIZE]);
 
 /* Wipes and frees; takes NULL, returns NULL. */
 RelayPrivateKeys *relay_private_keys_free(RelayPrivateKeys *keys);

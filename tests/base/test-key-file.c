@@ -173,6 +173,76 @@ static void secrets_of_other_shares_generations_and_keys_differ(void **state) {
         }
 }
 
+/* As with the secrets: a repeated update must carry the same octets. */
+static void ivs_never_change(void **state) {
+        RelayPrivateKey key = { .kid = "" };
+        uint8_t iv[RELAY_KEY_IV_SIZE];
+        char hex[25];
+
+        (void) state;
+        memset(key.secret, 0x42, sizeof(key.secret));
+        relay_private_key_derive_iv(&key, "shr_01jd0000000000000000000000", 0, 0, "{}", 2, iv);
+        text_hex(iv, sizeof(iv), hex);
+        assert_string_equal(hex, "1f7b215028b0a38afad24f31");
+        relay_private_key_derive_iv(&key, "shr_01jd0000000000000000000000", 1, 258, "plain", 5, iv);
+        text_hex(iv, sizeof(iv), hex);
+        assert_string_equal(hex, "a94e90160afc6773e397086f");
+}
+
+static void ivs_of_other_shares_generations_numbers_plaintexts_and_keys_differ(void **state) {
+        static const struct {
+                uint8_t key;
+                const char *share;
+                uint64_t generation, number;
+                const char *plaintext;
+        } cases[] = {
+                /* clang-format off */
+                { 1, "shr_a", 0, 0, "plain" },
+                { 1, "shr_a", 0, 2, "plain" },
+                { 1, "shr_a", 0, 256, "plain" },
+                { 1, "shr_a", 1, 0, "plain" },
+                { 1, "shr_b", 0, 0, "plain" },
+                { 1, "shr_a", 0, 0, "plaim" },
+                { 1, "shr_a", 0, 0, "" },
+                { 2, "shr_a", 0, 0, "plain" },
+                /* clang-format on */
+        };
+        uint8_t ivs[N_ELEMENTS(cases)][RELAY_KEY_IV_SIZE];
+
+        (void) state;
+        for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+                RelayPrivateKey key = { .kid = "" };
+
+                memset(key.secret, cases[i].key, sizeof(key.secret));
+                relay_private_key_derive_iv(&key,
+                                cases[i].share,
+                                cases[i].generation,
+                                cases[i].number,
+                                cases[i].plaintext,
+                                strlen(cases[i].plaintext),
+                                ivs[i]);
+                for (size_t j = 0; j < i; j++)
+                        assert_memory_not_equal(ivs[i], ivs[j], sizeof(ivs[i]));
+        }
+}
+
+static void our_own_message_is_known_by_its_iv(void **state) {
+        static const char share[] = "shr_a";
+        RelayPrivateKey key = { .kid = "" };
+        uint8_t iv[RELAY_KEY_IV_SIZE];
+
+        (void) state;
+        relay_private_key_derive_iv(&key, share, 0, 4, "plain", 5, iv);
+        assert_true(relay_private_key_is_own_iv(&key, share, 0, 5, "plain", 5, iv));
+        assert_true(relay_private_key_is_own_iv(&key, share, 0, 65535, "plain", 5, iv));
+        assert_false(relay_private_key_is_own_iv(&key, share, 0, 4, "plain", 5, iv));
+        assert_false(relay_private_key_is_own_iv(&key, share, 0, 0, "plain", 5, iv));
+        assert_false(relay_private_key_is_own_iv(&key, share, 1, 5, "plain", 5, iv));
+        assert_false(relay_private_key_is_own_iv(&key, share, 0, 5, "plaim", 5, iv));
+        iv[11] ^= 1;
+        assert_false(relay_private_key_is_own_iv(&key, share, 0, 5, "plain", 5, iv));
+}
+
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(what_is_written_is_read),
@@ -182,6 +252,10 @@ int main(void) {
                 cmocka_unit_test(a_damaged_private_file_is_refused),
                 cmocka_unit_test(secrets_never_change),
                 cmocka_unit_test(secrets_of_other_shares_generations_and_keys_differ),
+                cmocka_unit_test(ivs_never_change),
+                cmocka_unit_test(
+                                ivs_of_other_shares_generations_numbers_plaintexts_and_keys_differ),
+                cmocka_unit_test(our_own_message_is_known_by_its_iv),
         };
 
         if (secret_init() < 0)

@@ -17,15 +17,19 @@ static const uint8_t seed[crypto_box_SEEDBYTES] = { 7 };
 static void open_sealed(const uint8_t *data, size_t size, const EnvelopeBinding *expected) {
         _cleanup_(freep) uint8_t *sealed = malloc(size + crypto_box_SEALBYTES);
         _cleanup_(freep) char *box = NULL;
-        json_auto_t *provisioning = NULL;
+        json_auto_t *provisioning = NULL, *foreign = NULL;
         uint8_t public[32], secret[32];
-        int r;
+        int64_t not_after = 0;
+        int r, f;
 
         (void) crypto_box_seed_keypair(public, secret, seed);
         assert(crypto_box_seal(sealed, data, size, public) == 0);
         box = text_base64(sealed, size + crypto_box_SEALBYTES);
         r = envelope_open(box, public, secret, expected, &provisioning);
         assert((r == 0) == (provisioning != NULL));
+        f = envelope_open_foreign(box, public, secret, expected, &not_after, &foreign);
+        assert((f == 0) == (foreign != NULL));
+        assert(r != 0 || (f == 0 && not_after == expected->not_after));
 }
 
 static void read_binding(const uint8_t *data, size_t size) {
@@ -33,8 +37,13 @@ static void read_binding(const uint8_t *data, size_t size) {
         EnvelopeBinding binding, again;
         JsonProblem problem;
 
-        if (json_read(data, size, ENVELOPE_DEPTH_MAX, &object, &problem) != 0 ||
-                        envelope_binding_read(object, &binding) != 0)
+        if (json_read(data, size, ENVELOPE_DEPTH_MAX, &object, &problem) != 0)
+                return;
+        if (envelope_binding_read_foreign(object, &binding) == 0) {
+                assert(envelope_binding_read(object, &again) == ENVELOPE_E_FORM);
+                open_sealed(data, size, &binding);
+        }
+        if (envelope_binding_read(object, &binding) != 0)
                 return;
         written = envelope_binding_write(&binding);
         assert(written && envelope_binding_read(written, &again) == 0);
