@@ -17,6 +17,7 @@ enum {
         SHARE_LIMIT_IMAGE_URL_MIN = 9, /* "https://" and something */
         SHARE_LIMIT_IMAGE_URL = 2048,
         SHARE_LIMIT_FORMAT = 128,
+        SHARE_LIMIT_MINT = 2048,
         SHARE_LIMIT_EXPIRES_AT = 40, /* RFC 3339 with fractions that nobody needs */
         SHARE_LIMIT_REFERENCE = 128,
         SHARE_LIMIT_CONTENT = 32 * 1024, /* of provisioning, written compactly */

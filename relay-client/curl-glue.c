@@ -2,10 +2,13 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <openssl/ssl.h>
+#include <sodium.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/epoll.h>
 
+#include "public-address.h"
 #include "time-text.h"
 
 /* Who has waited until less than this is left is not sent at all: the answer would come too late.
@@ -28,7 +31,8 @@ struct Transfer {
         HttpRequest request;
         Buffer headers, body;
         bool too_large;
-        uint64_t deadline; /* of time_boot() */
+        bool met_private, met_public; /* addresses, where only public ones are asked */
+        uint64_t deadline;            /* of time_boot() */
         HttpDone done;
         void *userdata;
 };
@@ -44,6 +48,7 @@ struct HttpClient {
         sd_event_source *timer, *waiting_timer;
         char *ca_file, *pinned_keys, *user_agent;
         size_t answer_max;
+        bool public_only, wipe_answers;
         TransferList waiting, running;
         CURL *idle[HTTP_CONNECTIONS_MAX]; /* set up once, used many times */
         size_t n_idle;
@@ -92,11 +97,27 @@ static bool buffer_append(Buffer *buffer, const char *data, size_t size, size_t 
         return true;
 }
 
+/* All that may ever come, so that growing leaves no copy behind. */
+static bool buffer_reserve(Buffer *buffer, size_t size) {
+        buffer->data = malloc(size);
+        if (!buffer->data)
+                return false;
+        buffer->allocated = size;
+        return true;
+}
+
+static void buffer_wipe(Buffer *buffer) {
+        if (buffer->data)
+                sodium_memzero(buffer->data, buffer->size);
+}
+
 static Transfer *transfer_free(Transfer *t) {
         if (!t)
                 return NULL;
         curl_slist_free_all(t->header_list);
         http_request_done(&t->request);
+        if (t->client->wipe_answers)
+                buffer_wipe(&t->body);
         free(t->headers.data);
         free(t->body.data);
         free(t);
@@ -106,8 +127,11 @@ DEFINE_CLEANUP(Transfer, transfer_free)
 
 static size_t on_body(char *data, size_t size, size_t n, void *userdata) {
         Transfer *t = userdata;
+        const HttpClient *c = t->client;
 
-        if (buffer_append(&t->body, data, size * n, t->client->answer_max))
+        if (c->wipe_answers && !t->body.data && !buffer_reserve(&t->body, c->answer_max))
+                return 0;
+        if (buffer_append(&t->body, data, size * n, c->answer_max))
                 return size * n;
         t->too_large = true;
         return 0;
@@ -127,9 +151,26 @@ static size_t on_header(char *data, size_t size, size_t n, void *userdata) {
         return 0;
 }
 
+/* Asked for each address after its name was resolved, so that a name that means one address now and
+ * another one later gains nothing. */
+static curl_socket_t on_open_socket(
+                void *userdata, curlsocktype purpose, struct curl_sockaddr *address) {
+        Transfer *t = userdata;
+
+        (void) purpose;
+        if (!public_address_is(&address->addr)) {
+                t->met_private = true;
+                return CURL_SOCKET_BAD;
+        }
+        t->met_public = true;
+        return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
 static const char *failure_name(CURLcode code, const Transfer *t) {
         if (t->too_large)
                 return "answer-too-large";
+        if (t->met_private && !t->met_public)
+                return "address-not-public";
         switch (code) {
         case CURLE_COULDNT_RESOLVE_HOST:
                 return "name-not-found";
@@ -156,6 +197,14 @@ static const char *failure_name(CURLcode code, const Transfer *t) {
         }
 }
 
+/* OpenSSL would keep the last decrypted record until the next one overwrites it. */
+static CURLcode on_tls_context(CURL *easy, void *context, void *userdata) {
+        (void) easy;
+        (void) userdata;
+        (void) SSL_CTX_set_options(context, SSL_OP_CLEANSE_PLAINTEXT);
+        return CURLE_OK;
+}
+
 /* What never changes between two requests of a client. */
 static CURLcode easy_set_policy(CURL *easy, const HttpClient *c) {
         const struct {
@@ -165,6 +214,7 @@ static CURLcode easy_set_policy(CURL *easy, const HttpClient *c) {
                 { CURLOPT_NOSIGNAL, 1 },
                 { CURLOPT_FOLLOWLOCATION, 0 },
                 { CURLOPT_UNRESTRICTED_AUTH, 0 },
+                { CURLOPT_PATH_AS_IS, 1 },
                 { CURLOPT_NETRC, CURL_NETRC_IGNORED },
                 { CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1 },
                 { CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2 },
@@ -202,6 +252,10 @@ static CURLcode easy_set_policy(CURL *easy, const HttpClient *c) {
                         return code;
         }
         code = curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+        if (code == CURLE_OK && c->public_only)
+                code = curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+        if (code == CURLE_OK && c->wipe_answers)
+                code = curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_tls_context);
         if (code != CURLE_OK)
                 return code;
         return curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
@@ -268,6 +322,8 @@ static int easy_set_request(CURL *easy, Transfer *t, uint64_t now) {
                 code = curl_easy_setopt(easy, CURLOPT_WRITEDATA, t);
         if (code == CURLE_OK)
                 code = curl_easy_setopt(easy, CURLOPT_HEADERDATA, t);
+        if (code == CURLE_OK)
+                code = curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, t);
         if (code == CURLE_OK)
                 code = curl_easy_setopt(easy, CURLOPT_PRIVATE, t);
         return code == CURLE_OK ? 0 : -EINVAL;
@@ -486,6 +542,8 @@ static int client_set_policy(HttpClient *c, const HttpPolicy *policy) {
         int r;
 
         c->answer_max = policy->answer_max;
+        c->public_only = policy->public_only;
+        c->wipe_answers = policy->wipe_answers;
         r = copy_text(policy->ca_file ? policy->ca_file : system_ca_file, &c->ca_file);
         if (r < 0)
                 return r;

@@ -3,6 +3,7 @@
  * the first request. */
 #pragma once
 
+#include <stdbool.h>
 #include <systemd/sd-event.h>
 
 #include "cleanup.h"
@@ -22,6 +23,9 @@ typedef struct HttpPolicy {
                                   */
         const char *user_agent;
         size_t answer_max; /* bytes of an answer's body; a larger one is no answer */
+        bool public_only;  /* a name that leads to no public address (public-address.h) is not
+                            * asked */
+        bool wipe_answers; /* what an answer's body was is not left behind in memory */
 } HttpPolicy;
 
 /* Called once for each request, never from inside http_client_send(). The answer is borrowed. */

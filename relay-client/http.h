@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 enum {
-        HTTP_HEADERS_MAX = 4,
+        HTTP_HEADERS_MAX = 8,
 };
 
 typedef struct HttpRequest {
