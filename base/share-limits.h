@@ -17,10 +17,16 @@ enum {
         SHARE_LIMIT_IMAGE_URL_MIN = 9, /* "https://" and something */
         SHARE_LIMIT_IMAGE_URL = 2048,
         SHARE_LIMIT_FORMAT = 128,
-        SHARE_LIMIT_MINT = 2048,
         SHARE_LIMIT_EXPIRES_AT = 40, /* RFC 3339 with fractions that nobody needs */
         SHARE_LIMIT_REFERENCE = 128,
         SHARE_LIMIT_CONTENT = 32 * 1024, /* of provisioning, written compactly */
+        SHARE_LIMIT_KID = 16,
+        SHARE_LIMIT_BOX = 54680,        /* base64 of the largest box of envelope.h */
+        SHARE_LIMIT_ENCRYPTED = 40000,  /* base64 of 30,000 octets: its envelope still fits a box */
+        SHARE_LIMIT_ENCRYPTED_MIN = 38, /* base64 of 28 octets, without padding: IV and tag */
+        SHARE_LIMIT_MINT_MIN = 9,       /* "https://" and something */
+        SHARE_LIMIT_MINT = 2048,
+        SHARE_LIMIT_CLAIMS = 3, /* one for each mailbox that a share may need */
 };
 
 /* What lists and waiting give at most. */

@@ -5,13 +5,16 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "address.h"
+#include "api-message.h"
 #include "api-metrics.h"
 #include "api-openapi.h"
 #include "api-request.h"
 #include "api-route.h"
-#include "envelope.h"
+#include "api-seal.h"
 #include "json-quick.h"
 #include "json-wipe.h"
+#include "log.h"
 #include "text.h"
 #include "time-text.h"
 
@@ -20,6 +23,8 @@ enum {
         DESCRIPTION_SECONDS = 60,
         ENVELOPE_MARGIN_SECONDS =
                         3600, /* the release may come late, the mailbox must still be makeable */
+        SHARE_SECONDS_MAX =
+                        66 * 3600, /* no share lives longer, from its start to its mailbox's end */
         CREATE_SECONDS = 60,
         RETRY_SECONDS = 5,
 };
@@ -38,6 +43,7 @@ typedef struct Description {
 struct ApiFront {
         Plugin *plugin;
         RelayPublicKeys keys;
+        RelayPrivateKeys *message_keys; /* or NULL */
         Description descriptions[DESCRIPTIONS_MAX];
 };
 
@@ -51,8 +57,8 @@ typedef struct Call {
         json_t *credential;
         uint8_t credential_hash[16];
         json_t *idempotency;
-        ApiShare share;
-        int64_t ask; /* id of the question under way, or 0 */
+        ApiShare share; /* of a further message only the provisioning */
+        int64_t ask;    /* id of the question under way, or 0 */
         bool asked_again;
 } Call;
 
@@ -348,8 +354,8 @@ static void description_store(Call *call, json_t *body) {
         memcpy(slot->hash, call->credential_hash, sizeof(slot->hash));
 }
 
-static void share_create(Call *call, const json_t *description);
-static void keys_answer(Call *call);
+static void provisioning_ask(Call *call, const json_t *description);
+static void keys_answer(Call *call, const json_t *description);
 
 static void on_described(Plugin *plugin, const json_t *answer, void *userdata) {
         Call *call = userdata;
@@ -365,16 +371,16 @@ static void on_described(Plugin *plugin, const json_t *answer, void *userdata) {
         }
         description_store(call, body);
         if (call->route->kind == API_ROUTE_KEYS)
-                keys_answer(call);
+                keys_answer(call, body);
         else
-                share_create(call, body);
+                provisioning_ask(call, body);
 }
 
 static void describe(Call *call) {
         call_ask(call, frame_new(call, "tenant.describe"), PLUGIN_DEADLINE_SECONDS, on_described);
 }
 
-/* POST /v1/shares */
+/* POST /v1/shares and /v1/shares/{share}/messages */
 
 static const json_t *policy_find(const json_t *description, const char *name) {
         json_t *policy;
@@ -411,92 +417,133 @@ static void on_created(Plugin *plugin, const json_t *answer, void *userdata) {
         on_passed(plugin, answer, userdata);
 }
 
-static int share_seal(Call *call, const json_t *tenant, const json_t *policy, json_t **ret) {
-        const RelayPublicKey *key = relay_public_keys_current(&call->front->keys, time_wall());
+/* What the envelope of a new share is bound to. */
+static int
+share_binding(const Call *call, const json_t *description, EnvelopeBinding *ret, ApiFault *fault) {
+        const json_t *policy = policy_find(description, call->share.policy);
         json_int_t lifetime = json_integer_value(json_object_get(policy, "lifetime"));
         json_int_t mailbox_ttl = json_integer_value(json_object_get(policy, "mailbox_ttl"));
-        EnvelopeBinding binding = {
-                .tenant = json_string_value(tenant),
-                .credential_class = json_string_value(json_object_get(policy, "class")),
-        };
-        _cleanup_(freep) char *box = NULL;
-        json_auto_t *sealed = NULL;
-        int r;
 
-        if (!key)
-                return -ENOKEY;
-        if (!binding.tenant || !binding.credential_class)
-                return -EPROTO;
-        randombytes_buf(binding.nonce, sizeof(binding.nonce));
-        memcpy(binding.recipients, call->share.recipients, sizeof(binding.recipients));
-        binding.not_after = (call->share.expires_at != 0 ? call->share.expires_at
-                                                         : time_wall() + lifetime) +
-                            mailbox_ttl + ENVELOPE_MARGIN_SECONDS;
-
-        r = envelope_seal(&binding, call->share.provisioning, key->key, &box);
-        if (r < 0)
-                return r;
-        sealed = envelope_binding_write(&binding);
-        if (!sealed || json_object_set_new(sealed, "kid", json_string(key->kid)) < 0 ||
-                        json_object_set_new(sealed, "box", json_string(box)) < 0)
-                return -ENOMEM;
-
-        *ret = TAKE_PTR(sealed);
-        return 0;
-}
-
-static void share_create(Call *call, const json_t *description) {
-        const json_t *policy = policy_find(description, call->share.policy);
-        json_auto_t *sealed = NULL;
-        json_t *frame;
-        ApiFault fault;
-        int r;
-
-        if (!policy) {
-                (void) api_fault(&fault,
+        if (!policy)
+                return api_fault(fault,
                                 API_PROBLEM_UNKNOWN_POLICY,
                                 "policy",
                                 "Name one of your policies; GET /v1/policies lists them.");
-                call_fail(call, &fault);
-                return;
-        }
-        r = share_seal(call, json_object_get(description, "tenant"), policy, &sealed);
-        if (r == -ENOKEY) {
-                (void) api_fault(&fault,
-                                API_PROBLEM_UNAVAILABLE,
-                                NULL,
-                                "There is no valid key to seal to. The operator makes one with "
-                                "`vestibule-relay-client --make-key`.");
-                call_fail(call, &fault);
-                return;
-        }
-        if (r < 0) {
-                call_fail_errno(call, r);
-                return;
-        }
-
-        frame = frame_new(call, "share.create");
-        if (json_object_set(frame, "body", call->share.body) < 0 ||
-                        json_object_set(frame, "sealed", sealed) < 0) {
-                json_decref(frame);
-                frame = NULL;
-        }
-        call_ask(call, frame_complete(call, frame), CREATE_SECONDS, on_created);
+        ret->credential_class = json_string_value(json_object_get(policy, "class"));
+        memcpy(ret->recipients, call->share.recipients, sizeof(ret->recipients));
+        ret->not_after = (call->share.expires_at != 0 ? call->share.expires_at
+                                                      : time_wall() + lifetime) +
+                         mailbox_ttl + ENVELOPE_MARGIN_SECONDS;
+        return 0;
 }
 
-static void route_create(Call *call) {
+/* A further message is bound to its share instead: who the recipients are, the gateway knows. */
+static void message_binding(const Call *call, EnvelopeBinding *ret) {
+        const char *share = call->id;
+
+        ret->credential_class = "message";
+        address_list_hash(&share, 1, ret->recipients);
+        ret->not_after = time_wall() + SHARE_SECONDS_MAX + ENVELOPE_MARGIN_SECONDS;
+}
+
+static void provisioning_ask(Call *call, const json_t *description) {
+        EnvelopeBinding binding = {
+                .tenant = json_string_value(json_object_get(description, "tenant")),
+        };
+        json_auto_t *frame = frame_new(call, call->route->ask);
+        ApiFault fault;
+        int r = frame ? 0 : -ENOMEM;
+
+        if (call->route->kind == API_ROUTE_SEND)
+                message_binding(call, &binding);
+        else if (r == 0)
+                r = share_binding(call, description, &binding, &fault);
+        if (r == 0 && (!binding.tenant || !binding.credential_class))
+                r = -EPROTO;
+        if (r == 0)
+                r = api_seal(&call->share.provisioning,
+                                &call->front->keys,
+                                time_wall(),
+                                &binding,
+                                frame,
+                                &fault);
+        if (r == 0 && call->share.body && json_object_set(frame, "body", call->share.body) < 0)
+                r = -ENOMEM;
+        if (r > 0)
+                call_fail(call, &fault);
+        else if (r < 0)
+                call_fail_errno(call, r);
+        else
+                call_ask(call, frame_complete(call, TAKE_PTR(frame)), CREATE_SECONDS, on_created);
+}
+
+static void route_provisioning(Call *call) {
         const json_t *description = description_find(call);
 
         if (description)
-                share_create(call, description);
+                provisioning_ask(call, description);
         else
                 describe(call);
 }
 
+/* GET /v1/shares/{share}/messages */
+
+static void add_more_link(Call *call, json_int_t after) {
+        char limit[32] = "", link[160];
+
+        if (call->query.given & API_QUERY_LIMIT)
+                (void) snprintf(limit, sizeof(limit), "&limit=%d", (int) call->query.limit);
+        (void) snprintf(link,
+                        sizeof(link),
+                        "</v1/shares/%s/messages?after=%lld%s>; rel=\"next\"",
+                        call->id,
+                        (long long) after,
+                        limit);
+        api_request_add_header(call->request, "Link", link);
+}
+
+static void on_messages(Plugin *plugin, const json_t *answer, void *userdata) {
+        Call *call = userdata;
+        unsigned status = answer_status(call, answer);
+        const json_t *cursor;
+        json_t *body = NULL;
+        int r;
+
+        (void) plugin;
+        if (status == 0)
+                return;
+        if (status >= 400 || json_object_get(answer, "problem")) {
+                problem_pass(call, status, answer);
+                return;
+        }
+        r = api_messages_show(json_object_get(answer, "body"),
+                        call->id,
+                        call->front->message_keys,
+                        &body);
+        if (r < 0) {
+                call_fail_errno(call, r);
+                return;
+        }
+        if (r > 0)
+                log_error("the gateway handed out a message of another share or number");
+        cursor = json_object_get(body, "cursor");
+        if (cursor)
+                add_more_link(call, json_integer_value(cursor));
+        api_request_answer_json(call->request, status, type_json, body);
+}
+
+static void route_messages(Call *call) {
+        call_ask(call,
+                        frame_complete(call, frame_new(call, call->route->ask)),
+                        PLUGIN_DEADLINE_SECONDS,
+                        on_messages);
+}
+
 /* GET /v1/keys */
 
-static void keys_answer(Call *call) {
+static void keys_answer(Call *call, const json_t *description) {
         json_auto_t *body = relay_public_keys_write(&call->front->keys);
+        json_t *tenant = json_object_get(description, "tenant");
         json_t *key;
         size_t i;
 
@@ -506,10 +553,13 @@ static void keys_answer(Call *call) {
                 time_text(json_integer_value(json_object_get(key, "not_after")), text);
                 (void) json_object_set_new(key, "not_after", json_string(text));
         }
+        if (tenant) /* who seals binds the envelope to it */
+                (void) json_object_set(body, "tenant", tenant);
         api_request_answer_json(call->request, 200, type_json, TAKE_PTR(body));
 }
 
 static void route_keys(Call *call) {
+        const json_t *description = description_find(call);
         ApiFault fault;
 
         if (call->front->keys.n_keys == 0) {
@@ -518,8 +568,8 @@ static void route_keys(Call *call) {
                                 NULL,
                                 "This listener has no sealing keys. Ask the tenants' listener.");
                 call_fail(call, &fault);
-        } else if (description_find(call))
-                keys_answer(call);
+        } else if (description)
+                keys_answer(call, description);
         else
                 describe(call);
 }
@@ -562,7 +612,11 @@ static void route_call(Call *call) {
                 route_ask(call);
                 break;
         case API_ROUTE_CREATE:
-                route_create(call);
+        case API_ROUTE_SEND:
+                route_provisioning(call);
+                break;
+        case API_ROUTE_MESSAGES:
+                route_messages(call);
                 break;
         case API_ROUTE_KEYS:
                 route_keys(call);
@@ -673,6 +727,8 @@ static int call_read_idempotency(Call *call, const ApiRequestView *view, ApiFaul
 }
 
 static int call_read_body(Call *call, const ApiRequestView *view, ApiFault *fault) {
+        bool is_create = call->route->kind == API_ROUTE_CREATE,
+             is_message = call->route->kind == API_ROUTE_SEND;
         int r;
 
         if (view->too_large)
@@ -683,7 +739,7 @@ static int call_read_body(Call *call, const ApiRequestView *view, ApiFault *faul
                                 API_BODY_MAX);
         if (call->route->method[0] != 'P')
                 return 0;
-        if ((view->body_size > 0 || call->route->kind == API_ROUTE_CREATE) &&
+        if ((view->body_size > 0 || is_create || is_message) &&
                         (!view->content_type || !api_content_type_is_json(view->content_type)))
                 return api_fault(fault,
                                 API_PROBLEM_MEDIA_TYPE,
@@ -692,9 +748,12 @@ static int call_read_body(Call *call, const ApiRequestView *view, ApiFault *faul
         r = call_read_idempotency(call, view, fault);
         if (r != 0)
                 return r;
-        return call->route->kind == API_ROUTE_CREATE
-                               ? api_share_read(view->body, view->body_size, &call->share, fault)
-                               : api_nothing_read(view->body, view->body_size, fault);
+        if (is_create)
+                return api_share_read(view->body, view->body_size, &call->share, fault);
+        if (is_message)
+                return api_message_read(
+                                view->body, view->body_size, &call->share.provisioning, fault);
+        return api_nothing_read(view->body, view->body_size, fault);
 }
 
 static int call_read(Call *call, const ApiRequestView *view, ApiFault *fault) {
@@ -757,7 +816,10 @@ const ApiServerOps api_front_ops = {
         .gone = on_gone,
 };
 
-int api_front_new(ApiFront **ret, Plugin *plugin, const RelayPublicKeys *keys) {
+int api_front_new(ApiFront **ret,
+                Plugin *plugin,
+                const RelayPublicKeys *keys,
+                RelayPrivateKeys *message_keys) {
         ApiFront *front = calloc(1, sizeof(*front));
 
         if (!front)
@@ -765,6 +827,7 @@ int api_front_new(ApiFront **ret, Plugin *plugin, const RelayPublicKeys *keys) {
         front->plugin = plugin;
         if (keys)
                 front->keys = *keys;
+        front->message_keys = message_keys;
         *ret = front;
         return 0;
 }
@@ -774,6 +837,7 @@ ApiFront *api_front_free(ApiFront *front) {
                 return NULL;
         for (size_t i = 0; i < DESCRIPTIONS_MAX; i++)
                 json_decref(front->descriptions[i].body);
+        (void) relay_private_keys_free(front->message_keys);
         free(front);
         return NULL;
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "api-http.h"
+#include "key-file.h"
 #include "plugin.h"
 #include "relay-key.h"
 
@@ -10,8 +11,12 @@ typedef struct ApiFront ApiFront;
 
 extern const ApiServerOps api_front_ops;
 
-/* keys: what to seal provisioning to; none for a front that starts no shares. Copied. */
-int api_front_new(ApiFront **ret, Plugin *plugin, const RelayPublicKeys *keys);
+/* keys: what to seal provisioning to; none for a front that starts no shares. Copied.
+ * message_keys: what opens recipients' answers, taken over on success; or NULL. */
+int api_front_new(ApiFront **ret,
+                Plugin *plugin,
+                const RelayPublicKeys *keys,
+                RelayPrivateKeys *message_keys);
 
 /* The server must be gone. Takes and returns NULL. */
 ApiFront *api_front_free(ApiFront *front);

@@ -67,6 +67,23 @@ static int keys_load(RelayPublicKeys *ret) {
         return r;
 }
 
+/* Without it, what recipients answer is listed and not shown. */
+static int message_keys_load(RelayPrivateKeys **ret) {
+        _cleanup_(secret_done) Secret text = SECRET_NULL;
+        int r;
+
+        r = credential_read("front-key", &text);
+        if (r == -ENOENT || r == -ENXIO)
+                return 0;
+        if (r == 0)
+                r = relay_private_keys_read(&text, ret);
+        if (r < 0)
+                log_error("the credential front-key is unusable: %s; `vestibule-api --make-key` "
+                          "makes one",
+                                strerror(-r));
+        return r;
+}
+
 static int certificate_load(const json_t *settings, Secret *ret_certificate, Secret *ret_key) {
         const char *tls = plugin_setting(settings, "tls", "no");
         int r;
@@ -132,6 +149,7 @@ static void program_stop(Plugin *plugin, void *state) {
 }
 
 static int program_start(Plugin *plugin, const json_t *settings, void **ret_state) {
+        _cleanup_(relay_private_keys_freep) RelayPrivateKeys *message_keys = NULL;
         ApiServerLimits limits;
         RelayPublicKeys keys;
         Program *program;
@@ -151,17 +169,22 @@ static int program_start(Plugin *plugin, const json_t *settings, void **ret_stat
         r = keys_load(&keys);
         if (r < 0)
                 return r;
+        r = message_keys_load(&message_keys);
+        if (r < 0)
+                return r;
 
         program = calloc(1, sizeof(*program));
         if (!program)
                 return -ENOMEM;
-        r = api_front_new(&program->front, plugin, &keys);
-        if (r >= 0)
+        r = api_front_new(&program->front, plugin, &keys, message_keys);
+        if (r >= 0) {
+                message_keys = NULL;
                 r = api_server_new(&program->server,
                                 plugin_event(plugin),
                                 &api_front_ops,
                                 &limits,
                                 program->front);
+        }
         if (r >= 0)
                 r = program_listen(program, plugin_name(plugin), settings);
         if (r < 0) {

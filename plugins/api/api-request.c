@@ -6,160 +6,10 @@
 #include <strings.h>
 
 #include "address.h"
+#include "api-member.h"
 #include "cleanup.h"
-#include "json-quick.h"
-#include "json-read.h"
 #include "text.h"
 #include "time-text.h"
-
-/* Turns what base's JSON reader found into a fault. where is the path of the object, or "". */
-static int fault_from_json(const JsonProblem *problem, const char *where, ApiFault *fault) {
-        const char *dot = where[0] && problem->member[0] ? "." : "";
-        char path[128];
-
-        (void) snprintf(path, sizeof(path), "%s%s%s", where, dot, problem->member);
-        switch (problem->error) {
-        case JSON_E_UNKNOWN:
-                return api_fault(fault,
-                                API_PROBLEM_UNKNOWN_MEMBER,
-                                path,
-                                "`%s` is not a known member. Remove it, or correct its name.",
-                                path);
-        case JSON_E_MISSING:
-                return api_fault(fault,
-                                API_PROBLEM_MISSING_MEMBER,
-                                path,
-                                "Add `%s`: it is required.",
-                                path);
-        case JSON_E_TYPE:
-        case JSON_E_RANGE:
-                return api_fault(fault,
-                                API_PROBLEM_INVALID_MEMBER,
-                                path,
-                                "%s%s%s.",
-                                where,
-                                where[0] ? ": " : "",
-                                problem->text);
-        case JSON_E_SYNTAX:
-        case JSON_E_DEPTH:
-                break;
-        }
-        return api_fault(fault,
-                        API_PROBLEM_INVALID_JSON,
-                        NULL,
-                        "The body must be one JSON object in UTF-8 without repeated members, at "
-                        "most %d "
-                        "levels deep: %s.",
-                        API_DEPTH_MAX,
-                        problem->text);
-}
-
-static int members_read(const json_t *object,
-                const char *where,
-                const JsonMember *members,
-                size_t n_members,
-                void *ret,
-                ApiFault *fault) {
-        JsonProblem problem;
-        int r;
-
-        r = json_read_members(object, members, n_members, true, ret, &problem);
-        return r > 0 ? fault_from_json(&problem, where, fault) : r;
-}
-
-/* Objects with very many members cost hashing in every program they pass. */
-static bool too_many_members(const json_t *value) {
-        const char *name;
-        json_t *child;
-        size_t i;
-
-        if (json_is_object(value)) {
-                if (json_object_size(value) > API_MEMBERS_MAX)
-                        return true;
-                json_object_foreach((json_t *) value, name, child) {
-                        if (too_many_members(child))
-                                return true;
-                }
-        } else if (json_is_array(value)) {
-                json_array_foreach(value, i, child) {
-                        if (too_many_members(child))
-                                return true;
-                }
-        }
-        return false;
-}
-
-static int body_read(const void *data, size_t size, json_t **ret, ApiFault *fault) {
-        json_auto_t *body = NULL;
-        JsonProblem problem;
-        int r;
-
-        if (size > API_BODY_MAX)
-                return api_fault(fault,
-                                API_PROBLEM_TOO_LARGE,
-                                NULL,
-                                "Send a body of at most %d bytes.",
-                                API_BODY_MAX);
-        r = json_read(data, size, API_DEPTH_MAX, &body, &problem);
-        if (r > 0)
-                return fault_from_json(&problem, "", fault);
-        if (r < 0)
-                return r;
-        if (!json_is_object(body))
-                return api_fault(fault,
-                                API_PROBLEM_INVALID_JSON,
-                                NULL,
-                                "The body must be a JSON object.");
-        if (too_many_members(body))
-                return api_fault(fault,
-                                API_PROBLEM_INVALID_JSON,
-                                NULL,
-                                "An object has more than %d members. Send fewer.",
-                                API_MEMBERS_MAX);
-
-        *ret = TAKE_PTR(body);
-        return 0;
-}
-
-/* Decodes one code point of text that is known to be UTF-8. */
-static uint32_t code_point_next(const uint8_t **p) {
-        uint32_t c = *(*p)++;
-        int more = c >= 0xf0 ? 3 : c >= 0xe0 ? 2 : c >= 0xc0 ? 1 : 0;
-
-        if (more > 0)
-                c &= 0x3fu >> more;
-        while (more-- > 0)
-                c = c << 6 | (*(*p)++ & 0x3fu);
-        return c;
-}
-
-/* Controls move cursors, bidirectional marks turn text around, and both make one name look like
- * another. */
-static bool is_plain_text(const char *text) {
-        const uint8_t *p = (const uint8_t *) text;
-
-        while (*p) {
-                uint32_t c = code_point_next(&p);
-
-                if (c < 0x20 || (c >= 0x7f && c <= 0x9f) || c == 0x061c || c == 0x200e ||
-                                c == 0x200f || (c >= 0x2028 && c <= 0x202e) ||
-                                (c >= 0x2066 && c <= 0x206f) || c == 0xfeff ||
-                                (c >= 0xfff9 && c <= 0xfffb) || (c & 0xfffe) == 0xfffe)
-                        return false;
-        }
-        return true;
-}
-
-static int check_plain_text(const char *text, const char *path, ApiFault *fault) {
-        if (!text || is_plain_text(text))
-                return 0;
-        return api_fault(fault,
-                        API_PROBLEM_INVALID_MEMBER,
-                        path,
-                        "Remove control characters, line breaks and marks of writing direction "
-                        "from `%s`.",
-                        path);
-}
 
 /* The shape of a BCP 47 tag: subtags of one to eight letters or digits, the first of two to eight
  * letters. */
@@ -262,10 +112,10 @@ static int recipient_read(json_t *object, ApiShare *share, ApiFault *fault) {
         Recipient recipient = { 0 };
         int r;
 
-        r = members_read(object, "recipient", members, N_ELEMENTS(members), &recipient, fault);
+        r = api_members_read(object, "recipient", members, N_ELEMENTS(members), &recipient, fault);
         if (r != 0)
                 return r;
-        r = check_plain_text(recipient.name, "recipient.name", fault);
+        r = api_plain_text_check(recipient.name, "recipient.name", fault);
         if (r != 0)
                 return r;
         if (recipient.locale && !is_language_tag(recipient.locale))
@@ -293,8 +143,8 @@ static int sender_read(const json_t *object, ApiFault *fault) {
         const char *name = NULL;
         int r;
 
-        r = members_read(object, "sender", members, N_ELEMENTS(members), &name, fault);
-        return r != 0 ? r : check_plain_text(name, "sender.name", fault);
+        r = api_members_read(object, "sender", members, N_ELEMENTS(members), &name, fault);
+        return r != 0 ? r : api_plain_text_check(name, "sender.name", fault);
 }
 
 typedef struct Display {
@@ -312,13 +162,13 @@ static int display_read(const json_t *object, ApiFault *fault) {
         Display display = { 0 };
         int r;
 
-        r = members_read(object, "credential", members, N_ELEMENTS(members), &display, fault);
+        r = api_members_read(object, "credential", members, N_ELEMENTS(members), &display, fault);
         if (r != 0)
                 return r;
-        r = check_plain_text(display.title, "credential.title", fault);
+        r = api_plain_text_check(display.title, "credential.title", fault);
         if (r != 0)
                 return r;
-        r = check_plain_text(display.description, "credential.description", fault);
+        r = api_plain_text_check(display.description, "credential.description", fault);
         if (r != 0)
                 return r;
         if (!display.image_url)
@@ -339,57 +189,43 @@ static int display_read(const json_t *object, ApiFault *fault) {
         return 0;
 }
 
-typedef struct Provisioning {
-        const char *format;
-        const json_t *content, *sealed, *encrypted, *mint;
-} Provisioning;
+/* A claim is compared by programs of others: one spelling, and none twice. */
+static int claims_read(const json_t *given, json_t *body, ApiFault *fault) {
+        json_auto_t *claims = json_array();
+        json_t *value;
+        size_t i;
 
-static int provisioning_read(const json_t *object, ApiFault *fault) {
-        /* clang-format off */
-        static const JsonMember members[] = {
-                { "format",    JSON_KIND_STRING, offsetof(Provisioning, format),    false, 1, SHARE_LIMIT_FORMAT },
-                { "content",   JSON_KIND_ANY,    offsetof(Provisioning, content),   false, 0, 0 },
-                { "sealed",    JSON_KIND_ANY,    offsetof(Provisioning, sealed),    false, 0, 0 },
-                { "encrypted", JSON_KIND_ANY,    offsetof(Provisioning, encrypted), false, 0, 0 },
-                { "mint",      JSON_KIND_ANY,    offsetof(Provisioning, mint),      false, 0, 0 },
-        };
-        /* clang-format on */
-        Provisioning provisioning = { 0 };
-        const char *missing;
-        int r;
+        if (!claims)
+                return -ENOMEM;
+        json_array_foreach((json_t *) given, i, value) {
+                const char *text = json_string_value(value);
+                char claim[UUID_TEXT_SIZE];
 
-        r = members_read(
-                        object, "provisioning", members, N_ELEMENTS(members), &provisioning, fault);
-        if (r != 0)
-                return r;
-        if (provisioning.sealed || provisioning.encrypted || provisioning.mint)
-                return api_fault(fault,
-                                API_PROBLEM_NOT_AVAILABLE,
-                                "provisioning",
-                                "This version takes `provisioning` as `format` and `content` "
-                                "only.");
-        missing = !provisioning.format    ? "provisioning.format"
-                  : !provisioning.content ? "provisioning.content"
-                                          : NULL;
-        if (missing)
-                return api_fault(fault,
-                                API_PROBLEM_MISSING_MEMBER,
-                                missing,
-                                "Add `%s`: it is required.",
-                                missing);
-        if (check_plain_text(provisioning.format, "provisioning.format", fault) != 0)
-                return API_E_FAULT;
-        if (json_quick_write(provisioning.content, NULL, 0) > SHARE_LIMIT_CONTENT)
-                return api_fault(fault,
-                                API_PROBLEM_TOO_LARGE,
-                                "provisioning.content",
-                                "Send at most %d bytes of `provisioning.content`.",
-                                SHARE_LIMIT_CONTENT);
-        return 0;
+                if (!text || !text_is_uuid(text))
+                        return api_fault(fault,
+                                        API_PROBLEM_INVALID_MEMBER,
+                                        "claims",
+                                        "`claims[%zu]` must be a UUID.",
+                                        i);
+                for (size_t k = 0; k < sizeof(claim); k++)
+                        claim[k] = (char) (text[k] >= 'A' && text[k] <= 'F' ? text[k] | 32
+                                                                            : text[k]);
+                for (size_t k = 0; k < i; k++) {
+                        if (streq(json_string_value(json_array_get(claims, k)), claim))
+                                return api_fault(fault,
+                                                API_PROBLEM_INVALID_MEMBER,
+                                                "claims",
+                                                "A claim is repeated. Give each claim once.");
+                }
+                if (json_array_append_new(claims, json_string(claim)) < 0)
+                        return -ENOMEM;
+        }
+        return json_object_set(body, "claims", claims) < 0 ? -ENOMEM : 0;
 }
 
 typedef struct ShareBody {
         const char *policy, *expires_at, *reference;
+        const json_t *claims;
         json_t *sender, *recipient, *credential, *provisioning;
 } ShareBody;
 
@@ -403,7 +239,7 @@ static int share_texts_read(const ShareBody *body, ApiShare *share, ApiFault *fa
                                 "policy",
                                 "`policy` must be the name of a policy; GET /v1/policies lists "
                                 "them.");
-        r = check_plain_text(body->reference, "reference", fault);
+        r = api_plain_text_check(body->reference, "reference", fault);
         if (r != 0)
                 return r;
         if (body->expires_at && time_from_text(body->expires_at, &share->expires_at) < 0)
@@ -425,16 +261,17 @@ int api_share_read(const void *data, size_t size, ApiShare *ret, ApiFault *ret_f
                 { "provisioning", JSON_KIND_OBJECT, offsetof(ShareBody, provisioning), true,  0, 0 },
                 { "expires_at",   JSON_KIND_STRING, offsetof(ShareBody, expires_at),   false, 1, SHARE_LIMIT_EXPIRES_AT },
                 { "reference",    JSON_KIND_STRING, offsetof(ShareBody, reference),    false, 1, SHARE_LIMIT_REFERENCE },
+                { "claims",       JSON_KIND_ARRAY,  offsetof(ShareBody, claims),       false, 1, SHARE_LIMIT_CLAIMS },
         };
         /* clang-format on */
         _cleanup_(api_share_done) ApiShare share = API_SHARE_NULL;
         ShareBody body = { 0 };
         int r;
 
-        r = body_read(data, size, &share.body, ret_fault);
+        r = api_body_read(data, size, &share.body, ret_fault);
         if (r != 0)
                 return r;
-        r = members_read(share.body, "", members, N_ELEMENTS(members), &body, ret_fault);
+        r = api_members_read(share.body, "", members, N_ELEMENTS(members), &body, ret_fault);
         if (r != 0)
                 return r;
         r = share_texts_read(&body, &share, ret_fault);
@@ -449,11 +286,13 @@ int api_share_read(const void *data, size_t size, ApiShare *ret, ApiFault *ret_f
         r = display_read(body.credential, ret_fault);
         if (r != 0)
                 return r;
-        r = provisioning_read(body.provisioning, ret_fault);
+        r = body.claims ? claims_read(body.claims, share.body, ret_fault) : 0;
+        if (r != 0)
+                return r;
+        r = api_provisioning_read(body.provisioning, true, &share.provisioning, ret_fault);
         if (r != 0)
                 return r;
 
-        share.provisioning = json_incref(body.provisioning);
         (void) json_object_del(share.body, "provisioning");
         *ret = share;
         share = API_SHARE_NULL;
@@ -462,8 +301,23 @@ int api_share_read(const void *data, size_t size, ApiShare *ret, ApiFault *ret_f
 
 void api_share_done(ApiShare *share) {
         json_decref(share->body);
-        json_decref(share->provisioning);
+        api_provisioning_done(&share->provisioning);
         *share = API_SHARE_NULL;
+}
+
+int api_message_read(const void *data, size_t size, ApiProvisioning *ret, ApiFault *ret_fault) {
+        static const JsonMember members[] = {
+                { "provisioning", JSON_KIND_OBJECT, 0, true, 0, 0 },
+        };
+        json_auto_t *body = NULL;
+        const json_t *provisioning = NULL;
+        int r;
+
+        r = api_body_read(data, size, &body, ret_fault);
+        if (r != 0)
+                return r;
+        r = api_members_read(body, "", members, N_ELEMENTS(members), &provisioning, ret_fault);
+        return r != 0 ? r : api_provisioning_read(provisioning, false, ret, ret_fault);
 }
 
 int api_nothing_read(const void *data, size_t size, ApiFault *ret_fault) {
@@ -472,10 +326,10 @@ int api_nothing_read(const void *data, size_t size, ApiFault *ret_fault) {
 
         if (size == 0)
                 return 0;
-        r = body_read(data, size, &body, ret_fault);
+        r = api_body_read(data, size, &body, ret_fault);
         if (r != 0)
                 return r;
-        return members_read(body, "", NULL, 0, NULL, ret_fault);
+        return api_members_read(body, "", NULL, 0, NULL, ret_fault);
 }
 
 static int hex_value(char c) {
@@ -511,7 +365,7 @@ static bool percent_decode(const char *text, size_t n, char *ret, size_t size) {
                 ret[out++] = c;
         }
         ret[out] = 0;
-        return text_is_utf8(ret, out) && is_plain_text(ret);
+        return text_is_utf8(ret, out) && api_text_is_plain(ret);
 }
 
 static bool number_read(const char *text, int64_t max, int64_t *ret) {
@@ -538,7 +392,7 @@ typedef struct Parameter {
 
 /* clang-format off */
 static const Parameter parameters[] = {
-        { "after",     API_QUERY_AFTER,     offsetof(ApiQuery, after), 0, 0, INT64_C(9007199254740991), "a share's version" },
+        { "after",     API_QUERY_AFTER,     offsetof(ApiQuery, after), 0, 0, INT64_C(9007199254740991), "a number that an earlier answer gave" },
         { "wait",      API_QUERY_WAIT,      offsetof(ApiQuery, wait),  0, 0, SHARE_LIMIT_WAIT, "0 to 60 seconds" },
         { "limit",     API_QUERY_LIMIT,     offsetof(ApiQuery, limit), 0, 1, SHARE_LIMIT_LIST, "1 to 100" },
         { "state",     API_QUERY_STATE,     offsetof(ApiQuery, state), 33, 0, 0, "a state, such as invited" },

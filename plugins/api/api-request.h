@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "api-problem.h"
+#include "api-provisioning.h"
 #include "share-limits.h"
 #include "token.h"
 
@@ -20,18 +21,21 @@ enum {
 };
 
 typedef struct ApiShare {
-        json_t *body;           /* without provisioning, addresses in canonical form; owned */
-        json_t *provisioning;   /* {format, content}; owned */
+        json_t *body; /* without provisioning, addresses and claims in canonical form; owned */
+        ApiProvisioning provisioning;
         const char *policy;     /* borrowed from body */
         int64_t expires_at;     /* seconds, or 0 */
         uint8_t recipients[32]; /* address_list_hash() */
 } ApiShare;
 
-#define API_SHARE_NULL ((ApiShare){ NULL, NULL, NULL, 0, { 0 } })
+#define API_SHARE_NULL ((ApiShare){ NULL, API_PROVISIONING_NULL, NULL, 0, { 0 } })
 
 /* Reads the body of POST /v1/shares. The caller calls api_share_done(). */
 int api_share_read(const void *data, size_t size, ApiShare *ret, ApiFault *ret_fault);
 void api_share_done(ApiShare *share);
+
+/* Reads the body of POST /v1/shares/{share}/messages. The caller calls api_provisioning_done(). */
+int api_message_read(const void *data, size_t size, ApiProvisioning *ret, ApiFault *ret_fault);
 
 /* Reads the body of a POST that takes no members: nothing, or {}. */
 int api_nothing_read(const void *data, size_t size, ApiFault *ret_fault);

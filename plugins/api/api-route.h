@@ -7,9 +7,11 @@
 #include "text.h"
 
 typedef enum ApiRouteKind {
-        API_ROUTE_ASK,    /* pass on to the gateway, pass its answer back */
-        API_ROUTE_CREATE, /* the same, after sealing the provisioning information */
-        API_ROUTE_KEYS,   /* our own sealing keys, for those whom the gateway knows */
+        API_ROUTE_ASK,      /* pass on to the gateway, pass its answer back */
+        API_ROUTE_CREATE,   /* the same, after sealing the provisioning information */
+        API_ROUTE_SEND,     /* the same, of a further message */
+        API_ROUTE_MESSAGES, /* pass on, and open what recipients answered */
+        API_ROUTE_KEYS,     /* our own sealing keys, for those whom the gateway knows */
         API_ROUTE_ALIVE,
         API_ROUTE_READY,
         API_ROUTE_METRICS,

@@ -1,4 +1,5 @@
-/* Bodies of POST /v1/shares. What is accepted must come back in canonical form. */
+/* Bodies of POST /v1/shares and of further messages. What is accepted must come back in canonical
+ * form. */
 #include <stdlib.h>
 
 #include "address.h"
@@ -7,7 +8,23 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* Read again, it must be the same. */
+static void check_provisioning(const ApiProvisioning *provisioning) {
+        ApiProvisioning again = API_PROVISIONING_NULL;
+        json_auto_t *value = provisioning->form == API_PROVISIONING_SEALED
+                                             ? json_pack("{s:O}", "sealed", provisioning->value)
+                                             : json_incref(provisioning->value);
+        ApiFault fault;
+
+        if (api_provisioning_read(value, true, &again, &fault) != 0 ||
+                        again.form != provisioning->form ||
+                        !json_equal(again.value, provisioning->value))
+                abort();
+        api_provisioning_done(&again);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+        ApiProvisioning message = API_PROVISIONING_NULL;
         ApiShare share = API_SHARE_NULL;
         ApiFault fault = { 0 };
         json_t *address;
@@ -22,6 +39,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                         abort();
         }
         if (r == 0) {
+                check_provisioning(&share.provisioning);
                 json_array_foreach(json_object_get(json_object_get(share.body, "recipient"),
                                                    "addresses"),
                                 i,
@@ -35,6 +53,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 }
         }
         api_share_done(&share);
+        if (api_message_read(data, size, &message, &fault) == 0)
+                check_provisioning(&message);
+        api_provisioning_done(&message);
         (void) api_nothing_read(data, size, &fault);
         return 0;
 }

@@ -138,8 +138,8 @@ def create_shows_the_code_and_whom_to_tell_it():
         assert p.gateway.key.open(frame["sealed"]["box"])["provisioning"]["content"] == {"token": "marker-9f3a"}
         assert "marker-9f3a" not in result.stdout
         assert json.loads(p.create("--json").stdout)["code"] == "123-456-786"
-        expect(p.create(content="-", stdin='["from a pipe"]'), 0)
-        assert p.gateway.key.open(p.asked[-1]["sealed"]["box"])["provisioning"]["content"] == ["from a pipe"]
+        expect(p.create(content="-", stdin='{"from": "a pipe"}'), 0)
+        assert p.gateway.key.open(p.asked[-1]["sealed"]["box"])["provisioning"]["content"] == {"from": "a pipe"}
 
 
 def create_repeats_itself_with_the_same_key():

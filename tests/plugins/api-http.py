@@ -40,14 +40,14 @@ TOKEN = token()
 class RelayKey:
     """A key pair, and its public half as the credential relay-key.pub."""
 
-    def __init__(self):
+    def __init__(self, lifetime=86400):
         self.public, self.secret = ctypes.create_string_buffer(32), ctypes.create_string_buffer(32)
         signer, signing = ctypes.create_string_buffer(32), ctypes.create_string_buffer(64)
         signature = ctypes.create_string_buffer(64)
         sodium.crypto_box_keypair(self.public, self.secret)
         sodium.crypto_sign_keypair(signer, signing)
         self.kid = hashlib.blake2b(self.public.raw, digest_size=16).digest()[:8].hex()
-        not_after = int(time.time()) + 86400
+        not_after = int(time.time()) + lifetime
         message = b"vestibule relay key v1\0" + self.kid.encode() + b"\0" + self.public.raw
         message += struct.pack(">Q", not_after)
         sodium.crypto_sign_detached(signature, None, message, ctypes.c_ulonglong(len(message)), signing)
@@ -64,6 +64,26 @@ class RelayKey:
         return json.loads(plain.raw)
 
 
+class FrontKey:
+    """What `vestibule-api --make-key` makes: the credential front-key, and the relay client's use of front-key.pub."""
+
+    def __init__(self, program):
+        with tempfile.TemporaryDirectory(prefix="api-test-") as folder:
+            self.printed = subprocess.run([program, "--make-key", folder], check=True, capture_output=True, text=True).stdout
+            self.modes = {name: os.stat(os.path.join(folder, name)).st_mode & 0o777 for name in os.listdir(folder)}
+            with open(os.path.join(folder, "front-key")) as f:
+                self.file = f.read()
+            with open(os.path.join(folder, "front-key.pub")) as f:
+                (key,) = json.load(f)["keys"]
+        self.kid, self.public = key["kid"], base64.b64decode(key["key"])
+
+    def seal(self, share, number, message, **members):
+        plain = json.dumps({"v": 1, "share": share, "number": number, "message": message, **members}).encode()
+        box = ctypes.create_string_buffer(len(plain) + 48)
+        sodium.crypto_box_seal(box, plain, ctypes.c_ulonglong(len(plain)), self.public)
+        return {"kid": self.kid, "box": base64.b64encode(box.raw).decode()}
+
+
 class StartError(Exception):
     def __init__(self, gateway):
         gateway.errors.seek(0)
@@ -77,8 +97,8 @@ class StartError(Exception):
 class Gateway:
     """One front process and the other end of its socket."""
 
-    def __init__(self, program, settings=None, sockets=("127.0.0.1:0",), credentials=None):
-        self.key = RelayKey()
+    def __init__(self, program, settings=None, sockets=("127.0.0.1:0",), credentials=None, key=None):
+        self.key = key or RelayKey()
         self.folder = tempfile.TemporaryDirectory(prefix="api-test-")
         path = self.folder.name
         credential_folder = os.path.join(path, "credentials")
@@ -286,6 +306,223 @@ def a_share_is_sealed_and_its_content_is_not_passed_on_in_clear():
         assert response.getheader("Idempotency-Replayed") is None
 
 
+def recipients_hash(*texts):
+    return base64.b64encode(
+        hashlib.blake2b("".join(t + "\n" for t in texts).encode(), digest_size=32).digest()).decode()
+
+
+def what_the_tenant_sealed_is_passed_on_with_what_the_gateway_can_compare():
+    with start() as g:
+        box = base64.b64encode(os.urandom(200)).decode()
+        answer = post_share(Client(g), share_body(provisioning={"sealed": {"kid": g.key.kid, "box": box}}))
+        frame = g.next("share.create")
+        assert frame["sealed"] == {
+            "kid": g.key.kid, "box": box, "class": "hotel",
+            "recipients": recipients_hash("xmpp:bob@example.org", "sms:+4915112345678")}, frame["sealed"]
+        assert "provisioning" not in frame["body"] and "encrypted" not in frame and "mint" not in frame
+        g.answer(frame, 201, body=share_answer())
+        assert answer().status == 201
+
+
+def a_box_for_a_key_that_is_not_ours_or_whose_time_has_passed_is_refused():
+    box = base64.b64encode(os.urandom(200)).decode()
+    with start() as g:
+        body = share_body(provisioning={"sealed": {"kid": RelayKey().kid, "box": box}})
+        response = expect_problem(post_share(Client(g), body)(), 422, "unknown-key")
+        assert response.json["member"] == "provisioning.sealed.kid" and "/v1/keys" in response.json["detail"]
+        path = f"/v1/shares/{SHARE}/messages"
+        response = Client(g).ask("POST", path, {"provisioning": body["provisioning"]}, headers={"Idempotency-Key": KEY})
+        expect_problem(response, 422, "unknown-key")
+        assert g.requests.empty()
+    with start(key=RelayKey(lifetime=-5)) as g:
+        for provisioning, status, name in (({"sealed": {"kid": g.key.kid, "box": box}}, 422, "unknown-key"),
+                                           ({"format": "f", "content": {}}, 503, "gateway-unavailable")):
+            expect_problem(post_share(Client(g), share_body(provisioning=provisioning))(), status, name)
+        assert g.requests.empty()
+
+
+def what_the_tenant_encrypted_is_sealed_as_it_is():
+    with start() as g:
+        encrypted = {"type": "AEAD_AES_256_GCM", "data": base64.b64encode(os.urandom(30000)).decode()}
+        given = {**encrypted, "data": encrypted["data"].replace("+", "-").replace("/", "_").rstrip("=")}
+        answer = post_share(Client(g), share_body(provisioning={"encrypted": given}))
+        frame = g.next("share.create")
+        assert frame["encrypted"] is True and encrypted["data"][:60] not in json.dumps(frame)
+        envelope = g.key.open(frame["sealed"]["box"])
+        assert envelope["provisioning"] == {"encrypted": encrypted} and envelope["nonce"] == frame["sealed"]["nonce"]
+        g.answer(frame, 201, body=share_answer())
+        assert answer().status == 201
+
+
+def what_is_to_be_minted_is_named_and_nothing_is_sealed():
+    with start() as g:
+        url = "https://keys.adler.example/mint?a=b"
+        answer = post_share(Client(g), share_body(provisioning={"mint": url}))
+        frame = g.next("share.create")
+        assert frame["mint"] == url and frame["class"] == "hotel" and "sealed" not in frame
+        assert frame["recipients"] == recipients_hash("xmpp:bob@example.org", "sms:+4915112345678")
+        g.answer(frame, 422, problem={"type": "not-registered", "title": "t", "detail": "d"})
+        expect_problem(answer(), 422, "not-registered")
+
+
+def claims_are_passed_on_in_one_spelling():
+    with start() as g:
+        answer = post_share(Client(g), share_body(claims=["0000000A-0000-4000-8000-00000000000B"]))
+        frame = g.next("share.create")
+        assert frame["body"]["claims"] == ["0000000a-0000-4000-8000-00000000000b"], frame["body"]
+        g.answer(frame, 201, body=share_answer())
+        assert answer().status == 201
+
+
+def send_message(client, provisioning, **headers):
+    return client.later("POST", f"/v1/shares/{SHARE}/messages", {"provisioning": provisioning},
+                        headers={"Idempotency-Key": KEY, **headers})
+
+
+def a_further_message_is_sealed_to_its_share():
+    with start() as g:
+        content = {"format": "digitalwallet.carkey.ccc", "content": {"data": "marker-9f3a"}}
+        answer = send_message(Client(g), content)
+        frame = g.next("message.add")
+        assert set(frame) == {"type", "id", "credential", "share", "idempotency", "sealed"}, frame
+        assert frame["share"] == SHARE and frame["idempotency"]["key"] == KEY.strip('"')
+        sealed = frame["sealed"]
+        envelope = g.key.open(sealed["box"])
+        assert envelope.pop("provisioning") == content and "marker-9f3a" not in json.dumps(frame)
+        assert envelope == {"v": 1, "tenant": "adler", "nonce": sealed["nonce"], "class": "message",
+                            "recipients": recipients_hash(SHARE), "not_after": sealed["not_after"]}
+        assert {m: sealed[m] for m in ("class", "recipients")} == {m: envelope[m] for m in ("class", "recipients")}
+        assert abs(sealed["not_after"] - time.time() - 67 * 3600) < 20, "it must outlive every mailbox"
+        told = {"number": 2, "from": "initiator", "state": "queued", "at": "2026-11-22T12:00:00Z"}
+        g.answer(frame, 202, body=told, replayed=True)
+        response = answer()
+        assert response.status == 202 and response.json == told and response.getheader("Idempotency-Replayed") == "true"
+
+
+def a_further_message_may_be_sealed_or_encrypted_by_the_tenant_but_not_minted():
+    with start() as g:
+        client = Client(g)
+        box = base64.b64encode(os.urandom(200)).decode()
+        answer = send_message(client, {"sealed": {"kid": g.key.kid, "box": box}})
+        frame = g.next("message.add")
+        assert frame["sealed"] == {"kid": g.key.kid, "box": box, "recipients": recipients_hash(SHARE), "class": "message"}
+        g.answer(frame, 409, problem={"type": "not-your-turn", "title": "t", "detail": "d"})
+        expect_problem(answer(), 409, "not-your-turn")
+        encrypted = {"type": "AEAD_AES_128_GCM", "data": base64.b64encode(os.urandom(60)).decode()}
+        answer = send_message(client, {"encrypted": encrypted})
+        frame = g.next("message.add")
+        assert frame["encrypted"] is True
+        assert g.key.open(frame["sealed"]["box"])["provisioning"] == {"encrypted": encrypted}
+        g.answer(frame, 202, body={})
+        assert answer().status == 202
+        problem = expect_problem(send_message(client, {"mint": "https://x.example/"})(), 422, "unknown-member")
+        assert problem.json["member"] == "provisioning.mint"
+        expect_problem(send_message(client, {"format": "f", "content": {}}, **{"Idempotency-Key": None})(), 400,
+                       "idempotency-key-missing")
+        expect_problem(client.ask("POST", f"/v1/shares/{SHARE}/messages", headers={"Idempotency-Key": KEY}), 415,
+                       "unsupported-media-type")
+        assert g.requests.empty()
+
+
+def a_further_message_is_sealed_anew_when_the_gateway_calls_it_stale():
+    with start() as g:
+        answer = send_message(Client(g), {"format": "f", "content": {}})
+        stale = {"type": "stale-envelope", "title": "t", "detail": "d"}
+        first = g.next("message.add")
+        g.answer(first, 409, problem=stale)
+        second = g.next("message.add")
+        assert second["sealed"]["nonce"] != first["sealed"]["nonce"] and second["idempotency"] == first["idempotency"]
+        g.answer(second, 409, problem=stale)
+        expect_problem(answer(), 409, "stale-envelope")
+
+
+def messages_of(g, messages, query="", **members):
+    answer = Client(g).later("GET", f"/v1/shares/{SHARE}/messages{query}")
+    frame = g.next("message.list")
+    g.answer(frame, 200, body={"messages": messages, **members})
+    return frame, answer()
+
+
+def message(number, **members):
+    return {"number": number, "from": "recipient" if number % 2 else "initiator",
+            "state": "received" if number % 2 else "accepted", "at": "2026-11-22T12:00:00Z", **members}
+
+
+def what_the_recipient_answered_is_opened_for_the_tenant():
+    key = FrontKey(PROGRAM)
+    written = {"format": "digitalwallet.carkey.ccc", "content": {"data": ["marker-9f3a", 1, None]}}
+    encrypted = {"type": "AEAD_AES_128_GCM", "data": base64.b64encode(os.urandom(60)).decode()}
+    with start(credentials={"front-key": key.file}) as g:
+        frame, response = messages_of(g, [message(1, box=key.seal(SHARE, 1, written)), message(2),
+                                          message(3, encrypted=encrypted)], query="?after=0&limit=10")
+        assert frame["share"] == SHARE and frame["after"] == 0 and frame["limit"] == 10
+        assert response.status == 200 and response.getheader("Cache-Control") == "no-store"
+        assert response.json == {"messages": [message(1, provisioning=written), message(2),
+                                              message(3, provisioning={"encrypted": encrypted})]}, response.text
+    assert "marker-9f3a" not in g.log
+
+
+def what_cannot_be_shown_says_why():
+    key, other = FrontKey(PROGRAM), FrontKey(PROGRAM)
+    written = {"format": "f", "content": {"a": "marker-9f3a"}}
+    good = key.seal(SHARE, 1, written)
+    damaged = {**good, "box": good["box"][:-8] + "AAAAAAA="}
+    elsewhere = SHARE[:-1] + "b"
+    with start(credentials={"front-key": key.file}) as g:
+        for given, reason in (
+                (message(1, box=other.seal(SHARE, 1, written)), "unknown-key"),
+                (message(1, box=damaged), "damaged"),
+                (message(1, box={**good, "box": "*"}), "damaged"),
+                (message(1, box=key.seal(SHARE, 1, written, v=2)), "damaged"),
+                (message(1, box=key.seal(SHARE, 1, {"format": "f"})), "damaged"),
+                (message(1, box=key.seal(elsewhere, 1, written)), "differs"),
+                (message(1, box=key.seal(SHARE, 3, written)), "differs"),
+                ({**message(1), "state": "unreadable"}, "content")):
+            shown = messages_of(g, [given])[1].json["messages"]
+            given.pop("box", None)
+            assert shown == [{**given, "readable": False, "reason": reason}], (shown, reason)
+    assert "marker-9f3a" not in g.log and g.log.count("another share or number") == 2, g.log
+    with start() as g:
+        (shown,) = messages_of(g, [message(1, box=good)])[1].json["messages"]
+        assert shown == message(1, readable=False, reason="no-key"), shown
+
+
+def the_next_messages_are_found_by_a_link():
+    with start() as g:
+        _, response = messages_of(g, [message(4), message(5)], query="?after=3&limit=2", cursor="x")
+        assert response.json["cursor"] == 5
+        assert response.getheader("Link") == f'</v1/shares/{SHARE}/messages?after=5&limit=2>; rel="next"'
+        _, response = messages_of(g, [message(4)], cursor="x")
+        assert response.getheader("Link") == f'</v1/shares/{SHARE}/messages?after=4>; rel="next"'
+        _, response = messages_of(g, [])
+        assert response.json == {"messages": []} and response.getheader("Link") is None
+
+
+def a_list_of_messages_that_is_none_is_an_internal_error():
+    with start() as g:
+        for body in ({}, {"messages": {}}, {"messages": [1]}, {"messages": [{"number": 1}]},
+                     {"messages": [message(1, box={"kid": 1})]}):
+            answer = Client(g).later("GET", f"/v1/shares/{SHARE}/messages")
+            g.answer(g.next("message.list"), 200, body=body)
+            expect_problem(answer(), 500, "internal")
+        answer = Client(g).later("GET", f"/v1/shares/{SHARE}/messages")
+        g.answer(g.next("message.list"), 404, problem={"type": "not-found", "title": "t", "detail": "d"})
+        expect_problem(answer(), 404, "not-found")
+
+
+def the_fronts_key_is_made_with_directions():
+    key = FrontKey(PROGRAM)
+    assert key.modes == {"front-key": 0o600, "front-key.pub": 0o640}, key.modes
+    for text in ("/front-key ", "/front-key.pub ", "/etc/credstore/vestibule.front-NAME.key",
+                 "/etc/credstore/vestibule.front-key.pub", key.kid):
+        assert text in key.printed, (text, key.printed)
+    try:
+        start(credentials={"front-key": key.file[:-9]}).__exit__()
+        raise AssertionError("a damaged key was accepted")
+    except StartError as error:
+        assert error.status == 78 and "vestibule-api --make-key" in error.log, (error.status, error.log)
+
+
 def without_expiry_the_envelope_lives_the_policys_time():
     with start() as g:
         answer = post_share(Client(g), share_body(expires_at=None))
@@ -428,9 +665,15 @@ def bad_bodies_are_refused_and_never_reach_the_gateway():
         (share_body(credential={"title": "a\nb"}), 422, "invalid-member", "credential.title"),
         (share_body(credential={"title": "t", "image_url": "http://x.example/"}), 422, "invalid-member",
          "credential.image_url"),
-        (share_body(provisioning={"sealed": {"kid": "k", "box": "b"}}), 422, "not-available", "provisioning"),
-        (share_body(provisioning={"mint": "https://x.example/"}), 422, "not-available", "provisioning"),
-        (share_body(provisioning={"format": "f", "content": "x" * 32768}), 413, "too-large",
+        (share_body(provisioning={"format": "f", "content": "text"}), 422, "invalid-member", "provisioning.content"),
+        (share_body(provisioning={}), 422, "missing-member", "provisioning"),
+        (share_body(provisioning={**provisioning, "mint": "https://x.example/"}), 422, "invalid-member", "provisioning"),
+        (share_body(provisioning={"sealed": {"kid": "k", "box": "b"}}), 422, "invalid-member", "provisioning.sealed.kid"),
+        (share_body(provisioning={"encrypted": {"type": "AES128", "data": "A" * 40}}), 422, "invalid-member",
+         "provisioning.encrypted.type"),
+        (share_body(provisioning={"mint": "http://x.example/"}), 422, "invalid-member", "provisioning.mint"),
+        (share_body(claims=["x"]), 422, "invalid-member", "claims"),
+        (share_body(provisioning={"format": "f", "content": {"a": "x" * 32768}}), 413, "too-large",
          "provisioning.content"),
         (good + " " * 57344, 413, "too-large", None),
         (good + " " * 300000, 413, "too-large", None),
@@ -445,10 +688,11 @@ def bad_bodies_are_refused_and_never_reach_the_gateway():
 
 def content_of_exactly_32_kib_is_taken():
     with start() as g:
-        body = share_body(provisioning={"format": "f", "content": "x" * (32768 - 2)})
+        content = {"a": "x" * (32768 - len('{"a":""}'))}
+        body = share_body(provisioning={"format": "f", "content": content})
         answer = post_share(Client(g), body)
         frame = g.next("share.create")
-        assert g.key.open(frame["sealed"]["box"])["provisioning"]["content"] == "x" * (32768 - 2)
+        assert g.key.open(frame["sealed"]["box"])["provisioning"]["content"] == content
         g.answer(frame, 201, body=share_answer())
         assert answer().status == 201
 
@@ -526,7 +770,8 @@ def queries_are_read_strictly():
                      f"/v1/shares/{SHARE}?limit=1", "/v1/shares?limit=0", "/v1/shares?limit=101",
                      "/v1/shares?limit=1&limit=1", "/v1/shares?colour=red", "/v1/shares?reference=%ff",
                      "/v1/shares?reference=%0a", "/v1/shares?reference=%4", "/v1/shares?state=", "/v1/shares?state",
-                     "/v1/channels?x=1", "/healthz?x", f"/v1/shares?cursor={'c' * 513}"):
+                     f"/v1/shares/{SHARE}/messages?after=x", f"/v1/shares/{SHARE}/messages?wait=1",
+                     f"/v1/shares/{SHARE}/messages?limit=0", "/v1/channels?x=1", "/healthz?x", f"/v1/shares?cursor={'c' * 513}"):
             expect_problem(client.ask("GET", path), 400, "invalid-query")
         assert g.requests.empty()
         answer = client.later("GET", "/v1/shares?state=invited&reference=booking+47%2F11%C3%A9&limit=2&cursor=abc%3D")
@@ -660,6 +905,7 @@ def keys_are_shown_to_tenants():
         assert response.json["keys"][0]["kid"] == g.key.kid and response.json["signer"] == want["signer"]
         assert response.json["keys"][0]["key"] == want["keys"][0]["key"]
         assert response.json["keys"][0]["not_after"].endswith("Z")
+        assert response.json["tenant"] == "adler", "who seals must know to whom the envelope belongs"
 
 
 def malformed_tokens_are_refused_at_once():

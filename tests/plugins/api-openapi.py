@@ -56,7 +56,8 @@ def every_post_may_carry_an_idempotency_key():
     for method, path, rest in ROUTES:
         headers = [resolve(p) for p in operations()[method, path].get("parameters", []) if resolve(p)["in"] == "header"]
         assert bool(headers) == (method == "POST"), path
-        assert all(h.get("required", False) == ("share.create" in rest) for h in headers), path
+        required = "share.create" in rest or "message.add" in rest
+        assert all(h.get("required", False) == required for h in headers), path
 
 
 def every_problem_type_is_listed():
@@ -87,14 +88,27 @@ def members_of_a_new_share_are_those_that_the_parser_knows():
         assert schema["additionalProperties"] is False
 
 
+def provisioning_has_the_forms_that_the_parser_knows():
+    source = read("plugins", "api", "api-provisioning.c")
+    forms = re.search(r"JsonMember form_members\[\] = \{(.*?)\n\};", source, re.S)[1]
+    known = set(re.findall(r'\{ "(\w+)"', forms))
+    for name, absent in (("NewShare", set()), ("NewMessage", {"mint"})):
+        given = [resolve(form) for form in OPENAPI["components"]["schemas"][name]["properties"]["provisioning"]["oneOf"]]
+        assert set().union(*(form["properties"] for form in given)) == known - absent, name
+        for form in given:
+            assert form["required"] == list(form["properties"]) and form["additionalProperties"] is False, form
+
+
 def limits():
-    """The values of base/share-limits.h by name."""
-    return {name: eval(value) for name, value in
-            re.findall(r"(SHARE_LIMIT_\w+) = ([\d *]+)", read("base", "share-limits.h"))}
+    """The values of base/share-limits.h by name, and of what else stands for one of them."""
+    header = read("base", "share-limits.h")
+    values = {name: eval(value) for name, value in re.findall(r"(SHARE_LIMIT_\w+) = ([\d *]+)", header)}
+    generations = re.search(r"LIFECYCLE_GENERATIONS_MAX = (\d+)", read("policy", "lifecycle.h"))
+    return {**values, "LIFECYCLE_GENERATIONS_MAX": int(generations[1])}
 
 
 def tables(source):
-    """What the tables of members in a C file allow: {struct: {member: (kind, min, max)}}."""
+    """What the tables of members in a C file allow: {names: {member: (kind, required, min, max)}}."""
     values, found = limits(), {}
     for table in re.findall(r"JsonMember \w+\[\] = \{(.*?)\n? *\};", source, re.S):
         rows = re.findall(r'\{\s*"(\w+)",\s*JSON_KIND_(\w+),\s*(?:offsetof\([^)]*\)|0),\s*(true|false),\s*(\w+),\s*(\w+)\s*\}',
@@ -117,36 +131,49 @@ def described_limits(schema):
             required = name in value["required"]
             if child.get("type") == "string":
                 members[name] = ("STRING", required, child.get("minLength", 0), child["maxLength"])
+            elif "enum" in child:  # the parser has a sentence of its own
+                members[name] = ("STRING", required, 0, 0)
             elif child.get("type") == "array":
                 members[name] = ("ARRAY", required, child["minItems"], child["maxItems"])
-            elif "properties" in child:
+            else:
+                assert child.get("type") == "object" or "oneOf" in child, name
                 members[name] = ("OBJECT", required, 0, 0)
-                walk(child)
-        found[frozenset(members)] = members
+                for inner in (child, *map(resolve, child.get("oneOf", []))):
+                    if "properties" in inner:
+                        walk(inner)
+        found[" ".join(sorted(members))] = members
 
     walk(schema)
     return found
 
 
+FORMS = ("content format", "sealed", "encrypted", "mint")  # the parser has them in one table
+
+
+def same_limits(path, described, absent=(), forms=()):
+    in_code = tables(read(*path))
+    for names, members in described.items():
+        wanted = {name: value for name, value in members.items() if name not in absent}
+        key = " ".join(sorted(wanted))
+        found = in_code.get(key)
+        if names in forms:
+            found = next(m for m in in_code.values() if "mint" in m)
+            wanted = {name: (kind, False, *bounds) for name, (kind, _, *bounds) in wanted.items()}
+        assert found, (path, key, sorted(in_code))
+        assert {name: found[name] for name in wanted} == wanted, (path, [
+            (name, found[name], wanted[name]) for name in wanted if found[name] != wanted[name]])
+        assert names in forms or set(found) == set(wanted), (path, key)
+
+
 def limits_are_the_same_in_openapi_the_front_and_the_gateway():
     described = described_limits(OPENAPI["components"]["schemas"]["NewShare"])
-    for path, absent in ((("plugins", "api", "api-request.c"), set()),
-                         (("gateway", "share-create.c"), {"provisioning"})):
-        in_code = tables(read(*path))
-        for names, members in described.items():
-            if names == {"format"}:  # the gateway never sees provisioning
-                if absent:
-                    continue
-                in_code_members = next(m for m in in_code.values() if "format" in m)
-                # `content` alone would also be missing, with a sentence of its own
-                members = {"format": ("STRING", False) + members["format"][2:]}
-                assert in_code_members["format"] == members["format"], (path, members)
-                continue
-            wanted = {name: value for name, value in members.items() if name not in absent}
-            key = " ".join(sorted(wanted))
-            assert key in in_code, (path, key, sorted(in_code))
-            assert in_code[key] == wanted, (path, [(name, in_code[key][name], wanted[name]) for name in wanted
-                                                   if in_code[key][name] != wanted[name]])
+    provisioning = {names: described.pop(names) for names in (*FORMS, "box kid", "data type")}
+    same_limits(("plugins", "api", "api-request.c"), described)
+    same_limits(("plugins", "api", "api-provisioning.c"), provisioning, forms=FORMS)
+    # the gateway never sees provisioning
+    same_limits(("gateway", "share-create.c"), described, absent={"provisioning"})
+    message = described_limits(OPENAPI["components"]["schemas"]["NewMessage"])
+    same_limits(("plugins", "api", "api-request.c"), {"provisioning": message["provisioning"]})
 
 
 def limits_of_queries_and_sentences_are_those_of_the_code():
@@ -156,7 +183,10 @@ def limits_of_queries_and_sentences_are_those_of_the_code():
     assert parameters["wait"]["maximum"] == values["SHARE_LIMIT_WAIT"]
     assert parameters["limit"]["maximum"] == values["SHARE_LIMIT_LIST"]
     assert parameters["reference"]["maxLength"] == values["SHARE_LIMIT_REFERENCE"]
-    content = OPENAPI["components"]["schemas"]["NewShare"]["properties"]["provisioning"]["properties"]["content"]
+    schemas = OPENAPI["components"]["schemas"]
+    octets = values["SHARE_LIMIT_ENCRYPTED"] // 4 * 3
+    assert f"{octets:,} octets" in schemas["Encrypted"]["description"]
+    content = schemas["Content"]["properties"]["content"]
     assert f"{values['SHARE_LIMIT_CONTENT']:,} bytes" in content["description"]
     header = dict(re.findall(r"(API_\w+) = ([\d *]+),", read("plugins", "api", "api-request.h")))
     assert f"{eval(header['API_BODY_MAX']):,} bytes" in OPENAPI["info"]["description"]
@@ -167,6 +197,13 @@ def limits_of_queries_and_sentences_are_those_of_the_code():
     advice = re.search(r'SHARE_LIMIT_WAIT, "0 to (\d+) seconds".*SHARE_LIMIT_LIST, "1 to (\d+)".*"1 to (\d+) bytes of text"',
                        read("plugins", "api", "api-request.c"), re.S)
     assert [int(n) for n in advice.groups()] == [values["SHARE_LIMIT_" + name] for name in ("WAIT", "LIST", "REFERENCE")]
+
+
+def reasons_of_a_message_that_is_not_shown_are_listed():
+    source = read("plugins", "api", "api-message.c")
+    in_code = set(re.findall(r'"([a-z-]+)"', " ".join(re.findall(r"reason = ([^;]*);", source))))
+    schema = OPENAPI["components"]["schemas"]["Message"]["properties"]["reason"]
+    assert in_code == set(schema["enum"]) and all(word in schema["description"] for word in in_code), in_code
 
 
 def every_reference_leads_somewhere():
@@ -186,6 +223,7 @@ def every_reference_leads_somewhere():
 TESTS = [every_route_is_described_and_the_other_way_round, every_query_parameter_is_described,
          every_post_may_carry_an_idempotency_key, every_problem_type_is_listed,
          members_of_a_new_share_are_those_that_the_parser_knows,
+         provisioning_has_the_forms_that_the_parser_knows, reasons_of_a_message_that_is_not_shown_are_listed,
          limits_are_the_same_in_openapi_the_front_and_the_gateway, limits_of_queries_and_sentences_are_those_of_the_code,
          every_reference_leads_somewhere]
 failed = 0

@@ -10,6 +10,7 @@
 
 #include "address.h"
 #include "api-request.h"
+#include "cleanup.h"
 #include "secret.h"
 
 #define RECIPIENT "\"recipient\":{\"addresses\":[\"xmpp:bob@example.org\"]}"
@@ -46,7 +47,8 @@ static void a_minimal_share_is_read(void **state) {
         assert_int_equal(share.expires_at, 0);
         assert_memory_equal(share.recipients, hash, sizeof(hash));
         assert_null(json_object_get(share.body, "provisioning"));
-        assert_string_equal(json_string_value(json_object_get(share.provisioning, "format")), "f");
+        assert_string_equal(json_string_value(json_object_get(share.provisioning.value, "format")),
+                        "f");
         api_share_done(&share);
 }
 
@@ -91,9 +93,12 @@ static void wrong_bodies_are_refused_with_the_member_concerned(void **state) {
                                 API_PROBLEM_MISSING_MEMBER,
                                 "credential" },
                 { WITH_CREDENTIAL("{}"), API_PROBLEM_MISSING_MEMBER, "credential.title" },
-                { WITH_PROVISIONING("{\"content\":1}"),
+                { WITH_PROVISIONING("{\"content\":{}}"),
                                 API_PROBLEM_MISSING_MEMBER,
                                 "provisioning.format" },
+                { WITH_PROVISIONING("{\"format\":\"f\",\"content\":\"text\"}"),
+                                API_PROBLEM_INVALID_MEMBER,
+                                "provisioning.content" },
                 { "{\"policy\":1" REST, API_PROBLEM_INVALID_MEMBER, "policy" },
                 { "{\"policy\":\"a b\"" REST, API_PROBLEM_INVALID_MEMBER, "policy" },
                 { "{\"policy\":\"\"" REST, API_PROBLEM_INVALID_MEMBER, "policy" },
@@ -142,12 +147,6 @@ static void wrong_bodies_are_refused_with_the_member_concerned(void **state) {
                 { WITH_CREDENTIAL("{\"title\":\"t\",\"image_url\":\"HTTPS://x/ab\"}"),
                                 API_PROBLEM_INVALID_MEMBER,
                                 "credential.image_url" },
-                { WITH_PROVISIONING("{\"encrypted\":{}}"),
-                                API_PROBLEM_NOT_AVAILABLE,
-                                "provisioning" },
-                { WITH_PROVISIONING("{\"format\":\"f\",\"content\":1,\"sealed\":{}}"),
-                                API_PROBLEM_NOT_AVAILABLE,
-                                "provisioning" },
         };
 
         (void) state;
@@ -172,8 +171,8 @@ static void wrong_bodies_are_refused_with_the_member_concerned(void **state) {
 
 static void sizes_end_exactly_where_they_are_documented(void **state) {
         static char content[SHARE_LIMIT_CONTENT + 8], body[API_BODY_MAX + 2];
-        const size_t sizes[] = { SHARE_LIMIT_CONTENT - 2,
-                SHARE_LIMIT_CONTENT - 1 }; /* with the quotes: at and over */
+        const size_t around = strlen("{\"a\":\"\"}");
+        const size_t sizes[] = { SHARE_LIMIT_CONTENT - around, SHARE_LIMIT_CONTENT - around + 1 };
         ApiFault fault;
 
         (void) state;
@@ -185,7 +184,7 @@ static void sizes_end_exactly_where_they_are_documented(void **state) {
                 content[sizes[i]] = 0;
                 n = snprintf(body,
                                 sizeof(body),
-                                WITH_PROVISIONING("{\"format\":\"f\",\"content\":\"%s\"}"),
+                                WITH_PROVISIONING("{\"format\":\"f\",\"content\":{\"a\":\"%s\"}}"),
                                 content);
                 assert_int_equal(api_share_read(body, (size_t) n, &share, &fault),
                                 i == 0 ? 0 : API_E_FAULT);
@@ -239,10 +238,14 @@ static void texts_are_taken_up_to_their_limit_and_not_a_byte_further(void **stat
                                 "https://",
                                 "credential.image_url",
                                 SHARE_LIMIT_IMAGE_URL },
-                { WITH_PROVISIONING("{\"format\":\"%s\",\"content\":1}"),
+                { WITH_PROVISIONING("{\"format\":\"%s\",\"content\":{}}"),
                                 "",
                                 "provisioning.format",
                                 SHARE_LIMIT_FORMAT },
+                { WITH_PROVISIONING("{\"mint\":\"%s\"}"),
+                                "https://keys.example/",
+                                "provisioning.mint",
+                                SHARE_LIMIT_MINT },
         };
 
         (void) state;
@@ -268,6 +271,245 @@ static void texts_are_taken_up_to_their_limit_and_not_a_byte_further(void **stat
                                 i % 2 == 0 ? 0 : API_E_FAULT);
                 if (i % 2 == 1)
                         assert_string_equal(fault.member, table[i / 2].member);
+                api_share_done(&share);
+        }
+}
+
+/* 12 octets of IV and 16 of tag, in the four ways to write base64. */
+#define BLOB_TEXT "+/++AwQFBgcICQoLLi4uLi4uLi4uLi4u/////w=="
+
+static void base64_of_every_kind_becomes_the_one_that_everybody_reads(void **state) {
+        static const char *const texts[] = {
+                BLOB_TEXT,
+                "+/++AwQFBgcICQoLLi4uLi4uLi4uLi4u/////w",
+                "-_--AwQFBgcICQoLLi4uLi4uLi4uLi4u_____w==",
+                "-_--AwQFBgcICQoLLi4uLi4uLi4uLi4u_____w",
+        };
+
+        (void) state;
+        for (size_t i = 0; i < N_ELEMENTS(texts); i++) {
+                ApiProvisioning provisioning = API_PROVISIONING_NULL;
+                const json_t *encrypted;
+                char body[256];
+                ApiFault fault;
+                int n = snprintf(body,
+                                sizeof(body),
+                                "{\"provisioning\":{\"encrypted\":{\"type\":\"AEAD_AES_256_GCM\","
+                                "\"data\":\"%s\"}}}",
+                                texts[i]);
+
+                assert_int_equal(api_message_read(body, (size_t) n, &provisioning, &fault), 0);
+                assert_int_equal(provisioning.form, API_PROVISIONING_ENCRYPTED);
+                encrypted = json_object_get(provisioning.value, "encrypted");
+                assert_string_equal(
+                                json_string_value(json_object_get(encrypted, "data")), BLOB_TEXT);
+                assert_string_equal(json_string_value(json_object_get(encrypted, "type")),
+                                "AEAD_AES_256_GCM");
+                api_provisioning_done(&provisioning);
+        }
+}
+
+#define SEALED(kid, box) "{\"sealed\":{\"kid\":\"" kid "\",\"box\":\"" box "\"}}"
+#define KID "0123456789abcdef"
+#define BOX_49 "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=="
+
+static void what_the_tenant_sealed_is_read_with_its_key(void **state) {
+        static const char body[] = WITH_PROVISIONING(SEALED(KID, BOX_49));
+        ApiShare share = API_SHARE_NULL;
+        ApiFault fault;
+
+        (void) state;
+        assert_int_equal(api_share_read(body, strlen(body), &share, &fault), 0);
+        assert_int_equal(share.provisioning.form, API_PROVISIONING_SEALED);
+        assert_string_equal(share.provisioning.kid, KID);
+        assert_string_equal(json_string_value(json_object_get(share.provisioning.value, "box")),
+                        BOX_49);
+        assert_null(json_object_get(share.body, "provisioning"));
+        api_share_done(&share);
+}
+
+static void a_url_to_mint_at_is_read_as_it_is(void **state) {
+        static const char body[] =
+                        WITH_PROVISIONING("{\"mint\":\"https://keys.example/mint?a=b\"}");
+        ApiShare share = API_SHARE_NULL;
+        ApiFault fault;
+
+        (void) state;
+        assert_int_equal(api_share_read(body, strlen(body), &share, &fault), 0);
+        assert_int_equal(share.provisioning.form, API_PROVISIONING_MINT);
+        assert_string_equal(share.provisioning.url, "https://keys.example/mint?a=b");
+        api_share_done(&share);
+}
+
+#define ENCRYPTED(type, data) "{\"encrypted\":{\"type\":\"" type "\",\"data\":\"" data "\"}}"
+
+static void provisioning_is_refused_with_the_member_concerned(void **state) {
+        static const Refusal table[] = {
+                { "{}", API_PROBLEM_MISSING_MEMBER, "provisioning" },
+                { "{\"format\":\"f\",\"content\":{},\"sealed\":{}}",
+                                API_PROBLEM_INVALID_MEMBER,
+                                "provisioning" },
+                { "{\"content\":{},\"encrypted\":{}}", API_PROBLEM_INVALID_MEMBER, "provisioning" },
+                { "{\"sealed\":{},\"mint\":\"https://a.example/\"}",
+                                API_PROBLEM_INVALID_MEMBER,
+                                "provisioning" },
+                { "{\"secret\":1}", API_PROBLEM_UNKNOWN_MEMBER, "provisioning.secret" },
+                { "{\"sealed\":{\"kid\":\"" KID "\"}}",
+                                API_PROBLEM_MISSING_MEMBER,
+                                "provisioning.sealed.box" },
+                { "{\"sealed\":{\"kid\":\"" KID "\",\"box\":\"" BOX_49 "\",\"nonce\":\"\"}}",
+                                API_PROBLEM_UNKNOWN_MEMBER,
+                                "provisioning.sealed.nonce" },
+                { SEALED("0123456789abcde", BOX_49),
+                                API_PROBLEM_INVALID_MEMBER,
+                                "provisioning.sealed.kid" },
+                { SEALED(KID, "AAAA"), API_PROBLEM_INVALID_MEMBER, "provisioning.sealed.box" },
+                { SEALED(KID, "A*AA"), API_PROBLEM_INVALID_MEMBER, "provisioning.sealed.box" },
+                { SEALED(KID, "\\n" BOX_49),
+                                API_PROBLEM_INVALID_MEMBER,
+                                "provisioning.sealed.box" },
+                { "{\"encrypted\":\"AAAA\"}",
+                                API_PROBLEM_INVALID_MEMBER,
+                                "provisioning.encrypted" },
+                { ENCRYPTED("AEAD_AES_192_GCM", BLOB_TEXT),
+                                API_PROBLEM_INVALID_MEMBER,
+                                "provisioning.encrypted.type" },
+                { ENCRYPTED("aead_aes_128_gcm", BLOB_TEXT),
+                                API_PROBLEM_INVALID_MEMBER,
+                                "provisioning.encrypted.type" },
+                { ENCRYPTED("AEAD_AES_128_GCM",
+                                  "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"), /* 27 octets */
+                                API_PROBLEM_INVALID_MEMBER,
+                                "provisioning.encrypted.data" },
+                { ENCRYPTED("AEAD_AES_128_GCM", "!" BLOB_TEXT),
+                                API_PROBLEM_INVALID_MEMBER,
+                                "provisioning.encrypted.data" },
+                { "{\"mint\":\"http://keys.example/\"}",
+                                API_PROBLEM_INVALID_MEMBER,
+                                "provisioning.mint" },
+                { "{\"mint\":\"https://a@keys.example/\"}",
+                                API_PROBLEM_INVALID_MEMBER,
+                                "provisioning.mint" },
+                { "{\"mint\":\"https://keys.example/#x\"}",
+                                API_PROBLEM_INVALID_MEMBER,
+                                "provisioning.mint" },
+                { "{\"mint\":\"https://keys.example/a/../b\"}",
+                                API_PROBLEM_INVALID_MEMBER,
+                                "provisioning.mint" },
+                { "{\"mint\":\"https://127.1/\"}",
+                                API_PROBLEM_INVALID_MEMBER,
+                                "provisioning.mint" },
+                { "{\"mint\":7}", API_PROBLEM_INVALID_MEMBER, "provisioning.mint" },
+        };
+
+        (void) state;
+        for (size_t i = 0; i < N_ELEMENTS(table); i++) {
+                ApiShare share = API_SHARE_NULL;
+                ApiFault fault = { 0 };
+                char body[1024];
+                int n = snprintf(body, sizeof(body), WITH_PROVISIONING("%s"), table[i].body);
+
+                assert_int_equal(api_share_read(body, (size_t) n, &share, &fault), API_E_FAULT);
+                if (fault.problem != table[i].problem || strcmp(fault.member, table[i].member) != 0)
+                        fail_msg("%s: %s, %s",
+                                        table[i].body,
+                                        api_problem_info(fault.problem)->name,
+                                        fault.member);
+                assert_true(strlen(fault.detail) > 10);
+                assert_null(share.provisioning.value);
+        }
+}
+
+/* With zeros, so that the last symbol of base64 carries no bits of its own. */
+static int message_of_size(const char *start, size_t symbols, const char *end, ApiFault *fault) {
+        static char body[API_BODY_MAX + 1];
+        ApiProvisioning provisioning = API_PROVISIONING_NULL;
+        int n, r;
+
+        n = snprintf(body, sizeof(body), "{\"provisioning\":{%s", start);
+        memset(body + n, 'A', symbols);
+        n += (int) symbols;
+        n += snprintf(body + n, sizeof(body) - (size_t) n, "%s}}", end);
+        r = api_message_read(body, (size_t) n, &provisioning, fault);
+        api_provisioning_done(&provisioning);
+        return r;
+}
+
+static void boxes_and_blobs_end_exactly_where_they_are_documented(void **state) {
+        static const char box[] = "\"sealed\":{\"kid\":\"" KID "\",\"box\":\"",
+                          blob[] = "\"encrypted\":{\"type\":\"AEAD_AES_128_GCM\",\"data\":\"";
+        ApiFault fault;
+
+        (void) state;
+        assert_int_equal(message_of_size(box, 66, "\"}", &fault), 0); /* 49 octets */
+        assert_int_equal(message_of_size(box, 64, "\"}", &fault), API_E_FAULT);
+        assert_int_equal(message_of_size(box, SHARE_LIMIT_BOX - 2, "==\"}", &fault), 0);
+        assert_int_equal(message_of_size(box, SHARE_LIMIT_BOX, "\"}", &fault), API_E_FAULT);
+        assert_string_equal(fault.member, "provisioning.sealed.box");
+        assert_int_equal(message_of_size(box, SHARE_LIMIT_BOX + 4, "\"}", &fault), API_E_FAULT);
+
+        assert_int_equal(message_of_size(blob, SHARE_LIMIT_ENCRYPTED_MIN, "\"}", &fault), 0);
+        assert_int_equal(message_of_size(blob, SHARE_LIMIT_ENCRYPTED_MIN - 2, "\"}", &fault),
+                        API_E_FAULT);
+        assert_int_equal(message_of_size(blob, SHARE_LIMIT_ENCRYPTED, "\"}", &fault), 0);
+        assert_int_equal(message_of_size(blob, SHARE_LIMIT_ENCRYPTED + 2, "\"}", &fault),
+                        API_E_FAULT);
+        assert_string_equal(fault.member, "provisioning.encrypted.data");
+}
+
+static void a_further_message_is_provisioning_that_is_not_minted(void **state) {
+        static const char mint[] = "{\"provisioning\":{\"mint\":\"https://a.example/\"}}",
+                          more[] = "{" PROVISIONING ",\"policy\":\"p\"}",
+                          good[] = "{" PROVISIONING "}";
+        ApiProvisioning provisioning = API_PROVISIONING_NULL;
+        ApiFault fault;
+
+        (void) state;
+        assert_int_equal(api_message_read(mint, strlen(mint), &provisioning, &fault), API_E_FAULT);
+        assert_string_equal(fault.member, "provisioning.mint");
+        assert_int_equal(api_message_read(more, strlen(more), &provisioning, &fault), API_E_FAULT);
+        assert_string_equal(fault.member, "policy");
+        assert_int_equal(api_message_read("{}", 2, &provisioning, &fault), API_E_FAULT);
+        assert_string_equal(fault.member, "provisioning");
+        assert_int_equal(api_message_read(good, strlen(good), &provisioning, &fault), 0);
+        assert_int_equal(provisioning.form, API_PROVISIONING_PLAIN);
+        api_provisioning_done(&provisioning);
+}
+
+#define CLAIM(n) "\"0000000" #n "-AbCd-4000-8000-00000000000F\""
+
+static void claims_become_one_spelling_and_none_is_there_twice(void **state) {
+        static const struct {
+                const char *claims, *member; /* NULL: taken */
+        } table[] = {
+                { "[" CLAIM(1) "," CLAIM(2) "," CLAIM(3) "]", NULL },
+                { "[]", "claims" },
+                { "[" CLAIM(1) "," CLAIM(2) "," CLAIM(3) "," CLAIM(4) "]", "claims" },
+                { "[" CLAIM(1) "," CLAIM(1) "]", "claims" },
+                { "[\"00000001-abcd-4000-8000-00000000000f\"," CLAIM(1) "]", "claims" },
+                { "[1]", "claims" },
+                { "[\"{00000001-abcd-4000-8000-00000000000}\"]", "claims" },
+                { CLAIM(1), "claims" },
+        };
+
+        (void) state;
+        for (size_t i = 0; i < N_ELEMENTS(table); i++) {
+                ApiShare share = API_SHARE_NULL;
+                ApiFault fault = { 0 };
+                char body[1024];
+                int n = snprintf(body,
+                                sizeof(body),
+                                "{\"policy\":\"p\",\"claims\":%s" REST,
+                                table[i].claims);
+
+                assert_int_equal(api_share_read(body, (size_t) n, &share, &fault),
+                                table[i].member ? API_E_FAULT : 0);
+                assert_string_equal(fault.member, table[i].member ? table[i].member : "");
+                if (!table[i].member)
+                        assert_string_equal(
+                                        json_string_value(json_array_get(
+                                                        json_object_get(share.body, "claims"), 2)),
+                                        "00000003-abcd-4000-8000-00000000000f");
                 api_share_done(&share);
         }
 }
@@ -383,6 +625,13 @@ int main(void) {
                 cmocka_unit_test(wrong_bodies_are_refused_with_the_member_concerned),
                 cmocka_unit_test(sizes_end_exactly_where_they_are_documented),
                 cmocka_unit_test(texts_are_taken_up_to_their_limit_and_not_a_byte_further),
+                cmocka_unit_test(base64_of_every_kind_becomes_the_one_that_everybody_reads),
+                cmocka_unit_test(what_the_tenant_sealed_is_read_with_its_key),
+                cmocka_unit_test(a_url_to_mint_at_is_read_as_it_is),
+                cmocka_unit_test(provisioning_is_refused_with_the_member_concerned),
+                cmocka_unit_test(boxes_and_blobs_end_exactly_where_they_are_documented),
+                cmocka_unit_test(a_further_message_is_provisioning_that_is_not_minted),
+                cmocka_unit_test(claims_become_one_spelling_and_none_is_there_twice),
                 cmocka_unit_test(a_body_of_no_members_is_nothing_or_an_empty_object),
                 cmocka_unit_test(queries_are_decoded_and_bounded),
                 cmocka_unit_test(both_forms_of_an_idempotency_key_mean_the_same),

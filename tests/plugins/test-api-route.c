@@ -23,6 +23,8 @@ static void each_path_leads_to_its_question(void **state) {
                 { "HEAD", "/v1/shares/" SHARE, "share.get", SHARE },
                 { "POST", "/v1/shares/" SHARE "/cancel", "share.cancel", SHARE },
                 { "POST", "/v1/shares/" SHARE "/resend", "share.resend", SHARE },
+                { "POST", "/v1/shares/" SHARE "/messages", "message.add", SHARE },
+                { "GET", "/v1/shares/" SHARE "/messages", "message.list", SHARE },
                 { "POST", "/v1/letters/" MESSAGE "/replay", "letter.replay", MESSAGE },
                 { "POST", "/v1/letters/" MESSAGE "/drop", "letter.drop", MESSAGE },
                 { "POST", "/v1/clock/accept", "clock.accept", "" },
@@ -54,6 +56,8 @@ static void other_paths_and_methods_lead_nowhere(void **state) {
                 { "DELETE", "/v1/shares", "GET, HEAD, POST" },
                 { "get", "/healthz", "GET, HEAD" },
                 { "GET", "/v1/shares/" SHARE "/cancel", "POST" },
+                { "PUT", "/v1/shares/" SHARE "/messages", "GET, HEAD, POST" },
+                { "GET", "/v1/shares/" SHARE "/messages/1", NULL },
         };
 
         (void) state;
