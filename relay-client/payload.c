@@ -64,6 +64,7 @@ int payload_encrypt_with_iv(PayloadAlgorithm algorithm,
                 const uint8_t iv[PAYLOAD_IV_SIZE],
                 const void *plaintext,
                 size_t size,
+                uint8_t *ret_digest,
                 char **ret) {
         _cleanup_(context_freep) EVP_CIPHER_CTX *context = EVP_CIPHER_CTX_new();
         const size_t blob_size = PAYLOAD_IV_SIZE + size + PAYLOAD_TAG_SIZE;
@@ -92,6 +93,8 @@ int payload_encrypt_with_iv(PayloadAlgorithm algorithm,
         text = text_base64(blob, blob_size);
         if (!text)
                 return -ENOMEM;
+        if (ret_digest)
+                payload_digest(blob, blob_size, ret_digest);
         *ret = text;
         return 0;
 }
@@ -105,18 +108,36 @@ int payload_encrypt(PayloadAlgorithm algorithm,
 
         if (RAND_bytes(iv, sizeof(iv)) != 1)
                 return -EIO;
-        return payload_encrypt_with_iv(algorithm, key, iv, plaintext, size, ret);
+        return payload_encrypt_with_iv(algorithm, key, iv, plaintext, size, NULL, ret);
 }
 
-static int decrypt_blob(PayloadAlgorithm algorithm,
+int payload_decode(const char *data, uint8_t **ret, size_t *ret_size) {
+        _cleanup_(freep) uint8_t *blob = NULL;
+        size_t size;
+        int r;
+
+        r = text_from_base64(data, true, &blob, &size);
+        if (r == -EBADMSG)
+                return PAYLOAD_E_BASE64;
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(blob);
+        *ret_size = size;
+        return 0;
+}
+
+void payload_digest(const void *blob, size_t size, uint8_t ret[PAYLOAD_DIGEST_SIZE]) {
+        (void) crypto_hash_sha256(ret, blob, size);
+}
+
+static int open_blob(PayloadAlgorithm algorithm,
                 const uint8_t *key,
-                uint8_t *blob,
-                size_t blob_size,
+                const uint8_t *blob,
+                size_t size,
                 Plaintext *ret) {
         _cleanup_(context_freep) EVP_CIPHER_CTX *context = EVP_CIPHER_CTX_new();
         _cleanup_(plaintext_done) Plaintext plaintext = PLAINTEXT_NULL;
-        const size_t size = blob_size - PAYLOAD_IV_SIZE - PAYLOAD_TAG_SIZE;
-        uint8_t *ciphertext = blob + PAYLOAD_IV_SIZE;
+        const uint8_t *ciphertext = blob + PAYLOAD_IV_SIZE;
         int n, r;
 
         if (!context)
@@ -130,7 +151,7 @@ static int decrypt_blob(PayloadAlgorithm algorithm,
                         EVP_CIPHER_CTX_ctrl(context,
                                         EVP_CTRL_GCM_SET_TAG,
                                         PAYLOAD_TAG_SIZE,
-                                        ciphertext + size) != 1)
+                                        (void *) (ciphertext + size)) != 1)
                 return -EIO;
         if (EVP_DecryptFinal_ex(context, plaintext.data + n, &n) != 1)
                 return PAYLOAD_E_AUTH;
@@ -138,6 +159,18 @@ static int decrypt_blob(PayloadAlgorithm algorithm,
         *ret = plaintext;
         plaintext = PLAINTEXT_NULL;
         return 0;
+}
+
+int payload_decrypt_blob(PayloadAlgorithm algorithm,
+                const uint8_t *key,
+                const uint8_t *blob,
+                size_t blob_size,
+                Plaintext *ret) {
+        if (blob_size < PAYLOAD_IV_SIZE + PAYLOAD_TAG_SIZE)
+                return PAYLOAD_E_TOO_SHORT;
+        if (blob_size > INT32_MAX / 2)
+                return -EMSGSIZE;
+        return open_blob(algorithm, key, blob, blob_size - PAYLOAD_IV_SIZE - PAYLOAD_TAG_SIZE, ret);
 }
 
 int payload_decrypt(const char *type,
@@ -156,16 +189,10 @@ int payload_decrypt(const char *type,
                 return r;
         if (key_size != algorithms[algorithm].key_size)
                 return PAYLOAD_E_KEY_LENGTH;
-        r = text_from_base64(data, true, &blob, &size);
-        if (r == -EBADMSG)
-                return PAYLOAD_E_BASE64;
-        if (r < 0)
+        r = payload_decode(data, &blob, &size);
+        if (r != 0)
                 return r;
-        if (size < PAYLOAD_IV_SIZE + PAYLOAD_TAG_SIZE)
-                return PAYLOAD_E_TOO_SHORT;
-        if (size > INT32_MAX / 2)
-                return -EMSGSIZE;
-        return decrypt_blob(algorithm, key, blob, size, ret);
+        return payload_decrypt_blob(algorithm, key, blob, size, ret);
 }
 
 bool payload_provisioning_is_valid(const json_t *provisioning) {

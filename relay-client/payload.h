@@ -2,9 +2,10 @@
  * "Encryption of Provisioning Information"): base64 of IV[12], ciphertext, tag[16], by AES-GCM
  * without associated data. OpenSSL, because libsodium has no AES-128.
  *
- * Each encryption draws a fresh random IV. A repeated Create therefore carries other bytes under
- * the same Secret, which is fine: the relay tells a repeat by its request id and keeps what came
- * first, and an IV made from the plaintext would reveal that two payloads are equal. */
+ * A recipient's encryption draws a fresh random IV. Ours has one that key-file.h derives from what
+ * is encrypted, so that a repeated request carries the same octets. What is compared, by both sides
+ * of a mailbox, is the digest of the decoded octets: the relay can hand out anything that ever lay
+ * there, and the AEAD does not tell. */
 #pragma once
 
 #include <jansson.h>
@@ -16,6 +17,7 @@ enum {
         PAYLOAD_IV_SIZE = 12,
         PAYLOAD_TAG_SIZE = 16,
         PAYLOAD_KEY_MAX = 32,
+        PAYLOAD_DIGEST_SIZE = 32, /* SHA-256 */
         PAYLOAD_DEPTH_MAX = 32,
 };
 
@@ -61,21 +63,37 @@ int payload_encrypt(PayloadAlgorithm algorithm,
                 size_t size,
                 char **ret);
 
-/* The same under a given IV, for known-answer tests: never use an IV twice with a key. */
+/* The same under a given IV, which must never meet the key with another plaintext. ret_digest, of
+ * PAYLOAD_DIGEST_SIZE bytes, may be NULL. */
 int payload_encrypt_with_iv(PayloadAlgorithm algorithm,
                 const uint8_t *key,
                 const uint8_t iv[PAYLOAD_IV_SIZE],
                 const void *plaintext,
                 size_t size,
+                uint8_t *ret_digest,
                 char **ret);
 
-/* Decrypts a payload's `type` and `data`; base64 may be URL-safe or unpadded, but not folded.
- * Nothing is returned unless the tag is right. Every PayloadError but the last. */
+/* Reads `data` without opening it; base64 may be URL-safe or unpadded, but not folded. The caller
+ * frees *ret. PAYLOAD_E_BASE64. */
+int payload_decode(const char *data, uint8_t **ret, size_t *ret_size);
+
+/* SHA-256 of a payload's decoded octets. */
+void payload_digest(const void *blob, size_t size, uint8_t ret[PAYLOAD_DIGEST_SIZE]);
+
+/* Decrypts a payload's `type` and `data`, as payload_decode() reads it. Nothing is returned unless
+ * the tag is right. Every PayloadError but the last. */
 int payload_decrypt(const char *type,
                 const char *data,
                 bool legacy,
                 const uint8_t *key,
                 size_t key_size,
+                Plaintext *ret);
+
+/* The same for octets that payload_decode() returned. PAYLOAD_E_TOO_SHORT, PAYLOAD_E_AUTH. */
+int payload_decrypt_blob(PayloadAlgorithm algorithm,
+                const uint8_t *key,
+                const uint8_t *blob,
+                size_t blob_size,
                 Plaintext *ret);
 
 /* Reads decrypted Provisioning Information: a string `format` and an object `content`; what a

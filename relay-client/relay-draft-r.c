@@ -15,11 +15,11 @@ typedef enum Step {
         STEP_PUT,
         STEP_COMPARE, /* something lies where we meant to write: is it ours? */
         STEP_GET,
-        STEP_LOOK, /* without a state: does our message still lie there? */
+        STEP_LOOK, /* does our message still lie there? */
 } Step;
 
 enum {
-        DELETES_MAX = 3,
+        PLACES_MAX = 4,
 };
 
 typedef struct Own {
@@ -28,20 +28,23 @@ typedef struct Own {
         DraftRTranscript run;
 
         Step step;
-        char *deletes[DELETES_MAX]; /* URLs, in this order, before anything else */
-        size_t n_deletes, next_delete;
+        char *places[PLACES_MAX]; /* URLs to delete before anything else, or to look at */
+        size_t n_places, next_place;
+        bool is_guess;  /* our message lies in one of them at most */
         bool was_there; /* the first of them, before we deleted it */
 
         DraftRSlot slot; /* of the message that is put or got */
-        char *url;       /* its, or the mailbox where there is no state */
+        char *url;       /* its */
         Plaintext plaintext;
         uint8_t *body;
         size_t body_size;
 
         uint8_t *state;
         size_t state_size;
-        char *link;
+        char *mailbox, *link;
 } Own;
+
+static const char variable[] = "{tigress_location}";
 
 static int refuse(RelayJob *job, int error) {
         return relay_job_end(job, RELAY_REFUSED, "%s", draft_r_error_name((DraftRError) error));
@@ -104,12 +107,12 @@ static int send_put(const Own *own, HttpRequest *ret_request) {
         return RELAY_SEND;
 }
 
-static int add_delete(Own *own, const uint8_t location[DRAFT_R_LOCATION_SIZE]) {
+static int add_place(Own *own, const uint8_t location[DRAFT_R_LOCATION_SIZE]) {
         int r;
 
-        r = draft_r_template_expand(own->run.template, location, &own->deletes[own->n_deletes]);
+        r = draft_r_template_expand(own->run.template, location, &own->places[own->n_places]);
         if (r == 0)
-                own->n_deletes++;
+                own->n_places++;
         return r;
 }
 
@@ -120,9 +123,9 @@ static int add_acknowledgement(Own *own) {
 
         if (!own->run.has_received)
                 return 0;
-        r = add_delete(own, own->run.received);
+        r = add_place(own, own->run.received);
         if (r == 0 && own->run.has_sent)
-                r = add_delete(own, own->run.sent);
+                r = add_place(own, own->run.sent);
         return r;
 }
 
@@ -137,12 +140,12 @@ static int add_remains(Own *own) {
         int r = 0;
 
         if (own->run.has_sent)
-                r = add_delete(own, own->run.sent);
+                r = add_place(own, own->run.sent);
         if (r == 0 && own->run.has_received)
-                r = add_delete(own, own->run.received);
+                r = add_place(own, own->run.received);
         if (r == 0 && draft_r_transcript_is_theirs(&own->run) &&
                         draft_r_transcript_slot(&own->run, &slot) == 0)
-                r = add_delete(own, slot.location);
+                r = add_place(own, slot.location);
         sodium_memzero(&slot, sizeof(slot));
         return r;
 }
@@ -153,9 +156,9 @@ static int end_deletes(RelayJob *job) {
 
         if (job->operation == RELAY_JOB_DELETE)
                 return relay_job_end(job,
-                                own->was_there || own->n_deletes == 0 ? RELAY_DONE : RELAY_GONE,
+                                own->was_there || own->n_places == 0 ? RELAY_DONE : RELAY_GONE,
                                 "%s",
-                                own->was_there || own->n_deletes == 0 ? "" : "gone");
+                                own->was_there || own->n_places == 0 ? "" : "gone");
         acknowledged(own);
         r = give_state(job);
         return r < 0 ? r : relay_job_end(job, RELAY_DONE, "%s", "");
@@ -163,13 +166,18 @@ static int end_deletes(RelayJob *job) {
 
 /* The next request: deletes, then what the operation is about. */
 static int proceed(RelayJob *job, HttpRequest *ret_request) {
+        const bool looks = job->operation == RELAY_JOB_LOOK;
         Own *own = job->own;
 
-        if (own->next_delete < own->n_deletes) {
-                own->step = STEP_DELETE;
-                return send_plain("DELETE", own->deletes[own->next_delete], ret_request);
+        if (own->next_place < own->n_places) {
+                own->step = looks ? STEP_LOOK : STEP_DELETE;
+                return send_plain(looks ? "GET" : "DELETE",
+                                own->places[own->next_place],
+                                ret_request);
         }
         switch (job->operation) {
+        case RELAY_JOB_LOOK:
+                return relay_job_end(job, RELAY_GONE, "gone");
         case RELAY_JOB_CREATE:
         case RELAY_JOB_UPDATE:
                 own->step = STEP_PUT;
@@ -240,20 +248,28 @@ static bool host_is_allowed(const RelayJob *job, const char *template) {
         return relay_host_is_allowed(authority, job->terms->hosts);
 }
 
+static int begin_run(Own *own,
+                const char *template,
+                DraftRSuite suite,
+                DraftRContextMode mode,
+                uint8_t secret[DRAFT_R_SECRET_MAX]) {
+        draft_r_derive_secret(&own->identity, suite, secret);
+        return draft_r_transcript_begin(DRAFT_R_SENDER,
+                        template,
+                        suite,
+                        mode,
+                        secret,
+                        draft_r_suite_secret_size(suite),
+                        &own->run);
+}
+
 static int begin_create(RelayJob *job, const RelayJobTask *task, HttpRequest *ret_request) {
         const RelayTerms *terms = job->terms;
         uint8_t secret[DRAFT_R_SECRET_MAX];
         Own *own = job->own;
         int r;
 
-        draft_r_derive_secret(&own->identity, terms->suite, secret);
-        r = draft_r_transcript_begin(DRAFT_R_SENDER,
-                        terms->template,
-                        terms->suite,
-                        terms->mode,
-                        secret,
-                        draft_r_suite_secret_size(terms->suite),
-                        &own->run);
+        r = begin_run(own, terms->template, terms->suite, terms->mode, secret);
         if (r == 0)
                 r = draft_r_link_build(terms->template,
                                 terms->suite,
@@ -267,6 +283,9 @@ static int begin_create(RelayJob *job, const RelayJobTask *task, HttpRequest *re
                 return r < 0 ? r : refuse(job, r);
         if (!host_is_allowed(job, own->run.template))
                 return relay_job_end(job, RELAY_REFUSED, "host-not-allowed");
+        own->mailbox = strndup(own->link, strcspn(own->link, "#"));
+        if (!own->mailbox)
+                return -ENOMEM;
         return proceed(job, ret_request);
 }
 
@@ -294,25 +313,68 @@ static int set_run(Own *own, const RelayJobTask *task, DraftRContextMode mode) {
         return r;
 }
 
-/* Without a state, only our own message's URL is known. It must be one, at a relay that is allowed:
- * what it lacks to a template is its variable. */
-static int begin_mailbox(RelayJob *job, const RelayJobTask *task, HttpRequest *ret_request) {
-        char template[DRAFT_R_TEMPLATE_MAX + 32];
-        Own *own = job->own;
+/* Where our first message lies in a run of this suite and context. */
+static int add_guess(Own *own, const char *template, DraftRSuite suite, DraftRContextMode mode) {
+        uint8_t secret[DRAFT_R_SECRET_MAX];
+        DraftRSlot slot;
+        int r;
 
-        if (snprintf(template, sizeof(template), "%s{tigress_location}", task->mailbox) >=
+        r = begin_run(own, template, suite, mode, secret);
+        sodium_memzero(secret, sizeof(secret));
+        if (r == 0)
+                r = draft_r_transcript_slot(&own->run, &slot);
+        if (r == 0)
+                r = add_place(own, slot.location);
+        sodium_memzero(&slot, sizeof(slot));
+        return r;
+}
+
+/* What the run was made with comes first. Suites that have the hash in common have the first
+ * location in common. */
+static int add_guesses(RelayJob *job, const char *template) {
+        static const DraftRSuite suites[] = { DRAFT_R_AES_128_GCM_SHA256,
+                DRAFT_R_AES_256_GCM_SHA384 };
+        const size_t first = job->terms->suite == DRAFT_R_AES_256_GCM_SHA384;
+        Own *own = job->own;
+        int r = 0;
+
+        own->is_guess = true;
+        for (size_t i = 0; i < N_ELEMENTS(suites) && r == 0; i++)
+                for (size_t mode = 0; mode < _DRAFT_R_CONTEXT_MODE_MAX && r == 0; mode++)
+                        r = add_guess(own,
+                                        template,
+                                        suites[first ^ i],
+                                        (DraftRContextMode) (job->terms->mode ^ mode));
+        return r;
+}
+
+/* Without a state, only what all URLs begin with is known, which must be so at a relay that is
+ * allowed: what it lacks to a template is its variable. */
+static int begin_mailbox(RelayJob *job, const RelayJobTask *task, HttpRequest *ret_request) {
+        char template[DRAFT_R_TEMPLATE_MAX + 1];
+        int r;
+
+        if (snprintf(template, sizeof(template), "%s%s", task->mailbox, variable) >=
                                         (int) sizeof(template) ||
                         draft_r_template_check(template) != 0 || !host_is_allowed(job, template))
                 return relay_job_end(job, RELAY_REFUSED, "bad-mailbox");
-        if (task->operation == RELAY_JOB_READ) {
-                own->step = STEP_LOOK;
-                return send_plain("GET", task->mailbox, ret_request);
-        }
-        own->deletes[0] = strdup(task->mailbox);
-        if (!own->deletes[0])
-                return -ENOMEM;
-        own->n_deletes = 1;
+        r = add_guesses(job, template);
+        if (r != 0)
+                return r < 0 ? r : refuse(job, r);
         return proceed(job, ret_request);
+}
+
+/* Our message of this turn: once the peer has answered it, it has nothing to say any more. */
+static int begin_look(RelayJob *job, HttpRequest *ret_request) {
+        Own *own = job->own;
+        int r;
+
+        if (own->run.aborted)
+                return relay_job_end(job, RELAY_REFUSED, "aborted");
+        if (!own->run.has_sent || !draft_r_transcript_is_theirs(&own->run))
+                return relay_job_end(job, RELAY_DONE, "%s", "");
+        r = add_place(own, own->run.sent);
+        return r < 0 ? r : proceed(job, ret_request);
 }
 
 /* Lock-step: who has no turn sends nothing. A read out of turn has no news by nature. */
@@ -326,13 +388,16 @@ static int begin_turn(RelayJob *job, const RelayJobTask *task, HttpRequest *ret_
                 return relay_job_end(job, RELAY_DONE, "%s", "");
         if (task->operation == RELAY_JOB_UPDATE && !draft_r_transcript_is_ours(&own->run))
                 return relay_job_end(job, RELAY_REFUSED, "out-of-turn");
+        if (task->operation != RELAY_JOB_ACKNOWLEDGE && task->number != 0 &&
+                        task->number != own->run.next)
+                return relay_job_end(job, RELAY_REFUSED, "out-of-turn");
 
         r = add_acknowledgement(own);
         if (r == 0 && task->operation != RELAY_JOB_ACKNOWLEDGE)
                 r = task->operation == RELAY_JOB_UPDATE ? set_body(own, task) : set_slot(own);
         if (r != 0)
                 return r < 0 ? r : refuse(job, r);
-        if (task->operation == RELAY_JOB_ACKNOWLEDGE && own->n_deletes == 0)
+        if (task->operation == RELAY_JOB_ACKNOWLEDGE && own->n_places == 0)
                 return relay_job_end(job, RELAY_DONE, "%s", "");
         return proceed(job, ret_request);
 }
@@ -353,29 +418,34 @@ static int set_identity(Own *own, const DraftRIdentity *identity) {
         return 0;
 }
 
-static int begin(RelayJob *job, const RelayJobTask *task, HttpRequest *ret_request) {
+static int begin_kept(RelayJob *job, const RelayJobTask *task, HttpRequest *ret_request) {
         Own *own = job->own;
         int r;
-
-        if (task->operation == RELAY_JOB_RELINQUISH)
-                return relay_job_end(job, RELAY_REFUSED, "unsupported");
-        if (!task->state && task->mailbox &&
-                        (task->operation == RELAY_JOB_READ || task->operation == RELAY_JOB_DELETE))
-                return begin_mailbox(job, task, ret_request);
-        if (set_identity(own, &task->identity) < 0)
-                return relay_job_end(job, RELAY_REFUSED, "bad-frame");
-        if (task->operation == RELAY_JOB_CREATE)
-                return begin_create(job, task, ret_request);
 
         r = set_run(own, task, job->terms->mode);
         if (r != 0)
                 return r < 0 ? r : refuse(job, r);
         if (!host_is_allowed(job, own->run.template))
                 return relay_job_end(job, RELAY_REFUSED, "host-not-allowed");
+        if (task->operation == RELAY_JOB_LOOK)
+                return begin_look(job, ret_request);
         if (task->operation != RELAY_JOB_DELETE)
                 return begin_turn(job, task, ret_request);
         r = add_remains(own);
         return r < 0 ? r : proceed(job, ret_request);
+}
+
+static int begin(RelayJob *job, const RelayJobTask *task, HttpRequest *ret_request) {
+        if (task->operation == RELAY_JOB_RELINQUISH)
+                return relay_job_end(job, RELAY_REFUSED, "unsupported");
+        if (set_identity(job->own, &task->identity) < 0)
+                return relay_job_end(job, RELAY_REFUSED, "bad-frame");
+        if (task->operation == RELAY_JOB_CREATE)
+                return begin_create(job, task, ret_request);
+        if (!task->state && task->mailbox &&
+                        (task->operation == RELAY_JOB_LOOK || task->operation == RELAY_JOB_DELETE))
+                return begin_mailbox(job, task, ret_request);
+        return begin_kept(job, task, ret_request);
 }
 
 /* What no step expects. */
@@ -406,9 +476,16 @@ static int deleted(RelayJob *job, const HttpAnswer *answer, int64_t now, HttpReq
 
         if (!is_absent(status) && status != 200 && status != 202 && status != 204)
                 return end_status(job, answer, now);
-        if (own->next_delete++ == 0)
+        if (own->is_guess && !is_absent(status))
+                return relay_job_end(job, RELAY_DONE, "%s", "");
+        if (own->next_place++ == 0)
                 own->was_there = !is_absent(status);
         return proceed(job, ret_request);
+}
+
+static void give_digest(RelayJob *job, const void *body, size_t size) {
+        payload_digest(body, size, job->result.digest);
+        job->result.has_digest = true;
 }
 
 /* Our message lies there: it belongs to the transcript from now on. */
@@ -423,8 +500,9 @@ static int put_is_done(RelayJob *job) {
         r = give_state(job);
         if (r < 0)
                 return r;
+        give_digest(job, own->body, own->body_size);
         if (job->operation == RELAY_JOB_CREATE) {
-                job->result.mailbox = own->url;
+                job->result.mailbox = own->mailbox;
                 job->result.link = own->link;
         }
         return relay_job_end(job, RELAY_DONE, "%s", "");
@@ -498,15 +576,20 @@ static int was_got(RelayJob *job, const HttpAnswer *answer, int64_t now) {
         r = give_state(job);
         if (r < 0)
                 return r;
+        give_digest(job, answer->body, answer->body_size);
         job->result.has_content = true;
         job->result.content = message.message;
         job->result.content_size = message.message_size;
         return relay_job_end(job, RELAY_DONE, "%s", "");
 }
 
-static int looked(RelayJob *job, const HttpAnswer *answer, int64_t now) {
-        if (is_absent(answer->status))
-                return relay_job_end(job, RELAY_GONE, "gone");
+static int looked(RelayJob *job, const HttpAnswer *answer, int64_t now, HttpRequest *ret_request) {
+        Own *own = job->own;
+
+        if (is_absent(answer->status)) {
+                own->next_place++;
+                return proceed(job, ret_request);
+        }
         if (answer->status != 200)
                 return end_status(job, answer, now);
         return relay_job_end(job, RELAY_DONE, "%s", "");
@@ -526,7 +609,7 @@ static int answered(
         case STEP_GET:
                 return was_got(job, answer, now);
         case STEP_LOOK:
-                return looked(job, answer, now);
+                return looked(job, answer, now, ret_request);
         }
         return -EINVAL;
 }
@@ -534,10 +617,11 @@ static int answered(
 static void end(RelayJob *job) {
         Own *own = job->own;
 
-        for (size_t i = 0; i < own->n_deletes; i++)
-                free(own->deletes[i]);
+        for (size_t i = 0; i < own->n_places; i++)
+                free(own->places[i]);
         plaintext_done(&own->plaintext);
         secret_free_string(own->link);
+        free(own->mailbox);
         free(own->url);
         free(own->body);
         free(own->state);

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <sodium.h>
+#include <stdio.h>
 
 #include "draft-v.h"
 #include "relay-job.h"
@@ -14,7 +15,7 @@ typedef struct Own {
         DraftVOperation operation;
         DraftVAnswer answer;
         char claim[UUID_TEXT_SIZE], request_id[UUID_TEXT_SIZE];
-        char *mailbox; /* of a read */
+        char *mailbox; /* of a read or look */
         bool reread;   /* a fresh id was tried already */
         char vertical;
         uint8_t secret[SHARE_URL_SECRET_MAX];
@@ -29,11 +30,13 @@ static DraftVCaller caller_of(const RelayJob *job) {
                 .dialect = job->terms->dialect,
                 .claim = own->claim,
                 .request_id = own->request_id,
+                .attestation = job->terms->attestation,
         };
 }
 
 static const DraftVOperation operations[_RELAY_JOB_OPERATION_MAX] = {
         [RELAY_JOB_CREATE] = DRAFT_V_CREATE,
+        [RELAY_JOB_LOOK] = DRAFT_V_READ,
         [RELAY_JOB_READ] = DRAFT_V_READ,
         [RELAY_JOB_UPDATE] = DRAFT_V_UPDATE,
         [RELAY_JOB_DELETE] = DRAFT_V_DELETE,
@@ -76,7 +79,7 @@ static int begin_mailbox(RelayJob *job, const RelayJobTask *task, HttpRequest *r
                                                 .payload_data = task->payload_data,
                                 },
                                 ret_request);
-        if (task->operation == RELAY_JOB_READ) {
+        if (own->operation == DRAFT_V_READ) {
                 own->mailbox = strdup(task->mailbox);
                 if (!own->mailbox)
                         return -ENOMEM;
@@ -126,6 +129,18 @@ static int reread(RelayJob *job, HttpRequest *ret_request) {
         return r < 0 ? r : RELAY_SEND;
 }
 
+/* The Secret may travel apart, and then the link has no fragment. */
+static int build_link(Own *own, const char *mailbox) {
+        if (own->secret_size > 0)
+                return share_url_build(
+                                mailbox, own->vertical, own->secret, own->secret_size, &own->link);
+        if (asprintf(&own->link, "%s?v=%c", mailbox, own->vertical) < 0) {
+                own->link = NULL;
+                return -ENOMEM;
+        }
+        return 0;
+}
+
 static int set_values(RelayJob *job) {
         Own *own = job->own;
         RelayResult *result = &job->result;
@@ -141,14 +156,9 @@ static int set_values(RelayJob *job) {
         result->description = answer->description;
         result->image_url = answer->image_url;
         result->expiration = answer->expiration;
-        if (!answer->link || own->secret_size == 0)
+        if (!answer->link || !own->vertical)
                 return 0;
-        result->link = NULL;
-        if (share_url_build(answer->link,
-                            own->vertical,
-                            own->secret,
-                            own->secret_size,
-                            &own->link) < 0)
+        if (build_link(own, answer->link) < 0)
                 return -ENOMEM;
         result->link = own->link;
         return 0;

@@ -1,6 +1,5 @@
 /* What a relay is asked, whatever its protocol: two implementations, Draft V (draft-v.h) and Draft
- * R (draft-r.h), in one table. Pure: no socket, and the clock is an argument. The programs speak
- * Draft V through draft-v.h and no Draft R; what calls this interface so far are its tests.
+ * R (draft-r.h), in one table. Pure: no socket, and the clock is an argument.
  *
  * An operation is a job. It gives one HTTP request after another, is told each answer, and ends
  * with one outcome and its values. Until it has ended nothing is decided; after RELAY_AGAIN the
@@ -25,9 +24,11 @@
  * sent. A read out of turn is done without content, and an update out of turn refused; both send
  * nothing.
  *
- * Without a state (a share of one message, of which only the mailbox is kept) Draft R can look
- * whether that message still lies there (RELAY_JOB_READ: done without content, or gone) and delete
- * it.
+ * Draft R has no mailboxes. What stands for one is what all its messages' URLs begin with, which is
+ * the link without its fragment. Without a state (a share of one message) it is looked whether that
+ * message still lies there, and it is deleted, where the identity says: R follows from it. Which
+ * suite and context the run has is then not known, should the settings have changed since, so that
+ * only what lies nowhere is gone.
  */
 #pragma once
 
@@ -47,6 +48,7 @@ enum {
 
 typedef enum RelayJobOperation {
         RELAY_JOB_CREATE,
+        RELAY_JOB_LOOK, /* whether what we wrote last is still there */
         RELAY_JOB_READ,
         RELAY_JOB_UPDATE,
         RELAY_JOB_DELETE,
@@ -74,6 +76,7 @@ typedef struct RelayTerms {
         const char *const *hosts; /* the allow-list of share-url.h: nobody else is asked */
         const char *url;          /* Draft V: the relay's https://HOST[:PORT] */
         DraftVDialect dialect;    /* Draft V: the names of its headers */
+        const char *attestation;  /* Draft V: as in draft-v.h; NULL: none */
         const char *template;     /* Draft R: of runs that begin; checked, its variable last */
         DraftRSuite suite;
         DraftRContextMode mode; /* of runs that begin, at both sides: a link does not say it */
@@ -85,12 +88,12 @@ typedef struct RelayTerms {
  *
  * Draft V: all but acknowledge require claim and request_id, and all but create and acknowledge
  * mailbox. Create and update require payload_type and payload_data; create also title, description,
- * image_url, access_rights, expiration, and vertical where there is a secret.
+ * image_url, access_rights and expiration, and vertical for a link: with the secret as its
+ * fragment, or without one.
  *
- * Draft R: read and delete with a mailbox and without a state require nothing else, and relinquish
- * nothing at all. All others require the whole identity, create and update content (unless
- * content_size is 0), and all but create a state, for which a first read takes a link: without
- * either they are refused. */
+ * Draft R: relinquish requires nothing at all. All others require the whole identity, create and
+ * update content (unless content_size is 0); look and delete a state or a mailbox, and all others
+ * but create a state, for which a first read takes a link: without either they are refused. */
 typedef struct RelayJobTask {
         RelayJobOperation operation;
         const char *mailbox; /* all but create; Draft R: only where there is no state */
@@ -101,8 +104,8 @@ typedef struct RelayJobTask {
         const char *title, *description, *image_url; /* create */
         const char *access_rights;                   /* create: letters of "RWD" */
         int64_t expiration;                          /* create: seconds since 1970 */
-        char vertical;                               /* create: for the link */
-        const uint8_t *secret;                       /* create: for the link; NULL: no link */
+        char vertical;                               /* create: for the link; 0: no link */
+        const uint8_t *secret;                       /* create: the link's fragment; NULL: none */
         size_t secret_size;
 
         /* Draft R. */
@@ -112,6 +115,8 @@ typedef struct RelayJobTask {
         const void *state; /* all but create, sealed */
         size_t state_size;
         const char *link; /* read: the recipient's first, instead of a state */
+        uint32_t number;  /* read, update: of the message, which must be the next; 0: whichever is
+                           */
 } RelayJobTask;
 
 /* How an operation ended. Everything is borrowed from the job. */
@@ -122,8 +127,8 @@ typedef struct RelayResult {
         bool reachable;                 /* false: the last request had no answer at all */
         bool missing_echo;              /* Draft V: accepted, but the relay breaks the protocol */
 
-        const char *mailbox;    /* create: for later operations */
-        const char *link;       /* create: secret; NULL when the caller gave no Secret */
+        const char *mailbox;    /* create: for later operations; the link begins with it */
+        const char *link;       /* create: secret; Draft V: NULL when there is no vertical */
         bool push_is_supported; /* create, update */
 
         const char *payload_type, *payload_data; /* Draft V, read */
@@ -133,6 +138,8 @@ typedef struct RelayResult {
         bool has_content; /* Draft R, read; false: nothing new */
         const uint8_t *content;
         size_t content_size;
+        bool has_digest;                     /* Draft R, create, update, read with content */
+        uint8_t digest[PAYLOAD_DIGEST_SIZE]; /* of the octets that lie or lay there */
         const uint8_t *state; /* to be made durable before anything else is asked; NULL: as it was
                                */
         size_t state_size;

@@ -54,7 +54,8 @@ typedef struct Party {
         uint8_t root[32];
         RelayTerms terms;
         char *link, *mailbox;
-        uint8_t *state; /* the durable one */
+        char first[256]; /* the URL of its first message */
+        uint8_t *state;  /* the durable one */
         size_t state_size;
         char content[256]; /* of the last message that was read; empty: none */
         char reason[RELAY_REASON_SIZE];
@@ -168,6 +169,13 @@ static DraftRIdentity identity_of(const Party *party) {
         };
 }
 
+static const char *url_last_put(void) {
+        for (size_t i = store.n_log; i > 0; i--)
+                if (strncmp(store.log[i - 1], "PUT ", 4) == 0)
+                        return store.log[i - 1] + 4;
+        return "";
+}
+
 /* What a durable store does with an operation's end. */
 static void keep(Party *party, const RelayResult *result) {
         if (result->state) {
@@ -183,6 +191,8 @@ static void keep(Party *party, const RelayResult *result) {
         if (result->mailbox) {
                 free(party->mailbox);
                 party->mailbox = strdup(result->mailbox);
+                assert_true(strlen(url_last_put()) < sizeof(party->first));
+                (void) strcpy(party->first, url_last_put());
         }
         if (result->has_content) {
                 assert_true(result->content_size < sizeof(party->content));
@@ -368,11 +378,11 @@ static void r4_a_message_is_deleted_before_the_next_is_put(void **state) {
         assert_int_equal(ask(&bob, RELAY_JOB_READ, NULL), RELAY_DONE);
         assert_int_equal(ask(&bob, RELAY_JOB_UPDATE, "two"), RELAY_DONE);
         assert_int_equal(store.n_log, 4);
-        assert_log(0, "PUT", alice.mailbox);
-        assert_log(1, "GET", alice.mailbox);
-        assert_log(2, "DELETE", alice.mailbox);
+        assert_log(0, "PUT", alice.first);
+        assert_log(1, "GET", alice.first);
+        assert_log(2, "DELETE", alice.first);
         assert_int_equal(strncmp(store.log[3], "PUT ", 4), 0);
-        assert_string_not_equal(url_in_log(3), alice.mailbox);
+        assert_string_not_equal(url_in_log(3), alice.first);
 }
 
 static void r4_a_delete_that_fails_holds_the_next_message_back(void **state) {
@@ -392,7 +402,7 @@ static void r4_a_delete_that_fails_holds_the_next_message_back(void **state) {
         for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
                 store.status = cases[i].status;
                 assert_int_equal(ask(&bob, RELAY_JOB_UPDATE, "two"), cases[i].outcome);
-                assert_log(2 + i, "DELETE", alice.mailbox);
+                assert_log(2 + i, "DELETE", alice.first);
                 assert_int_equal(store.n_log, 3 + i);
         }
 }
@@ -417,7 +427,7 @@ static void r11_a_read_ends_before_anything_is_deleted(void **state) {
         assert_int_equal(ask(&bob, RELAY_JOB_ACKNOWLEDGE, NULL), RELAY_DONE);
         assert_int_equal(store_size(), 0);
         assert_int_equal(ask(&bob, RELAY_JOB_ACKNOWLEDGE, NULL), RELAY_DONE);
-        assert_log(store.n_log - 1, "DELETE", alice.mailbox);
+        assert_log(store.n_log - 1, "DELETE", alice.first);
         assert_int_equal(store.n_log, 4);
 }
 
@@ -428,7 +438,7 @@ static void r11_a_repeated_put_carries_the_same_octets(void **state) {
 
         (void) state;
         assert_int_equal(ask(&alice, RELAY_JOB_CREATE, "one"), RELAY_DONE);
-        item = store_find(alice.mailbox);
+        item = store_find(alice.first);
         assert_non_null(item);
         first = TAKE_PTR(item->body);
         size = item->size;
@@ -446,8 +456,8 @@ static void r9_an_own_message_that_lies_there_already_is_done(void **state) {
         assert_int_equal(ask(&alice, RELAY_JOB_CREATE, "one"), RELAY_DONE);
         assert_int_equal(ask(&alice, RELAY_JOB_CREATE, "one"), RELAY_DONE);
         assert_int_equal(store.n_log, 3);
-        assert_log(1, "PUT", alice.mailbox);
-        assert_log(2, "GET", alice.mailbox);
+        assert_log(1, "PUT", alice.first);
+        assert_log(2, "GET", alice.first);
         assert_non_null(alice.link);
 }
 
@@ -616,7 +626,7 @@ static void r7_a_reflected_message_ends_the_run(void **state) {
 
         (void) state;
         assert_int_equal(ask(&alice, RELAY_JOB_CREATE, "one"), RELAY_DONE);
-        own = (Item){ strdup(alice.mailbox), malloc(store.items[0].size), store.items[0].size };
+        own = (Item){ strdup(alice.first), malloc(store.items[0].size), store.items[0].size };
         memcpy(own.body, store.items[0].body, own.size);
         item_done(&store.items[0]);
 
@@ -787,41 +797,147 @@ static void the_sender_can_cancel_at_any_time(void **state) {
         assert_int_equal(store_size(), 0);
 }
 
+/* Its URL follows from who we are, whatever the settings have become since. */
 static void a_share_of_one_message_needs_its_mailbox_only(void **state) {
-        RelayJobTask look = { .operation = RELAY_JOB_READ },
-                     delete = { .operation = RELAY_JOB_DELETE };
+        for (DraftRSuite suite = 0; suite < _DRAFT_R_SUITE_MAX; suite++)
+                for (DraftRContextMode mode = 0; mode < _DRAFT_R_CONTEXT_MODE_MAX; mode++) {
+                        RelayJobTask look, delete;
+
+                        end();
+                        begin(suite, mode);
+                        invite();
+                        assert_string_equal(alice.mailbox, "https://drop.example/t/");
+                        assert_int_equal(strncmp(alice.link, alice.mailbox, strlen(alice.mailbox)),
+                                        0);
+                        assert_int_equal(alice.link[strlen(alice.mailbox)], '#');
+                        look = task_of(&alice, RELAY_JOB_LOOK, NULL);
+                        delete = task_of(&alice, RELAY_JOB_DELETE, NULL);
+                        look.state = delete.state = NULL;
+                        look.mailbox = delete.mailbox = alice.mailbox;
+                        assert_int_equal(ask_task(&alice, &look), RELAY_DONE);
+                        assert_log(1, "GET", alice.first);
+                        alice.terms.suite = DRAFT_R_AES_256_GCM_SHA384;
+                        alice.terms.mode = !mode;
+                        alice.terms.template = "https://drop.example/other/{tigress_location}";
+                        assert_int_equal(ask_task(&alice, &look), RELAY_DONE);
+
+                        ask_until_done(&bob, RELAY_JOB_READ, NULL);
+                        ask_until_done(&bob, RELAY_JOB_ACKNOWLEDGE, NULL);
+                        assert_int_equal(ask_task(&alice, &look), RELAY_GONE);
+                        assert_int_equal(ask_task(&alice, &delete), RELAY_GONE);
+
+                        alice.terms = bob.terms;
+                        assert_int_equal(ask(&alice, RELAY_JOB_CREATE, "one"), RELAY_DONE);
+                        alice.terms.suite = DRAFT_R_AES_128_GCM_SHA256;
+                        alice.terms.mode = !mode;
+                        assert_int_equal(ask_task(&alice, &delete), RELAY_DONE);
+                        assert_int_equal(store_size(), 0);
+                }
+        end();
+        (void) setup(state);
+}
+
+static void a_mailbox_that_is_none_of_this_relay_is_not_asked(void **state) {
         static const char *const bad[] = {
-                "http://drop.example/t/x",
-                "https://other.example/t/x",
-                "https://drop.example/t/x#y",
+                "http://drop.example/t/",
+                "https://other.example/t/",
+                "https://drop.example/t/#y",
                 "https://drop.example/t/{x}",
-                "https://user@drop.example/t/x",
+                "https://user@drop.example/t/",
                 "https://drop.example",
                 "",
         };
 
         (void) state;
         invite();
-        look.mailbox = delete.mailbox = alice.mailbox;
-        assert_int_equal(ask_task(&alice, &look), RELAY_DONE);
-        ask_until_done(&bob, RELAY_JOB_READ, NULL);
-        ask_until_done(&bob, RELAY_JOB_ACKNOWLEDGE, NULL);
-        assert_int_equal(ask_task(&alice, &look), RELAY_GONE);
-        assert_int_equal(ask_task(&alice, &delete), RELAY_GONE);
-
-        assert_int_equal(ask(&alice, RELAY_JOB_CREATE, "one"), RELAY_DONE);
-        delete.mailbox = alice.mailbox;
-        assert_int_equal(ask_task(&alice, &delete), RELAY_DONE);
-        assert_int_equal(store_size(), 0);
-
         for (size_t i = 0; i < N_ELEMENTS(bad); i++) {
-                size_t n = store.n_log;
+                RelayJobTask look = task_of(&alice, RELAY_JOB_LOOK, NULL);
 
+                look.state = NULL;
                 look.mailbox = bad[i];
                 assert_int_equal(ask_task(&alice, &look), RELAY_REFUSED);
                 assert_string_equal(alice.reason, "bad-mailbox");
-                assert_int_equal(store.n_log, n);
         }
+        assert_int_equal(store.n_log, 1);
+}
+
+static void a_look_sees_whether_our_last_message_was_taken(void **state) {
+        (void) state;
+        invite();
+        assert_int_equal(ask(&alice, RELAY_JOB_LOOK, NULL), RELAY_DONE);
+        assert_log(1, "GET", alice.first);
+        ask_until_done(&bob, RELAY_JOB_READ, NULL);
+        assert_int_equal(ask(&alice, RELAY_JOB_LOOK, NULL), RELAY_DONE);
+        ask_until_done(&bob, RELAY_JOB_ACKNOWLEDGE, NULL);
+        assert_int_equal(ask(&alice, RELAY_JOB_LOOK, NULL), RELAY_GONE);
+
+        hand_over(&bob, &alice, "two"); /* our turn: there is nothing of ours to look for */
+        store.n_log = 0;
+        assert_int_equal(ask(&alice, RELAY_JOB_LOOK, NULL), RELAY_DONE);
+        assert_int_equal(store.n_log, 0);
+}
+
+static void a_message_of_another_number_is_neither_read_nor_written(void **state) {
+        RelayJobTask task;
+
+        (void) state;
+        invite();
+        ask_until_done(&bob, RELAY_JOB_READ, NULL);
+        ask_until_done(&bob, RELAY_JOB_UPDATE, "two");
+        store.n_log = 0;
+        task = task_of(&alice, RELAY_JOB_READ, NULL);
+        task.number = 3;
+        assert_int_equal(ask_task(&alice, &task), RELAY_REFUSED);
+        assert_string_equal(alice.reason, "out-of-turn");
+        assert_int_equal(store.n_log, 0);
+        task.number = 1;
+        assert_int_equal(ask_task(&alice, &task), RELAY_DONE);
+        assert_string_equal(alice.content, "two");
+
+        store.n_log = 0;
+        task = task_of(&alice, RELAY_JOB_UPDATE, "three");
+        task.number = 4;
+        assert_int_equal(ask_task(&alice, &task), RELAY_REFUSED);
+        assert_string_equal(alice.reason, "out-of-turn");
+        assert_int_equal(store.n_log, 0);
+        task.number = 2;
+        assert_int_equal(ask_task(&alice, &task), RELAY_DONE);
+}
+
+/* Of the octets on the wire, so that both sides of a relay can say the same of them. */
+static void what_was_put_and_got_has_a_digest(void **state) {
+        const RelayProtocol *protocol = relay_protocol_find("draft-r");
+        uint8_t digests[2][PAYLOAD_DIGEST_SIZE];
+        Party *parties[2] = { &alice, &bob };
+
+        (void) state;
+        for (size_t i = 0; i < 2; i++) {
+                _cleanup_(relay_job_freep) RelayJob *job = NULL;
+                HttpRequest request = HTTP_REQUEST_NULL;
+                HttpAnswer answer;
+                RelayJobTask task = task_of(parties[i],
+                                i == 0 ? RELAY_JOB_CREATE : RELAY_JOB_READ,
+                                i == 0 ? "one" : NULL);
+
+                assert_int_equal(relay_job_begin(protocol,
+                                                 &parties[i]->terms,
+                                                 &task,
+                                                 &job,
+                                                 &request),
+                                RELAY_SEND);
+                answer = store_answer(&request);
+                http_request_done(&request);
+                assert_int_equal(relay_job_answer(job, &answer, NOW, &request), 0);
+                assert_true(relay_job_result(job)->has_digest);
+                memcpy(digests[i], relay_job_result(job)->digest, PAYLOAD_DIGEST_SIZE);
+                if (i == 0) {
+                        (void) crypto_hash_sha256(
+                                        digests[1], store.items[0].body, store.items[0].size);
+                        assert_memory_equal(digests[0], digests[1], PAYLOAD_DIGEST_SIZE);
+                        bob.link = strdup(relay_job_result(job)->link);
+                }
+        }
+        assert_memory_equal(digests[0], digests[1], PAYLOAD_DIGEST_SIZE);
 }
 
 static void every_status_has_its_meaning(void **state) {
@@ -997,6 +1113,10 @@ int main(void) {
                 TEST(a_message_that_nobody_took_yet_stays),
                 TEST(the_sender_can_cancel_at_any_time),
                 TEST(a_share_of_one_message_needs_its_mailbox_only),
+                TEST(a_mailbox_that_is_none_of_this_relay_is_not_asked),
+                TEST(a_look_sees_whether_our_last_message_was_taken),
+                TEST(a_message_of_another_number_is_neither_read_nor_written),
+                TEST(what_was_put_and_got_has_a_digest),
                 TEST(every_status_has_its_meaning),
                 TEST(retry_after_is_heard_and_bounded),
                 TEST(only_relays_that_are_allowed_are_asked),

@@ -96,6 +96,7 @@ static void protocols_are_found_by_name(void **state) {
 static void each_operation_has_its_method(void **state) {
         static const char *const methods[] = {
                 [RELAY_JOB_CREATE] = "POST",
+                [RELAY_JOB_LOOK] = "POST",
                 [RELAY_JOB_READ] = "POST",
                 [RELAY_JOB_UPDATE] = "PUT",
                 [RELAY_JOB_DELETE] = "DELETE",
@@ -152,14 +153,25 @@ static void outcomes_are_those_of_the_draft(void **state) {
 static void create_gives_mailbox_and_link(void **state) {
         static const char body[] =
                         "{\"urlLink\":\"" MAILBOX "\",\"isPushNotificationSupported\":true}";
+        static const struct {
+                char vertical;
+                const uint8_t *secret;
+                const char *link;
+        } cases[] = {
+                { 'h', secret, MAILBOX "?v=h#hXlr6QAAAAAAAAAAAAAAAA==" },
+                { 'c', NULL, MAILBOX "?v=c" }, /* the Secret travels apart */
+                { 0, NULL, NULL },
+                { 0, secret, NULL },
+        };
         RelayJobTask task = task_of(RELAY_JOB_CREATE);
 
         (void) state;
-        for (int with_secret = 0; with_secret < 2; with_secret++) {
+        for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
                 _cleanup_(relay_job_freep) RelayJob *job = NULL;
                 HttpRequest request;
 
-                task.secret = with_secret ? secret : NULL;
+                task.vertical = cases[i].vertical;
+                task.secret = cases[i].secret;
                 job = begin(&task, &request);
                 http_request_done(&request);
                 assert_int_equal(tell(job, 200, ECHOED, body, &request), 0);
@@ -167,11 +179,35 @@ static void create_gives_mailbox_and_link(void **state) {
                 assert_string_equal(relay_job_result(job)->mailbox, MAILBOX);
                 assert_true(relay_job_result(job)->push_is_supported);
                 assert_null(relay_job_result(job)->state);
-                if (with_secret)
-                        assert_string_equal(relay_job_result(job)->link,
-                                        MAILBOX "?v=h#hXlr6QAAAAAAAAAAAAAAAA==");
+                if (cases[i].link)
+                        assert_string_equal(relay_job_result(job)->link, cases[i].link);
                 else
                         assert_null(relay_job_result(job)->link);
+        }
+}
+
+static void a_device_attests_itself_where_the_draft_says(void **state) {
+        static const char line[] = "Mailbox-Device-Attestation: AAEC";
+        RelayTerms attested = terms;
+
+        (void) state;
+        attested.attestation = "AAEC";
+        for (RelayJobOperation operation = 0; operation <= RELAY_JOB_RELINQUISH; operation++) {
+                RelayJobTask task = task_of(operation);
+                _cleanup_(http_request_done) HttpRequest request = HTTP_REQUEST_NULL;
+                _cleanup_(relay_job_freep) RelayJob *job = NULL;
+                bool is_there = false;
+
+                assert_int_equal(relay_job_begin(relay_protocol_find("draft-v"),
+                                                 &attested,
+                                                 &task,
+                                                 &job,
+                                                 &request),
+                                RELAY_SEND);
+                for (size_t i = 0; i < request.n_headers; i++)
+                        is_there |= strcmp(request.headers[i], line) == 0;
+                assert_int_equal(is_there,
+                                operation == RELAY_JOB_CREATE || operation == RELAY_JOB_UPDATE);
         }
 }
 
@@ -268,6 +304,7 @@ int main(void) {
                 cmocka_unit_test(each_operation_has_its_method),
                 cmocka_unit_test(outcomes_are_those_of_the_draft),
                 cmocka_unit_test(create_gives_mailbox_and_link),
+                cmocka_unit_test(a_device_attests_itself_where_the_draft_says),
                 cmocka_unit_test(read_gives_what_lies_there),
                 cmocka_unit_test(a_read_taken_for_a_repeated_one_is_tried_once_with_a_fresh_id),
                 cmocka_unit_test(what_cannot_be_asked_is_refused_without_a_request),
