@@ -76,13 +76,15 @@ static int begin(DraftVOperation operation, const DraftVCaller *caller, HttpRequ
         int r;
 
         request->method = operations[operation].method;
-        if (!operations[operation].has_claim)
-                return relay_http_add_header(request, "Accept: text/html");
-        if (!text_is_uuid(caller->claim) || !text_is_uuid(caller->request_id))
+        if (!text_is_uuid(caller->request_id))
                 return -EINVAL;
         r = relay_http_add_header(request, "%s: %s", request_id_header, caller->request_id);
         if (r < 0)
                 return r;
+        if (!operations[operation].has_claim)
+                return relay_http_add_header(request, "Accept: text/html");
+        if (!text_is_uuid(caller->claim))
+                return -EINVAL;
         r = relay_http_add_header(request, "%s: %s", dialect->claim, caller->claim);
         if (r < 0 || !operations[operation].has_attestation || !caller->attestation)
                 return r;
@@ -507,7 +509,7 @@ int draft_v_read_answer(DraftVOperation operation,
                 return 0;
         }
 
-        echo = operations[operation].has_claim ? read_echo(answer, request_id) : ECHO_RIGHT;
+        echo = read_echo(answer, request_id);
         if (echo == ECHO_WRONG) {
                 set_outcome(ret, DRAFT_V_AGAIN, "wrong-echo");
                 return 0;

@@ -48,7 +48,7 @@ typedef enum DraftVDialect {
         _DRAFT_V_DIALECT_MAX,
 } DraftVDialect;
 
-/* Who asks; borrowed. A preview needs the dialect only. */
+/* Who asks; borrowed. A preview needs no claim, and never carries one: it is public. */
 typedef struct DraftVCaller {
         DraftVDialect dialect;
         const char *claim, *request_id; /* UUIDs */
@@ -113,7 +113,7 @@ int draft_v_update(const char *mailbox,
                 const DraftVUpdate *update,
                 HttpRequest *ret);
 
-/* Read, Delete, Relinquish, and Preview, which carries neither claim nor id. */
+/* Read, Delete, Relinquish, and Preview. */
 int draft_v_plain(DraftVOperation operation,
                 const char *mailbox,
                 const DraftVCaller *caller,

@@ -379,7 +379,7 @@ static void a_create_that_no_relay_would_take_is_not_built(void **state) {
         assert_null(request.url);
 }
 
-static void the_other_operations_carry_claim_and_id_but_a_preview(void **state) {
+static void the_other_operations_have_no_body(void **state) {
         static const struct {
                 DraftVOperation operation;
                 const char *method;
@@ -388,7 +388,7 @@ static void the_other_operations_carry_claim_and_id_but_a_preview(void **state) 
                 { DRAFT_V_READ, "POST", 2 },
                 { DRAFT_V_DELETE, "DELETE", 2 },
                 { DRAFT_V_RELINQUISH, "PATCH", 2 },
-                { DRAFT_V_PREVIEW, "GET", 1 },
+                { DRAFT_V_PREVIEW, "GET", 2 },
         };
 
         (void) state;
@@ -421,6 +421,111 @@ static void an_update_carries_a_payload(void **state) {
         assert_memory_equal(request.body, expected, strlen(expected));
 }
 
+/* Draft sct-04 calls two headers otherwise, and the third is the same. */
+static void an_older_relay_is_given_its_own_header_names(void **state) {
+        static const DraftVOperation operations[] = {
+                DRAFT_V_READ, DRAFT_V_DELETE, DRAFT_V_RELINQUISH
+        };
+        DraftVCaller old = { .claim = CLAIM, .request_id = REQUEST, .attestation = "a+b/c=" };
+        HttpRequest request = HTTP_REQUEST_NULL;
+
+        (void) state;
+        assert_true(draft_v_dialect_from_legacy("sct04", &old.dialect));
+        assert_int_equal(old.dialect, DRAFT_V_SCT04);
+        assert_false(draft_v_dialect_from_legacy("sct03", &old.dialect));
+        assert_false(draft_v_dialect_from_legacy("", &old.dialect));
+        assert_int_equal(old.dialect, DRAFT_V_SCT04);
+
+        for (size_t i = 0; i < N_ELEMENTS(operations); i++) {
+                assert_int_equal(draft_v_plain(operations[i], MAILBOX, &old, &request), 0);
+                assert_int_equal(request.n_headers, 2);
+                assert_string_equal(request.headers[0], "Mailbox-Request-ID: " REQUEST);
+                assert_string_equal(request.headers[1], "Device-Claim: " CLAIM);
+                http_request_done(&request);
+        }
+        assert_int_equal(draft_v_create("https://relay.example", &old, &create, &request), 0);
+        assert_string_equal(request.headers[1], "Device-Claim: " CLAIM);
+        assert_string_equal(request.headers[2], "Device-Attestation: a+b/c=");
+        http_request_done(&request);
+}
+
+static void an_attestation_goes_with_create_and_update_alone(void **state) {
+        const DraftVCaller attested = {
+                .claim = CLAIM, .request_id = REQUEST, .attestation = "a+b/c="
+        };
+        const DraftVUpdate update = { .payload_type = "t", .payload_data = "d" };
+        HttpRequest request = HTTP_REQUEST_NULL;
+
+        (void) state;
+        assert_int_equal(draft_v_create("https://relay.example", &attested, &create, &request), 0);
+        assert_string_equal(request.headers[2], "Mailbox-Device-Attestation: a+b/c=");
+        http_request_done(&request);
+        assert_int_equal(draft_v_update(MAILBOX, &attested, &update, &request), 0);
+        assert_string_equal(request.headers[2], "Mailbox-Device-Attestation: a+b/c=");
+        http_request_done(&request);
+        for (int operation = 0; operation < _DRAFT_V_OPERATION_MAX; operation++) {
+                if (operation == DRAFT_V_CREATE || operation == DRAFT_V_UPDATE)
+                        continue;
+                assert_int_equal(draft_v_plain((DraftVOperation) operation,
+                                                 MAILBOX,
+                                                 &attested,
+                                                 &request),
+                                0);
+                for (size_t i = 0; i < request.n_headers; i++)
+                        assert_null(strcasestr(request.headers[i], "attestation"));
+                http_request_done(&request);
+        }
+}
+
+static void nothing_that_a_caller_says_becomes_a_header_of_its_own(void **state) {
+        static const DraftVCaller bad[] = {
+                { .claim = CLAIM "\r\nX: y", .request_id = REQUEST },
+                { .claim = "", .request_id = REQUEST },
+                { .claim = CLAIM, .request_id = REQUEST "\n" },
+                { .claim = CLAIM, .request_id = "x" },
+                { .claim = CLAIM, .request_id = REQUEST, .attestation = "a\r\nX: y" },
+                { .claim = CLAIM, .request_id = REQUEST, .attestation = "" },
+                { .claim = CLAIM, .request_id = REQUEST, .attestation = "a b" },
+                { .claim = CLAIM, .request_id = REQUEST, .attestation = "\xc3\xa9" },
+        };
+        HttpRequest request = HTTP_REQUEST_NULL;
+
+        (void) state;
+        for (size_t i = 0; i < N_ELEMENTS(bad); i++) {
+                print_message("# case %zu\n", i);
+                assert_int_equal(
+                                draft_v_create("https://relay.example", &bad[i], &create, &request),
+                                -EINVAL);
+                assert_null(request.url);
+        }
+}
+
+static void a_preview_says_what_the_link_is_for(void **state) {
+        static const char page[] =
+                        "<html prefix=\"og: https://ogp.me/ns#\"><head><title>x</title>"
+                        "<meta property=\"og:title\" content=\"Hotel &amp; Pass\" />"
+                        "<meta content='Some Hotel Pass' property='og:description'>"
+                        "<meta property=\"og:image\" content=\"https://example.com/photo.jpg\" />"
+                        "</head></html>";
+        DraftVAnswer answer;
+
+        (void) state;
+        answer_read(DRAFT_V_PREVIEW, 200, "", page, strlen(page), &answer);
+        assert_int_equal(answer.outcome, DRAFT_V_DONE);
+        assert_true(answer.missing_echo);
+        assert_string_equal(answer.title, "Hotel & Pass");
+        assert_string_equal(answer.description, "Some Hotel Pass");
+        assert_string_equal(answer.image_url, "https://example.com/photo.jpg");
+        draft_v_answer_done(&answer);
+
+        answer_read(DRAFT_V_PREVIEW, 200, ECHOED, "\xff\x00<", 3, &answer);
+        assert_int_equal(answer.outcome, DRAFT_V_DONE);
+        assert_null(answer.title);
+        assert_null(answer.description);
+        assert_null(answer.image_url);
+        draft_v_answer_done(&answer);
+}
+
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(every_status_has_its_meaning),
@@ -431,8 +536,12 @@ int main(void) {
                 cmocka_unit_test(retry_after_is_honoured_within_reason),
                 cmocka_unit_test(a_create_carries_what_the_draft_wants),
                 cmocka_unit_test(a_create_that_no_relay_would_take_is_not_built),
-                cmocka_unit_test(the_other_operations_carry_claim_and_id_but_a_preview),
+                cmocka_unit_test(the_other_operations_have_no_body),
                 cmocka_unit_test(an_update_carries_a_payload),
+                cmocka_unit_test(an_older_relay_is_given_its_own_header_names),
+                cmocka_unit_test(an_attestation_goes_with_create_and_update_alone),
+                cmocka_unit_test(nothing_that_a_caller_says_becomes_a_header_of_its_own),
+                cmocka_unit_test(a_preview_says_what_the_link_is_for),
         };
 
         if (secret_init() < 0)
