@@ -1114,8 +1114,8 @@ static void every_request_of_the_scenarios_is_built(void **state) {
                                 n_foreign++;
                 }
         }
-        assert_int_equal(n_built, 65);
-        assert_int_equal(n_foreign, 4);
+        assert_int_equal(n_built, 66);
+        assert_int_equal(n_foreign, 3);
 }
 
 int main(int argc, char **argv) {
