@@ -19,12 +19,9 @@ static bool may_run(const Share *s, OutboxKind kind) {
                 return s->state == LIFECYCLE_RELEASED;
         case OUTBOX_NOTICE:
                 return true;
-        case OUTBOX_CREATE:
-        case OUTBOX_READ:
-        case OUTBOX_DELETE:
-                break;
+        default: /* a relay's */
+                return false;
         }
-        return false;
 }
 
 /* The row and, unless it may be repeated, its message. */
@@ -141,10 +138,7 @@ static int message_sent(ShareContext *c, const OutboxRow *row) {
                         return r < 0 ? r : share_save(c);
                 }
                 break;
-        case OUTBOX_NOTICE:
-        case OUTBOX_CREATE:
-        case OUTBOX_READ:
-        case OUTBOX_DELETE:
+        default:
                 break;
         }
         return 0;

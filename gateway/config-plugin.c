@@ -5,7 +5,10 @@
 
 #include "config-internal.h"
 
-enum { SOCKET_PATH_MAX = 107 };
+enum {
+        SOCKET_PATH_MAX = 107,
+        CONFIG_URL_MAX = 2048,
+};
 
 /* Keys of front, relay and channel sections that go to the plugin as settings. */
 typedef struct Setting {
@@ -29,6 +32,12 @@ static const Setting settings_known[] = {
         { "ca_file", CONFIG_ROLE_RELAY, NULL },
         { "pinned_key", CONFIG_ROLE_RELAY, NULL, .list = true },
         { "algorithm", CONFIG_ROLE_RELAY, NULL },
+        { "template", CONFIG_ROLE_RELAY, NULL },
+        { "suite", CONFIG_ROLE_RELAY, NULL },
+        { "context", CONFIG_ROLE_RELAY, NULL },
+        { "legacy", CONFIG_ROLE_RELAY, NULL },
+        { "mint_ca_file", CONFIG_ROLE_RELAY, NULL },
+        { "mint_allow_private", CONFIG_ROLE_RELAY, NULL, .flag = true },
         { "mode", CONFIG_ROLE_CHANNEL, "xmpp" },
         { "jid", CONFIG_ROLE_CHANNEL, "xmpp" },
         { "host", CONFIG_ROLE_CHANNEL, "xmpp" },
@@ -172,17 +181,41 @@ void config_read_front(const ConfigPlace *p, ConfigPlugin *plugin, ConfigFront *
         *front = (ConfigFront){ .plugin = plugin, .operators = streq(p->title, "operators") };
 }
 
+/* Draft R: mailboxes are where a URI template says, whose one variable comes last. */
+static const char *read_template(const ConfigPlace *p) {
+        static const char variable[] = "{tigress_location}";
+        const char *template = config_read_required(p, "template");
+        size_t n = template ? strlen(template) : 0;
+        char url[CONFIG_URL_MAX + 1];
+
+        if (!template)
+                return NULL;
+        if (n <= sizeof(variable) - 1 || n - (sizeof(variable) - 1) > CONFIG_URL_MAX ||
+                        !streq(template + n - (sizeof(variable) - 1), variable)) {
+                config_problem(p, "template", "template must end with %s", variable);
+                return NULL;
+        }
+        memcpy(url, template, n - (sizeof(variable) - 1));
+        url[n - (sizeof(variable) - 1)] = 0;
+        return config_take_string(p->reader->config, url);
+}
+
 void config_read_relay(const ConfigPlace *p, ConfigPlugin *plugin, ConfigRelay *relay) {
+        const char *protocol = config_read_text(p, "protocol", "draft-v"), *key = "url";
+
         read_plugin(p, CONFIG_ROLE_RELAY, NULL, plugin);
+        if (streq(protocol, "draft-r"))
+                key = "template";
+        else if (!streq(protocol, "draft-v"))
+                config_problem(p, "protocol", "protocol must be draft-v or draft-r");
         *relay = (ConfigRelay){ .plugin = plugin,
-                .url = config_read_required(p, "url"),
-                .protocol = config_read_text(p, "protocol", "draft-v") };
+                .url = streq(key, "url") ? config_read_required(p, key) : read_template(p),
+                .protocol = protocol };
         if (relay->url && (!config_is_url(relay->url, "https://") || strpbrk(relay->url, "?#@")))
                 config_problem(p,
-                                "url",
-                                "url must start with https:// and have no user, query or fragment");
-        if (!streq(relay->protocol, "draft-v"))
-                config_problem(p, "protocol", "protocol must be draft-v");
+                                key,
+                                "%s must start with https:// and have no user, query or fragment",
+                                key);
 }
 
 void config_read_channel(const ConfigPlace *p, ConfigPlugin *plugin, ConfigChannel *channel) {

@@ -153,12 +153,25 @@ static void read_policy_rules(const ConfigPlace *p, Rules *rules) {
         p->reader->bad = p->reader->bad || was_bad;
 }
 
+static void read_policy_rights(const ConfigPlace *p, ConfigPolicy *policy) {
+        const char *rights = config_read_text(p, "access_rights", NULL);
+
+        policy->several = rights ? streq(rights, "RWD")
+                                 : rules_takes_several_messages(policy->rules.class);
+        if (rights && !streq(rights, "RWD") && !streq(rights, "RD"))
+                config_problem(p,
+                                "access_rights",
+                                "access_rights must be RD, for one message, or RWD, for several in "
+                                "both directions");
+}
+
 void config_read_policy(const ConfigPlace *p, ConfigPolicy *policy) {
         *policy = (ConfigPolicy){ .name = config_take_string(p->reader->config, p->title),
                 .language = config_read_text(p, "language", NULL) };
         if (!policy->name)
                 p->reader->error = -ENOMEM;
         read_policy_rules(p, &policy->rules);
+        read_policy_rights(p, policy);
         read_policy_channels(p, policy);
         if (policy->language && (strlen(policy->language) > 35 ||
                                                 !isalpha((unsigned char) policy->language[0])))

@@ -54,7 +54,7 @@ static json_t *canonical_policy(const ConfigPolicy *policy) {
 
         for (size_t i = 0; i < policy->n_channels; i++)
                 (void) json_array_append_new(channels, json_string(policy->channels[i]->name));
-        return json_pack("{s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:i, s:o, s:s?}",
+        return json_pack("{s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:i, s:o, s:b, s:s?}",
                         "class",
                         (int) rules->class,
                         "factors",
@@ -73,6 +73,8 @@ static json_t *canonical_policy(const ConfigPolicy *policy) {
                         (int) rules->minimum_authentic,
                         "channels",
                         channels,
+                        "several",
+                        (int) policy->several,
                         "language",
                         policy->language);
 }
@@ -82,7 +84,7 @@ static json_t *canonical_tenant(const ConfigTenant *tenant) {
 
         for (size_t i = 0; i < tenant->n_policies; i++)
                 (void) json_array_append_new(policies, json_string(tenant->policies[i]->name));
-        return json_pack("{s:o, s:o, s:o, s:s, s:o}",
+        return json_pack("{s:o, s:o, s:o, s:s, s:o, s:o}",
                         "names",
                         strings(tenant->names, tenant->n_names),
                         "token",
@@ -92,7 +94,9 @@ static json_t *canonical_tenant(const ConfigTenant *tenant) {
                         "relay",
                         tenant->relay->plugin->name,
                         "image_prefixes",
-                        strings(tenant->image_prefixes, tenant->n_image_prefixes));
+                        strings(tenant->image_prefixes, tenant->n_image_prefixes),
+                        "mint_prefixes",
+                        strings(tenant->mint_prefixes, tenant->n_mint_prefixes));
 }
 
 static json_t *canonical(const Config *config) {

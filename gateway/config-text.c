@@ -68,6 +68,12 @@ cfg_t *config_reader_grammar(void) {
                 LIST("allow_host"),
                 TEXT("ca_file"),
                 LIST("pinned_key"),
+                TEXT("template"),
+                TEXT("suite"),
+                TEXT("context"),
+                TEXT("legacy"),
+                TEXT("mint_ca_file"),
+                TEXT("mint_allow_private"),
                 TEXT("algorithm"),
                 CFG_END() };
         cfg_opt_t channel[] = { PLUGIN_KEYS,
@@ -95,6 +101,7 @@ cfg_t *config_reader_grammar(void) {
                 TEXT("authentic"),
                 LIST("channels"),
                 TEXT("language"),
+                TEXT("access_rights"),
                 CFG_END() };
         cfg_opt_t tenant[] = { TEXT("name"),
                 LIST("names"),
@@ -102,6 +109,7 @@ cfg_t *config_reader_grammar(void) {
                 LIST("policies"),
                 TEXT("relay"),
                 LIST("image_prefixes"),
+                LIST("mint_prefixes"),
                 CFG_END() };
         cfg_flag_t titled = CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES;
         cfg_opt_t root[] = { CFG_SEC((char *) "gateway", gateway, CFGF_NODEFAULT),

@@ -57,8 +57,8 @@ typedef struct ConfigFront {
 
 typedef struct ConfigRelay {
         const ConfigPlugin *plugin;
-        const char *url;
-        const char *protocol; /* "draft-v" */
+        const char *url;      /* what the URL of each mailbox begins with */
+        const char *protocol; /* "draft-v", "draft-r" */
 } ConfigRelay;
 
 typedef struct ConfigChannel {
@@ -75,6 +75,7 @@ typedef struct ConfigPolicy {
         const ConfigChannel **channels; /* in the order written */
         size_t n_channels;
         const char *language; /* for recipients whose language is not known, or NULL */
+        bool several;         /* access_rights is RWD: both sides may write */
         uint8_t fingerprint[CONFIG_FINGERPRINT_SIZE]; /* changes with anything above */
 } ConfigPolicy;
 
@@ -89,6 +90,8 @@ typedef struct ConfigTenant {
         const ConfigRelay *relay;
         const char **image_prefixes; /* https URLs that an image_url must start with */
         size_t n_image_prefixes;
+        const char **mint_prefixes; /* https URLs that content may be fetched from */
+        size_t n_mint_prefixes;
 } ConfigTenant;
 
 typedef struct Config {

@@ -13,9 +13,7 @@ enum {
 
 /* --- one share --- */
 
-/* Loads the share that a request names. An id of another tenant is as unknown as one that never
- * was. */
-static int load_share(Ask *ask, ShareContext *ret) {
+int front_load_share(Ask *ask, ShareContext *ret) {
         const char *id = json_string_value(json_object_get(ask->frame, "share"));
         int64_t n;
         int r;
@@ -49,7 +47,7 @@ int front_share_get(Ask *ask) {
         ShareContext c;
         int r;
 
-        r = load_share(ask, &c);
+        r = front_load_share(ask, &c);
         if (r != 0)
                 return r < 0 ? r : 0;
         if (wait > 0 && after >= c.share.version && !lifecycle_is_terminal(c.share.state)) {
@@ -65,7 +63,7 @@ int front_share_cancel(Ask *ask) {
         ShareContext c;
         int r;
 
-        r = load_share(ask, &c);
+        r = front_load_share(ask, &c);
         if (r != 0)
                 return r < 0 ? r : 0;
         if (c.share.state == LIFECYCLE_WITHDRAWING || c.share.state == LIFECYCLE_CANCELLED)
@@ -99,7 +97,7 @@ int front_share_resend(Ask *ask) {
         bool link;
         int r;
 
-        r = load_share(ask, &c);
+        r = front_load_share(ask, &c);
         if (r != 0)
                 return r < 0 ? r : 0;
         link = c.share.state == LIFECYCLE_RELEASED && !(c.share.flags & SHARE_ACKNOWLEDGED);

@@ -16,6 +16,9 @@ static const char *const counter_names[_COUNTER_MAX] = {
         [COUNTER_REPLIES_UNBOUND] = "replies_unbound",
         [COUNTER_MAILBOXES_MADE] = "mailboxes_made",
         [COUNTER_MAILBOXES_ORPHANED] = "mailboxes_orphaned",
+        [COUNTER_MESSAGES_SENT] = "messages_sent",
+        [COUNTER_MESSAGES_RECEIVED] = "messages_received",
+        [COUNTER_MESSAGES_ODD] = "messages_odd",
         [COUNTER_DEAD_LETTERS] = "dead_letters",
 };
 
@@ -106,7 +109,7 @@ int front_letter_drop(Ask *ask) {
 static json_t *policy_json(const ConfigPolicy *policy) {
         char vertical[2] = { rules_vertical(policy->rules.class), 0 };
 
-        return json_pack("{s:s, s:s, s:s, s:I, s:I}",
+        return json_pack("{s:s, s:s, s:s, s:I, s:I, s:s}",
                         "name",
                         policy->name,
                         "class",
@@ -116,7 +119,9 @@ static json_t *policy_json(const ConfigPolicy *policy) {
                         "lifetime",
                         (json_int_t) policy->rules.challenge_ttl,
                         "mailbox_ttl",
-                        (json_int_t) policy->rules.mailbox_ttl);
+                        (json_int_t) policy->rules.mailbox_ttl,
+                        "access_rights",
+                        policy->several ? "RWD" : "RD");
 }
 
 static json_t *policies_json(const Ask *ask) {

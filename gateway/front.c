@@ -22,6 +22,8 @@ static const FrontVerb verbs[] = {
         { "share.list",      TENANT | OPERATOR,          true,  front_share_list },
         { "share.cancel",    TENANT | OPERATOR,          true,  front_share_cancel },
         { "share.resend",    TENANT,                     true,  front_share_resend },
+        { "message.add",     TENANT,                     true,  front_message_add },
+        { "message.list",    TENANT,                     true,  front_message_list },
         { "channel.list",    TENANT | OPERATOR,          false, front_channel_list },
         { "policy.list",     TENANT | OPERATOR,          false, front_policy_list },
         { "letter.list",     OPERATOR,                   true,  front_letter_list },

@@ -2,7 +2,8 @@
  *
  *   front.c         the way of a question      front-share.c   questions about shares
  *   front-who.c     who asks, and may          front-state.c   questions about the gateway
- *   front-repeat.c  the Idempotency-Key        front-watch.c   waiting for a change */
+ *   front-repeat.c  the Idempotency-Key        front-watch.c   waiting for a change
+ *                                              front-message.c  messages of a transfer */
 #pragma once
 
 #include "gateway.h"
@@ -73,7 +74,18 @@ int front_remember_answer(Ask *ask, Share *share);
 /* share-create.c */
 int front_share_create(Ask *ask);
 
+/* front-message.c */
+int front_message_add(Ask *ask);
+int front_message_list(Ask *ask);
+/* Remembers a box by its nonce, or by itself, for as long as it could be used. STORE_E_EXISTS: it
+ * was given before. */
+int front_note_sealed(Ask *ask, const json_t *sealed, int64_t not_after);
+
 /* front-share.c */
+
+/* Loads the share that a request names. An id of another tenant is as unknown as one that never
+ * was. Positive: refused, and the answer is set. */
+int front_load_share(Ask *ask, ShareContext *ret);
 int front_answer_with_share(Ask *ask, ShareContext *c, int status);
 int front_share_get(Ask *ask);
 int front_share_list(Ask *ask);

@@ -137,7 +137,7 @@ static void hook_forget(void *userdata) {
 }
 
 static bool is_for_relay(OutboxKind kind) {
-        return kind == OUTBOX_CREATE || kind == OUTBOX_READ || kind == OUTBOX_DELETE;
+        return kind != OUTBOX_INVITATION && kind != OUTBOX_LINK && kind != OUTBOX_NOTICE;
 }
 
 /* A plugin must never be handed, nor answer, what is meant for another. */
@@ -168,6 +168,8 @@ static int on_claim(const OutboxItem *item, json_t **ret_frame, void *userdata) 
         Gateway *g = userdata;
         int r, claimed;
 
+        if (item->kind == OUTBOX_POLL) /* reads alone */
+                return transfer_poll_claim(g, item, ret_frame);
         r = store_mark(g->store);
         if (r < 0)
                 return r;
@@ -190,6 +192,18 @@ typedef struct Answered {
         uint64_t retry;
 } Answered;
 
+static int poll_apply(Answered *answered) {
+        ShareContext c;
+        int r;
+
+        r = share_context_load(&c, answered->gateway, answered->item->share);
+        if (r != 0)
+                return r < 0 ? r : OUTBOX_VERDICT_DONE;
+        r = transfer_poll_answered(&c, answered->item, answered->answer, &answered->retry);
+        share_context_done(&c);
+        return r;
+}
+
 static int answered_apply(void *context) {
         Answered *answered = context;
         Gateway *g = answered->gateway;
@@ -197,6 +211,8 @@ static int answered_apply(void *context) {
         OutboxRow row;
         int r;
 
+        if (answered->item->kind == OUTBOX_POLL)
+                return poll_apply(answered);
         r = store_outbox_get(g->store, answered->item->share, answered->item->part, &row);
         if (r == 0 && !is_its_row(answered->item, &row))
                 r = STORE_E_NOT_FOUND;
@@ -228,8 +244,14 @@ static void answered_done(void *context, int result) {
 
 static void on_answered(OutboxItem *item, json_t *answer, void *userdata) {
         Gateway *g = userdata;
-        Answered *answered = calloc(1, sizeof(*answered));
+        Answered *answered;
+        uint64_t retry;
 
+        if (item->kind == OUTBOX_POLL && transfer_poll_is_quiet(g, item, answer, &retry)) {
+                outbox_settle(g->outbox, item, OUTBOX_VERDICT_AGAIN, retry);
+                return;
+        }
+        answered = calloc(1, sizeof(*answered));
         if (!answered) {
                 outbox_settle(g->outbox, item, OUTBOX_VERDICT_AGAIN, 0);
                 return;
@@ -440,6 +462,17 @@ static int load_row(const OutboxRow *row, void *userdata) {
         return r;
 }
 
+/* Spread over their intervals, so that a restart is not a burst. */
+static int load_poll(const Transfer *transfer, void *userdata) {
+        Gateway *g = userdata;
+        OutboxRow row;
+        int r;
+
+        transfer_poll_row(transfer, &row);
+        r = outbox_load(g->outbox, &row, transfer_start_msec(g, transfer));
+        return r == -ENXIO ? 0 : r;
+}
+
 int gateway_new(Gateway **ret, sd_event *event, const char *config_path) {
         static const EngineHooks hooks = { .keep = hook_keep,
                 .forget = hook_forget,
@@ -481,6 +514,8 @@ int gateway_new(Gateway **ret, sd_event *event, const char *config_path) {
                 r = engine_new(&g->engine, event, g->store, &hooks, g);
         if (r >= 0)
                 r = store_outbox_each(g->store, false, load_row, g);
+        if (r >= 0)
+                r = store_transfer_each(g->store, load_poll, g);
         if (r < 0)
                 return r;
 

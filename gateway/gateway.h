@@ -5,6 +5,7 @@
  *   reply.c       what recipients answer             share-json.c    how a share looks from outside
  *   channel-run.c what channels report               message.c       what recipients are sent
  *   relay-run.c   what the relay answers             sweep.c         what time does
+ *   relay-transfer.c  messages in both directions    relay-mint.c    content that is issued late
  *
  * Those on the left, and sweep.c, load a share, choose an event, and call share_step()
  * (transition.c), the only place where a share's state changes. */
@@ -37,6 +38,9 @@ typedef enum GatewayCounter {
         COUNTER_REPLIES_UNBOUND,
         COUNTER_MAILBOXES_MADE,
         COUNTER_MAILBOXES_ORPHANED,
+        COUNTER_MESSAGES_SENT,
+        COUNTER_MESSAGES_RECEIVED,
+        COUNTER_MESSAGES_ODD,
         COUNTER_DEAD_LETTERS,
         _COUNTER_MAX,
 } GatewayCounter;
@@ -86,7 +90,8 @@ typedef struct ShareContext {
         VaultKey key;
         bool has_key;
         json_t *details; /* {addresses, steps: [[address, channel]], name, locale, zone, sender,
-                            display, envelope, kid}, once share_details() has opened them */
+                            display, envelope, kid, claims, mint}, once share_details() has opened
+                            them */
         int64_t now;
         int error; /* the details could not be read, which must not pass for absence */
 } ShareContext;
@@ -104,6 +109,12 @@ const json_t *share_details(ShareContext *c);
  * nothing changed. The caller writes the share afterwards, with share_save(). */
 int share_step(ShareContext *c, LifecycleEvent event);
 bool share_may_step(const ShareContext *c, LifecycleEvent event);
+
+/* Seals and stores the details as they are now, and the box unless it is NULL. */
+int share_put_content(ShareContext *c, const char *box);
+
+/* Queues something to ask the share's relay. */
+int share_queue_relay(ShareContext *c, OutboxKind kind, uint64_t delay_msec);
 
 /* Writes the row, bumps the version, and tells the watchers after the commit. */
 int share_save(ShareContext *c);
@@ -155,6 +166,60 @@ int relay_answered(ShareContext *c,
                 const OutboxItem *item,
                 const json_t *answer,
                 uint64_t *ret_retry);
+
+/* A relay's mailbox and claim of a share, as it is asked with. STORE_E_NOT_FOUND: it has no
+ * mailbox.
+ */
+int relay_open_mailbox(ShareContext *c, Secret *ret);
+void relay_claim_of(ShareContext *c, char ret[UUID_TEXT_SIZE]);
+/* The mailbox has gone, or ran out: the share ends. As relay_answered(). */
+int relay_mailbox_gone(ShareContext *c);
+/* The relay refuses us our own mailbox; type is how. As relay_answered(). */
+int relay_mailbox_refused(ShareContext *c, OutboxKind kind, const char *type, uint64_t *ret_retry);
+/* Ten minutes since the release, by the gateway's own time, so that a restart does not begin anew.
+ */
+bool relay_patience_is_over(const ShareContext *c);
+
+/* --- relay-mint.c --- */
+
+int relay_mint_claim(ShareContext *c, json_t **ret);
+int relay_mint_answered(ShareContext *c, const OutboxRow *row, const json_t *answer);
+
+/* --- relay-transfer.c --- */
+
+/* The mailbox was made, for several messages: the first is with the relay. */
+int transfer_begin(ShareContext *c, const json_t *answer);
+
+/* Queues a further message of the initiator, a JSON object as relay-transfer.c reads it;
+ * *ret_number is its number. TRANSFER_E_NOT_YOUR_TURN, and nothing changed. */
+typedef enum TransferError {
+        TRANSFER_E_NOT_YOUR_TURN = 1,
+} TransferError;
+int transfer_add(ShareContext *c, const json_t *message, int *ret_number);
+
+/* Who writes next. */
+TransferParty transfer_turn(ShareContext *c);
+
+/* A look at the mailbox. The claim reads one row; an answer without news needs none, and is settled
+ * with *ret_retry without a command. */
+int transfer_poll_claim(Gateway *g, const OutboxItem *item, json_t **ret);
+bool transfer_poll_is_quiet(
+                Gateway *g, const OutboxItem *item, const json_t *answer, uint64_t *ret_retry);
+int transfer_poll_answered(
+                ShareContext *c, const OutboxItem *item, const json_t *answer, uint64_t *ret_retry);
+
+int transfer_update_claim(ShareContext *c, OutboxRow *row, json_t **ret);
+int transfer_update_answered(
+                ShareContext *c, OutboxRow *row, const json_t *answer, uint64_t *ret_retry);
+int transfer_acknowledge_claim(ShareContext *c, json_t **ret);
+int transfer_acknowledge_answered(ShareContext *c, OutboxRow *row, const json_t *answer);
+
+/* Draft R: the state of the share's run, if there is one, as the member `state`. */
+int transfer_add_state(ShareContext *c, json_t *frame);
+
+/* The poll of a transfer as an outbox has it, and when it is to be first asked after a start. */
+void transfer_poll_row(const Transfer *transfer, OutboxRow *ret);
+uint64_t transfer_start_msec(const Gateway *g, const Transfer *transfer);
 
 /* --- share-json.c --- */
 

@@ -23,13 +23,9 @@ static const char *kind_name(OutboxKind kind) {
                 return "invitation";
         case OUTBOX_LINK:
                 return "link";
-        case OUTBOX_NOTICE:
-        case OUTBOX_CREATE:
-        case OUTBOX_READ:
-        case OUTBOX_DELETE:
-                break;
+        default:
+                return "notice";
         }
-        return "notice";
 }
 
 static const char *text_of(const json_t *object, const char *name) {

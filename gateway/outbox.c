@@ -171,7 +171,11 @@ static int item_new(Outbox *o, const OutboxRow *row, Item **ret) {
         if (!item)
                 return -ENOMEM;
         item->public = (OutboxItem){
-                .share = row->share, .part = row->part, .kind = row->kind, .lane = lane->name
+                .share = row->share,
+                .part = row->part,
+                .kind = row->kind,
+                .lane = lane->name,
+                .since = row->since,
         };
         item->outbox = o;
         item->lane = lane;
@@ -207,8 +211,19 @@ static void timer_arm(Outbox *o) {
         (void) sd_event_source_set_enabled(o->timer, SD_EVENT_ONESHOT);
 }
 
+static uint64_t on_grid(uint64_t due, uint64_t msec) {
+        uint64_t grid = USEC_PER_MSEC *
+                        (msec < OUTBOX_POLL_COARSE_FROM_MSEC
+                                                        ? (uint64_t) OUTBOX_POLL_GRID_MSEC
+                                                        : (uint64_t) OUTBOX_POLL_COARSE_GRID_MSEC);
+
+        return due + grid - due % grid;
+}
+
 static void item_wait(Outbox *o, Item *item, uint64_t msec) {
         item->due = time_boot() + msec * USEC_PER_MSEC;
+        if (item->public.kind == OUTBOX_POLL)
+                item->due = on_grid(item->due, msec);
         item->state = ITEM_WAITING;
         if (msec == 0 || heap_push(o, item) < 0)
                 item_ready(o, item); /* without memory for patience, at once */
@@ -446,7 +461,7 @@ void outbox_settle(Outbox *o, OutboxItem *public, OutboxVerdict verdict, uint64_
 
         if (verdict == OUTBOX_VERDICT_DONE)
                 item_free(o, item);
-        else if (public->kind == OUTBOX_READ && retry_msec > 0)
+        else if ((public->kind == OUTBOX_READ || public->kind == OUTBOX_POLL) && retry_msec > 0)
                 item_wait(o, item, retry_msec); /* a poll has a pace of its own */
         else
                 item_wait(o, item, retry_msec > backoff ? retry_msec : backoff);

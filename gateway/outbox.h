@@ -18,6 +18,12 @@ enum {
         OUTBOX_RETRY_FIRST_MSEC = 1000,
         OUTBOX_RETRY_LAST_MSEC = 300 * 1000,
         OUTBOX_ANSWER_SECONDS = 60,
+
+        /* Polls that are due in one step of a grid go out together. The grid of those that wait
+         * long is coarse: a wake-up costs more than a poll. */
+        OUTBOX_POLL_GRID_MSEC = 100,
+        OUTBOX_POLL_COARSE_GRID_MSEC = 1000,
+        OUTBOX_POLL_COARSE_FROM_MSEC = 20 * 1000,
 };
 
 typedef struct Outbox Outbox;
@@ -28,6 +34,7 @@ typedef struct OutboxItem {
         OutboxKind kind;
         unsigned tries;   /* for the backoff; since the start of this process */
         const char *lane; /* the lane's name */
+        int64_t since;    /* OUTBOX_POLL: the last progress, seconds */
 } OutboxItem;
 
 typedef enum OutboxVerdict {

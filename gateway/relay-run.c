@@ -14,7 +14,7 @@ enum {
 
 /* --- frames --- */
 
-static int open_mailbox(ShareContext *c, Secret *ret) {
+int relay_open_mailbox(ShareContext *c, Secret *ret) {
         int r;
 
         if (!c->share.mailbox || !c->has_key)
@@ -28,6 +28,25 @@ static int open_mailbox(ShareContext *c, Secret *ret) {
                         c->share.mailbox_size,
                         ret);
         return r > 0 ? -EBADMSG : r;
+}
+
+/* The initiator's claim: of this generation, the tenant's own or ours. */
+void relay_claim_of(ShareContext *c, char ret[UUID_TEXT_SIZE]) {
+        const json_t *claims = json_object_get(share_details(c), "claims");
+        const char *claim = json_string_value(json_array_get(claims, (size_t) c->share.generation));
+
+        if (claim && text_is_uuid(claim))
+                memcpy(ret, claim, UUID_TEXT_SIZE);
+        else
+                vault_claim(c->gateway->vault, c->share.n, (unsigned) c->share.generation, ret);
+}
+
+/* A claim is never used for a second mailbox. */
+static int generations_max(ShareContext *c) {
+        size_t claims = json_array_size(json_object_get(share_details(c), "claims"));
+
+        return claims > 0 && claims < LIFECYCLE_GENERATIONS_MAX ? (int) claims
+                                                                : LIFECYCLE_GENERATIONS_MAX;
 }
 
 static int create_frame(ShareContext *c, json_t **ret) {
@@ -53,7 +72,7 @@ static int create_frame(ShareContext *c, json_t **ret) {
         if (r != 0)
                 return r < 0 ? r : -EBADMSG;
         vault_id(g->vault, VAULT_ID_SHARE, c->share.n, 0, id);
-        vault_claim(g->vault, c->share.n, (unsigned) c->share.generation, claim);
+        relay_claim_of(c, claim);
         vault_request_id(g->vault, c->share.n, (unsigned) c->share.generation, "create", request);
 
         *ret = json_pack("{s:s, s:s, s:i, s:s, s:s, s:I, s:s, s:s, s:O, s:O, s:O, s:s%}",
@@ -70,7 +89,7 @@ static int create_frame(ShareContext *c, json_t **ret) {
                         "expiration",
                         (json_int_t) c->share.mailbox_expires,
                         "rights",
-                        "RD",
+                        c->share.flags & SHARE_SEVERAL ? "RWD" : "RD",
                         "vertical",
                         vertical,
                         "display",
@@ -82,26 +101,33 @@ static int create_frame(ShareContext *c, json_t **ret) {
                         "box",
                         (const char *) box.data,
                         box.size);
+        if (*ret && c->share.flags & SHARE_ENCRYPTED)
+                (void) json_object_set_new(*ret, "encrypted", json_true());
         return *ret ? 0 : -ENOMEM;
 }
 
 static int mailbox_frame(ShareContext *c, const char *type, json_t **ret) {
         Gateway *g = c->gateway;
         _cleanup_(secret_done) Secret mailbox = SECRET_NULL;
+        json_auto_t *frame = NULL;
         char id[ID_TEXT_SIZE], claim[UUID_TEXT_SIZE], request[UUID_TEXT_SIZE];
         int r;
 
-        r = open_mailbox(c, &mailbox);
+        r = relay_open_mailbox(c, &mailbox);
         if (r != 0)
                 return r < 0 ? r : -ESTALE;
         vault_id(g->vault, VAULT_ID_SHARE, c->share.n, 0, id);
-        vault_claim(g->vault, c->share.n, (unsigned) c->share.generation, claim);
+        relay_claim_of(c, claim);
         vault_request_id(g->vault, c->share.n, (unsigned) c->share.generation, type, request);
-        *ret = json_pack("{s:s, s:s, s:s%, s:s, s:s}",
+        frame = json_pack("{s:s, s:s, s:i, s:O*, s:s%, s:s, s:s}",
                         "type",
                         type,
                         "share",
                         id,
+                        "generation",
+                        c->share.generation,
+                        "kid",
+                        json_object_get(share_details(c), "kid"),
                         "mailbox",
                         (const char *) mailbox.data,
                         mailbox.size,
@@ -109,20 +135,30 @@ static int mailbox_frame(ShareContext *c, const char *type, json_t **ret) {
                         claim,
                         "request",
                         request);
-        return *ret ? 0 : -ENOMEM;
+        if (!frame)
+                return -ENOMEM;
+        r = transfer_add_state(c, frame);
+        if (r >= 0)
+                *ret = TAKE_PTR(frame);
+        return r;
 }
 
 static bool may_run(const Share *s, OutboxKind kind) {
         switch (kind) {
         case OUTBOX_CREATE:
                 return s->state == LIFECYCLE_RELEASING || s->state == LIFECYCLE_WITHDRAWING;
+        case OUTBOX_MINT:
+                return s->state == LIFECYCLE_RELEASING;
         case OUTBOX_READ:
+        case OUTBOX_UPDATE:
+        case OUTBOX_ACKNOWLEDGE:
                 return s->state == LIFECYCLE_RELEASED && !(s->flags & SHARE_ACKNOWLEDGED);
         case OUTBOX_DELETE:
                 return s->state == LIFECYCLE_RELEASED || s->state == LIFECYCLE_WITHDRAWING;
         case OUTBOX_INVITATION:
         case OUTBOX_LINK:
         case OUTBOX_NOTICE:
+        case OUTBOX_POLL:
                 break;
         }
         return false;
@@ -151,6 +187,23 @@ static int withdrawn(ShareContext *c, const OutboxRow *row) {
         return step_done(c, row, lifecycle_withdrawn(c->share.goal));
 }
 
+static int make_frame(ShareContext *c, OutboxRow *row, json_t **ret) {
+        switch (row->kind) {
+        case OUTBOX_CREATE:
+                return create_frame(c, ret);
+        case OUTBOX_MINT:
+                return relay_mint_claim(c, ret);
+        case OUTBOX_UPDATE:
+                return transfer_update_claim(c, row, ret);
+        case OUTBOX_ACKNOWLEDGE:
+                return transfer_acknowledge_claim(c, ret);
+        case OUTBOX_READ:
+                return mailbox_frame(c, "read", ret);
+        default:
+                return mailbox_frame(c, "delete", ret);
+        }
+}
+
 int relay_claim(ShareContext *c, OutboxRow *row, json_t **ret) {
         int r;
 
@@ -162,11 +215,8 @@ int relay_claim(ShareContext *c, OutboxRow *row, json_t **ret) {
          * learn that URL, and asking again could only make a mailbox that nobody wants. */
         if (row->kind == OUTBOX_CREATE && c->share.state == LIFECYCLE_WITHDRAWING)
                 return withdrawn(c, row);
-        if (row->kind == OUTBOX_CREATE)
-                r = create_frame(c, ret);
-        else
-                r = mailbox_frame(c, row->kind == OUTBOX_READ ? "read" : "delete", ret);
-        if (r < 0)
+        r = make_frame(c, row, ret);
+        if (r != 0)
                 return r;
         if (row->kind == OUTBOX_CREATE &&
                         row->attempts == 0) { /* from now on a mailbox may exist */
@@ -178,22 +228,31 @@ int relay_claim(ShareContext *c, OutboxRow *row, json_t **ret) {
 
 /* --- answers --- */
 
-/* The link will be shown to a person, so it must be the mailbox's own, at the relay that the
- * operator has named. */
-static bool is_link_of(const ShareContext *c, const char *mailbox, const char *link) {
+static const ConfigRelay *relay_of(const ShareContext *c) {
         const Config *config = c->gateway->config;
-        const char *url = "";
-        size_t n;
 
         for (size_t i = 0; i < config->n_relays; i++)
                 if (c->share.relay && streq(config->relays[i].plugin->socket_name, c->share.relay))
-                        url = config->relays[i].url;
-        n = strlen(url);
+                        return &config->relays[i];
+        return NULL;
+}
 
-        if (!mailbox || !link || strlen(mailbox) > 2048 || strlen(link) > 4096 || n == 0)
+/* The link will be shown to a person, so it must be the mailbox's own, at the relay that the
+ * operator has named. In Draft R it says where the mailboxes are, and how to find them. */
+static bool is_link_of(const ShareContext *c, const char *mailbox, const char *link) {
+        const ConfigRelay *relay = relay_of(c);
+        const char *url = relay ? relay->url : "", *start = mailbox;
+        size_t n = strlen(url);
+
+        if (!mailbox || !link || strlen(mailbox) > 2048 || strlen(link) > 4096 || n == 0 ||
+                        strncmp(mailbox, url, n) != 0)
                 return false;
-        return strncmp(mailbox, url, n) == 0 && (mailbox[n] == '/' || url[n - 1] == '/') &&
-               strncmp(link, mailbox, strlen(mailbox)) == 0 && strchr("?#", link[strlen(mailbox)]);
+        if (streq(relay->protocol, "draft-r"))
+                start = url;
+        else if (mailbox[n] != '/' && url[n - 1] != '/')
+                return false;
+        return strncmp(link, start, strlen(start)) == 0 && link[strlen(start)] &&
+               strchr("?#", link[strlen(start)]);
 }
 
 static int mailbox_made(ShareContext *c, const OutboxRow *row, const json_t *answer) {
@@ -226,6 +285,8 @@ static int mailbox_made(ShareContext *c, const OutboxRow *row, const json_t *ans
         if (releasing)
                 share_note(&c->share, c->now, TIMELINE_RELEASED, c->share.generation, 0);
         r = share_step(c, LIFECYCLE_EVENT_MAILBOX_MADE);
+        if (r == 0 && releasing && c->share.flags & SHARE_SEVERAL)
+                r = transfer_begin(c, answer);
         if (r == 0 && releasing && !share_meets_policy(c))
                 r = share_step(c, LIFECYCLE_EVENT_POLICY_TIGHTENED);
         else if (r == 0 && releasing)
@@ -241,15 +302,13 @@ static int generation_lost(ShareContext *c, const OutboxRow *row) {
         gateway_count(c->gateway, COUNTER_MAILBOXES_ORPHANED);
         if (c->share.state == LIFECYCLE_WITHDRAWING)
                 return withdrawn(c, row);
-        if (c->share.generation + 1 >= LIFECYCLE_GENERATIONS_MAX)
+        if (c->share.generation + 1 >= generations_max(c))
                 return step_done(c, row, LIFECYCLE_EVENT_RELAY_REFUSED);
         share_note(&c->share, c->now, TIMELINE_GENERATION, c->share.generation + 1, 0);
         return step_done(c, row, LIFECYCLE_EVENT_GENERATION_LOST);
 }
 
-/* Ten minutes since the release, by the gateway's own time, so that a restart does not begin anew.
- */
-static bool patience_is_over(const ShareContext *c) {
+bool relay_patience_is_over(const ShareContext *c) {
         return c->now - (c->share.mailbox_expires - c->share.rules.mailbox_ttl) >=
                LIFECYCLE_RELAY_PATIENCE;
 }
@@ -264,7 +323,7 @@ static int create_answered(ShareContext *c, const OutboxRow *row, const json_t *
                 return generation_lost(c, row);
         if (streq(type, "again")) {
                 /* While an earlier call may still be under way, a mailbox could come late. */
-                if (!patience_is_over(c) || (reason && streq(reason, "claim-is-busy")))
+                if (!relay_patience_is_over(c) || (reason && streq(reason, "claim-is-busy")))
                         return OUTBOX_VERDICT_AGAIN;
                 if (c->share.state == LIFECYCLE_WITHDRAWING)
                         return withdrawn(c, row);
@@ -294,20 +353,22 @@ static bool was_collected(const ShareContext *c) {
                c->now + RELAY_CLOCK_SKEW < c->share.mailbox_expires;
 }
 
-static int mailbox_gone(ShareContext *c, const OutboxRow *row) {
-        if (c->share.state == LIFECYCLE_WITHDRAWING)
-                return withdrawn(c, row);
-        return step_done(c,
-                        row,
-                        was_collected(c) ? LIFECYCLE_EVENT_MAILBOX_GONE
-                                         : LIFECYCLE_EVENT_NOT_COLLECTED);
+int relay_mailbox_gone(ShareContext *c) {
+        int r;
+
+        r = share_step(c,
+                        c->share.state == LIFECYCLE_WITHDRAWING ? lifecycle_withdrawn(c->share.goal)
+                        : was_collected(c)                      ? LIFECYCLE_EVENT_MAILBOX_GONE
+                                                                : LIFECYCLE_EVENT_NOT_COLLECTED);
+        if (r == 0)
+                r = share_save(c);
+        return r < 0 ? r : OUTBOX_VERDICT_DONE;
 }
 
 /* The relay refuses us a mailbox that it made for us: it has lost who made it, or the relay at that
  * address is another one now. That says nothing about the recipient, so the share goes on until the
  * mailbox's end; the operator is told once. */
-static int mailbox_refused(
-                ShareContext *c, OutboxKind kind, const char *type, uint64_t *ret_retry) {
+int relay_mailbox_refused(ShareContext *c, OutboxKind kind, const char *type, uint64_t *ret_retry) {
         Gateway *g = c->gateway;
         char id[ID_TEXT_SIZE];
         int r;
@@ -330,6 +391,13 @@ static int mailbox_refused(
         return OUTBOX_VERDICT_AGAIN;
 }
 
+static int mailbox_gone(ShareContext *c, const OutboxRow *row) {
+        int r;
+
+        r = remove_row(c, row);
+        return r < 0 ? r : relay_mailbox_gone(c);
+}
+
 int relay_answered(ShareContext *c,
                 OutboxRow *row,
                 const OutboxItem *item,
@@ -348,10 +416,16 @@ int relay_answered(ShareContext *c,
         }
         if (row->kind == OUTBOX_CREATE)
                 return create_answered(c, row, answer);
+        if (row->kind == OUTBOX_MINT)
+                return relay_mint_answered(c, row, answer);
+        if (row->kind == OUTBOX_UPDATE)
+                return transfer_update_answered(c, row, answer, ret_retry);
+        if (row->kind == OUTBOX_ACKNOWLEDGE)
+                return transfer_acknowledge_answered(c, row, answer);
         if (streq(type, "gone") || (row->kind == OUTBOX_DELETE && streq(type, "done")))
                 return mailbox_gone(c, row);
         if (streq(type, "claimed") || streq(type, "unauthorised") || streq(type, "refused"))
-                return mailbox_refused(c, row->kind, type, ret_retry);
+                return relay_mailbox_refused(c, row->kind, type, ret_retry);
         if (row->kind == OUTBOX_READ && *ret_retry == 0)
                 *ret_retry = poll_msec(item->tries);
         return OUTBOX_VERDICT_AGAIN; /* at the latest the mailbox's own end ends it: sweep.c */

@@ -332,7 +332,30 @@ static int answer_done_word(ShareContext *c, const Reply *reply) {
                         TIMELINE_ACKNOWLEDGED);
 }
 
+/* Another device has opened the link. Where it has been emptied already nothing can be taken back
+ * here, and the sender is told all the same. */
+static int answer_taken(ShareContext *c, const Reply *reply) {
+        char id[ID_TEXT_SIZE];
+
+        if (share_may_step(c, LIFECYCLE_EVENT_CLAIMED_ELSEWHERE))
+                return say_and_step(c,
+                                reply,
+                                TEMPLATE_TAKEN,
+                                LIFECYCLE_EVENT_CLAIMED_ELSEWHERE,
+                                TIMELINE_CLAIMED_ELSEWHERE);
+        if (c->share.state != LIFECYCLE_COMPLETED)
+                return say(c, reply, TEMPLATE_OVER);
+        vault_id(c->gateway->vault, VAULT_ID_SHARE, c->share.n, 0, id);
+        log_record(LOG_NOTICE,
+                        &(LogFields){ .share = id, .tenant = c->share.tenant },
+                        "A tenant should look at a share that is completed: its recipient says "
+                        "that another device had it.");
+        return say(c, reply, TEMPLATE_TAKEN);
+}
+
 static int answer_bound(ShareContext *c, Reply *reply, const Answer *answer) {
+        if (answer->kind == ANSWER_TAKEN && c->share.state >= LIFECYCLE_RELEASED)
+                return answer_taken(c, reply);
         if (lifecycle_is_terminal(c->share.state))
                 return say(c, reply, TEMPLATE_OVER);
 
@@ -357,6 +380,7 @@ static int answer_bound(ShareContext *c, Reply *reply, const Answer *answer) {
                 return answer_done_word(c, reply);
         case ANSWER_EMPTY:
                 return 0;
+        case ANSWER_TAKEN: /* of a link that was not sent yet */
         case ANSWER_YES:
         case ANSWER_READY:
         case ANSWER_OTHER:

@@ -12,6 +12,7 @@
 #include "json-quick.h"
 #include "json-read.h"
 #include "json-wipe.h"
+#include "plain-url.h"
 #include "share-limits.h"
 #include "words.h"
 
@@ -24,7 +25,9 @@ enum {
 typedef struct Creation {
         /* as asked for; borrowed from the frame */
         const char *policy_name, *expires_text, *reference, *kid, *box;
-        const json_t *sender, *recipient, *credential, *addresses, *sealed;
+        const json_t *sender, *recipient, *credential, *addresses, *claims, *sealed;
+        const char *mint;
+        bool encrypted, is_tenants_box;
         const char *sender_name, *recipient_name, *locale, *zone, *title, *description, *image_url;
 
         /* as understood */
@@ -47,6 +50,7 @@ static const JsonMember body_members[] = {
         { "credential", JSON_KIND_OBJECT, offsetof(Creation, credential),   true,  0, 0 },
         { "expires_at", JSON_KIND_STRING, offsetof(Creation, expires_text), false, 1, SHARE_LIMIT_EXPIRES_AT },
         { "reference",  JSON_KIND_STRING, offsetof(Creation, reference),    false, 1, SHARE_LIMIT_REFERENCE },
+        { "claims",     JSON_KIND_ARRAY,  offsetof(Creation, claims),       false, 1, LIFECYCLE_GENERATIONS_MAX },
 };
 static const JsonMember sender_members[] = {
         { "name", JSON_KIND_STRING, offsetof(Creation, sender_name), true, 1, SHARE_LIMIT_SENDER_NAME },
@@ -63,6 +67,11 @@ static const JsonMember credential_members[] = {
         { "image_url",   JSON_KIND_STRING, offsetof(Creation, image_url),   false, SHARE_LIMIT_IMAGE_URL_MIN, SHARE_LIMIT_IMAGE_URL },
 };
 /* clang-format on */
+/* How the content comes, as the front has understood it. */
+static const JsonMember frame_members[] = {
+        { "sealed", JSON_KIND_OBJECT, offsetof(Creation, sealed), false, 0, 0 },
+        { "mint", JSON_KIND_STRING, offsetof(Creation, mint), false, 1, SHARE_LIMIT_MINT },
+};
 static const JsonMember sealed_members[] = {
         { "kid", JSON_KIND_STRING, offsetof(Creation, kid), true, 1, 64 },
         { "box", JSON_KIND_STRING, offsetof(Creation, box), true, 1, 60000 },
@@ -104,8 +113,15 @@ static int read_body(Ask *ask, Creation *c) {
         JsonProblem problem;
         int r;
 
-        c->sealed = json_object_get(ask->frame, "sealed");
-        if (!c->sealed) {
+        c->encrypted = json_is_true(json_object_get(ask->frame, "encrypted"));
+        r = json_read_members(
+                        ask->frame, frame_members, N_ELEMENTS(frame_members), false, c, &problem);
+        if (r != 0) {
+                if (r > 0)
+                        (void) refuse_member(ask, &problem);
+                return r;
+        }
+        if (!c->sealed == !c->mint) {
                 (void) ask_refuse(ask,
                                 422,
                                 "missing-member",
@@ -254,35 +270,90 @@ static int check_times(Ask *ask, Creation *c) {
         return 0;
 }
 
+static bool is_uuid_of_their_own(const json_t *claims, size_t i) {
+        const char *claim = json_string_value(json_array_get(claims, i));
+
+        if (!claim || !text_is_uuid(claim))
+                return false;
+        for (size_t j = 0; j < i; j++)
+                if (strcasecmp(claim, json_string_value(json_array_get(claims, j))) == 0)
+                        return false;
+        return true;
+}
+
+static int check_claims(Ask *ask, const Creation *c) {
+        for (size_t i = 0; i < json_array_size(c->claims); i++)
+                if (!is_uuid_of_their_own(c->claims, i)) {
+                        (void) ask_refuse(ask,
+                                        422,
+                                        "invalid-member",
+                                        "The request cannot be used",
+                                        "`claims[%zu]` must be a random UUID that nothing else "
+                                        "uses.",
+                                        i);
+                        return 1;
+                }
+        return 0;
+}
+
+static int check_mint(Ask *ask, const Creation *c) {
+        if (plain_url_is_https(c->mint, SHARE_LIMIT_MINT) && plain_url_has_name(c->mint))
+                for (size_t i = 0; i < ask->tenant->n_mint_prefixes; i++)
+                        if (plain_url_is_below(c->mint, ask->tenant->mint_prefixes[i]))
+                                return 0;
+        (void) ask_refuse(ask,
+                        422,
+                        "not-registered",
+                        "The address is not registered",
+                        "`provisioning.mint` must start with a prefix that the operator has "
+                        "registered for this tenant.");
+        return 1;
+}
+
+/* What the front sealed says when it ends; about a tenant's own box only the relay client can. */
+static bool is_for_this_share(const Creation *c, const EnvelopeBinding *ours) {
+        return memcmp(c->binding.recipients, ours->recipients, sizeof(ours->recipients)) == 0 &&
+               streq(c->binding.credential_class, ours->credential_class) &&
+               c->binding.not_after >= ours->not_after;
+}
+
 /* The envelope must be for this tenant, these recipients, this class, and for long enough. */
 static int check_envelope(Ask *ask, Creation *c) {
         const char *uris[SHARE_ADDRESSES_MAX];
-        uint8_t recipients[ENVELOPE_RECIPIENTS_SIZE];
-        json_auto_t *binding = json_copy((json_t *) c->sealed);
+        EnvelopeBinding ours = { .tenant = ask->tenant->id,
+                .credential_class = rules_class_name(c->policy->rules.class),
+                .not_after = c->expires + c->policy->rules.mailbox_ttl };
+        json_auto_t *binding = NULL;
+        bool is_ours;
         int r;
 
-        if (!binding || json_object_set_new(binding, "tenant", json_string(ask->tenant->id)) < 0)
-                return -ENOMEM;
         for (size_t i = 0; i < c->n_addresses; i++)
                 uris[i] = c->canonical[i];
-        address_list_hash(uris, c->n_addresses, recipients);
+        address_list_hash(uris, c->n_addresses, ours.recipients);
+        randombytes_buf(ours.nonce, sizeof(ours.nonce));
+        if (c->mint) {
+                c->binding = ours;
+                return check_mint(ask, c);
+        }
+        c->is_tenants_box = !json_object_get(c->sealed, "nonce");
+        binding = c->is_tenants_box ? envelope_binding_write(&ours) : json_object();
+        if (!binding || json_object_update(binding, (json_t *) c->sealed) < 0 ||
+                        json_object_set_new(binding, "tenant", json_string(ask->tenant->id)) < 0)
+                return -ENOMEM;
         r = envelope_binding_read(binding, &c->binding);
         if (r < 0)
                 return r;
-        if (r > 0 || memcmp(c->binding.recipients, recipients, sizeof(recipients)) != 0 ||
-                        !streq(c->binding.credential_class,
-                                        rules_class_name(c->policy->rules.class)) ||
-                        c->binding.not_after < c->expires + c->policy->rules.mailbox_ttl) {
-                (void) ask_refuse(ask,
-                                409,
-                                "stale-envelope",
-                                "The content was sealed for something else",
-                                "Ask for the tenant's description again, and seal again.");
-                return 1;
-        }
-        c->binding.tenant = ask->tenant->id;
-        c->binding.credential_class = rules_class_name(c->policy->rules.class);
-        return 0;
+        is_ours = r == 0 && is_for_this_share(c, &ours);
+        c->binding.tenant = ours.tenant;
+        c->binding.credential_class = ours.credential_class;
+        if (is_ours)
+                return 0;
+        (void) ask_refuse(ask,
+                        409,
+                        "stale-envelope",
+                        "The content was sealed for something else",
+                        "Ask for the tenant's description again, and seal again.");
+        return 1;
 }
 
 /* A number that grows with time and says nothing about how many there are. */
@@ -291,6 +362,18 @@ static int64_t next_number(Gateway *g) {
         int64_t n = now << 20 | randombytes_uniform(1 << 20);
 
         return n > store_last(g->store) ? n : store_last(g->store) + 1 + randombytes_uniform(1024);
+}
+
+/* What the relay client compares the envelope with: of a tenant's own box not what only it knows.
+ */
+static json_t *binding_of(const Creation *c) {
+        json_t *binding = envelope_binding_write(&c->binding);
+
+        if (binding && c->is_tenants_box) {
+                (void) json_object_del(binding, "nonce");
+                (void) json_object_del(binding, "not_after");
+        }
+        return binding;
 }
 
 static json_t *details_of(const Creation *c) {
@@ -306,7 +389,7 @@ static json_t *details_of(const Creation *c) {
 
         for (size_t i = 0; i < c->n_addresses; i++)
                 (void) json_array_append_new(addresses, json_string(c->canonical[i]));
-        return json_pack("{s:o, s:O, s:s*, s:s*, s:s*, s:s, s:o, s:o, s:s}",
+        return json_pack("{s:o, s:O, s:s*, s:s*, s:s*, s:s, s:o, s:o, s:s*, s:O*, s:s*}",
                         "addresses",
                         addresses,
                         "steps",
@@ -322,43 +405,13 @@ static json_t *details_of(const Creation *c) {
                         "display",
                         display,
                         "envelope",
-                        envelope_binding_write(&c->binding),
+                        binding_of(c),
                         "kid",
-                        c->kid);
-}
-
-static int put_content(ShareContext *s, const Creation *c) {
-        Gateway *g = s->gateway;
-        _cleanup_(json_wipe_freep) char *text = json_quick_text(s->details);
-        _cleanup_(freep) uint8_t *details = NULL, *payload = NULL;
-        size_t details_size, payload_size;
-        int r;
-
-        if (!text)
-                return -ENOMEM;
-        r = vault_seal(g->vault,
-                        &s->key,
-                        s->share.n,
-                        VAULT_FIELD_DETAILS,
-                        0,
-                        text,
-                        strlen(text),
-                        &details,
-                        &details_size);
-        if (r >= 0)
-                r = vault_seal(g->vault,
-                                &s->key,
-                                s->share.n,
-                                VAULT_FIELD_PAYLOAD,
-                                0,
-                                c->box,
-                                strlen(c->box),
-                                &payload,
-                                &payload_size);
-        if (r < 0)
-                return r;
-        return store_content_put(
-                        g->store, s->share.n, details, details_size, payload, payload_size);
+                        c->kid,
+                        "claims",
+                        c->claims,
+                        "mint",
+                        c->mint);
 }
 
 static int put_reference(ShareContext *s, const Creation *c) {
@@ -455,6 +508,8 @@ static int init_share(ShareContext *s, const Ask *ask, const Creation *c) {
         share->expires = c->expires;
         share->due = c->expires + 1;
         share->rules = c->policy->rules;
+        share->flags = (c->policy->several ? SHARE_SEVERAL : 0) |
+                       (c->encrypted ? SHARE_ENCRYPTED : 0) | (c->mint ? SHARE_MINT : 0);
         attempts_init(&share->attempts, share->rules.attempts, share->rules.attempts_total);
         share_note(share, s->now, TIMELINE_CREATED, 0, 0);
         s->details = details_of(c);
@@ -463,17 +518,11 @@ static int init_share(ShareContext *s, const Ask *ask, const Creation *c) {
 
 static int put_share(Ask *ask, ShareContext *s, const Creation *c, char ret_code[CODE_SIZE]) {
         Gateway *g = ask->gateway;
-        uint8_t nonce[VAULT_INDEX_SIZE];
         int r;
 
         r = init_share(s, ask, c);
-        if (r < 0)
-                return r;
-        vault_index_nonce(g->vault,
-                        ask->tenant->id,
-                        json_string_value(json_object_get(c->sealed, "nonce")),
-                        nonce);
-        r = store_seen_add(g->store, nonce, c->binding.not_after);
+        if (r == 0 && c->sealed)
+                r = front_note_sealed(ask, c->sealed, c->binding.not_after);
         if (r != 0)
                 return r; /* STORE_E_EXISTS: this very box was given before */
         r = make_code(s, ret_code);
@@ -482,7 +531,7 @@ static int put_share(Ask *ask, ShareContext *s, const Creation *c, char ret_code
         if (r >= 0)
                 r = put_reference(s, c);
         if (r >= 0)
-                r = put_content(s, c);
+                r = share_put_content(s, c->box);
         if (r >= 0 && !(s->share.flags & SHARE_SUPPRESSED))
                 r = message_invite(s, false);
         if (r < 0)
@@ -503,6 +552,8 @@ int front_share_create(Ask *ask) {
                 r = check_names(ask, &c);
         if (r == 0)
                 r = check_addresses(ask, &c);
+        if (r == 0)
+                r = check_claims(ask, &c);
         if (r == 0)
                 r = check_times(ask, &c);
         if (r == 0)

@@ -42,6 +42,10 @@ static json_t *detail_json(const TimelineEntry *entry) {
         case TIMELINE_RELEASED:
         case TIMELINE_GENERATION:
                 return json_sprintf("generation %d", entry->detail);
+        case TIMELINE_MESSAGE_SENT:
+        case TIMELINE_MESSAGE_RECEIVED:
+        case TIMELINE_MESSAGE_REFUSED:
+                return json_sprintf("message %d", entry->detail);
         case TIMELINE_WITHDRAWING:
         case TIMELINE_ENDED:
                 return json_string(lifecycle_state_name((LifecycleState) entry->detail));
@@ -56,6 +60,10 @@ static json_t *detail_json(const TimelineEntry *entry) {
         case TIMELINE_REFUSED:
         case TIMELINE_DISOWNED:
         case TIMELINE_CANCEL_ASKED:
+        case TIMELINE_ISSUED:
+        case TIMELINE_MESSAGE_UNREADABLE:
+        case TIMELINE_MESSAGE_REPEATED:
+        case TIMELINE_CLAIMED_ELSEWHERE:
         case _TIMELINE_MAX:
                 break;
         }
@@ -115,6 +123,16 @@ static json_t *reference_json(ShareContext *c) {
         return json_stringn((const char *) plain.data, plain.size);
 }
 
+/* Who is to write next, while messages go both ways; else NULL. */
+static const char *turn_of(ShareContext *c) {
+        const Share *s = &c->share;
+
+        if (!(s->flags & SHARE_SEVERAL) || s->state != LIFECYCLE_RELEASED ||
+                        s->flags & SHARE_ACKNOWLEDGED)
+                return NULL;
+        return transfer_party_name(transfer_turn(c));
+}
+
 json_t *share_json(ShareContext *c, bool masked) {
         const Share *s = &c->share;
         json_t *timeline = json_array(), *delivery = json_array();
@@ -127,7 +145,7 @@ json_t *share_json(ShareContext *c, bool masked) {
         vault_tag(c->gateway->vault, s->n, tag);
         timeline_json(c, timeline, delivery);
         return json_pack("{s:s, s:s, s:s*, s:I, s:s, s:s, s:o, s:o, s:o*, s:i, s:s, s:o, s:o, s:o, "
-                         "s:b}",
+                         "s:b, s:s*}",
                         "id",
                         id,
                         "state",
@@ -157,5 +175,7 @@ json_t *share_json(ShareContext *c, bool masked) {
                         "timeline",
                         timeline,
                         "link_left",
-                        (s->flags & SHARE_LINK_LEFT) != 0);
+                        (s->flags & SHARE_LINK_LEFT) != 0,
+                        "turn",
+                        turn_of(c));
 }

@@ -1,5 +1,5 @@
 /* A share in memory, whatever store its row comes from: letting go of what it owns, and its
- * timeline. */
+ * timeline; and what belongs to its transfer. */
 #include "store.h"
 
 #include <sodium.h>
@@ -24,6 +24,17 @@ void share_done(Share *share) {
         share_drop(&share->reference, share->reference_size);
         share_drop(&share->mailbox, share->mailbox_size);
         memset(share, 0, sizeof(*share));
+}
+
+void transfer_done(Transfer *transfer) {
+        share_drop(&transfer->frame, transfer->frame_size);
+        share_drop(&transfer->state, transfer->state_size);
+        memset(transfer, 0, sizeof(*transfer));
+}
+
+void transfer_message_done(TransferMessage *message) {
+        share_drop(&message->body, message->body_size);
+        memset(message, 0, sizeof(*message));
 }
 
 void share_note(Share *share, int64_t now, TimelineEvent event, int detail, int step) {
@@ -65,6 +76,13 @@ const char *timeline_event_name(TimelineEvent event) {
                 [TIMELINE_REFUSED] = "refused",
                 [TIMELINE_DISOWNED] = "disowned",
                 [TIMELINE_CANCEL_ASKED] = "cancel_asked",
+                [TIMELINE_ISSUED] = "issued",
+                [TIMELINE_MESSAGE_SENT] = "message_sent",
+                [TIMELINE_MESSAGE_RECEIVED] = "message_received",
+                [TIMELINE_MESSAGE_REFUSED] = "message_refused",
+                [TIMELINE_MESSAGE_UNREADABLE] = "message_unreadable",
+                [TIMELINE_MESSAGE_REPEATED] = "message_repeated",
+                [TIMELINE_CLAIMED_ELSEWHERE] = "claimed_elsewhere",
         };
 
         return event > 0 && event < _TIMELINE_MAX && names[event] ? names[event] : "unknown";

@@ -5,6 +5,7 @@
  *   store-sqlite-batch.c      transactions, savepoints, the log and its checkpoints
  *   store-sqlite-share.c      the rows of shares, and lists of them
  *   store-sqlite-content.c    what belongs to a share: content, messages, outbox
+ *   store-sqlite-transfer.c   messages in both directions through one mailbox
  *   store-sqlite-once.c       what must not be confused or repeated: addresses, answers, blocks
  *
  * store.h is the interface; functions named sql_… deal in statements and are for these files. */
@@ -58,6 +59,14 @@ typedef enum SqlStatement {
         SQL_OUTBOX_CREATING,
         SQL_OUTBOX_REMOVE_ALL,
         SQL_OUTBOX_EACH,
+        SQL_TRANSFER_PUT,
+        SQL_TRANSFER_GET,
+        SQL_TRANSFER_REMOVE,
+        SQL_TRANSFER_EACH,
+        SQL_TRANSFER_MESSAGE_PUT,
+        SQL_TRANSFER_MESSAGE_NEXT,
+        SQL_TRANSFER_MESSAGE_FIND,
+        SQL_TRANSFER_MESSAGE_REMOVE,
         SQL_ADDRESS_PUT,
         SQL_ADDRESS_END,
         SQL_ADDRESS_REMOVE,

@@ -223,6 +223,8 @@ int store_share_remove(Store *s, const Share *share) {
                         return r;
         }
         r = store_message_remove_all(s, share->n, false);
+        if (r >= 0)
+                r = store_transfer_remove(s, share->n);
         if (r < 0)
                 return r;
         return store_outbox_remove_all(s, share->n, false);

@@ -16,51 +16,63 @@
 #include "log.h"
 
 enum {
-        SCHEMA_VERSION = 1,
+        SCHEMA_VERSION = 2,
         SPILL_BYTES = 4 * 1024 * 1024,
 };
 
-static const char schema[] =
-                "CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;"
-                "CREATE TABLE share (n INTEGER PRIMARY KEY, tenant TEXT NOT NULL, policy TEXT NOT "
-                "NULL,"
-                " state TEXT NOT NULL, goal TEXT, cause TEXT NOT NULL, version INTEGER NOT NULL, "
-                "due INTEGER,"
-                " created INTEGER NOT NULL, expires INTEGER NOT NULL, mailbox_expires INTEGER, "
-                "ended INTEGER,"
-                " attempts_left INTEGER NOT NULL, attempts_total_left INTEGER NOT NULL,"
-                " mistyped_left INTEGER NOT NULL, not_before INTEGER NOT NULL, generation INTEGER "
-                "NOT NULL,"
-                " step INTEGER NOT NULL, messages INTEGER NOT NULL, resends INTEGER NOT NULL,"
-                " answers INTEGER NOT NULL, flags INTEGER NOT NULL, rules BLOB NOT NULL, wrong "
-                "BLOB, key BLOB,"
-                " code BLOB, idempotency BLOB, reference BLOB, mailbox BLOB, addresses BLOB, "
-                "timeline BLOB, repeats INTEGER NOT NULL, relay TEXT);"
-                "CREATE INDEX share_due ON share (due) WHERE due IS NOT NULL;"
-                "CREATE INDEX share_tenant ON share (tenant, n);"
-                "CREATE TABLE reference (reference BLOB, n INTEGER, PRIMARY KEY (reference, n)) "
-                "WITHOUT ROWID;"
-                "CREATE INDEX reference_share ON reference (n);"
-                "CREATE TABLE content (n INTEGER PRIMARY KEY, details BLOB, payload BLOB);"
-                "CREATE TABLE message (share INTEGER, part INTEGER, kind INTEGER NOT NULL, body "
-                "BLOB,"
-                " step INTEGER NOT NULL, PRIMARY KEY (share, part)) WITHOUT ROWID;"
-                "CREATE TABLE outbox (share INTEGER, part INTEGER, kind INTEGER NOT NULL, lane "
-                "TEXT NOT NULL,"
-                " attempts INTEGER NOT NULL, dead INTEGER NOT NULL, reason TEXT,"
-                " PRIMARY KEY (share, part)) WITHOUT ROWID;"
-                "CREATE TABLE address (address BLOB, ended INTEGER, n INTEGER,"
-                " PRIMARY KEY (address, ended, n)) WITHOUT ROWID;"
-                "CREATE TABLE seen (key BLOB PRIMARY KEY, expires INTEGER NOT NULL) WITHOUT ROWID;"
-                "CREATE INDEX seen_expires ON seen (expires);"
-                "CREATE TABLE block (pair BLOB PRIMARY KEY, expires INTEGER NOT NULL) WITHOUT "
-                "ROWID;"
-                "CREATE INDEX block_expires ON block (expires);"
-                "CREATE TABLE answer (key BLOB PRIMARY KEY, share INTEGER, status INTEGER, digest "
-                "BLOB, answer BLOB,"
-                " expires INTEGER NOT NULL) WITHOUT ROWID;"
-                "CREATE INDEX answer_expires ON answer (expires);"
-                "PRAGMA user_version = 1;";
+/* What makes each version of the one before it; a new store runs them all. */
+static const char *const schema[SCHEMA_VERSION] = {
+        [0] = "CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;"
+              "CREATE TABLE share (n INTEGER PRIMARY KEY, tenant TEXT NOT NULL, policy TEXT NOT "
+              "NULL,"
+              " state TEXT NOT NULL, goal TEXT, cause TEXT NOT NULL, version INTEGER NOT NULL, "
+              "due INTEGER,"
+              " created INTEGER NOT NULL, expires INTEGER NOT NULL, mailbox_expires INTEGER, "
+              "ended INTEGER,"
+              " attempts_left INTEGER NOT NULL, attempts_total_left INTEGER NOT NULL,"
+              " mistyped_left INTEGER NOT NULL, not_before INTEGER NOT NULL, generation INTEGER "
+              "NOT NULL,"
+              " step INTEGER NOT NULL, messages INTEGER NOT NULL, resends INTEGER NOT NULL,"
+              " answers INTEGER NOT NULL, flags INTEGER NOT NULL, rules BLOB NOT NULL, wrong "
+              "BLOB, key BLOB,"
+              " code BLOB, idempotency BLOB, reference BLOB, mailbox BLOB, addresses BLOB, "
+              "timeline BLOB, repeats INTEGER NOT NULL, relay TEXT);"
+              "CREATE INDEX share_due ON share (due) WHERE due IS NOT NULL;"
+              "CREATE INDEX share_tenant ON share (tenant, n);"
+              "CREATE TABLE reference (reference BLOB, n INTEGER, PRIMARY KEY (reference, n)) "
+              "WITHOUT ROWID;"
+              "CREATE INDEX reference_share ON reference (n);"
+              "CREATE TABLE content (n INTEGER PRIMARY KEY, details BLOB, payload BLOB);"
+              "CREATE TABLE message (share INTEGER, part INTEGER, kind INTEGER NOT NULL, body "
+              "BLOB,"
+              " step INTEGER NOT NULL, PRIMARY KEY (share, part)) WITHOUT ROWID;"
+              "CREATE TABLE outbox (share INTEGER, part INTEGER, kind INTEGER NOT NULL, lane "
+              "TEXT NOT NULL,"
+              " attempts INTEGER NOT NULL, dead INTEGER NOT NULL, reason TEXT,"
+              " PRIMARY KEY (share, part)) WITHOUT ROWID;"
+              "CREATE TABLE address (address BLOB, ended INTEGER, n INTEGER,"
+              " PRIMARY KEY (address, ended, n)) WITHOUT ROWID;"
+              "CREATE TABLE seen (key BLOB PRIMARY KEY, expires INTEGER NOT NULL) WITHOUT ROWID;"
+              "CREATE INDEX seen_expires ON seen (expires);"
+              "CREATE TABLE block (pair BLOB PRIMARY KEY, expires INTEGER NOT NULL) WITHOUT "
+              "ROWID;"
+              "CREATE INDEX block_expires ON block (expires);"
+              "CREATE TABLE answer (key BLOB PRIMARY KEY, share INTEGER, status INTEGER, digest "
+              "BLOB, answer BLOB,"
+              " expires INTEGER NOT NULL) WITHOUT ROWID;"
+              "CREATE INDEX answer_expires ON answer (expires);"
+              "PRAGMA user_version = 1;",
+        [1] = "CREATE TABLE transfer (share INTEGER PRIMARY KEY, lane TEXT NOT NULL, progress "
+              "INTEGER NOT NULL,"
+              " count INTEGER NOT NULL, polls INTEGER NOT NULL, polling INTEGER NOT NULL, known "
+              "BLOB,"
+              " frame BLOB NOT NULL, state BLOB);"
+              "CREATE TABLE transfer_message (share INTEGER, number INTEGER, sender INTEGER NOT "
+              "NULL,"
+              " state INTEGER NOT NULL, at INTEGER NOT NULL, digest BLOB, body BLOB,"
+              " PRIMARY KEY (share, number)) WITHOUT ROWID;"
+              "PRAGMA user_version = 2;",
+};
 
 static int execute(Store *s, const char *text) {
         return sqlite3_exec(s->db, text, NULL, NULL, NULL) == SQLITE_OK
@@ -102,12 +114,9 @@ static int migrate(Store *s) {
                 return STORE_E_NEWER;
 
         r = execute(s, "BEGIN IMMEDIATE");
-        if (r < 0)
-                return r;
-        r = execute(s, schema);
-        if (r < 0)
-                return r;
-        return execute(s, "COMMIT");
+        for (int64_t i = version; r >= 0 && i < SCHEMA_VERSION; i++)
+                r = execute(s, schema[i]);
+        return r < 0 ? r : execute(s, "COMMIT");
 }
 
 /* Writes the key-check value into a new store, compares it in an old one. */

@@ -15,9 +15,11 @@
 #include "cleanup.h"
 #include "lifecycle.h"
 #include "rules.h"
+#include "transfer.h"
 #include "vault.h"
 
 enum {
+        STORE_DIGEST_SIZE = 32,
         SHARE_ADDRESSES_MAX = 5,
         SHARE_TIMELINE_MAX = 64, /* entries; beyond that the middle is cut */
 };
@@ -52,6 +54,13 @@ typedef enum TimelineEvent {
         TIMELINE_REFUSED = 18, /* the recipient said NO */
         TIMELINE_DISOWNED = 19,
         TIMELINE_CANCEL_ASKED = 20,
+        TIMELINE_ISSUED = 21,           /* the tenant gave the content, after the confirmation */
+        TIMELINE_MESSAGE_SENT = 22,     /* a further message of the initiator is with the relay */
+        TIMELINE_MESSAGE_RECEIVED = 23, /* the recipient wrote */
+        TIMELINE_MESSAGE_REFUSED = 24,
+        TIMELINE_MESSAGE_UNREADABLE = 25, /* somebody wrote what cannot be opened */
+        TIMELINE_MESSAGE_REPEATED = 26,   /* the relay showed an old message again */
+        TIMELINE_CLAIMED_ELSEWHERE = 27,  /* the recipient says that another device has it */
         _TIMELINE_MAX,
 } TimelineEvent;
 
@@ -69,6 +78,9 @@ typedef enum ShareFlag {
         SHARE_SUPPRESSED = 1 << 2,   /* the recipient blocks this tenant: nothing is ever sent */
         SHARE_HELPED = 1 << 3,       /* HELP repeated the link once */
         SHARE_NOT_OURS = 1 << 4,     /* the relay refuses us its mailbox; the operator was told */
+        SHARE_SEVERAL = 1 << 5,      /* its mailbox carries messages in both directions */
+        SHARE_ENCRYPTED = 1 << 6,    /* the tenant keeps the Secret */
+        SHARE_MINT = 1 << 7,         /* its content is fetched from the tenant, once confirmed */
 } ShareFlag;
 
 /* One row. Strings and blobs are owned; an absent blob is NULL. */
@@ -116,6 +128,10 @@ typedef enum OutboxKind {
         OUTBOX_CREATE = 4,
         OUTBOX_READ = 5,
         OUTBOX_DELETE = 6,
+        OUTBOX_UPDATE = 7,
+        OUTBOX_MINT = 8,
+        OUTBOX_ACKNOWLEDGE = 9,
+        OUTBOX_POLL = 10, /* not a row: a transfer's, whose part is Transfer.polls */
 } OutboxKind;
 
 typedef struct OutboxRow {
@@ -126,7 +142,44 @@ typedef struct OutboxRow {
         int attempts;
         bool dead;
         char reason[64]; /* of the last failure */
+        int64_t since;   /* OUTBOX_POLL: the last progress, seconds; not stored */
 } OutboxRow;
+
+/* A mailbox that carries several messages, while its share is `released`. One thing is asked of the
+ * relay at a time: it is looked at (polling), or a queued message of ours is under way. frame and
+ * state are sealed with the vault's own key, so that a look needs no other row; they are destroyed
+ * with the row. */
+typedef struct Transfer {
+        int64_t share;
+        char lane[64];
+        int64_t progress; /* when it last went on, seconds */
+        int count;        /* the number of the next message */
+        int polls;        /* the part of the poll that counts; older ones end themselves */
+        bool polling;
+        bool has_known;
+        uint8_t known[STORE_DIGEST_SIZE]; /* SHA-256 of what was last seen in the mailbox */
+        uint8_t *frame;                   /* what each look says: a JSON object */
+        size_t frame_size;
+        uint8_t *state; /* Draft R: the relay client's own, sealed once more; or NULL */
+        size_t state_size;
+} Transfer;
+
+void transfer_done(Transfer *transfer);
+
+/* One message; the body is wiped once the relay has ours. */
+typedef struct TransferMessage {
+        int64_t share;
+        int number; /* 0: what the mailbox was made with */
+        TransferParty from;
+        TransferState state;
+        int64_t at;
+        bool has_digest;
+        uint8_t digest[STORE_DIGEST_SIZE]; /* SHA-256 of the blob at the relay */
+        uint8_t *body;                     /* sealed with the share's key */
+        size_t body_size;
+} TransferMessage;
+
+void transfer_message_done(TransferMessage *message);
 
 typedef struct Store Store;
 
@@ -238,6 +291,23 @@ int store_outbox_drop(Store *store, int64_t n, bool *ret_creating);
 int store_outbox_remove_all(Store *store, int64_t n, bool keep_notices);
 typedef int (*StoreOutboxSeen)(const OutboxRow *row, void *userdata);
 int store_outbox_each(Store *store, bool dead, StoreOutboxSeen seen, void *userdata);
+
+/* Transfers of several messages. */
+int store_transfer_put(Store *store, const Transfer *transfer);
+int store_transfer_get(Store *store, int64_t n, Transfer *ret);
+/* Removes the transfer and its messages. */
+int store_transfer_remove(Store *store, int64_t n);
+typedef int (*StoreTransferSeen)(const Transfer *transfer, void *userdata);
+/* Those that are polled: share, lane, polls and progress alone. */
+int store_transfer_each(Store *store, StoreTransferSeen seen, void *userdata);
+
+int store_transfer_message_put(Store *store, const TransferMessage *message);
+int store_transfer_message_get(Store *store, int64_t n, int number, TransferMessage *ret);
+/* The first whose number is at least this. STORE_E_NOT_FOUND. */
+int store_transfer_message_next(Store *store, int64_t n, int number, TransferMessage *ret);
+/* STORE_E_EXISTS: a message of the share has this digest, and *ret_number is the last such. */
+int store_transfer_message_find(
+                Store *store, int64_t n, const uint8_t digest[STORE_DIGEST_SIZE], int *ret_number);
 
 /* Which shares an address belongs to: those that have not ended, and apart from them those that
  * ended lately, so that old ones cannot hide a live one. */

@@ -75,6 +75,7 @@ static const struct {
                         false },
         [TEMPLATE_OVER] = { "over", 0, 0, false },
         [TEMPLATE_DONE] = { "done", 0, V(SENDER) | V(TAG), false },
+        [TEMPLATE_TAKEN] = { "taken", 0, V(SENDER) | V(TAG), false },
 };
 
 /* The longest value of each, for the estimate of SMS parts. */

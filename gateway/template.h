@@ -31,6 +31,7 @@ typedef enum TemplateMessage {
         TEMPLATE_NOT_UNDERSTOOD, /* bound, but neither a code nor a word */
         TEMPLATE_OVER,           /* after the end, whatever the end was */
         TEMPLATE_DONE,           /* the recipient said that the key has arrived */
+        TEMPLATE_TAKEN,          /* the recipient said that another device has opened the link */
         _TEMPLATE_MESSAGE_MAX,
 } TemplateMessage;
 

@@ -4,7 +4,9 @@
 #include <sodium.h>
 
 #include "gateway.h"
+#include "json-quick.h"
 #include "json-read.h"
+#include "json-wipe.h"
 #include "log.h"
 
 int share_context_load(ShareContext *c, Gateway *g, int64_t n) {
@@ -121,9 +123,42 @@ bool share_meets_policy(ShareContext *c) {
                rules_tightened(&c->share.rules, &policy->rules, problem) == 0;
 }
 
-/* Queues a relay operation of this share. Its mailbox stays with the relay that made it, whatever
- * the tenant's relay is later. */
-static int queue_relay(ShareContext *c, OutboxKind kind) {
+int share_put_content(ShareContext *c, const char *box) {
+        Gateway *g = c->gateway;
+        _cleanup_(json_wipe_freep) char *text = json_quick_text(c->details);
+        _cleanup_(freep) uint8_t *details = NULL, *payload = NULL;
+        size_t details_size, payload_size = 0;
+        int r;
+
+        if (!text)
+                return -ENOMEM;
+        r = vault_seal(g->vault,
+                        &c->key,
+                        c->share.n,
+                        VAULT_FIELD_DETAILS,
+                        0,
+                        text,
+                        strlen(text),
+                        &details,
+                        &details_size);
+        if (r >= 0 && box)
+                r = vault_seal(g->vault,
+                                &c->key,
+                                c->share.n,
+                                VAULT_FIELD_PAYLOAD,
+                                0,
+                                box,
+                                strlen(box),
+                                &payload,
+                                &payload_size);
+        if (r < 0)
+                return r;
+        return store_content_put(
+                        g->store, c->share.n, details, details_size, payload, payload_size);
+}
+
+/* Its mailbox stays with the relay that made it, whatever the tenant's relay is later. */
+int share_queue_relay(ShareContext *c, OutboxKind kind, uint64_t delay_msec) {
         const ConfigTenant *tenant = config_tenant(c->gateway->config, c->share.tenant);
         OutboxRow row = { .share = c->share.n, .part = c->share.messages++, .kind = kind };
         int r;
@@ -139,9 +174,40 @@ static int queue_relay(ShareContext *c, OutboxKind kind) {
         r = store_outbox_put(c->gateway->store, &row);
         if (r < 0)
                 return r;
-        return outbox_note(c->gateway->outbox,
-                        &row,
-                        kind == OUTBOX_READ ? LIFECYCLE_POLL_FIRST_SECONDS * 1000 : 0);
+        return outbox_note(c->gateway->outbox, &row, delay_msec);
+}
+
+/* Content that the tenant issues only now has to be there before the mailbox. */
+static int queue_create(ShareContext *c) {
+        _cleanup_(freep) uint8_t *payload = NULL;
+        size_t size;
+        int r = 0;
+
+        if (c->share.flags & SHARE_MINT)
+                r = store_payload_get(c->gateway->store, c->share.n, &payload, &size);
+        if (r < 0)
+                return r;
+        return share_queue_relay(c, r == STORE_E_NOT_FOUND ? OUTBOX_MINT : OUTBOX_CREATE, 0);
+}
+
+/* The messages go with the payload. A run of Draft R is deleted by its state. */
+static int wipe_transfer(ShareContext *c, uint32_t effects) {
+        Store *store = c->gateway->store;
+        Transfer transfer;
+        int r;
+
+        if (!(c->share.flags & SHARE_SEVERAL))
+                return 0;
+        r = store_transfer_get(store, c->share.n, &transfer);
+        if (r != 0)
+                return r < 0 ? r : 0;
+        r = store_transfer_remove(store, c->share.n);
+        if (r >= 0 && transfer.state && effects & LIFECYCLE_DO_DELETE_MAILBOX) {
+                transfer.polling = false;
+                r = store_transfer_put(store, &transfer);
+        }
+        transfer_done(&transfer);
+        return r;
 }
 
 static int wipe(ShareContext *c, uint32_t effects) {
@@ -158,6 +224,8 @@ static int wipe(ShareContext *c, uint32_t effects) {
         }
         if (r >= 0 && effects & LIFECYCLE_DO_WIPE_PAYLOAD)
                 r = store_payload_wipe(store, s->n);
+        if (r >= 0 && effects & LIFECYCLE_DO_WIPE_PAYLOAD)
+                r = wipe_transfer(c, effects);
         if (r >= 0 && effects & LIFECYCLE_DO_WIPE_LINK) {
                 int part;
 
@@ -184,6 +252,8 @@ static int end(ShareContext *c) {
                 r = store_message_remove_all(store, s->n, true);
         if (r >= 0)
                 r = store_content_remove(store, s->n);
+        if (r >= 0 && s->flags & SHARE_SEVERAL)
+                r = store_transfer_remove(store, s->n);
         for (int i = 0; r >= 0 && i < s->n_addresses; i++)
                 if (!(s->flags & SHARE_SUPPRESSED))
                         r = store_address_end(store, s->addresses[i], s->n);
@@ -267,11 +337,11 @@ static int perform(ShareContext *c, uint32_t effects) {
         if (r >= 0 && effects & LIFECYCLE_DO_NEXT_GENERATION)
                 s->generation++;
         if (r >= 0 && effects & LIFECYCLE_DO_CREATE_MAILBOX)
-                r = queue_relay(c, OUTBOX_CREATE);
-        if (r >= 0 && effects & LIFECYCLE_DO_WATCH_MAILBOX)
-                r = queue_relay(c, OUTBOX_READ);
+                r = queue_create(c);
+        if (r >= 0 && effects & LIFECYCLE_DO_WATCH_MAILBOX && !(s->flags & SHARE_SEVERAL))
+                r = share_queue_relay(c, OUTBOX_READ, 1000 * LIFECYCLE_POLL_FIRST_SECONDS);
         if (r >= 0 && effects & LIFECYCLE_DO_DELETE_MAILBOX && s->mailbox)
-                r = queue_relay(c, OUTBOX_DELETE);
+                r = share_queue_relay(c, OUTBOX_DELETE, 0);
         if (r >= 0 && lifecycle_is_terminal(s->state))
                 r = end(c);
         return r < 0 ? r : 0;

@@ -38,6 +38,9 @@ typedef enum VaultField {
         VAULT_FIELD_NOTICE = 5,
         VAULT_FIELD_REFERENCE = 6,
         VAULT_FIELD_ANSWER = 7,
+        VAULT_FIELD_TRANSFER = 8,       /* what each look at a mailbox says */
+        VAULT_FIELD_TRANSFER_STATE = 9, /* Draft R's, as the relay client gave it */
+        VAULT_FIELD_TRANSFER_MESSAGE = 10,
 } VaultField;
 
 /* What an id names; a different prefix in its text. */

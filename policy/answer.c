@@ -105,6 +105,10 @@ static const Word english[] = {
         { "done", ANSWER_DONE },
         { "all done", ANSWER_DONE },
         { "it worked", ANSWER_DONE },
+        { "taken", ANSWER_TAKEN },
+        { "already taken", ANSWER_TAKEN },
+        { "already opened", ANSWER_TAKEN },
+        { "claimed", ANSWER_TAKEN },
 };
 
 static const Word german[] = {
@@ -140,6 +144,10 @@ static const Word german[] = {
         { "erledigt", ANSWER_DONE },
         { "hat geklappt", ANSWER_DONE },
         { "hat funktioniert", ANSWER_DONE },
+        { "vergeben", ANSWER_TAKEN },
+        { "schon vergeben", ANSWER_TAKEN },
+        { "schon geoeffnet", ANSWER_TAKEN },
+        { "schon geöffnet", ANSWER_TAKEN },
 };
 
 static const struct {
@@ -152,9 +160,17 @@ static const struct {
 };
 
 const char *answer_kind_name(AnswerKind kind) {
-        static const char *const names[ANSWER_KIND_MAX] = {
-                "empty", "other", "code", "yes", "no", "not_me", "stop", "help", "ready", "done"
-        };
+        static const char *const names[ANSWER_KIND_MAX] = { "empty",
+                "other",
+                "code",
+                "yes",
+                "no",
+                "not_me",
+                "stop",
+                "help",
+                "ready",
+                "done",
+                "taken" };
 
         return (unsigned) kind < ANSWER_KIND_MAX ? names[kind] : NULL;
 }

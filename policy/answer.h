@@ -25,6 +25,7 @@ typedef enum AnswerKind {
         ANSWER_HELP,
         ANSWER_READY,
         ANSWER_DONE,
+        ANSWER_TAKEN, /* another device has opened the link */
         ANSWER_KIND_MAX,
 } AnswerKind;
 

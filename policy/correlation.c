@@ -18,6 +18,7 @@ bool correlation_is_open(LifecycleState state, AnswerKind kind) {
         case ANSWER_YES:
                 return challenged;
         case ANSWER_DONE:
+        case ANSWER_TAKEN:
                 return state == LIFECYCLE_RELEASED;
         case ANSWER_HELP:
         case ANSWER_OTHER:

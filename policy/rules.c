@@ -66,6 +66,11 @@ RulesAuthentic rules_authentic_from_name(const char *name) {
         return RULES_AUTHENTIC_MAX;
 }
 
+bool rules_takes_several_messages(RulesClass class) {
+        return class == RULES_CAR || class == RULES_CAR_UNLOCK || class == RULES_FLEET ||
+               class == RULES_HOME;
+}
+
 char rules_vertical(RulesClass class) {
         return (char) ((unsigned) class < RULES_CLASS_MAX ? floors[class].vertical : 'a');
 }

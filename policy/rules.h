@@ -75,6 +75,10 @@ RulesAuthentic rules_authentic_from_name(const char *name);
 /* The share URL's `v`, and the relay's vertical: 'c' for cars, 'h' for homes, else 'a'. */
 char rules_vertical(RulesClass class);
 
+/* Whether a credential of this class usually takes several messages, in both directions: the owner
+ * of a car signs the key that the recipient's device has made. */
+bool rules_takes_several_messages(RulesClass class);
+
 /* The level that a set of factors reaches, and the floor of a class: 0 to 4. */
 unsigned rules_assurance(uint32_t factors);
 unsigned rules_floor(RulesClass class);

@@ -546,6 +546,111 @@ static void one_process_one_key_one_version(void **state) {
         assert_int_equal(store_open(&second, w->directory, check, &stored), STORE_E_NEWER);
 }
 
+static Transfer a_transfer(int64_t n) {
+        Transfer t = { .share = n,
+                .progress = 1000 + n,
+                .count = 1,
+                .polls = 3,
+                .polling = true,
+                .has_known = true,
+                .frame = filled(20, 0x51),
+                .frame_size = 20 };
+
+        strcpy(t.lane, "relay-main");
+        memset(t.known, 0x52, sizeof(t.known));
+        return t;
+}
+
+static int count_transfer(const Transfer *transfer, void *userdata) {
+        int64_t *seen = userdata;
+
+        assert_string_equal(transfer->lane, "relay-main");
+        assert_int_equal(transfer->progress, 1000 + transfer->share);
+        assert_int_equal(transfer->polls, 3);
+        *seen = *seen * 10 + transfer->share;
+        return 0;
+}
+
+static void a_transfer_and_its_messages_come_back_as_they_were(void **state) {
+        World *w = *state;
+        Transfer t = a_transfer(7), back;
+        TransferMessage m = { .share = 7,
+                .from = TRANSFER_INITIATOR,
+                .state = TRANSFER_ACCEPTED,
+                .at = 5,
+                .has_digest = true,
+                .body = filled(9, 0x53),
+                .body_size = 9 },
+                        other;
+        int number = -1;
+
+        memset(m.digest, 0x54, sizeof(m.digest));
+        assert_int_equal(store_transfer_get(w->store, 7, &back), STORE_E_NOT_FOUND);
+        assert_int_equal(store_transfer_put(w->store, &t), 0);
+        assert_int_equal(store_transfer_get(w->store, 7, &back), 0);
+        assert_int_equal(back.count, 1);
+        assert_true(back.polling && back.has_known);
+        assert_memory_equal(back.known, t.known, sizeof(t.known));
+        assert_int_equal(back.frame_size, 20);
+        assert_memory_equal(back.frame, t.frame, 20);
+        assert_null(back.state);
+        transfer_done(&back);
+
+        assert_int_equal(store_transfer_message_put(w->store, &m), 0);
+        m.number = 2;
+        m.from = TRANSFER_RECIPIENT;
+        m.state = TRANSFER_RECEIVED;
+        assert_int_equal(store_transfer_message_put(w->store, &m), 0);
+        assert_int_equal(store_transfer_message_find(w->store, 7, m.digest, &number), STORE_E_EXISTS);
+        assert_int_equal(number, 2);
+        assert_int_equal(store_transfer_message_find(w->store, 8, m.digest, &number), 0);
+        assert_int_equal(store_transfer_message_next(w->store, 7, 1, &other), 0);
+        assert_int_equal(other.number, 2);
+        assert_int_equal(other.from, TRANSFER_RECIPIENT);
+        assert_memory_equal(other.body, m.body, 9);
+        transfer_message_done(&other);
+        assert_int_equal(store_transfer_message_get(w->store, 7, 1, &other), STORE_E_NOT_FOUND);
+        assert_int_equal(store_transfer_message_next(w->store, 7, 3, &other), STORE_E_NOT_FOUND);
+
+        assert_int_equal(store_transfer_remove(w->store, 7), 0);
+        assert_int_equal(store_transfer_get(w->store, 7, &back), STORE_E_NOT_FOUND);
+        assert_int_equal(store_transfer_message_next(w->store, 7, 0, &other), STORE_E_NOT_FOUND);
+        transfer_done(&t);
+        transfer_message_done(&m);
+}
+
+static void only_transfers_that_are_polled_are_listed(void **state) {
+        World *w = *state;
+        int64_t seen = 0;
+
+        for (int64_t n = 1; n <= 3; n++) {
+                Transfer t = a_transfer(n);
+
+                t.polling = n != 2;
+                assert_int_equal(store_transfer_put(w->store, &t), 0);
+                transfer_done(&t);
+        }
+        assert_int_equal(store_transfer_each(w->store, count_transfer, &seen), 0);
+        assert_int_equal(seen, 13);
+}
+
+static void a_store_of_the_first_version_is_brought_forward_with_its_shares(void **state) {
+        World *w = *state;
+        Share s = full_share(3), back;
+        Transfer t = a_transfer(3);
+        int64_t stored;
+
+        assert_int_equal(store_share_insert(w->store, &s), 0);
+        w->store = store_close(w->store);
+        execute(w, "DROP TABLE transfer; DROP TABLE transfer_message; PRAGMA user_version = 1");
+        assert_int_equal(store_open(&w->store, w->directory, check, &stored), 0);
+        assert_int_equal(store_share_load(w->store, 3, &back), 0);
+        assert_int_equal(store_transfer_put(w->store, &t), 0);
+        share_done(&back);
+        share_done(&s);
+        transfer_done(&t);
+}
+
 static int take_number(void *userdata, int n, char **values, char **names) {
         (void) n;
         (void) names;
@@ -700,6 +805,14 @@ int main(void) {
                                 teardown),
                 cmocka_unit_test_setup_teardown(the_log_is_bounded_by_a_pause, setup, teardown),
                 cmocka_unit_test_setup_teardown(one_process_one_key_one_version, setup, teardown),
+                cmocka_unit_test_setup_teardown(
+                                a_transfer_and_its_messages_come_back_as_they_were, setup, teardown),
+                cmocka_unit_test_setup_teardown(
+                                only_transfers_that_are_polled_are_listed, setup, teardown),
+                cmocka_unit_test_setup_teardown(
+                                a_store_of_the_first_version_is_brought_forward_with_its_shares,
+                                setup,
+                                teardown),
                 cmocka_unit_test_setup_teardown(a_store_whose_numbers_cannot_be_read_is_not_opened,
                                 setup,
                                 teardown),

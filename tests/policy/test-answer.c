@@ -63,6 +63,9 @@ static void words_are_understood_in_both_languages_whatever_the_locale(void **st
                 { "done", ANSWER_DONE },
                 { "Fertig \xf0\x9f\x91\x8d\xef\xb8\x8f", ANSWER_DONE },
                 { "erledigt.", ANSWER_DONE },
+                { "Taken!", ANSWER_TAKEN },
+                { "7KQ4 already taken", ANSWER_TAKEN },
+                { "VERGEBEN", ANSWER_TAKEN },
                 { "\xef\xbc\xb3\xef\xbc\xb4\xef\xbc\xaf\xef\xbc\xb0",
                                 ANSWER_STOP }, /* full width */
                 { "\"No\"", ANSWER_NO },
@@ -315,6 +318,7 @@ static void kinds_have_names(void **state) {
         assert_string_equal(answer_kind_name(ANSWER_EMPTY), "empty");
         assert_string_equal(answer_kind_name(ANSWER_NOT_ME), "not_me");
         assert_string_equal(answer_kind_name(ANSWER_DONE), "done");
+        assert_string_equal(answer_kind_name(ANSWER_TAKEN), "taken");
         assert_null(answer_kind_name(ANSWER_KIND_MAX));
 }
 

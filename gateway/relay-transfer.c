@@ -1,0 +1,800 @@
+/* Messages in both directions through a share's one mailbox. While the share is `released` one
+ * thing at a time is asked of the relay: either the mailbox is looked at again and again, or a
+ * queued message of the initiator is being written.
+ *
+ * What a look means depends on the digest of what lies there. The digest known from the last look
+ * or write means nothing new; one of an older message means that the relay shows an old one again,
+ * or our own back to us, which is noted and changes nothing; any other is the recipient's next
+ * message. The relay client opens it and seals it to the front: what passes here cannot be read. */
+#include <errno.h>
+#include <sodium.h>
+#include <string.h>
+
+#include "gateway.h"
+#include "json-quick.h"
+#include "json-read.h"
+#include "json-wipe.h"
+#include "log.h"
+
+enum {
+        DETAIL_MAX = 255, /* of a timeline entry */
+};
+
+static int detail_of(int number) {
+        return number < DETAIL_MAX ? number : DETAIL_MAX;
+}
+
+/* --- sealed texts --- */
+
+static int seal_json(Gateway *g,
+                const VaultKey *key,
+                int64_t share,
+                VaultField field,
+                uint32_t version,
+                const json_t *value,
+                uint8_t **ret,
+                size_t *ret_size) {
+        _cleanup_(json_wipe_freep) char *text = json_quick_text(value);
+
+        if (!text)
+                return -ENOMEM;
+        return vault_seal(g->vault, key, share, field, version, text, strlen(text), ret, ret_size);
+}
+
+static int open_json(Gateway *g,
+                const VaultKey *key,
+                int64_t share,
+                VaultField field,
+                uint32_t version,
+                const uint8_t *sealed,
+                size_t size,
+                json_t **ret) {
+        _cleanup_(secret_done) Secret plain = SECRET_NULL;
+        JsonProblem problem;
+        int r;
+
+        r = vault_open(g->vault, key, share, field, version, sealed, size, &plain);
+        if (r == 0)
+                r = json_read(plain.data, plain.size, 8, ret, &problem);
+        return r > 0 ? -EBADMSG : r;
+}
+
+static void set_state(Transfer *transfer, uint8_t *state, size_t size) {
+        share_drop(&transfer->state, transfer->state_size);
+        transfer->state = state;
+        transfer->state_size = size;
+}
+
+/* Keeps the state that an answer brought, if it did. */
+static int take_state(Gateway *g, Transfer *transfer, const json_t *answer) {
+        const json_t *state = json_object_get(answer, "state");
+        uint8_t *sealed;
+        size_t size;
+        int r;
+
+        if (!json_is_string(state))
+                return 0;
+        r = vault_seal(g->vault,
+                        NULL,
+                        transfer->share,
+                        VAULT_FIELD_TRANSFER_STATE,
+                        0,
+                        json_string_value(state),
+                        json_string_length(state),
+                        &sealed,
+                        &size);
+        if (r < 0)
+                return r;
+        set_state(transfer, sealed, size);
+        return 0;
+}
+
+static int add_state(Gateway *g, const Transfer *transfer, json_t *frame) {
+        _cleanup_(secret_done) Secret plain = SECRET_NULL;
+        int r;
+
+        if (!transfer->state)
+                return 0;
+        r = vault_open(g->vault,
+                        NULL,
+                        transfer->share,
+                        VAULT_FIELD_TRANSFER_STATE,
+                        0,
+                        transfer->state,
+                        transfer->state_size,
+                        &plain);
+        if (r != 0)
+                return r < 0 ? r : -EBADMSG;
+        return json_object_set_new(frame,
+                               "state",
+                               json_stringn((const char *) plain.data, plain.size)) < 0
+                               ? -ENOMEM
+                               : 0;
+}
+
+int transfer_add_state(ShareContext *c, json_t *frame) {
+        Transfer transfer;
+        int r;
+
+        r = store_transfer_get(c->gateway->store, c->share.n, &transfer);
+        if (r != 0)
+                return r < 0 ? r : 0;
+        r = add_state(c->gateway, &transfer, frame);
+        transfer_done(&transfer);
+        return r;
+}
+
+static bool read_digest(const json_t *answer, uint8_t ret[STORE_DIGEST_SIZE]) {
+        const char *text = json_string_value(json_object_get(answer, "digest"));
+        _cleanup_(freep) uint8_t *bytes = NULL;
+        size_t size;
+
+        if (!text || text_from_base64(text, false, &bytes, &size) != 0 || size != STORE_DIGEST_SIZE)
+                return false;
+        memcpy(ret, bytes, STORE_DIGEST_SIZE);
+        return true;
+}
+
+static int add_known(const Transfer *transfer, json_t *frame) {
+        _cleanup_(freep) char *text = NULL;
+
+        if (!transfer->has_known)
+                return 0;
+        text = text_base64(transfer->known, STORE_DIGEST_SIZE);
+        return text && json_object_set_new(frame, "known", json_string(text)) == 0 ? 0 : -ENOMEM;
+}
+
+/* --- the row --- */
+
+void transfer_poll_row(const Transfer *transfer, OutboxRow *ret) {
+        *ret = (OutboxRow){ .share = transfer->share,
+                .part = transfer->polls,
+                .kind = OUTBOX_POLL,
+                .since = transfer->progress };
+        memcpy(ret->lane, transfer->lane, sizeof(ret->lane));
+}
+
+uint64_t transfer_start_msec(const Gateway *g, const Transfer *transfer) {
+        return transfer_first_poll_msec(gateway_now(g) - transfer->progress, randombytes_random());
+}
+
+/* From now on the mailbox is looked at. A poll that is still under way ends itself. */
+static int start_polling(Gateway *g, Transfer *transfer, uint64_t delay_msec) {
+        OutboxRow row;
+
+        transfer->polling = true;
+        transfer->polls++;
+        transfer_poll_row(transfer, &row);
+        return outbox_note(g->outbox, &row, delay_msec);
+}
+
+/* What each look says, apart from what it expects. */
+static int make_frame(ShareContext *c, Transfer *transfer) {
+        const json_t *kid = json_object_get(share_details(c), "kid");
+        _cleanup_(secret_done) Secret mailbox = SECRET_NULL;
+        json_auto_t *frame = NULL;
+        char id[ID_TEXT_SIZE], claim[UUID_TEXT_SIZE];
+        int r;
+
+        r = relay_open_mailbox(c, &mailbox);
+        if (r != 0)
+                return r < 0 ? r : -ESTALE;
+        vault_id(c->gateway->vault, VAULT_ID_SHARE, c->share.n, 0, id);
+        relay_claim_of(c, claim);
+        frame = json_pack("{s:s, s:s, s:i, s:O, s:s%, s:s}",
+                        "type",
+                        "read",
+                        "share",
+                        id,
+                        "generation",
+                        c->share.generation,
+                        "kid",
+                        kid,
+                        "mailbox",
+                        (const char *) mailbox.data,
+                        mailbox.size,
+                        "claim",
+                        claim);
+        if (!frame)
+                return kid ? -ENOMEM : -EBADMSG;
+        if (c->share.flags & SHARE_ENCRYPTED &&
+                        json_object_set_new(frame, "encrypted", json_true()) < 0)
+                return -ENOMEM;
+        return seal_json(c->gateway,
+                        NULL,
+                        c->share.n,
+                        VAULT_FIELD_TRANSFER,
+                        0,
+                        frame,
+                        &transfer->frame,
+                        &transfer->frame_size);
+}
+
+static void know(Transfer *transfer, const uint8_t digest[STORE_DIGEST_SIZE]) {
+        memcpy(transfer->known, digest, STORE_DIGEST_SIZE);
+        transfer->has_known = true;
+}
+
+int transfer_begin(ShareContext *c, const json_t *answer) {
+        Store *store = c->gateway->store;
+        Transfer transfer = { .share = c->share.n, .progress = c->now, .count = 1 };
+        TransferMessage first = { .share = c->share.n,
+                .from = TRANSFER_INITIATOR,
+                .state = TRANSFER_ACCEPTED,
+                .at = c->now };
+        int r;
+
+        (void) snprintf(transfer.lane, sizeof(transfer.lane), "%s", c->share.relay);
+        first.has_digest = read_digest(answer, first.digest);
+        if (first.has_digest)
+                know(&transfer, first.digest);
+        r = make_frame(c, &transfer);
+        if (r >= 0)
+                r = take_state(c->gateway, &transfer, answer);
+        if (r >= 0)
+                r = start_polling(c->gateway, &transfer, transfer_poll_msec(0, 0));
+        if (r >= 0)
+                r = store_transfer_put(store, &transfer);
+        if (r >= 0)
+                r = store_transfer_message_put(store, &first);
+        transfer_done(&transfer);
+        return r;
+}
+
+/* --- looking --- */
+
+int transfer_poll_claim(Gateway *g, const OutboxItem *item, json_t **ret) {
+        json_auto_t *frame = NULL;
+        Transfer transfer;
+        int r;
+
+        r = store_transfer_get(g->store, item->share, &transfer);
+        if (r != 0)
+                return r < 0 ? r : OUTBOX_VERDICT_DONE;
+        if (!transfer.polling || transfer.polls != item->part || !streq(transfer.lane, item->lane))
+                r = OUTBOX_VERDICT_DONE;
+        else {
+                r = open_json(g,
+                                NULL,
+                                transfer.share,
+                                VAULT_FIELD_TRANSFER,
+                                0,
+                                transfer.frame,
+                                transfer.frame_size,
+                                &frame);
+                if (r == 0)
+                        r = add_known(&transfer, frame);
+                if (r == 0)
+                        r = add_state(g, &transfer, frame);
+                if (r == 0 && json_object_set_new(frame, "expect", json_integer(transfer.count)) <
+                                                0)
+                        r = -ENOMEM;
+        }
+        transfer_done(&transfer);
+        if (r == 0)
+                *ret = TAKE_PTR(frame);
+        return r;
+}
+
+static uint64_t next_look_msec(const Gateway *g, int64_t since) {
+        return transfer_poll_msec(gateway_now(g) - since, randombytes_random());
+}
+
+bool transfer_poll_is_quiet(
+                Gateway *g, const OutboxItem *item, const json_t *answer, uint64_t *ret_retry) {
+        const char *type = json_string_value(json_object_get(answer, "type"));
+        uint64_t retry_after =
+                        (uint64_t) json_integer_value(json_object_get(answer, "retry_after"));
+
+        *ret_retry = next_look_msec(g, item->since);
+        if (streq(type, "done"))
+                return !json_object_get(answer, "digest") && !json_object_get(answer, "message") &&
+                       !json_object_get(answer, "state");
+        if (!streq(type, "again"))
+                return false;
+        if (retry_after <= TRANSFER_POLL_MAX_SECONDS && 1000 * retry_after > *ret_retry)
+                *ret_retry = 1000 * retry_after;
+        return true;
+}
+
+static int put_message(ShareContext *c, TransferMessage *message, const json_t *body) {
+        int r = 0;
+
+        if (body)
+                r = seal_json(c->gateway,
+                                &c->key,
+                                c->share.n,
+                                VAULT_FIELD_TRANSFER_MESSAGE,
+                                (uint32_t) message->number,
+                                body,
+                                &message->body,
+                                &message->body_size);
+        if (r >= 0)
+                r = store_transfer_message_put(c->gateway->store, message);
+        transfer_message_done(message);
+        return r;
+}
+
+static int received(
+                ShareContext *c, Transfer *transfer, const uint8_t *digest, const json_t *body) {
+        TransferMessage message = { .share = c->share.n,
+                .number = transfer->count++,
+                .from = TRANSFER_RECIPIENT,
+                .state = TRANSFER_RECEIVED,
+                .at = c->now,
+                .has_digest = digest != NULL };
+
+        if (digest) {
+                memcpy(message.digest, digest, sizeof(message.digest));
+                know(transfer, digest);
+        }
+        transfer->progress = c->now;
+        gateway_count(c->gateway, COUNTER_MESSAGES_RECEIVED);
+        share_note(&c->share, c->now, TIMELINE_MESSAGE_RECEIVED, detail_of(message.number), 0);
+        return put_message(c, &message, body);
+}
+
+/* Something lies there that is no message: it is noted once, and then known. */
+static void odd(ShareContext *c, Transfer *transfer, const uint8_t *digest, TimelineEvent event) {
+        char id[ID_TEXT_SIZE];
+
+        know(transfer, digest);
+        gateway_count(c->gateway, COUNTER_MESSAGES_ODD);
+        share_note(&c->share, c->now, event, 0, 0);
+        vault_id(c->gateway->vault, VAULT_ID_SHARE, c->share.n, 0, id);
+        log_record(LOG_WARNING,
+                        &(LogFields){ .share = id, .tenant = c->share.tenant },
+                        event == TIMELINE_MESSAGE_REPEATED
+                                        ? "The relay shows an old message of a share as if it were "
+                                          "new."
+                                        : "What lies in the mailbox of a share cannot be opened: "
+                                          "its writer does not have the Secret, or it was "
+                                          "damaged.");
+}
+
+/* Positive: there is news, and the share is to be saved. */
+static int judge(ShareContext *c, Transfer *transfer, const json_t *answer) {
+        const json_t *body = json_object_get(answer, "message");
+        uint8_t digest[STORE_DIGEST_SIZE];
+        bool has_digest = read_digest(answer, digest);
+        int r, number;
+
+        if (has_digest) {
+                r = store_transfer_message_find(c->gateway->store, c->share.n, digest, &number);
+                if (r < 0)
+                        return r;
+                if (r == STORE_E_EXISTS && number == transfer->count - 1) { /* as it should be */
+                        know(transfer, digest);
+                        return 0;
+                }
+                if (r == STORE_E_EXISTS || json_is_true(json_object_get(answer, "own"))) {
+                        odd(c, transfer, digest, TIMELINE_MESSAGE_REPEATED);
+                        return 1;
+                }
+        }
+        if (json_is_object(body)) {
+                r = received(c, transfer, has_digest ? digest : NULL, body);
+                return r < 0 ? r : 1;
+        }
+        if (has_digest && json_object_get(answer, "unreadable")) {
+                odd(c, transfer, digest, TIMELINE_MESSAGE_UNREADABLE);
+                return 1;
+        }
+        return 0;
+}
+
+/* The number of the message of ours that the relay does not have yet, or 0. */
+static int queued_number(Store *store, const Transfer *transfer, int *ret) {
+        int r = 0;
+
+        *ret = 0;
+        for (int number = 1; number < transfer->count; number++) {
+                TransferMessage message;
+
+                r = store_transfer_message_next(store, transfer->share, number, &message);
+                if (r != 0)
+                        return r < 0 ? r : 0;
+                number = message.number;
+                if (message.state == TRANSFER_QUEUED)
+                        *ret = number;
+                transfer_message_done(&message);
+        }
+        return r;
+}
+
+/* After a look: on with the message that waits, or on looking. */
+static int go_on(ShareContext *c, Transfer *transfer, uint64_t *ret_retry) {
+        int r, queued;
+
+        r = queued_number(c->gateway->store, transfer, &queued);
+        if (r < 0)
+                return r;
+        if (queued == 0) {
+                *ret_retry = next_look_msec(c->gateway, transfer->progress);
+                return OUTBOX_VERDICT_AGAIN;
+        }
+        transfer->polling = false;
+        r = share_queue_relay(c, OUTBOX_UPDATE, 0);
+        return r < 0 ? r : OUTBOX_VERDICT_DONE;
+}
+
+/* Draft R: what was read is deleted once it is durable here, and before anything else is asked. */
+static int acknowledge(ShareContext *c, Transfer *transfer) {
+        int r;
+
+        transfer->polling = false;
+        r = share_queue_relay(c, OUTBOX_ACKNOWLEDGE, 0);
+        return r < 0 ? r : OUTBOX_VERDICT_DONE;
+}
+
+static int looked(ShareContext *c,
+                const OutboxItem *item,
+                Transfer *transfer,
+                const json_t *answer,
+                uint64_t *ret_retry) {
+        int news, verdict, r;
+
+        news = judge(c, transfer, answer);
+        r = news < 0 ? news : take_state(c->gateway, transfer, answer);
+        if (r < 0)
+                return r;
+        if (json_object_get(answer, "state"))
+                verdict = acknowledge(c, transfer);
+        else
+                verdict = go_on(c, transfer, ret_retry);
+        if (verdict == OUTBOX_VERDICT_AGAIN && transfer->progress != item->since) {
+                r = start_polling(c->gateway, transfer, *ret_retry); /* with its new age */
+                verdict = r < 0 ? r : OUTBOX_VERDICT_DONE;
+        }
+        if (verdict < 0)
+                return verdict;
+        r = store_transfer_put(c->gateway->store, transfer);
+        if (r >= 0 && news > 0)
+                r = share_save(c);
+        else if (r >= 0)
+                r = store_share_update(c->gateway->store, &c->share);
+        return r < 0 ? r : verdict;
+}
+
+/* The relay's protocol ends the run: a message that does not open, or a race that was lost. */
+static int broken(ShareContext *c, Transfer *transfer, const json_t *answer) {
+        int r;
+
+        r = take_state(c->gateway, transfer, answer);
+        if (r >= 0)
+                r = store_transfer_put(c->gateway->store, transfer);
+        if (r >= 0)
+                r = share_step(c, LIFECYCLE_EVENT_TRANSFER_BROKEN);
+        if (r == 0)
+                r = share_save(c);
+        return r < 0 ? r : OUTBOX_VERDICT_DONE;
+}
+
+static bool is_abort(const json_t *answer) {
+        const char *reason = json_string_value(json_object_get(answer, "reason"));
+
+        return reason && strncmp(reason, "abort", 5) == 0;
+}
+
+int transfer_poll_answered(ShareContext *c,
+                const OutboxItem *item,
+                const json_t *answer,
+                uint64_t *ret_retry) {
+        const char *type = json_string_value(json_object_get(answer, "type"));
+        Transfer transfer;
+        int r;
+
+        if (c->share.state != LIFECYCLE_RELEASED || c->share.flags & SHARE_ACKNOWLEDGED)
+                return OUTBOX_VERDICT_DONE;
+        r = store_transfer_get(c->gateway->store, c->share.n, &transfer);
+        if (r != 0)
+                return r < 0 ? r : OUTBOX_VERDICT_DONE;
+        if (!transfer.polling || transfer.polls != item->part)
+                r = OUTBOX_VERDICT_DONE;
+        else if (streq(type, "done"))
+                r = looked(c, item, &transfer, answer, ret_retry);
+        else if (streq(type, "gone"))
+                r = relay_mailbox_gone(c);
+        else if (is_abort(answer))
+                r = broken(c, &transfer, answer);
+        else
+                r = relay_mailbox_refused(c, OUTBOX_READ, type, ret_retry);
+        transfer_done(&transfer);
+        return r;
+}
+
+/* --- writing --- */
+
+static int find_turn(Store *store, const Transfer *transfer, TransferParty *ret) {
+        TransferMessage last;
+        int r;
+
+        *ret = TRANSFER_RECIPIENT;
+        r = store_transfer_message_get(store, transfer->share, transfer->count - 1, &last);
+        if (r != 0)
+                return r < 0 ? r : 0;
+        if (transfer_is_initiators_turn(last.from, last.state))
+                *ret = TRANSFER_INITIATOR;
+        transfer_message_done(&last);
+        return 0;
+}
+
+TransferParty transfer_turn(ShareContext *c) {
+        TransferParty turn = TRANSFER_RECIPIENT;
+        Transfer transfer;
+
+        if (store_transfer_get(c->gateway->store, c->share.n, &transfer) == 0) {
+                (void) find_turn(c->gateway->store, &transfer, &turn);
+                transfer_done(&transfer);
+        }
+        return turn;
+}
+
+int transfer_add(ShareContext *c, const json_t *body, int *ret_number) {
+        Store *store = c->gateway->store;
+        TransferMessage message = { .share = c->share.n,
+                .from = TRANSFER_INITIATOR,
+                .state = TRANSFER_QUEUED,
+                .at = c->now };
+        TransferParty turn;
+        Transfer transfer;
+        bool was_polling;
+        int r;
+
+        r = store_transfer_get(store, c->share.n, &transfer);
+        if (r != 0)
+                return r < 0 ? r : TRANSFER_E_NOT_YOUR_TURN;
+        was_polling = transfer.polling;
+        r = find_turn(store, &transfer, &turn);
+        if (r == 0 && turn != TRANSFER_INITIATOR)
+                r = TRANSFER_E_NOT_YOUR_TURN;
+        if (r == 0) {
+                message.number = transfer.count++;
+                *ret_number = message.number;
+                transfer.polling = false;
+                r = put_message(c, &message, body);
+        }
+        if (r == 0)
+                r = store_transfer_put(store, &transfer);
+        if (r == 0 && was_polling) /* else when the acknowledgement that is under way is done */
+                r = share_queue_relay(c, OUTBOX_UPDATE, 0);
+        transfer_done(&transfer);
+        return r;
+}
+
+static int update_frame(ShareContext *c,
+                const Transfer *transfer,
+                const json_t *body,
+                int number,
+                json_t **ret) {
+        Gateway *g = c->gateway;
+        json_auto_t *frame = NULL;
+        char request[UUID_TEXT_SIZE], operation[32];
+        int r;
+
+        r = open_json(g,
+                        NULL,
+                        c->share.n,
+                        VAULT_FIELD_TRANSFER,
+                        0,
+                        transfer->frame,
+                        transfer->frame_size,
+                        &frame);
+        if (r < 0)
+                return r;
+        (void) snprintf(operation, sizeof(operation), "update-%d", number);
+        vault_request_id(g->vault, c->share.n, (unsigned) c->share.generation, operation, request);
+        if (json_object_update((json_t *) frame, (json_t *) body) < 0 ||
+                        json_object_set_new(frame, "type", json_string("update")) < 0 ||
+                        json_object_set_new(frame, "request", json_string(request)) < 0 ||
+                        json_object_set_new(frame, "number", json_integer(number)) < 0)
+                return -ENOMEM;
+        r = add_known(transfer, frame);
+        if (r == 0)
+                r = add_state(g, transfer, frame);
+        if (r == 0)
+                *ret = TAKE_PTR(frame);
+        return r;
+}
+
+int transfer_update_claim(ShareContext *c, OutboxRow *row, json_t **ret) {
+        Store *store = c->gateway->store;
+        json_auto_t *body = NULL;
+        TransferMessage message;
+        Transfer transfer;
+        int r, number;
+
+        (void) row;
+        r = store_transfer_get(store, c->share.n, &transfer);
+        if (r != 0)
+                return r < 0 ? r : OUTBOX_VERDICT_DONE;
+        r = queued_number(store, &transfer, &number);
+        if (r >= 0 && number == 0)
+                r = OUTBOX_VERDICT_DONE;
+        if (r == 0)
+                r = store_transfer_message_get(store, c->share.n, number, &message);
+        if (r == 0) {
+                r = open_json(c->gateway,
+                                &c->key,
+                                c->share.n,
+                                VAULT_FIELD_TRANSFER_MESSAGE,
+                                (uint32_t) number,
+                                message.body,
+                                message.body_size,
+                                &body);
+                transfer_message_done(&message);
+        }
+        if (r == 0)
+                r = update_frame(c, &transfer, body, number, ret);
+        transfer_done(&transfer);
+        return r;
+}
+
+/* What becomes of the queued message; its body is needed no more. */
+static int settle_message(ShareContext *c, int number, TransferState state, const uint8_t *digest) {
+        TransferMessage message = { .share = c->share.n,
+                .number = number,
+                .from = TRANSFER_INITIATOR,
+                .state = state,
+                .at = c->now,
+                .has_digest = digest != NULL };
+
+        if (digest)
+                memcpy(message.digest, digest, sizeof(message.digest));
+        share_note(&c->share,
+                        c->now,
+                        state == TRANSFER_ACCEPTED ? TIMELINE_MESSAGE_SENT
+                                                   : TIMELINE_MESSAGE_REFUSED,
+                        detail_of(number),
+                        0);
+        return put_message(c, &message, NULL);
+}
+
+/* Ends the writing, whatever came of it, and looks again after a while. */
+static int look_again(ShareContext *c, const OutboxRow *row, Transfer *transfer, uint64_t msec) {
+        int r;
+
+        r = store_outbox_remove(c->gateway->store, row->share, row->part);
+        if (r >= 0)
+                r = start_polling(c->gateway, transfer, msec);
+        if (r >= 0)
+                r = store_transfer_put(c->gateway->store, transfer);
+        if (r >= 0)
+                r = share_save(c);
+        return r < 0 ? r : OUTBOX_VERDICT_DONE;
+}
+
+static int written(ShareContext *c,
+                const OutboxRow *row,
+                Transfer *transfer,
+                int number,
+                const json_t *answer) {
+        uint8_t digest[STORE_DIGEST_SIZE];
+        bool has_digest = read_digest(answer, digest);
+        int r;
+
+        if (has_digest)
+                know(transfer, digest);
+        transfer->progress = c->now;
+        gateway_count(c->gateway, COUNTER_MESSAGES_SENT);
+        r = take_state(c->gateway, transfer, answer);
+        if (r >= 0)
+                r = settle_message(c, number, TRANSFER_ACCEPTED, has_digest ? digest : NULL);
+        return r < 0 ? r : look_again(c, row, transfer, transfer_poll_msec(0, 0));
+}
+
+static int not_written(ShareContext *c,
+                const OutboxRow *row,
+                Transfer *transfer,
+                int number,
+                const char *type) {
+        uint64_t retry;
+        int r;
+
+        r = settle_message(c, number, TRANSFER_REFUSED, NULL);
+        if (r >= 0 && !streq(type, "refused"))
+                r = relay_mailbox_refused(c, OUTBOX_READ, type, &retry);
+        return r < 0 ? r : look_again(c, row, transfer, transfer_poll_msec(0, 0));
+}
+
+static int update_answered(ShareContext *c,
+                const OutboxRow *row,
+                Transfer *transfer,
+                const json_t *answer,
+                uint64_t *ret_retry) {
+        const char *type = json_string_value(json_object_get(answer, "type"));
+        const char *reason = json_string_value(json_object_get(answer, "reason"));
+        int r, number;
+
+        r = queued_number(c->gateway->store, transfer, &number);
+        if (r < 0)
+                return r;
+        if (number == 0)
+                return look_again(c, row, transfer, *ret_retry);
+        if (streq(type, "done"))
+                return written(c, row, transfer, number, answer);
+        if (streq(type, "again") && reason && streq(reason, "unread-message"))
+                return look_again(c, row, transfer, 0); /* it is written after that look */
+        if (streq(type, "again"))
+                return OUTBOX_VERDICT_AGAIN;
+        if (streq(type, "gone"))
+                return relay_mailbox_gone(c);
+        if (is_abort(answer))
+                return broken(c, transfer, answer);
+        return not_written(c, row, transfer, number, type);
+}
+
+int transfer_update_answered(
+                ShareContext *c, OutboxRow *row, const json_t *answer, uint64_t *ret_retry) {
+        Transfer transfer;
+        int r;
+
+        r = store_transfer_get(c->gateway->store, c->share.n, &transfer);
+        if (r != 0)
+                return r < 0 ? r : OUTBOX_VERDICT_DONE;
+        r = update_answered(c, row, &transfer, answer, ret_retry);
+        transfer_done(&transfer);
+        return r;
+}
+
+/* --- acknowledging --- */
+
+int transfer_acknowledge_claim(ShareContext *c, json_t **ret) {
+        json_auto_t *frame = NULL;
+        Transfer transfer;
+        int r;
+
+        r = store_transfer_get(c->gateway->store, c->share.n, &transfer);
+        if (r != 0)
+                return r < 0 ? r : OUTBOX_VERDICT_DONE;
+        r = open_json(c->gateway,
+                        NULL,
+                        c->share.n,
+                        VAULT_FIELD_TRANSFER,
+                        0,
+                        transfer.frame,
+                        transfer.frame_size,
+                        &frame);
+        if (r == 0)
+                r = add_state(c->gateway, &transfer, frame);
+        if (r == 0 && json_object_set_new(frame, "type", json_string("acknowledge")) < 0)
+                r = -ENOMEM;
+        transfer_done(&transfer);
+        if (r == 0)
+                *ret = TAKE_PTR(frame);
+        return r;
+}
+
+static int acknowledged(ShareContext *c, Transfer *transfer, const json_t *answer) {
+        uint64_t delay;
+        int r;
+
+        r = take_state(c->gateway, transfer, answer);
+        if (r >= 0)
+                r = go_on(c, transfer, &delay);
+        if (r == OUTBOX_VERDICT_AGAIN)
+                r = start_polling(c->gateway, transfer, delay);
+        if (r >= 0)
+                r = store_transfer_put(c->gateway->store, transfer);
+        if (r >= 0)
+                r = store_share_update(c->gateway->store, &c->share);
+        return r < 0 ? r : OUTBOX_VERDICT_DONE;
+}
+
+int transfer_acknowledge_answered(ShareContext *c, OutboxRow *row, const json_t *answer) {
+        const char *type = json_string_value(json_object_get(answer, "type"));
+        Transfer transfer;
+        int r;
+
+        if (streq(type, "again"))
+                return OUTBOX_VERDICT_AGAIN;
+        r = store_outbox_remove(c->gateway->store, row->share, row->part);
+        if (r < 0)
+                return r;
+        r = store_transfer_get(c->gateway->store, c->share.n, &transfer);
+        if (r != 0)
+                return r < 0 ? r : OUTBOX_VERDICT_DONE;
+        r = is_abort(answer) ? broken(c, &transfer, answer) : acknowledged(c, &transfer, answer);
+        transfer_done(&transfer);
+        return r;
+}
