@@ -18,6 +18,9 @@ enum {
         OPTION_TENANT, /* from here on, options of single commands */
         OPTION_STATE,
         OPTION_LIMIT,
+        OPTION_AFTER,
+        OPTION_SHARE,
+        OPTION_SIGNER,
         OPTION_REFERENCE,
         OPTION_POLICY,
         OPTION_TO,
@@ -31,14 +34,21 @@ enum {
         OPTION_CONTENT_FILE,
         OPTION_EXPIRES_IN,
         OPTION_SENDER,
+        OPTION_PROVISIONING_FILE,
+        OPTION_CLAIM,
 };
 
 #define ONLY(option) (1u << ((option) -OPTION_TENANT))
 #define CREATE_OPTIONS (~0u << (OPTION_REFERENCE - OPTION_TENANT))
 
+#define SEAL_OPTIONS                                                                        \
+        (ONLY(OPTION_POLICY) | ONLY(OPTION_TO) | ONLY(OPTION_TENANT) | ONLY(OPTION_SHARE) | \
+                        ONLY(OPTION_SIGNER))
+
 typedef struct Command {
         const char *words; /* one or two */
         int n_arguments;
+        bool may_name_a_file; /* after them */
         unsigned options;
         bool operators;
         int (*run)(const CtlOptions *options, char **arguments);
@@ -46,20 +56,23 @@ typedef struct Command {
 
 /* clang-format off */
 static const Command commands[] = {
-        { "share create",   0, CREATE_OPTIONS,       false, ctl_share_create },
-        { "share show",     1, 0,                    false, ctl_share_show },
-        { "share list",     0, ONLY(OPTION_STATE) | ONLY(OPTION_LIMIT) | ONLY(OPTION_REFERENCE), false, ctl_share_list },
-        { "share watch",    1, 0,                    false, ctl_share_watch },
-        { "share cancel",   1, 0,                    false, ctl_share_cancel },
-        { "share resend",   1, 0,                    false, ctl_share_resend },
-        { "channels",       0, 0,                    false, ctl_channels },
-        { "policies",       0, 0,                    false, ctl_policies },
-        { "doctor",         0, 0,                    false, ctl_doctor },
-        { "token",          0, ONLY(OPTION_TENANT),  false, ctl_token },
-        { "letters list",   0, 0,                    true,  ctl_letters_list },
-        { "letters replay", 1, 0,                    true,  ctl_letters_replay },
-        { "letters drop",   1, 0,                    true,  ctl_letters_drop },
-        { "clock accept",   0, 0,                    true,  ctl_clock_accept },
+        { "share create",   0, false, CREATE_OPTIONS,       false, ctl_share_create },
+        { "share show",     1, false, 0,                    false, ctl_share_show },
+        { "share list",     0, false, ONLY(OPTION_STATE) | ONLY(OPTION_LIMIT) | ONLY(OPTION_REFERENCE), false, ctl_share_list },
+        { "share watch",    1, false, 0,                    false, ctl_share_watch },
+        { "share cancel",   1, false, 0,                    false, ctl_share_cancel },
+        { "share resend",   1, false, 0,                    false, ctl_share_resend },
+        { "message send",   1, true,  0,                    false, ctl_message_send },
+        { "message list",   1, false, ONLY(OPTION_AFTER) | ONLY(OPTION_LIMIT), false, ctl_message_list },
+        { "seal",           0, true,  SEAL_OPTIONS,         false, ctl_seal },
+        { "channels",       0, false, 0,                    false, ctl_channels },
+        { "policies",       0, false, 0,                    false, ctl_policies },
+        { "doctor",         0, false, 0,                    false, ctl_doctor },
+        { "token",          0, false, ONLY(OPTION_TENANT),  false, ctl_token },
+        { "letters list",   0, false, 0,                    true,  ctl_letters_list },
+        { "letters replay", 1, false, 0,                    true,  ctl_letters_replay },
+        { "letters drop",   1, false, 0,                    true,  ctl_letters_drop },
+        { "clock accept",   0, false, 0,                    true,  ctl_clock_accept },
 };
 /* clang-format on */
 
@@ -70,14 +83,22 @@ static const char help_text[] =
         "Shares credentials through the Vestibule gateway, and looks after it.\n"
         "\n"
         "For tenants:\n"
-        "  share create      start a share; needs --policy --to --title --format\n"
-        "                    --content-file, may have --sender --name --locale --time-zone\n"
-        "                    --description --image-url --reference --expires-in\n"
+        "  share create      start a share; needs --policy --to --title and --format\n"
+        "                    --content-file or --provisioning-file, may have --sender --name\n"
+        "                    --locale --time-zone --description --image-url --reference\n"
+        "                    --expires-in --claim\n"
         "  share list        list shares [--state] [--reference] [--limit]\n"
         "  share show ID     show a share\n"
         "  share watch ID    show what happens until the share ends\n"
         "  share cancel ID   withdraw a share\n"
         "  share resend ID   send the invitation, or the same link, once more\n"
+        "  message send ID [FILE]  send the next message of a share in which both sides\n"
+        "                    write: JSON as for --provisioning-file [standard input]\n"
+        "  message list ID   show its messages [--after] [--limit]\n"
+        "  seal [FILE]       seal {\"format\", \"content\"} [standard input], so that only the\n"
+        "                    relay client can open it, and print it as --provisioning-file\n"
+        "                    takes it; needs --policy --to, or --share; may have --tenant\n"
+        "                    --signer\n"
         "  channels          show the channels and whether each is up\n"
         "  policies          show the policies that a share may name\n"
         "\n"
@@ -99,6 +120,9 @@ static const char help_text[] =
         "  --format NAME     what kind of content it is, as the recipient's wallet knows it:\n"
         "                    digitalwallet.generic.authorizationToken, for example\n"
         "  --content-file F  JSON with what is shared; - is standard input\n"
+        "  --provisioning-file F  JSON with one of {\"format\", \"content\"}, {\"sealed\"},\n"
+        "                    {\"encrypted\"} and {\"mint\"}; - is standard input\n"
+        "  --claim UUID      the initiator's claim at the relay; up to three [random]\n"
         "  --sender NAME     who shares: one of your registered names [the first]\n"
         "  --name NAME       the recipient's name\n"
         "  --locale TAG      the recipient's language, such as de or en-GB\n"
@@ -111,6 +135,15 @@ static const char help_text[] =
         "  --state STATE     only shares in this state, such as invited or completed\n"
         "  --reference TEXT  only shares with exactly this reference\n"
         "  --limit N         at most so many, up to 100 [all]\n"
+        "\n"
+        "Options of message list:\n"
+        "  --after N         only messages with a higher number\n"
+        "  --limit N         at most so many, up to 100 [all]\n"
+        "\n"
+        "Options of seal (--policy and --to as of share create, in the same order):\n"
+        "  --share ID        seal a further message of this share\n"
+        "  --tenant NAME     which tenant this is [what the API says of the token]\n"
+        "  --signer KEY      base64, from the operator; refuse keys that another has signed\n"
         "\n"
         "Option of token:\n"
         "  --tenant NAME     the tenant's section in vestibule.conf\n"
@@ -142,6 +175,9 @@ static const struct option long_options[] = {
         { "tenant", required_argument, NULL, OPTION_TENANT },
         { "state", required_argument, NULL, OPTION_STATE },
         { "limit", required_argument, NULL, OPTION_LIMIT },
+        { "after", required_argument, NULL, OPTION_AFTER },
+        { "share", required_argument, NULL, OPTION_SHARE },
+        { "signer", required_argument, NULL, OPTION_SIGNER },
         { "reference", required_argument, NULL, OPTION_REFERENCE },
         { "policy", required_argument, NULL, OPTION_POLICY },
         { "to", required_argument, NULL, OPTION_TO },
@@ -155,6 +191,8 @@ static const struct option long_options[] = {
         { "content-file", required_argument, NULL, OPTION_CONTENT_FILE },
         { "expires-in", required_argument, NULL, OPTION_EXPIRES_IN },
         { "sender", required_argument, NULL, OPTION_SENDER },
+        { "provisioning-file", required_argument, NULL, OPTION_PROVISIONING_FILE },
+        { "claim", required_argument, NULL, OPTION_CLAIM },
         { NULL, 0, NULL, 0 },
 };
 
@@ -194,15 +232,33 @@ static const char **option_field(CtlOptions *o, int option) {
                 return &o->expires_in;
         case OPTION_SENDER:
                 return &o->sender;
+        case OPTION_AFTER:
+                return &o->after;
+        case OPTION_SHARE:
+                return &o->share;
+        case OPTION_SIGNER:
+                return &o->signer;
+        case OPTION_PROVISIONING_FILE:
+                return &o->provisioning_file;
         default:
                 return NULL;
         }
 }
 
+/* An option that may come several times. */
+static int option_add(const char **list, size_t max, size_t *n, const char *name) {
+        if (*n == max) {
+                (void) fprintf(stderr, "vestibulectl: at most %zu times --%s\n", max, name);
+                return EX_USAGE;
+        }
+        list[(*n)++] = optarg;
+        return -1;
+}
+
 /* Returns -1 to go on, else an exit status. *ret_given: the options of single commands that were
  * there. */
 static int options_read(int argc, char **argv, CtlOptions *ret, unsigned *ret_given) {
-        int option;
+        int option, r = -1;
 
         while ((option = getopt_long(argc, argv, "", long_options, NULL)) >= 0) {
                 const char **field = option_field(ret, option);
@@ -217,14 +273,17 @@ static int options_read(int argc, char **argv, CtlOptions *ret, unsigned *ret_gi
                         return EX_USAGE;
                 if (option == OPTION_JSON)
                         ret->json = true;
-                else if (option == OPTION_TO) {
-                        if (ret->n_to == N_ELEMENTS(ret->to)) {
-                                (void) fprintf(stderr, "vestibulectl: at most five times --to\n");
-                                return EX_USAGE;
-                        }
-                        ret->to[ret->n_to++] = optarg;
-                } else
+                else if (option == OPTION_TO)
+                        r = option_add(ret->to, N_ELEMENTS(ret->to), &ret->n_to, "to");
+                else if (option == OPTION_CLAIM)
+                        r = option_add(ret->claims,
+                                        N_ELEMENTS(ret->claims),
+                                        &ret->n_claims,
+                                        "claim");
+                else
                         *field = optarg;
+                if (r >= 0)
+                        return r;
                 if (option >= OPTION_TENANT)
                         *ret_given |= ONLY(option);
         }
@@ -267,11 +326,13 @@ int main(int argc, char **argv) {
                                 "vestibulectl: no such command; vestibulectl --help lists them\n");
                 return EX_USAGE;
         }
-        if (argc - optind - used != command->n_arguments) {
+        if (argc - optind - used < command->n_arguments ||
+                        argc - optind - used > command->n_arguments + command->may_name_a_file) {
                 (void) fprintf(stderr,
-                                "vestibulectl: %s takes %s\n",
+                                "vestibulectl: %s takes %s%s\n",
                                 command->words,
-                                command->n_arguments ? "one id" : "no arguments");
+                                command->n_arguments ? "one id" : "no arguments",
+                                command->may_name_a_file ? ", and perhaps a file" : "");
                 return EX_USAGE;
         }
         if (given & ~command->options) {

@@ -3,24 +3,21 @@
 #include <time.h>
 
 #include "ctl.h"
-#include "json-read.h"
 #include "text.h"
 #include "time-text.h"
 
 enum {
-        CONTENT_MAX = 32 * 1024,
-        CONTENT_ROOM = 2 * CONTENT_MAX, /* with white space */
         WATCH_SECONDS = 50,
 };
 
-static int share_path(char **arguments, const char *verb, char ret[128]) {
+int ctl_share_path(const char *id, const char *more, char ret[128]) {
         uint8_t bytes[16];
 
-        if (text_from_id("shr_", arguments[0], bytes) < 0) {
+        if (text_from_id("shr_", id, bytes) < 0) {
                 (void) fprintf(stderr, "vestibulectl: a share's id is shr_ and 26 symbols\n");
                 return EX_USAGE;
         }
-        (void) snprintf(ret, 128, "/v1/shares/%s%s", arguments[0], verb);
+        (void) snprintf(ret, 128, "/v1/shares/%s%s", id, more);
         return 0;
 }
 
@@ -122,26 +119,26 @@ static int share_answer(const CtlOptions *options, const char *method, const cha
 
 int ctl_share_show(const CtlOptions *options, char **arguments) {
         char path[128];
-        int r = share_path(arguments, "", path);
+        int r = ctl_share_path(arguments[0], "", path);
 
         return r != 0 ? r : share_answer(options, "GET", path);
 }
 
 int ctl_share_cancel(const CtlOptions *options, char **arguments) {
         char path[128];
-        int r = share_path(arguments, "/cancel", path);
+        int r = ctl_share_path(arguments[0], "/cancel", path);
 
         return r != 0 ? r : share_answer(options, "POST", path);
 }
 
 int ctl_share_resend(const CtlOptions *options, char **arguments) {
         char path[128];
-        int r = share_path(arguments, "/resend", path);
+        int r = ctl_share_path(arguments[0], "/resend", path);
 
         return r != 0 ? r : share_answer(options, "POST", path);
 }
 
-static void query_add(char *path, size_t size, const char *name, const char *value) {
+void ctl_query_add(char *path, size_t size, const char *name, const char *value) {
         size_t n = strlen(path);
 
         if (!value)
@@ -189,10 +186,10 @@ int ctl_share_list(const CtlOptions *options, char **arguments) {
                 char path[2048] = "/v1/shares";
                 int r;
 
-                query_add(path, sizeof(path), "state", options->state);
-                query_add(path, sizeof(path), "reference", options->reference);
-                query_add(path, sizeof(path), "limit", options->limit ? options->limit : "100");
-                query_add(path, sizeof(path), "cursor", cursor);
+                ctl_query_add(path, sizeof(path), "state", options->state);
+                ctl_query_add(path, sizeof(path), "reference", options->reference);
+                ctl_query_add(path, sizeof(path), "limit", options->limit ? options->limit : "100");
+                ctl_query_add(path, sizeof(path), "cursor", cursor);
                 r = ctl_ask_firmly(options, "GET", path, NULL, &answer);
                 if (r != 0)
                         return r;
@@ -237,7 +234,7 @@ int ctl_share_watch(const CtlOptions *options, char **arguments) {
         size_t shown = 0;
         int r;
 
-        r = share_path(arguments, "", path);
+        r = ctl_share_path(arguments[0], "", path);
         if (r != 0)
                 return r;
         (void) snprintf(query, sizeof(query), "%s", path);
@@ -274,34 +271,6 @@ int ctl_share_watch(const CtlOptions *options, char **arguments) {
 
 /* share create */
 
-static int content_read(const char *path, json_t **ret) {
-        FILE *f = streq(path, "-") ? stdin : fopen(path, "re");
-        _cleanup_(freep) char *text = malloc(CONTENT_ROOM);
-        JsonProblem problem;
-        size_t n;
-        int r;
-
-        if (!f) {
-                (void) fprintf(stderr, "vestibulectl: cannot read %s: %m\n", path);
-                return EX_NOINPUT;
-        }
-        if (!text)
-                return EX_OSERR;
-        n = fread(text, 1, CONTENT_ROOM, f);
-        if (f != stdin)
-                (void) fclose(f);
-        r = json_read(text, n, 7, ret, &problem);
-        explicit_bzero(text, CONTENT_ROOM);
-        if (r != 0) {
-                (void) fprintf(stderr,
-                                "vestibulectl: the content must be JSON, at most %d bytes: %s\n",
-                                CONTENT_MAX,
-                                r > 0 ? problem.text : strerror(-r));
-                return EX_DATAERR;
-        }
-        return 0;
-}
-
 /* "90", "90s", "15m", "2h", "1d" */
 static int duration_read(const char *text, int64_t *ret) {
         static const char units[] = "smhd";
@@ -323,8 +292,21 @@ static void set_text(json_t *object, const char *member, const char *text) {
                 (void) json_object_set_new(object, member, json_string(text));
 }
 
+static int provisioning_read(const CtlOptions *options, json_t **ret) {
+        json_auto_t *content = NULL;
+        int r;
+
+        if (options->provisioning_file)
+                return ctl_json_read(options->provisioning_file, "the provisioning", ret);
+        r = ctl_json_read(options->content_file, "the content", &content);
+        if (r != 0)
+                return r;
+        *ret = json_pack("{s:s, s:O}", "format", options->format, "content", content);
+        return *ret ? 0 : EX_OSERR;
+}
+
 static int share_body(const CtlOptions *options, json_t **ret) {
-        json_auto_t *body = json_object(), *content = NULL;
+        json_auto_t *body = json_object(), *provisioning = NULL;
         json_t *recipient = json_object(), *addresses = json_array(), *credential = json_object();
         int64_t lifetime;
         int r;
@@ -354,12 +336,17 @@ static int share_body(const CtlOptions *options, json_t **ret) {
                 time_text(time_wall() + lifetime, text);
                 set_text(body, "expires_at", text);
         }
-        r = content_read(options->content_file, &content);
+        if (options->n_claims > 0) {
+                json_t *claims = json_array();
+
+                for (size_t i = 0; i < options->n_claims; i++)
+                        (void) json_array_append_new(claims, json_string(options->claims[i]));
+                (void) json_object_set_new(body, "claims", claims);
+        }
+        r = provisioning_read(options, &provisioning);
         if (r != 0)
                 return r;
-        (void) json_object_set_new(body,
-                        "provisioning",
-                        json_pack("{s:s, s:O}", "format", options->format, "content", content));
+        (void) json_object_set(body, "provisioning", provisioning);
         *ret = TAKE_PTR(body);
         return 0;
 }
@@ -379,12 +366,16 @@ int ctl_share_create(const CtlOptions *options, char **arguments) {
         int r;
 
         (void) arguments;
-        if (!options->policy || options->n_to == 0 || !options->title || !options->format ||
-                        !options->content_file) {
+        if (!options->policy || options->n_to == 0 || !options->title) {
                 (void) fprintf(stderr,
-                                "vestibulectl: share create needs --policy, --to, --title, "
-                                "--format and "
-                                "--content-file\n");
+                                "vestibulectl: share create needs --policy, --to and --title\n");
+                return EX_USAGE;
+        }
+        if (options->provisioning_file ? options->format || options->content_file
+                                       : !options->format || !options->content_file) {
+                (void) fprintf(stderr,
+                                "vestibulectl: share create needs --format and --content-file, or "
+                                "--provisioning-file alone\n");
                 return EX_USAGE;
         }
         for (size_t i = 0; i < options->n_to; i++)

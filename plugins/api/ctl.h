@@ -16,9 +16,9 @@ typedef struct CtlOptions {
         const char *url; /* http://…, https://… or unix:/PATH; NULL: the command's default */
         const char *token_file, *policy, *name, *locale, *title, *description, *format,
                         *content_file, *reference, *expires_in, *sender, *state, *limit, *tenant,
-                        *image_url, *time_zone;
-        const char *to[5];
-        size_t n_to;
+                        *image_url, *time_zone, *after, *share, *signer, *provisioning_file;
+        const char *to[5], *claims[3];
+        size_t n_to, n_claims;
         bool json;
 } CtlOptions;
 
@@ -60,6 +60,22 @@ int ctl_refused(const CtlAnswer *answer);
 /* Finds out whether a token is there and readable. 0, or an exit status with a sentence in ret. */
 int ctl_token_check(const CtlOptions *options, char *ret, size_t size);
 
+/* ctl-file.c */
+
+enum { CTL_CONTENT_DEPTH = 30 }; /* what an envelope takes; of what is not sealed the API takes 8 */
+
+/* Reads JSON from a file, or from standard input for "-". 0, or an exit status after saying why;
+ * what names it. */
+int ctl_json_read(const char *path, const char *what, json_t **ret);
+
+/* ctl-share.c */
+
+/* The path of a share and what follows it. 0, or an exit status after saying what an id is. */
+int ctl_share_path(const char *id, const char *more, char ret[128]);
+
+/* Adds a parameter to a path, percent-encoded; nothing for NULL. */
+void ctl_query_add(char *path, size_t size, const char *name, const char *value);
+
 /* ctl-print.c: for people */
 
 enum { CTL_COLUMNS_MAX = 8 };
@@ -90,7 +106,7 @@ void ctl_print_code(const char *code);
 
 const char *ctl_text(const json_t *object, const char *member);
 
-/* Commands; each returns an exit status. */
+/* Commands; each returns an exit status. arguments ends with NULL. */
 
 int ctl_token(const CtlOptions *options, char **arguments);
 int ctl_share_create(const CtlOptions *options, char **arguments);
@@ -99,6 +115,9 @@ int ctl_share_list(const CtlOptions *options, char **arguments);
 int ctl_share_cancel(const CtlOptions *options, char **arguments);
 int ctl_share_resend(const CtlOptions *options, char **arguments);
 int ctl_share_watch(const CtlOptions *options, char **arguments);
+int ctl_message_send(const CtlOptions *options, char **arguments);
+int ctl_message_list(const CtlOptions *options, char **arguments);
+int ctl_seal(const CtlOptions *options, char **arguments);
 int ctl_channels(const CtlOptions *options, char **arguments);
 int ctl_policies(const CtlOptions *options, char **arguments);
 int ctl_letters_list(const CtlOptions *options, char **arguments);

@@ -3,6 +3,8 @@
 
 usage: api-ctl.py VESTIBULE_API VESTIBULECTL [--show | NAME...]     prints TAP, or what people see
 """
+import base64
+import http.server
 import importlib.util
 import inspect
 import json
@@ -11,6 +13,8 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 import traceback
 
 sys.dont_write_bytecode = True
@@ -37,8 +41,8 @@ def share(**members):
 class Place:
     """A front, its gateway, and a folder with a token and a content file."""
 
-    def __init__(self):
-        self.gateway = api.Gateway(PROGRAM, sockets=("127.0.0.1:0", "unix:"))
+    def __init__(self, **options):
+        self.gateway = api.Gateway(PROGRAM, sockets=("127.0.0.1:0", "unix:"), **options)
         self.folder = tempfile.TemporaryDirectory(prefix="api-ctl-")
         self.token = os.path.join(self.folder.name, "token")
         self.write("token", api.TOKEN + "\n")
@@ -70,6 +74,13 @@ class Place:
                 return g.answer(frame, refusal["status"], problem=refusal, retry_after=refusal.get("retry_after", 0))
         if kind == "tenant.describe":
             g.describe(frame)
+        elif kind == "message.add":
+            g.answer(frame, 202, body={"number": 2, "from": "initiator", "state": "queued", "at": "2026-11-22T12:05:00Z"})
+        elif kind == "message.list":
+            first = frame.get("after", -1) + 1
+            page = [api.message(n, **({"encrypted": {"type": "AEAD_AES_128_GCM", "data": "AAAA"}} if n == 3 else {}))
+                    for n in (first, first + 1)]
+            g.answer(frame, 200, body={"messages": page, **({"cursor": "more"} if first < 2 else {})})
         elif kind == "share.create":
             g.answer(frame, 201, body=share(state="pending", version=1, code="123-456-786", delivery=[], timeline=[]))
         elif kind == "share.get" and "wait" in frame:
@@ -124,8 +135,38 @@ def expect(result, status, *texts):
     return result
 
 
-def start():
-    return Place()
+class FakeApi:
+    """An API that says of its keys and policies what a test wants."""
+
+    def __init__(self, keys):
+        answers = {"/v1/keys": keys, "/v1/policies": {"policies": [{"name": "hotel", "class": "hotel"}]}}
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                data = json.dumps(answers[self.path]).encode()
+                self.send_response(200)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def start(**options):
+    return Place(**options)
 
 
 def create_shows_the_code_and_whom_to_tell_it():
@@ -140,6 +181,125 @@ def create_shows_the_code_and_whom_to_tell_it():
         assert json.loads(p.create("--json").stdout)["code"] == "123-456-786"
         expect(p.create(content="-", stdin='{"from": "a pipe"}'), 0)
         assert p.gateway.key.open(p.asked[-1]["sealed"]["box"])["provisioning"]["content"] == {"from": "a pipe"}
+
+
+def create_takes_provisioning_of_every_form_and_claims():
+    with start() as p:
+        claim = "0000000a-0000-4000-8000-00000000000b"
+
+        def create(provisioning, *more):
+            path = p.write("provisioning", json.dumps(provisioning))
+            expect(p.run("share", "create", "--policy", "hotel", "--to", "xmpp:bob@example.org", "--title", "Room key",
+                         "--provisioning-file", path, *more), 0)
+            return p.asked[-1]
+
+        frame = create({"mint": "https://keys.example/a"}, "--claim", claim)
+        assert frame["mint"] == "https://keys.example/a" and frame["body"]["claims"] == [claim]
+        assert create({"encrypted": {"type": "AEAD_AES_128_GCM", "data": "A" * 40}})["encrypted"] is True
+        frame = create({"format": "f", "content": {"a": 1}})
+        assert p.gateway.key.open(frame["sealed"]["box"])["provisioning"] == {"format": "f", "content": {"a": 1}}
+        expect(p.create("--provisioning-file", p.content), 64, "--provisioning-file alone")
+        expect(p.create(*["--claim", claim] * 4), 64, "at most 3 times --claim")
+
+
+SEAL = ("seal", "--policy", "hotel", "--to", "xmpp:Bob@Example.org", "--to", "sms:+4915112345678")
+CONTENT = {"format": "f", "content": {"token": "marker-9f3a"}}
+
+
+def what_is_sealed_here_is_bound_to_its_share_and_unknown_to_the_api():
+    with start() as p:
+        result = expect(p.run(*SEAL, stdin=json.dumps(CONTENT)), 0)
+        assert result.stderr == ""
+        sealed = json.loads(result.stdout)["sealed"]
+        assert set(sealed) == {"kid", "box"} and sealed["kid"] == p.gateway.key.kid
+        envelope = p.gateway.key.open(sealed["box"])
+        assert len(base64.b64decode(envelope.pop("nonce"))) == 16
+        assert abs(envelope.pop("not_after") - time.time() - 67 * 3600) < 20
+        addresses = ("xmpp:bob@example.org", "sms:+4915112345678")
+        assert envelope == {"v": 1, "tenant": "adler", "class": "hotel", "provisioning": CONTENT,
+                            "recipients": api.recipients_hash(*addresses)}
+        path = p.write("sealed", result.stdout)
+        expect(p.run("share", "create", "--policy", "hotel", *SEAL[3:], "--title", "Room key", "--provisioning-file", path), 0)
+        assert p.asked[-1]["sealed"] == {**sealed, "class": "hotel", "recipients": api.recipients_hash(*addresses)}
+        assert "marker-9f3a" not in json.dumps(p.asked)
+        again = json.loads(p.run(*SEAL, p.write("content", json.dumps(CONTENT))).stdout)["sealed"]
+        assert p.gateway.key.open(again["box"])["nonce"] != p.gateway.key.open(sealed["box"])["nonce"]
+
+
+def a_further_message_is_sealed_to_its_share():
+    with start() as p:
+        result = expect(p.run("seal", "--share", SHARE, "--tenant", "adler", stdin=json.dumps(CONTENT)), 0)
+        envelope = p.gateway.key.open(json.loads(result.stdout)["sealed"]["box"])
+        assert envelope["class"] == "message" and envelope["recipients"] == api.recipients_hash(SHARE)
+        assert envelope["tenant"] == "adler" and envelope["provisioning"] == CONTENT
+        expect(p.run("message", "send", SHARE, stdin=result.stdout), 0, "Message 2 is queued.")
+        assert p.asked[-1]["sealed"]["box"] == json.loads(result.stdout)["sealed"]["box"]
+        assert "policy.list" not in p.kinds()
+
+
+def nothing_is_sealed_that_would_be_refused_later():
+    with start() as p:
+        for arguments in (("seal",), ("seal", "--policy", "hotel"), ("seal", "--share", SHARE, "--policy", "hotel"),
+                          ("seal", "--share", "x"), ("seal", "--policy", "hotel", "--to", "bob"), (*SEAL, "-", "-")):
+            expect(p.run(*arguments, stdin=json.dumps(CONTENT)), 64)
+        for content in ({}, {"format": "f"}, {"format": "f", "content": "text"}, {**CONTENT, "more": 1},
+                        {"format": "", "content": {}}, {"format": "f" * 129, "content": {}}, [1],
+                        {"format": "f", "content": {"a": "x" * 32768}}):
+            result = expect(p.run(*SEAL, stdin=json.dumps(content)), 65)
+            assert result.stdout == ""
+        assert p.asked == [], "the API was asked before the content was looked at"
+        expect(p.run(*SEAL[:2], "castle", *SEAL[3:], stdin=json.dumps(CONTENT)), 65, "no such policy")
+        expect(p.run(*SEAL, "--tenant", "eve", stdin=json.dumps(CONTENT)), 65, "another tenant")
+    with start(key=api.RelayKey(lifetime=-5)) as p:
+        result = expect(p.run(*SEAL, stdin=json.dumps(CONTENT)), 69, "the time of every key has passed")
+        assert result.stdout == ""
+
+
+def keys_that_their_signer_did_not_sign_are_not_sealed_to():
+    with start() as p:
+        good = api.Client(p.gateway).ask("GET", "/v1/keys").json
+        other = json.loads(api.RelayKey().file)
+
+        def changed(**members):
+            return {**good, "keys": [{**good["keys"][0], **members}]}
+
+        def seal(keys, *more):
+            with FakeApi(keys) as fake:
+                return p.run(*SEAL, *more, url=fake.url, stdin=json.dumps(CONTENT))
+
+        expect(seal(good), 0)
+        expect(seal(good, "--signer", good["signer"]), 0)
+        for keys in (changed(key=other["keys"][0]["key"]), changed(kid=other["keys"][0]["kid"]),
+                     changed(not_after="2036-11-22T12:00:00Z"), changed(not_after=1), changed(signature="A" * 86 + "=="),
+                     {**good, "signer": other["signer"]}, {"keys": []}, {}, []):
+            result = expect(seal(keys), 65, "not signed as they should be")
+            assert result.stdout == ""
+        result = expect(seal(good, "--signer", other["signer"]), 65, "signed by another")
+        assert result.stdout == ""
+        expect(seal(good, "--signer", "x"), 64)
+        without = {m: v for m, v in good.items() if m != "tenant"}
+        expect(seal(without), 64, "give --tenant")
+        expect(seal(without, "--tenant", "adler"), 0)
+
+
+def messages_are_sent_and_listed():
+    with start() as p:
+        expect(p.run("message", "send", SHARE, p.write("message", json.dumps(CONTENT))), 0, "Message 2 is queued.")
+        assert p.gateway.key.open(p.asked[-1]["sealed"]["box"])["provisioning"] == CONTENT
+        answer = json.loads(p.run("message", "send", SHARE, "--json", stdin=json.dumps(CONTENT)).stdout)
+        assert answer["number"] == 2
+        p.asked.clear()
+        result = expect(p.run("message", "list", SHARE), 0, "encrypted", "recipient", "--json shows what they say.")
+        assert [line.split()[0] for line in result.stdout.splitlines()[1:5]] == ["0", "1", "2", "3"], result.stdout
+        assert [f.get("after") for f in p.asked] == [None, 1]
+        listed = json.loads(p.run("message", "list", SHARE, "--after", "1", "--json").stdout)
+        assert [m["number"] for m in listed] == [2, 3]
+        assert listed[1]["provisioning"] == {"encrypted": {"type": "AEAD_AES_128_GCM", "data": "AAAA"}}
+        p.asked.clear()
+        assert len(json.loads(p.run("message", "list", SHARE, "--limit", "2", "--json").stdout)) == 2
+        assert [f.get("limit") for f in p.asked] == [2]
+        expect(p.run("message", "send", LETTER, stdin="{}"), 64)
+        expect(p.run("message", "send", SHARE, stdin="no json"), 65)
 
 
 def create_repeats_itself_with_the_same_key():
@@ -174,7 +334,8 @@ def wrong_use_is_told_before_anything_is_sent():
     with start() as p:
         for arguments in (("share",), ("share", "show"), ("share", "show", "x"), ("nothing",), (), ("channels", "x"),
                           ("channels", "--policy", "x"), ("share", "create"), ("--colour", "red"),
-                          ("letters", "drop", SHARE), ("token", "--tenant", "a b")):
+                          ("letters", "drop", SHARE), ("token", "--tenant", "a b"), ("message", "list"), ("message", "send"),
+                          ("message", "list", SHARE, "x"), ("share", "show", SHARE, "--signer", "x")):
             expect(p.run(*arguments), 64)
         expect(p.create("--expires-in", "2 weeks"), 64)
         for address in ("bob@example.org", "+4915112345678", "", ":bob", "bob@example.org:xmpp"):
@@ -190,7 +351,8 @@ def the_help_has_a_line_for_each_option_and_comes_by_every_way_to_ask():
         for words in (("help",), ("help", "share", "create"), ("share", "create", "--help"), ("doctor", "--help")):
             assert p.run(*words).stdout == page, words
         options = ("json", "url", "token-file", "tenant", "state", "limit", "reference", "policy", "to", "name", "locale",
-                   "time-zone", "title", "description", "image-url", "format", "content-file", "expires-in", "sender")
+                   "time-zone", "title", "description", "image-url", "format", "content-file", "expires-in", "sender",
+                   "provisioning-file", "claim", "after", "share", "signer")
         for option in options:
             assert re.search(rf"^  --{option}( [A-Z]+)? +\S", page, re.MULTILINE), option
         assert max(map(len, page.splitlines())) < 90, page
