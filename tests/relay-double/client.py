@@ -154,7 +154,7 @@ class RunClient:
         self.run = run
         self.https = Https(run.template, ca_file)
 
-    def _send(self, method, url, headers=None, body=b""):
+    def send(self, method, url, headers=None, body=b""):
         for attempt in range(ATTEMPTS):
             answer = self.https.send(method, urllib.parse.urlsplit(url).path, headers, body)
             if answer is not None and answer.status not in draft_v.RETRY:
@@ -165,7 +165,7 @@ class RunClient:
     def acknowledge(self):
         """Deletes what was taken: before anything is written."""
         if self.run.to_delete:
-            answer = self._send("DELETE", self.run.to_delete)
+            answer = self.send("DELETE", self.run.to_delete)
             if answer.status not in (200, 204, 404):
                 raise Ended("DELETE", "permanent", answer.status)
             self.run.deleted()
@@ -175,11 +175,11 @@ class RunClient:
         if self.run.pending is None:
             self.run.make(message, random)
         url = self.run.url()
-        answer = self._send("PUT", url, {"If-None-Match": "*",
+        answer = self.send("PUT", url, {"If-None-Match": "*",
                                          "Content-Type": "application/octet-stream"},
                             self.run.pending)
         if answer.status == 412:
-            there = self._send("GET", url)
+            there = self.send("GET", url)
             if there.status != 404 and there.body != self.run.pending:
                 self.run.abort("race-lost")
         elif answer.status not in (201, 204):
@@ -188,7 +188,7 @@ class RunClient:
 
     def read(self):
         """The peer's next message, or None while there is none. Deleted as soon as it was taken."""
-        answer = self._send("GET", self.run.url())
+        answer = self.send("GET", self.run.url())
         if answer.status == 404:
             return None
         if answer.status != 200:

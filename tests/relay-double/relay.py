@@ -87,10 +87,14 @@ class Mailboxes:
     def __init__(self, relay):
         self.relay = relay
         self.mailboxes = {}
-        self.last = {}  # claim -> (request id, mailbox id) of its last request that can be repeated
+        self.last = {}  # claim -> (operation, request id, mailbox id) of its last mutating request
+        self.past = set()  # (claim, request id) of those whose mailbox is gone
+        self.open_points = set()  # which the draft leaves open, and the latest request came across
         self.pushes = []
 
     def handle(self, method, path, headers, body):
+        self.open_points.clear()
+        self._expire()
         collection = path == "/v1/m"
         match = MAILBOX_PATH.fullmatch(path)
         if not collection and not match:
@@ -105,14 +109,29 @@ class Mailboxes:
             raise Refusal(405)
         request_id, claim = self._names(headers, needs_id=method != "POST")
         mailbox = self._find(match[1])
-        if method in ("PUT", "PATCH") and self.last.get(claim, ("",))[0] == request_id:
+        operation = {"POST": draft_v.READ, "PUT": draft_v.UPDATE, "DELETE": draft_v.DELETE,
+                     "PATCH": draft_v.RELINQUISH}[method]
+        if method in ("PUT", "PATCH") and self._is_repeated(operation, claim, request_id):
             return 201, {}, b""
         function = {"POST": self._read, "PUT": self._update, "DELETE": self._delete,
                     "PATCH": self._relinquish}[method]
         answer = function(mailbox, claim, body)
-        if method in ("PUT", "PATCH"):
-            self.last[claim] = (request_id, mailbox.id)
+        if method == "DELETE":  # nobody can repeat what is answered 404
+            self.last.pop(claim, None)
+            self.past.add((claim, request_id))
+        elif method != "POST":
+            self.last[claim] = (operation, request_id, mailbox.id)
         return answer
+
+    def _is_repeated(self, operation, claim, request_id):
+        last = self.last.get(claim)
+        if (claim, request_id) in self.past:
+            self.open_points.add("outlives its mailbox")
+        if not last or last[1] != request_id:
+            return False
+        if last[0] != operation:
+            self.open_points.add("another operation's")
+        return True
 
     def _names(self, headers, needs_id=True):
         request_id, claim = headers.get(draft_v.REQUEST_ID), headers.get(draft_v.DEVICE_CLAIM)
@@ -124,16 +143,21 @@ class Mailboxes:
 
     def _find(self, identifier):
         mailbox = self.mailboxes.get(identifier.lower())
-        if mailbox and self.relay.now() >= mailbox.expiration:
-            self._forget(mailbox)
-            mailbox = None
         if not mailbox:
             raise Refusal(404)
         return mailbox
 
+    def _expire(self):
+        now = self.relay.now()
+        for mailbox in [entry for entry in self.mailboxes.values() if entry.expiration <= now]:
+            self._forget(mailbox)
+
     def _forget(self, mailbox):
         del self.mailboxes[mailbox.id]
-        self.last = {claim: entry for claim, entry in self.last.items() if entry[1] != mailbox.id}
+        for claim, (_, request_id, identifier) in list(self.last.items()):
+            if identifier == mailbox.id:
+                self.past.add((claim, request_id))
+                del self.last[claim]
 
     def _json(self, body):
         try:
@@ -161,9 +185,9 @@ class Mailboxes:
         return rights, expiration
 
     def _create(self, request_id, claim, body):
-        last = self.last.get(claim)
-        if last and last[0] == request_id:
-            return 201, {}, self._created(last[1])
+        if self._is_repeated(draft_v.CREATE, claim, request_id):
+            operation, _, identifier = self.last[claim]
+            return 201, {}, self._created(identifier) if operation == draft_v.CREATE else b""
         value = self._json(body)
         payload = _strings(value.get("payload"), "type", "data")
         display = _strings(value.get("displayInformation"), "title", "description", "imageURL")
@@ -173,7 +197,7 @@ class Mailboxes:
         if token:
             mailbox.tokens[claim] = token
         self.mailboxes[mailbox.id] = mailbox
-        self.last[claim] = (request_id, mailbox.id)
+        self.last[claim] = (draft_v.CREATE, request_id, mailbox.id)
         return 200, {}, self._created(mailbox.id)
 
     def _created(self, identifier):
@@ -202,7 +226,7 @@ class Mailboxes:
             mailbox.tokens[claim] = token
         other = mailbox.other(claim)
         if other in mailbox.tokens:
-            self.pushes.append((other, mailbox.tokens[other]))
+            self.pushes.append(mailbox.tokens[other])
         return 200, {}, draft_v.json_bytes(
             {"isPushNotificationSupported": self.relay.push_supported})
 
@@ -301,6 +325,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return length
 
     do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = _respond
+    do_OPTIONS = do_PROPFIND = _respond
 
 
 class Server(http.server.ThreadingHTTPServer):
@@ -370,9 +395,16 @@ class Relay:
     def advance_clock(self, seconds):
         self.offset += seconds
 
-    def pushed_to(self):
-        """The claims whose tokens were used so far, in order."""
-        return [claim for claim, _ in self.mailboxes.pushes]
+    def pushes(self):
+        """The data of the tokens that were used so far, in order."""
+        return [token["tokenData"] for token in self.mailboxes.pushes]
+
+    def open_points(self):
+        return frozenset(self.mailboxes.open_points)
+
+    @staticmethod
+    def push_name(token_data, _mailbox):
+        return token_data
 
     def handle(self, method, target, headers, body):
         with self.lock:

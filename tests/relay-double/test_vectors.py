@@ -219,8 +219,7 @@ class Vectors:
     def every_scenario_has_these_answers_from_the_second_relay(self):
         with relay.Relay() as target:
             for scenario in self.vectors["relay_scenarios"]["scenarios"]:
-                statuses, left_out = scenarios.play(self.vectors, target, scenario)
-                equal(left_out, [], scenario["name"])
+                statuses = scenarios.play(self.vectors, target, scenario)
                 tap.note("%s: %s" % (scenario["name"], " ".join(map(str, statuses))))
 
 

@@ -1,0 +1,274 @@
+"""Two implementations of the relay's protocols, in two languages and from the text alone, must agree:
+the C relay with our client, the C client and the C recipient with our relay, and both relays with each
+other, over the scenarios of the test vectors and over random sequences of requests.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, ".."))
+
+import client  # noqa: E402
+import differential  # noqa: E402
+import draft_r  # noqa: E402
+import draft_v  # noqa: E402
+import relay  # noqa: E402
+import scenarios  # noqa: E402
+import targets  # noqa: E402
+from harness import tap  # noqa: E402
+from harness.vestibule import is_sanitized, options_of_test  # noqa: E402
+
+VECTORS = os.path.join(HERE, "..", "relay-client", "vectors.json")
+DISPLAY = {"title": "Car <key>", "description": "Bob's \"car\"", "imageURL": "https://car.example/i.png"}
+SEQUENCES = 250
+SEQUENCES_SANITIZED = 60  # they are as slow as they are many
+SECRETS = {"AEAD_AES_128_GCM": b"16 octets secret", "AEAD_AES_256_GCM": b"32 octets of a secret, as it is."}
+
+
+def message(number):
+    """What the parties of a transfer say; nobody but them looks into it."""
+    return draft_v.json_bytes({"format": "digitalwallet.carkey.ccc",
+                               "content": {"number": number, "text": "H\u00f4tel \u2603 %d" % number}})
+
+
+def equal(found, expected, what):
+    if found != expected:
+        raise AssertionError("%s: %r instead of %r" % (what, found, expected))
+
+
+def word_of_end(function, *arguments, **options):
+    try:
+        function(*arguments, **options)
+    except client.Ended as ended:
+        return ended.word
+    return None
+
+
+class Agree:
+    def __init__(self, build, seed):
+        self.build = build
+        self.seed = seed if seed is not None else int.from_bytes(os.urandom(4), "big")
+        self.double = relay.Relay()
+        self.relay = targets.VestibuleRelay(build)
+        self.both = (self.double, self.relay)
+        self.folder = tempfile.TemporaryDirectory(prefix="relay-double-")
+        self.keys = None
+
+    def __enter__(self):
+        self.double.__enter__()
+        self.relay.__enter__()
+        return self
+
+    def __exit__(self, *exception):
+        self.relay.__exit__(*exception)
+        self.double.__exit__(*exception)
+        self.folder.cleanup()
+
+    # --- both relays --------------------------------------------------------------------------------
+
+    @tap.test
+    def both_relays_answer_every_scenario_alike(self):
+        with open(VECTORS, encoding="utf-8") as file:
+            vectors = json.load(file)
+        for scenario in vectors["relay_scenarios"]["scenarios"]:
+            statuses = [scenarios.play(vectors, target, scenario) for target in self.both]
+            equal(statuses[1], statuses[0], scenario["name"])
+
+    @tap.test
+    def both_relays_answer_random_requests_alike(self):
+        count = SEQUENCES_SANITIZED if is_sanitized(self.build) else SEQUENCES
+        tap.note("--seed %d" % self.seed)
+        answers = 0
+        for number in range(count):
+            answers += differential.play("%d-%d" % (self.seed, number), self.double, self.relay)
+        tap.note("%d sequences, %d answers" % (count, answers))
+
+    # --- our client, both relays --------------------------------------------------------------------
+
+    def _share(self, target, kind="AEAD_AES_128_GCM", rights="RWD", **options):
+        """An initiator with a mailbox there, and the share URL."""
+        initiator = client.Initiator(target.url, target.ca_file)
+        url = initiator.create(message(0), DISPLAY, secret=SECRETS[kind], rights=rights,
+                               expiration=time.time() + target.offset + 3600, **options)
+        return initiator, url
+
+    def _recipient(self, target, url):
+        port = int(target.url.rpartition(":")[2])
+        return client.Recipient(url, target.ca_file, ports=(port,))
+
+    @tap.test
+    def three_messages_go_to_and_fro_in_a_mailbox(self):
+        for target in self.both:
+            for kind in draft_v.KEY_OCTETS:
+                initiator, url = self._share(target, kind, vertical="c")
+                recipient = self._recipient(target, url)
+                equal(initiator.read(), None, "our own message is no news")
+                equal(recipient.preview().status, 200, "preview")
+                equal(recipient.read(), message(0), "message 0")
+                equal(recipient.read(), None, "message 0 again")
+                recipient.write(message(1))
+                equal(recipient.read(), None, "our own message is no news")
+                equal(initiator.read(), message(1), "message 1")
+                initiator.write(message(2))
+                equal(recipient.read(), message(2), "message 2")
+                equal(recipient.delete(), 200, "delete")
+                equal(word_of_end(initiator.read), "gone", "after the end")
+                equal(word_of_end(recipient.read), "gone", "after the end")
+                equal(initiator.delete(), 404, "a second delete is a success")
+
+    @tap.test
+    def who_comes_second_is_told_so_until_the_first_gives_up_the_place(self):
+        for target in self.both:
+            initiator, url = self._share(target)
+            first, second = self._recipient(target, url), self._recipient(target, url)
+            equal(first.read(), message(0), "the first")
+            equal(word_of_end(second.read), "claimed", "the second")
+            equal(word_of_end(second.relinquish), "unauthorised", "not the second's to give")
+            request_id = draft_v.new_uuid()
+            equal(first.relinquish(request_id), 200, "relinquish")
+            equal(first.relinquish(request_id), 201, "relinquish again")
+            equal(second.read(), message(0), "the second, later")
+            equal(word_of_end(first.read), "claimed", "the first, too late")
+            equal(second.delete(), 200, "delete")
+            equal(word_of_end(initiator.read), "gone", "the end")
+
+    @tap.test
+    def a_repeated_request_is_executed_once(self):
+        for target in self.both:
+            request_id = draft_v.new_uuid()
+            initiator, url = self._share(target, request_id=request_id)
+            again = client.Initiator(target.url, target.ca_file, initiator.claim)
+            second_url = again.create(message(9), DISPLAY, secret=initiator.secret,
+                                      request_id=request_id)
+            equal(second_url, url, "the link of the repetition")
+            recipient = self._recipient(target, url)
+            equal(recipient.read(), message(0), "the content of the first request")
+            request_id = draft_v.new_uuid()
+            equal(recipient.write(message(1), request_id), 200, "update")
+            recipient.my_turn = True
+            equal(recipient.write(message(9), request_id), 201, "update again")
+            equal(initiator.read(), message(1), "the content of the first update")
+
+    @tap.test
+    def an_id_is_remembered_until_the_next_one(self):
+        for target in self.both:
+            first, second = draft_v.new_uuid(), draft_v.new_uuid()
+            initiator, url = self._share(target)
+            recipient = self._recipient(target, url)
+            recipient.read()
+            statuses = []
+            for number, request_id in enumerate((first, second, first, first)):
+                recipient.my_turn = True
+                statuses.append(recipient.write(message(number), request_id))
+            equal(statuses, [200, 200, 200, 201], "A, B, A, A")
+            equal(initiator.read(), message(2), "the content of the third")
+
+    @tap.test
+    def without_the_right_to_write_there_is_one_message(self):
+        for target in self.both:
+            initiator, url = self._share(target, rights="RD")
+            recipient = self._recipient(target, url)
+            recipient.read()
+            equal(word_of_end(recipient.write, message(1)), "unauthorised", "update")
+            equal(word_of_end(self._recipient(target, url).delete), "unauthorised", "a stranger's delete")
+            equal(initiator.delete(), 200, "withdrawn")
+            equal(word_of_end(recipient.read), "gone", "after that")
+
+    @tap.test
+    def what_expired_is_gone(self):
+        for target in self.both:
+            initiator, url = self._share(target)
+            recipient = self._recipient(target, url)
+            target.advance_clock(3500)
+            equal(recipient.read(), message(0), "in time")
+            target.advance_clock(101)
+            equal(word_of_end(recipient.read), "gone", "too late")
+            equal(recipient.preview().status, 404, "preview")
+            equal(initiator.delete(), 404, "delete")
+
+    # --- our runs of Draft R, both relays -----------------------------------------------------------
+
+    def _runs(self, target, suite, mode="hash"):
+        secret = os.urandom(draft_r.SUITES[suite].secret_octets)
+        template = target.url + "/t/" + draft_r.VARIABLE
+        return [client.RunClient(draft_r.Run(template, suite, secret, sender, mode), target.ca_file)
+                for sender in (True, False)]
+
+    @tap.test
+    def messages_go_to_and_fro_at_derived_locations(self):
+        for target in self.both:
+            for suite in draft_r.SUITES:
+                for mode in ("hash", "raw"):
+                    alice, bob = self._runs(target, suite, mode)
+                    for number in range(3):
+                        writer, reader = (alice, bob) if number % 2 == 0 else (bob, alice)
+                        equal(reader.read(), None, "before it is there")
+                        url = writer.run.url()
+                        writer.write(b"message %d" % number)
+                        equal(reader.read(), b"message %d" % number, suite + " " + mode)
+                        equal(writer.https.send("GET", url[len(target.url):]).status, 404, "deleted")
+
+    @tap.test
+    def a_run_goes_on_from_what_was_stored_at_each_step(self):
+        def restarted(party):
+            run = party.run
+            party.close()
+            state = json.loads(json.dumps(run.state()))
+            copy = draft_r.Run(run.template, run.suite.name, run.secret, run.sender, run.mode, state)
+            return client.RunClient(copy, self.relay.ca_file)
+
+        alice, bob = self._runs(self.relay, "TLS_AES_128_GCM_SHA256")
+        alice.run.make(b"zero")
+        alice = restarted(alice)  # before the PUT
+        alice.send("PUT", alice.run.url(), {"If-None-Match": "*"}, alice.run.pending)
+        alice = restarted(alice)  # after it, its answer unheard
+        alice.write(b"not used: what is pending goes first")
+        bob.run.take(bob.send("GET", bob.run.url()).body)
+        bob = restarted(bob)  # after the GET, before the DELETE
+        bob.write(b"one")
+        equal(alice.read(), b"one", "message 1")
+
+    @tap.test
+    def who_loses_the_race_for_a_location_is_out(self):
+        for target in self.both:
+            alice, bob = self._runs(target, "TLS_AES_128_GCM_SHA256")
+            mallory = client.RunClient(
+                draft_r.Run(bob.run.template, bob.run.suite.name, bob.run.secret, False), target.ca_file)
+            alice.write(b"zero")
+            body = bob.send("GET", bob.run.url()).body
+            bob.run.take(body)
+            mallory.run.take(body)
+            mallory.write(b"mallory's")
+            try:
+                bob.write(b"bob's")
+                raise AssertionError("a message was overwritten")
+            except draft_v.DraftError as error:
+                equal(error.name, "race-lost", "bob")
+            equal(alice.read(), b"mallory's", "alice")
+
+    @tap.test
+    def nobody_can_list_locations(self):
+        for target in self.both:
+            alice, _ = self._runs(target, "TLS_AES_128_GCM_SHA256")
+            alice.write(b"zero")
+            for method in ("GET", "PROPFIND", "OPTIONS", "DELETE"):
+                for path in ("/t", "/t/", "/t/?list", "/t/*"):
+                    answer = alice.https.send(method, path)
+                    name = "%s %s at %s" % (method, path, target.name)
+                    equal(answer is not None and answer.status in (404, 405), True, name)
+                    equal(alice.run.url().encode() in answer.body, False, name)
+
+
+def main():
+    options = options_of_test(__doc__)
+    with Agree(options.build, options.seed) as agree:
+        return tap.run(tap.tests_of(agree), options.names)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
