@@ -57,7 +57,7 @@ ALLOWED = (
      "neither such a method nor such a place: the reading names both answers"),
     (lambda step, _: step["kind"] == "place" and "If-None-Match" not in step["headers"], (201, 204), 428,
      "an unconditional PUT: plain HTTP has it overwrite, the project's reading forbids it"),
-    (lambda _, points: "outlives its mailbox" in points, 200, 201,
+    (lambda _, points: "outlives its mailbox" in points, (200, 400, 401), 201,
      "how long a request id is remembered after its mailbox is open"),
     (lambda _, points: "another operation's" in points, 201, 201,
      "a Create with the id of another operation: which body a repeated Create has is open"),

@@ -8,7 +8,9 @@ import hashlib
 import json
 import os
 import shutil
+import subprocess
 import tempfile
+import time
 import uuid
 
 import draft_v
@@ -60,6 +62,9 @@ class VestibuleRelay:
             print("# kept the relay's files in %s" % self.folder, flush=True)
 
 
+DISPLAY = {"title": "Car <key>", "description": "Bob's \"car\"", "imageURL": "https://car.example/i.png"}
+CREDENTIALS = ("relay-key", "relay-key.pub", "front-key.pub")
+
 SODIUM = ctypes.CDLL(ctypes.util.find_library("sodium"))
 SEAL_OCTETS = 48
 
@@ -72,30 +77,65 @@ def seal(public_key, content):
     return draft_v.base64_encode(box.raw)
 
 
+def make_keys(build, folder):
+    """The files of a relay client's credentials, as text: its own keys, and the front's public one."""
+    keys = {}
+    for program, wanted in ((("relay-client", "vestibule-relay-client"), ("relay-key", "relay-key.pub")),
+                            (("plugins", "api", "vestibule-api"), ("front-key", "front-key.pub"))):
+        made = os.path.join(folder, wanted[0])
+        os.mkdir(made, 0o700)
+        subprocess.run([os.path.join(build, *program), "--make-key", made], check=True,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for name in wanted:
+            with open(os.path.join(made, name), encoding="utf-8") as file:
+                keys[name] = file.read()
+    return keys
+
+
 class RelayClient(frames.Gateway):
     """vestibule-relay-client on the gateway's socket; asked in frames of plugins/PROTOCOL.md."""
 
     ANSWERS = frames.Gateway.ANSWERS | {"duplicate", "claimed", "unauthorised", "refused"}
 
-    def __init__(self, build, keys, settings):
-        credentials = {name: draft_v.json_bytes(value).decode() if isinstance(value, dict) else value
-                       for name, value in keys.items()}
-        super().__init__(os.path.join(build, "relay-client", "vestibule-relay-client"), "main",
-                         settings, credentials)
+    def __init__(self, build, keys, target, **settings):
+        program = os.path.join(build, "relay-client", "vestibule-relay-client")
+        settings = {"url": target.url, "ca_file": target.ca_file, **settings}
+        super().__init__(program, "main", settings, {name: keys[name] for name in CREDENTIALS})
+        self.target = target
+        entry = json.loads(keys["relay-key.pub"])["keys"][0]
+        self.kid, self.public_key = entry["kid"], draft_v.base64_decode(entry["key"])
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, kind, *_):
+        status = self.stop()
+        errors = self.errors_text()
+        self.remove()
+        assert kind or status == 0, "the relay client ended with status %s\n%s" % (status, errors)
 
     def call(self, kind, /, **members):
         return self.wait_answer(self.ask(kind, **members))
 
+    def envelope(self, **members):
+        return {"tenant": "adler", "nonce": draft_v.base64_encode(os.urandom(16)),
+                "recipients": draft_v.base64_encode(os.urandom(32)), "class": "car",
+                "not_after": int(time.time() + self.target.offset) + 7200, **members}
 
-def read_keys(folder):
-    keys = {}
-    for name in os.listdir(folder):
-        with open(os.path.join(folder, name), encoding="utf-8") as file:
-            keys[name] = file.read()
-    return keys
+    def box(self, envelope, provisioning):
+        return seal(self.public_key, {"v": 1, **envelope, "provisioning": provisioning})
+
+    def create_frame(self, provisioning, **members):
+        """What a `create` of a new share says."""
+        envelope = self.envelope()
+        return {"share": new_share(), "generation": 0, "claim": draft_v.new_uuid(),
+                "request": draft_v.new_uuid(), "expiration": int(time.time() + self.target.offset) + 3600,
+                "rights": "RWD", "vertical": "c", "display": DISPLAY, "envelope": envelope,
+                "kid": self.kid, "box": self.box(envelope, provisioning), **members}
 
 
-def newest_public_key(keys, name="relay-key.pub"):
-    """(kid, public key) of what to seal to now."""
-    entry = json.loads(keys[name])["keys"][0]
-    return entry["kid"], draft_v.base64_decode(entry["key"])
+def new_share():
+    """Crockford's base 32 of 128 random bits, as the gateway names shares."""
+    number = int.from_bytes(os.urandom(16), "big")
+    letters = "0123456789abcdefghjkmnpqrstvwxyz"
+    return "shr_" + "".join(letters[number >> 5 * place & 31] for place in reversed(range(26)))

@@ -24,7 +24,6 @@ from harness import tap  # noqa: E402
 from harness.vestibule import is_sanitized, options_of_test  # noqa: E402
 
 VECTORS = os.path.join(HERE, "..", "relay-client", "vectors.json")
-DISPLAY = {"title": "Car <key>", "description": "Bob's \"car\"", "imageURL": "https://car.example/i.png"}
 SEQUENCES = 250
 SEQUENCES_SANITIZED = 60  # they are as slow as they are many
 SECRETS = {"AEAD_AES_128_GCM": b"16 octets secret", "AEAD_AES_256_GCM": b"32 octets of a secret, as it is."}
@@ -57,7 +56,7 @@ class Agree:
         self.relay = targets.VestibuleRelay(build)
         self.both = (self.double, self.relay)
         self.folder = tempfile.TemporaryDirectory(prefix="relay-double-")
-        self.keys = None
+        self.keys = targets.make_keys(build, self.folder.name)
 
     def __enter__(self):
         self.double.__enter__()
@@ -93,7 +92,7 @@ class Agree:
     def _share(self, target, kind="AEAD_AES_128_GCM", rights="RWD", **options):
         """An initiator with a mailbox there, and the share URL."""
         initiator = client.Initiator(target.url, target.ca_file)
-        url = initiator.create(message(0), DISPLAY, secret=SECRETS[kind], rights=rights,
+        url = initiator.create(message(0), targets.DISPLAY, secret=SECRETS[kind], rights=rights,
                                expiration=time.time() + target.offset + 3600, **options)
         return initiator, url
 
@@ -143,7 +142,7 @@ class Agree:
             request_id = draft_v.new_uuid()
             initiator, url = self._share(target, request_id=request_id)
             again = client.Initiator(target.url, target.ca_file, initiator.claim)
-            second_url = again.create(message(9), DISPLAY, secret=initiator.secret,
+            second_url = again.create(message(9), targets.DISPLAY, secret=initiator.secret,
                                       request_id=request_id)
             equal(second_url, url, "the link of the repetition")
             recipient = self._recipient(target, url)
@@ -262,6 +261,91 @@ class Agree:
                     name = "%s %s at %s" % (method, path, target.name)
                     equal(answer is not None and answer.status in (404, 405), True, name)
                     equal(alice.run.url().encode() in answer.body, False, name)
+
+    # --- the C client, both relays ------------------------------------------------------------------
+
+    def _client(self, target, **settings):
+        return targets.RelayClient(self.build, self.keys, target, **settings)
+
+    @tap.test
+    def our_recipient_gets_what_the_c_client_was_given(self):
+        for target in self.both:
+            for algorithm, octets in (("aes-128-gcm", 16), ("aes-256-gcm", 32)):
+                with self._client(target, algorithm=algorithm) as gateway:
+                    frame = gateway.create_frame(json.loads(message(0)), rights="RD")
+                    created = gateway.call("create", **frame)
+                    equal(created["type"], "done", created)
+                    recipient = self._recipient(target, created["link"])
+                    equal(len(recipient.secret), octets, algorithm)
+                    equal(json.loads(recipient.read()), json.loads(message(0)), "content")
+                    ask = {name: frame[name] for name in ("share", "generation", "kid", "claim")}
+                    ask.update(mailbox=created["mailbox"], request=draft_v.new_uuid())
+                    equal(gateway.call("read", **ask)["type"], "done", "read")
+                    equal(gateway.call("read", **dict(ask, claim=draft_v.new_uuid()))["type"], "claimed",
+                          "a third claim's read")
+                    equal(gateway.call("delete", **dict(ask, claim=draft_v.new_uuid()))["type"],
+                          "unauthorised", "a third claim's delete")
+                    equal(recipient.delete(), 200, "delete")
+                    equal(gateway.call("read", **ask)["type"], "gone", "read after the end")
+                    self._keeps_secrets(recipient.secret)
+
+    @tap.test
+    def a_repeated_create_of_the_c_client_makes_no_second_mailbox(self):
+        for target in self.both:
+            with self._client(target) as gateway:
+                frame = gateway.create_frame(json.loads(message(0)), rights="RD")
+                first, second = gateway.call("create", **frame), gateway.call("create", **frame)
+                equal(second["link"], first["link"], "the link of the repetition")
+                recipient = self._recipient(target, first["link"])
+                equal(json.loads(recipient.read()), json.loads(message(0)), "content")
+
+    def _keeps_secrets(self, *secrets):
+        """No Secret, fragment or Referer came to our relay, in no spelling (C-20, D-15)."""
+        for method, path, headers, body in self.double.requests:
+            text = b" ".join([method.encode(), path.encode(), repr(headers).encode(), body])
+            assert "#" not in path and "referer" not in map(str.lower, headers), (method, path)
+            for secret in secrets:
+                standard = draft_v.base64_encode(secret).rstrip("=")
+                for spelling in (standard, standard.replace("+", "-").replace("/", "_"), secret.hex()):
+                    assert spelling.encode() not in text, "a Secret in %s %s" % (method, path)
+
+    # --- vestibule-receive, both relays -------------------------------------------------------------
+
+    def _receive(self, target, url, *options):
+        command = [os.path.join(self.build, "relay-client", "vestibule-receive")]
+        command += ["--ca-file", target.ca_file, "--allow", target.url[len("https://"):]]
+        return subprocess.run(command + [*options, "-"], input=url.encode() + b"\n", capture_output=True,
+                              check=False)
+
+    @tap.test
+    def vestibule_receive_opens_what_our_initiator_shared(self):
+        for target in self.both:
+            for kind in draft_v.KEY_OCTETS:
+                for padding in ("=", "%3D", ""):
+                    initiator, url = self._share(target, kind, vertical="c")
+                    link, _, secret = url.partition("#")
+                    received = self._receive(target, link + "#" + secret.replace("=", padding), "--json")
+                    equal(received.returncode, 0, received.stderr)
+                    value = json.loads(received.stdout)
+                    equal(value["provisioning"], json.loads(message(0)), "content")
+                    equal((value["title"], value["vertical"]), (targets.DISPLAY["title"], "c"), "display")
+                    equal(word_of_end(initiator.read), "gone", "deleted by the recipient")
+                    self._keeps_secrets(initiator.secret)
+
+    @tap.test
+    def vestibule_receive_says_how_a_transfer_ended(self):
+        for target in self.both:
+            initiator, url = self._share(target)
+            equal(self._receive(target, url[:-4] + "AA==").returncode, 5, "another Secret")
+            equal(self._receive(target, url).returncode, 3, "another device has it")
+            initiator.delete()
+            equal(self._receive(target, url).returncode, 4, "withdrawn")
+            initiator, url = self._share(target)
+            initiator.https.send(
+                "PUT", initiator.path, {draft_v.REQUEST_ID: draft_v.new_uuid(),
+                                        draft_v.DEVICE_CLAIM: initiator.claim},
+                draft_v.json_bytes({"payload": {"type": "AEAD_AES_128_GCM", "data": "AAAA"}}))
+            equal(self._receive(target, url).returncode, 5, "too short")
 
 
 def main():
