@@ -2,6 +2,7 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <malloc.h>
 #include <openssl/ssl.h>
 #include <sodium.h>
 #include <stdbool.h>
@@ -53,6 +54,26 @@ struct HttpClient {
         CURL *idle[HTTP_CONNECTIONS_MAX]; /* set up once, used many times */
         size_t n_idle;
 };
+
+/* What libcurl gives back is overwritten: its buffers held requests, links and answers. */
+static void wiping_free(void *block) {
+        if (!block)
+                return;
+        sodium_memzero(block, malloc_usable_size(block));
+        free(block);
+}
+
+static void *wiping_realloc(void *block, size_t size) {
+        size_t old = block ? malloc_usable_size(block) : 0;
+        void *grown = malloc(size);
+
+        if (!grown)
+                return NULL;
+        if (block)
+                memcpy(grown, block, old < size ? old : size);
+        wiping_free(block);
+        return grown;
+}
 
 static void list_append(TransferList *list, Transfer *t) {
         t->previous = list->last;
@@ -566,7 +587,12 @@ int http_client_new(HttpClient **ret, sd_event *event, const HttpPolicy *policy)
         _cleanup_(http_client_freep) HttpClient *c = NULL;
         int r;
 
-        if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+        if (curl_global_init_mem(CURL_GLOBAL_DEFAULT,
+                            malloc,
+                            wiping_free,
+                            wiping_realloc,
+                            strdup,
+                            calloc) != CURLE_OK)
                 return -ENOMEM;
         c = calloc(1, sizeof(*c));
         if (!c)
