@@ -265,8 +265,7 @@ static int list(Ask *ask, ShareContext *c, int first, size_t limit) {
                 bytes += json_quick_write(object, NULL, 0) + 1;
                 if (json_array_size(messages) == limit ||
                                 (json_array_size(messages) > 0 && bytes > LIST_BYTES_MAX))
-                        return json_object_set_new(
-                                        ask->body, "cursor", json_sprintf("%d", number - 1));
+                        return json_object_set_new(ask->body, "cursor", json_integer(number - 1));
                 if (json_array_append(messages, object) < 0)
                         return -ENOMEM;
         }

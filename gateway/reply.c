@@ -343,14 +343,14 @@ static int answer_taken(ShareContext *c, const Reply *reply) {
                                 TEMPLATE_TAKEN,
                                 LIFECYCLE_EVENT_CLAIMED_ELSEWHERE,
                                 TIMELINE_CLAIMED_ELSEWHERE);
-        if (c->share.state != LIFECYCLE_COMPLETED)
-                return say(c, reply, TEMPLATE_OVER);
-        vault_id(c->gateway->vault, VAULT_ID_SHARE, c->share.n, 0, id);
-        log_record(LOG_NOTICE,
-                        &(LogFields){ .share = id, .tenant = c->share.tenant },
-                        "A tenant should look at a share that is completed: its recipient says "
-                        "that another device had it.");
-        return say(c, reply, TEMPLATE_TAKEN);
+        if (c->share.state == LIFECYCLE_COMPLETED) {
+                vault_id(c->gateway->vault, VAULT_ID_SHARE, c->share.n, 0, id);
+                log_record(LOG_NOTICE,
+                                &(LogFields){ .share = id, .tenant = c->share.tenant },
+                                "A tenant should look at a share that is completed: its recipient "
+                                "says that another device had it.");
+        }
+        return say(c, reply, TEMPLATE_OVER);
 }
 
 static int answer_bound(ShareContext *c, Reply *reply, const Answer *answer) {
