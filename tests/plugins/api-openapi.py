@@ -206,6 +206,19 @@ def reasons_of_a_message_that_is_not_shown_are_listed():
     assert in_code == set(schema["enum"]) and all(word in schema["description"] for word in in_code), in_code
 
 
+def members_of_answers_are_those_that_the_gateway_writes():
+    for path, function, schema in (
+            ("front-state.c", "policy_json", resolve(OPENAPI["paths"]["/v1/policies"]["get"]["responses"]["200"])[
+                "content"]["application/json"]["schema"]["properties"]["policies"]["items"]),
+            ("front-message.c", "message_json", OPENAPI["components"]["schemas"]["Message"])):
+        source = read("gateway", path)
+        body = source[source.index(f"json_t *{function}("):]
+        pack = re.search(r'json_pack\("[^"]*",(.*?)\);', body, re.S)[1]
+        written = set(re.findall(r'"(\w+)",', pack))
+        assert len(written) > 3 and written == set(schema["required"]), (function, written ^ set(schema["required"]))
+        assert written <= set(schema["properties"])
+
+
 def every_reference_leads_somewhere():
     def walk(value):
         if isinstance(value, dict):
@@ -225,7 +238,7 @@ TESTS = [every_route_is_described_and_the_other_way_round, every_query_parameter
          members_of_a_new_share_are_those_that_the_parser_knows,
          provisioning_has_the_forms_that_the_parser_knows, reasons_of_a_message_that_is_not_shown_are_listed,
          limits_are_the_same_in_openapi_the_front_and_the_gateway, limits_of_queries_and_sentences_are_those_of_the_code,
-         every_reference_leads_somewhere]
+         members_of_answers_are_those_that_the_gateway_writes, every_reference_leads_somewhere]
 failed = 0
 print(f"1..{len(TESTS)}")
 for number, test in enumerate(TESTS, 1):
