@@ -235,7 +235,6 @@ static CURLcode easy_set_policy(CURL *easy, const HttpClient *c) {
                 { CURLOPT_NOSIGNAL, 1 },
                 { CURLOPT_FOLLOWLOCATION, 0 },
                 { CURLOPT_UNRESTRICTED_AUTH, 0 },
-                { CURLOPT_PATH_AS_IS, 1 },
                 { CURLOPT_NETRC, CURL_NETRC_IGNORED },
                 { CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1 },
                 { CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2 },
