@@ -7,7 +7,6 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <sys/pidfd.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include "time-text.h"
@@ -19,10 +18,11 @@ enum {
 
 typedef struct Run {
         const ReceiveCommand *command;
-        pid_t pid, parent;
+        pid_t pid;
         int process;          /* of pid */
         int to, from;         /* our ends of its standard input and output; -1 once closed */
         int its_to, its_from; /* its ends */
+        int life, its_life;   /* a pipe of which we hold one end for as long as it may live */
         size_t n_written;
         uint64_t deadline; /* of time_boot() */
         int error;         /* why it is being ended; 0: it is not */
@@ -64,19 +64,32 @@ static int environment_make(const ReceiveCommand *command, Environment *ret) {
         return r;
 }
 
-/* In the child, where nothing may be called that is not safe after fork(). It has a process group
- * of its own, so that what it starts ends with it, and dies with us, so that a second run never
- * meets the command of the first. */
+/* Ends the whole process group once nobody holds the other end of the pipe: when the command has
+ * ended, or this program was killed, so that a second run never meets what the first one started.
+ * It holds nothing else, the command's output least of all. */
+static _Noreturn void keep_watch(const Run *run) {
+        uint8_t nothing;
+
+        (void) signal(SIGTERM, SIG_IGN);
+        if (dup2(run->its_life, 0) >= 0 && close_range(1, UINT32_MAX, 0) == 0)
+                while (read(0, &nothing, 1) < 0 && errno == EINTR)
+                        ;
+        (void) kill(0, SIGKILL);
+        _exit(SHELL_FAILED);
+}
+
+/* In the child, where nothing may be called that is not safe after fork(). */
 static _Noreturn void become(const Run *run, char *const environment[]) {
         const char *const arguments[] = { "sh", "-c", run->command->command, NULL };
-        sigset_t none;
+        pid_t watch;
 
-        (void) setpgid(0, 0);
-        (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
-        (void) sigemptyset(&none);
-        (void) sigprocmask(SIG_SETMASK, &none, NULL);
+        if (setpgid(0, 0) < 0)
+                _exit(SHELL_FAILED);
+        watch = fork();
+        if (watch == 0)
+                keep_watch(run);
         (void) signal(SIGPIPE, SIG_DFL);
-        if (getppid() == run->parent && dup2(run->its_to, 0) >= 0 && dup2(run->its_from, 1) >= 0 &&
+        if (watch > 0 && dup2(run->its_to, 0) >= 0 && dup2(run->its_from, 1) >= 0 &&
                         close_range(3, UINT32_MAX, 0) == 0)
                 (void) execve("/bin/sh", (char *const *) arguments, environment);
         _exit(SHELL_FAILED);
@@ -101,12 +114,13 @@ static int start(Run *run) {
                 r = open_pipe(&run->its_to, &run->to);
         if (r == 0)
                 r = open_pipe(&run->from, &run->its_from);
+        if (r == 0)
+                r = open_pipe(&run->its_life, &run->life);
         if (r < 0)
                 return r;
         if (fcntl(run->to, F_SETFL, O_NONBLOCK) < 0 || fcntl(run->from, F_SETFL, O_NONBLOCK) < 0)
                 return -errno;
 
-        run->parent = getpid();
         run->pid = fork();
         if (run->pid < 0)
                 return -errno;
@@ -115,6 +129,7 @@ static int start(Run *run) {
         (void) setpgid(run->pid, run->pid); /* whoever comes first */
         run->its_to = close_fd(run->its_to);
         run->its_from = close_fd(run->its_from);
+        run->its_life = close_fd(run->its_life);
         run->process = pidfd_open(run->pid, 0);
         return run->process < 0 ? -errno : 0;
 }
@@ -205,6 +220,7 @@ static int attend(Run *run) {
 static int collect(Run *run, int *ret_status) {
         int status;
 
+        send_signal(run, SIGKILL); /* what it has left behind */
         while (waitpid(run->pid, &status, 0) < 0)
                 if (errno != EINTR)
                         return -errno;
@@ -227,6 +243,8 @@ static void run_done(Run *run) {
         (void) close_fd(run->from);
         (void) close_fd(run->its_to);
         (void) close_fd(run->its_from);
+        (void) close_fd(run->life);
+        (void) close_fd(run->its_life);
         run->output.size = run->output.data ? RECEIVE_COMMAND_OUTPUT_MAX : 0;
         secret_done(&run->output);
 }
@@ -239,6 +257,8 @@ int receive_command_run(const ReceiveCommand *command, Secret *ret_output, int *
                 .from = -1,
                 .its_to = -1,
                 .its_from = -1,
+                .life = -1,
+                .its_life = -1,
                 .deadline = time_boot() + command->timeout * USEC_PER_SEC,
         };
         int r;
