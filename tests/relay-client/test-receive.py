@@ -27,7 +27,7 @@ import client  # noqa: E402
 import draft_r  # noqa: E402
 import draft_v  # noqa: E402
 from harness import tap  # noqa: E402
-from relay_harness import Relay  # noqa: E402
+from relay_harness import Relay, make_certificate  # noqa: E402
 
 RECEIVE, RELAY, FAULTS = (os.path.abspath(path) for path in sys.argv[1:4])
 PATIENCE = 120
@@ -291,7 +291,7 @@ exit 0
         return self.end(self.start(link, *options, **more))
 
     def handle(self, link, *options, **more):
-        return self.run(link, "--state", self.state, "--handler", self.path("handler"), *options, **more)
+        return self.run(link, "--state", self.state, "--handler", "exec " + self.path("handler"), *options, **more)
 
     def __enter__(self):
         return self
@@ -364,8 +364,9 @@ def the_secret_reaches_neither_relay_nor_state_file():
                 seen = proxy.raw + open(record, "rb").read()
                 text = sender.link.split("#")[1].encode()
                 bare = text.split(b".")[-1].rstrip(b"=")
-                for form in (b"#", text, bare, sender.secret, sender.secret.hex().encode(), b"Referer", b"Cookie"):
-                    assert form not in seen.replace(b"Content-Type", b""), form
+                for form in (text, bare, sender.secret, sender.secret.hex().encode()):
+                    assert form not in seen, form
+                assert not any("#" in asked.target or {"referer", "cookie"} & set(asked.headers) for asked in proxy.asked)
                 for form in (bare, sender.secret, sender.secret.hex().encode(), b"MARKER"):
                     assert form not in state, state
     at_once(transfer, (Sender, SenderR))
@@ -374,25 +375,417 @@ def the_secret_reaches_neither_relay_nor_state_file():
 def draft_r_takes_three_messages_in_each_suite_and_mode():
     def transfer(case):
         suite, mode = case
-        with Story(sender=SenderR, suite=suite, mode=mode,
-                   message=FIRST) as (proxy, sender, wallet):
+        with Story(sender=SenderR, suite=suite, mode=mode) as (proxy, sender, wallet):
             run = wallet.handle(sender.answer(THIRD).link, "--context", mode)
-            if mode == "raw":  # the transcript of these messages does not fit
-                assert run.returncode == 8 and "context" in run.stderr, run
-                return
             complete(sender, wallet, run)
             assert wallet.calls() == ["0", "2"] and proxy.accepted == 1
             deletes, puts = proxy.of("DELETE"), proxy.of("PUT")
             assert len(puts) == 1 and proxy.asked.index(deletes[0]) < proxy.asked.index(puts[0])
             assert puts[0].headers["if-none-match"] == "*"
-    at_once(transfer, [(suite, "hash") for suite in draft_r.SUITES])
+    at_once(transfer, [(suite, "hash") for suite in draft_r.SUITES] + [("TLS_AES_128_GCM_SHA256", "raw")])
 
 
-TESTS = [
-    a_car_key_takes_three_messages_over_one_connection,
-    the_secret_reaches_neither_relay_nor_state_file,
-    draft_r_takes_three_messages_in_each_suite_and_mode,
-]
+def without_a_handler_one_message_is_printed_and_deleted():
+    def transfer(case):
+        kind, word, options = case
+        with Story(sender=kind) as (proxy, sender, wallet):
+            run = wallet.run(sender.link, *options, word=word)
+            assert run.returncode == 0 and sender.is_gone(), run
+            printed = json.loads(run.stdout)
+            if "--json" in options:
+                assert printed.pop("deleted") is True
+                assert printed["title"] == ("Car key" if kind is Sender else None)
+                assert printed["vertical"] == ("c" if kind is Sender else None)
+                printed = printed["provisioning"]
+            assert printed == json.loads(FIRST)
+            assert not wallet.exists("state")
+    with Wallet(None) as other:
+        at_once(transfer, [(kind, word, options) for kind in (Sender, SenderR) for word in ("accept", None)
+                           for options in ((), ("--json", "--quiet"), ("--state", other.path("x%s%s" % (kind.__name__, word))))])
+
+
+def what_a_terminal_would_act_on_is_printed_as_an_escape():
+    content = {"format": "x", "content": {"bell": "\x07", "del": "\x7f", "csi": "\x9b31m", "name": "Hôtel"}}
+    message = json.dumps(content, ensure_ascii=False).encode()
+    with Story(message=message) as (_, sender, wallet):
+        run = wallet.run(sender.link)
+        assert run.returncode == 0 and json.loads(run.stdout) == content
+        assert "Hôtel" in run.stdout and not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]", run.stdout), repr(run.stdout)
+
+
+# Killed, and run again ------------------------------------------------------------------------------------------------
+
+def kill_at(kind, method, nth, executed):
+    """A run that is killed when its nth request of this method comes, before or after it is executed, and a second one."""
+    with Story(sender=kind) as (proxy, sender, wallet):
+        process, started, killed = None, threading.Event(), []
+
+        def script(_, asked, forward):
+            if killed or asked.method != method or len(proxy.of(method)) != nth:
+                return forward()
+            if executed:
+                forward()
+            killed.append(started.wait(PATIENCE))
+            process.kill()
+            process.wait()
+            return None
+
+        proxy.script = script
+        process = wallet.start(sender.answer(THIRD).link, "--state", wallet.state, "--handler", wallet.path("handler"))
+        started.set()
+        wallet.end(process)
+        assert killed, (kind, method, nth)
+        complete(sender, wallet, wallet.handle(sender.link))
+        puts = {(asked.target, asked.id, asked.body) for asked in proxy.of("PUT")}
+        assert len(puts) == 1, "%d answers were sent" % len(puts)
+        calls = wallet.calls()
+        assert sorted(set(calls)) == ["0", "2"] and len(calls) <= 3, calls
+
+
+def a_wallet_killed_at_any_request_goes_on_with_identical_bytes():
+    stages = [("POST", 1), ("POST", 2), ("PUT", 1), ("POST", 3), ("DELETE", 1)]
+    at_once(lambda case: kill_at(Sender, *case), [(*stage, executed) for stage in stages for executed in (False, True)])
+
+
+def a_wallet_killed_at_any_request_of_draft_r_goes_on_with_identical_bytes():
+    stages = [("GET", 1), ("DELETE", 1), ("PUT", 1), ("GET", 2), ("DELETE", 2), ("DELETE", 3)]
+    at_once(lambda case: kill_at(SenderR, *case), [(*stage, executed) for stage in stages for executed in (False, True)])
+
+
+def a_wallet_killed_around_its_handler_goes_on():
+    def transfer(case):
+        kind, hook = case
+        with Story(sender=kind) as (proxy, sender, wallet):
+            wallet.write(hook)
+            first = wallet.handle(sender.answer(THIRD).link)
+            assert first.returncode == -signal.SIGKILL and not wallet.exists(hook), first
+            complete(sender, wallet, wallet.handle(sender.link))
+            assert len({(asked.target, asked.id, asked.body) for asked in proxy.of("PUT")}) == 1
+            assert wallet.calls() == (["0", "0", "2"] if hook.endswith("0") else ["0", "2", "2"])
+    at_once(transfer, [(kind, "kill.%s.%d" % (when, number)) for kind in (Sender, SenderR) for when in ("before", "after")
+                       for number in (0, 2)])
+
+
+# A relay that loses, repeats and falsifies ----------------------------------------------------------------------------
+
+def an_answer_whose_response_is_lost_is_sent_once():
+    def transfer(kind):
+        with Story(sender=kind) as (proxy, sender, wallet):
+            lost = []
+
+            def script(_, asked, forward):
+                answer = forward()
+                if asked.method == "PUT" and len(lost) < 2:
+                    return lost.append(answer)
+                return answer
+
+            proxy.script = script
+            complete(sender, wallet, wallet.handle(sender.answer(THIRD).link))
+            puts = proxy.of("PUT")
+            assert len(lost) == 2 and len(puts) >= 2 and len({(asked.target, asked.id, asked.body) for asked in puts}) == 1
+            assert wallet.calls() == ["0", "2"]
+    at_once(transfer, (Sender, SenderR))
+
+
+def old_and_reflected_messages_are_not_given_to_the_handler():
+    def transfer(case):
+        fault, reads = case
+        with Story("--fault", "operation=" + draft_v.READ, "--fault", fault + "-every=2", program=FAULTS) as (proxy, sender, wallet):
+            answered = threading.Event()
+
+            def script(_, asked, forward):
+                answer = forward()
+                if asked.method == "PUT":  # the relay's next read is the sender's, the one after it the wallet's
+                    assert sender.read() is not None
+                    sender.party.write(THIRD)
+                    answered.set()
+                return answer
+
+            proxy.script = script
+            run = wallet.handle(sender.link)
+            assert run.returncode == 0 and answered.is_set(), run
+            assert wallet.calls() == ["0", "2"] and wallet.read("got.2") == THIRD
+            assert len(proxy.of("POST")) == reads, "the relay was honest"
+            assert run.stderr.count("shows a message that was there before") == (fault == "stale"), run.stderr
+    at_once(transfer, (("stale", 4), ("reflect", 4)))
+
+
+def an_unread_message_is_not_written_over():
+    with Story() as (proxy, sender, wallet):
+        wallet.write("wait.0")
+        process = wallet.start(sender.link, "--state", wallet.state, "--handler", wallet.path("handler"))
+        wait_until(lambda: wallet.exists("waiting.0"), "the handler")
+        sender.party.my_turn = True  # it does not wait for its own
+        sender.party.write(THIRD)
+        os.unlink(wallet.path("wait.0"))
+        run = wallet.end(process)
+        assert run.returncode == 0 and wallet.calls() == ["0", "2"] and wallet.read("got.2") == THIRD, run
+        assert not proxy.of("PUT") and sender.is_gone()
+
+
+def a_busy_relay_is_asked_again_with_the_same_id():
+    with Story() as (proxy, sender, wallet):
+        def script(number, asked, forward):
+            return (503, {"Retry-After": "1", "Mailbox-Request-ID": asked.id}, b"") if number <= 2 else forward()
+
+        proxy.script = script
+        run = wallet.run(sender.link)
+        assert run.returncode == 0, run
+        assert len({asked.id for asked in proxy.of("POST")}) == 1 and len(proxy.of("POST")) == 3
+
+
+def an_untrusted_certificate_is_asked_once():
+    with Story() as (proxy, sender, wallet):
+        certificate, _ = make_certificate(wallet.folder)
+        run = wallet.run(sender.link, certificate=certificate)
+        assert run.returncode == 6 and run.stdout == "", run
+        assert "certificate is not trusted" in run.stderr and proxy.accepted == 1 and not proxy.asked, run.stderr
+
+
+def a_message_that_does_not_open_ends_it_and_is_left():
+    with Story() as (proxy, sender, wallet):
+        wrong = draft_v.share_url_build(sender.link.split("?")[0], os.urandom(16), "c")
+        run = wallet.handle(wrong)
+        assert run.returncode == 5 and wallet.calls() == [] and not sender.is_gone(), run
+        assert wallet.handle(sender.answer(THIRD).link).returncode == 0
+    with Story(sender=SenderR) as (proxy, sender, wallet):
+        def script(_, asked, forward):
+            status, headers, body = forward()
+            return status, headers, body[:-1] + bytes((body[-1] ^ 1,)) if body else body
+
+        proxy.script = script
+        assert wallet.handle(sender.link).returncode == 5
+        proxy.script = lambda number, asked, forward: forward()
+        again = wallet.handle(sender.link)  # an aborted run is not begun again
+        assert again.returncode == 8 and "aborted" in again.stderr and wallet.calls() == [], again
+
+
+# Who may have it ------------------------------------------------------------------------------------------------------
+
+def what_one_device_gives_up_another_can_have():
+    with Story() as (proxy, sender, wallet), Wallet(proxy) as other:
+        assert wallet.run(sender.link, "--keep", "--state", wallet.state).returncode == 0
+        assert other.run(sender.link).returncode == 3
+        lost = []
+
+        def script(_, asked, forward):
+            answer = forward()
+            return lost.append(answer) if asked.method == "PATCH" and not lost else answer
+
+        proxy.script = script
+        run = wallet.run(sender.link, "--relinquish", "--state", wallet.state, word=None)
+        assert run.returncode == 0 and "given up" in run.stderr and not wallet.exists("state"), run
+        assert len(proxy.of("PATCH")) == 2 and len({asked.id for asked in proxy.of("PATCH")}) == 1
+        got = other.run(sender.link)
+        assert got.returncode == 0 and json.loads(got.stdout) == json.loads(FIRST), got
+
+
+def who_does_not_hold_a_mailbox_cannot_give_it_up():
+    with Story() as (proxy, sender, wallet), Wallet(proxy) as other:
+        assert wallet.run(sender.link, "--relinquish").returncode == 2
+        assert wallet.run(sender.link, "--relinquish", "--state", wallet.state).returncode == 2 and not wallet.exists("state")
+        assert not proxy.asked
+        assert wallet.run(sender.link, "--keep", "--state", wallet.state).returncode == 0
+        assert other.run(sender.link, "--state", other.state).returncode == 3
+        run = other.run(sender.link, "--relinquish", "--state", other.state)
+        assert run.returncode == 8 and "does not hold the mailbox" in run.stderr, run
+        assert wallet.run(sender.link, "--state", wallet.state).returncode == 0
+        run = wallet.run(sender.link, "--state", wallet.state)
+        assert run.returncode == 4, run
+    with Story(sender=SenderR) as (proxy, sender, wallet):
+        wallet.write("wait.0")
+        process = wallet.start(sender.link, "--state", wallet.state, "--handler", wallet.path("handler"))
+        wait_until(lambda: wallet.exists("waiting.0"), "the handler")
+        process.kill()
+        wallet.end(process)
+        run = wallet.run(sender.link, "--relinquish", "--state", wallet.state)
+        assert run.returncode == 2 and "cannot be given up" in run.stderr, run
+
+
+def a_relinquishment_that_was_killed_is_finished():
+    with Story() as (proxy, sender, wallet), Wallet(proxy) as other:
+        assert wallet.run(sender.link, "--keep", "--state", wallet.state).returncode == 0
+        process, started = None, threading.Event()
+
+        def script(_, asked, forward):
+            if asked.method == "PATCH":
+                forward()
+                started.wait(PATIENCE)
+                process.kill()
+                process.wait()
+                return None
+            return forward()
+
+        proxy.script = script
+        process = wallet.start(sender.link, "--relinquish", "--state", wallet.state)
+        started.set()
+        wallet.end(process)
+        proxy.script = lambda number, asked, forward: forward()
+        assert wallet.run(sender.link, "--state", wallet.state).returncode == 2, "it read what it was giving up"
+        assert wallet.run(sender.link, "--relinquish", "--state", wallet.state).returncode == 0
+        assert len(proxy.of("PATCH")) == 2 and len({asked.id for asked in proxy.of("PATCH")}) == 1
+        assert other.run(sender.link).returncode == 0
+
+
+def who_comes_second_can_have_it_reported():
+    with Story() as (proxy, sender, wallet), Wallet(proxy) as other:
+        assert wallet.run(sender.link, "--keep").returncode == 0
+        told = other.run(sender.link, "--report", "cat > '%s'; echo no" % other.path("words"))
+        assert told.returncode == 3 and other.read("words") == b"TAKEN\n" and told.stdout == "", told
+        assert "The sender has been told" in told.stderr and "answer the message" not in told.stderr
+        failed = other.run(sender.link, "--report", "exit 7")
+        assert failed.returncode == 3 and "was not told" in failed.stderr and "with TAKEN" in failed.stderr, failed
+        alone = other.run(sender.link)
+        assert alone.returncode == 3 and "answer the message that brought the link with TAKEN" in alone.stderr, alone
+
+
+def a_race_of_draft_r_that_is_lost_is_reported():
+    with Story(sender=SenderR) as (proxy, sender, wallet), Wallet(proxy, (ANSWER,)) as other:
+        wallet.write("wait.0")
+        process = wallet.start(sender.link, "--handler", wallet.path("handler"), "--report", "cat > '%s'" % wallet.path("words"))
+        wait_until(lambda: wallet.exists("waiting.0"), "the handler")
+        assert other.handle(sender.link, "--wait", "0").returncode == 10  # its answer lies there, unread
+        os.unlink(wallet.path("wait.0"))
+        run = wallet.end(process)
+        assert run.returncode == 3 and wallet.read("words") == b"TAKEN\n", run
+
+
+def nothing_but_https_and_no_relay_that_is_not_allowed():
+    for kind in (Sender, SenderR):
+        with Story(sender=kind) as (proxy, sender, wallet):
+            for link in (sender.link.replace("https:", "http:"), sender.link.replace("https:", "ftp:")):
+                run = wallet.handle(link)
+                assert run.returncode == 2 and "https://" in run.stderr, run
+            for hosts in (["relay.example"], ["127.0.0.1"], ["127.0.0.1:1"]):
+                run = wallet.handle(sender.link, allow=hosts)
+                assert run.returncode == 7 and proxy.authority in run.stderr, run
+            assert wallet.run(sender.link, allow=[]).returncode == 2
+            assert wallet.run(sender.link.split("#")[0]).returncode == 2
+            assert proxy.accepted == 0 and not wallet.exists("state")
+
+
+def the_link_is_blotted_out_of_the_arguments():
+    with Story() as (proxy, sender, wallet):
+        wallet.write("wait.0")
+        process = subprocess.Popen([RECEIVE, "accept", sender.link, "--ca-file", proxy.relay.certificate, "--allow", proxy.authority,
+                                    "--handler", wallet.path("handler"), "--state", wallet.state], stderr=subprocess.DEVNULL)
+        wait_until(lambda: wallet.exists("waiting.0"), "the handler")
+        arguments = open("/proc/%d/cmdline" % process.pid, "rb").read()
+        process.kill()
+        process.wait()
+        assert b"accept" in arguments and sender.link.split("/m/")[1].encode() not in arguments
+        assert sender.link.split("#")[1].encode() not in arguments
+
+
+# How it ends ----------------------------------------------------------------------------------------------------------
+
+def expiry_is_told_from_deletion():
+    def transfer(case):
+        expires, words = case
+        with Story(expiration=time.time() + 8 if expires else None) as (proxy, sender, wallet):
+            process = wallet.start(sender.link, "--state", wallet.state, "--handler", wallet.path("handler"))
+            sender.await_message()
+            if not expires:
+                sender.party.delete()
+            run = wallet.end(process)
+            assert run.returncode == 4 and words in run.stderr, run
+            assert wallet.calls() == ["0"] and not wallet.exists("state")
+    at_once(transfer, ((True, "has expired"), (False, "The sender has ended the transfer")))
+
+
+def a_link_of_draft_r_that_leads_nowhere_says_so():
+    with Story(sender=SenderR) as (proxy, sender, wallet):
+        assert wallet.run(sender.link).returncode == 0
+        run = wallet.run(sender.link)
+        assert run.returncode == 4 and "If it was not you" in run.stderr, run
+
+
+def waiting_ends_when_it_should_and_can_go_on():
+    def transfer(kind):
+        with Story(sender=kind) as (_, sender, wallet):
+            run = wallet.handle(sender.link, "--wait", "1")
+            assert run.returncode == 10 and "Run the same command again" in run.stderr and wallet.exists("state"), run
+            complete(sender, wallet, wallet.handle(sender.answer(THIRD).link))
+    at_once(transfer, (Sender, SenderR))
+
+
+def a_handler_that_fails_leaves_everything_as_it_is():
+    cases = (("exit 3", "status 3"), ("kill -9 $$", "status 137"), ("sleep 60", "longer than 1 seconds"),
+             ("trap '' TERM; touch '%s'; while :; do sleep 1; done", "longer than 1 seconds"),
+             ("cat > /dev/null; head -c 40000 /dev/zero", "more than 32768 bytes"), ("echo hello", "cannot be sent"),
+             ("echo '{}'", "cannot be sent"), ("echo '{\"format\":\"x\",\"content\":{},\"format\":\"y\"}'", "cannot be sent"))
+
+    def transfer(case):
+        (command, words), kind = case
+        with Story(sender=kind) as (proxy, sender, wallet):
+            command = command % wallet.path("trapped") if "%s" in command else command
+            run = wallet.run(sender.link, "--state", wallet.state, "--handler", command, "--handler-timeout", "1")
+            assert run.returncode == 11 and words in run.stderr and "The mailbox is kept" in run.stderr, run
+            assert not proxy.of("PUT")
+            complete(sender, wallet, wallet.handle(sender.answer(THIRD).link))
+    at_once(transfer, [(case, kind) for case in cases for kind in (Sender, SenderR)])
+
+
+def a_handler_sees_its_number_and_nothing_else():
+    command = "for i in 3 4 5 6 7 8 9 10 11 12 13 14; do if [ -e /proc/$$/fd/$i ]; then n=$n$i; fi; done; printf '%s' $n > fds; " \
+        "env > environment"
+    with Story() as (proxy, sender, wallet):
+        process = subprocess.Popen([RECEIVE, "--ca-file", proxy.relay.certificate, "--allow", proxy.authority, "--handler",
+                                    "cd '%s'; cat > got; %s" % (wallet.folder, command), "-"], stdin=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, pass_fds=[0, proxy.listener.fileno()], cwd="/",
+                                   env={"PATH": os.environ["PATH"], "LANG": "de_DE.UTF-8", "HOME": wallet.folder, "TOKEN": "MARKER"})
+        _, err = process.communicate(sender.link.encode(), timeout=PATIENCE)
+        assert process.returncode == 0, err
+        names = {line.split("=")[0] for line in wallet.read("environment").decode().splitlines()}
+        assert names - {"PWD", "OLDPWD", "_", "SHLVL"} == {"PATH", "LANG", "HOME", "VESTIBULE_MESSAGE"}, names
+        assert b"VESTIBULE_MESSAGE=0\n" in wallet.read("environment") and wallet.read("fds") == b"", wallet.read("fds")
+        assert wallet.read("got") == FIRST
+
+
+def a_state_file_serves_one_run_of_one_owner_and_one_link():
+    with Story() as (proxy, sender, wallet):
+        wallet.write("wait.0")
+        process = wallet.start(sender.link, "--state", wallet.state, "--handler", wallet.path("handler"))
+        wait_until(lambda: wallet.exists("waiting.0"), "the handler")
+        assert stat.S_IMODE(os.stat(wallet.state).st_mode) == 0o600
+        second = wallet.handle(sender.link)
+        assert second.returncode == 1 and "another run is using it" in second.stderr, second
+        process.kill()
+        wallet.end(process)
+        other = Sender(proxy)
+        refused = wallet.handle(other.link)
+        assert refused.returncode == 1 and "belongs to another link" in refused.stderr, refused
+        os.chmod(wallet.state, 0o640)
+        refused = wallet.handle(sender.link)
+        assert refused.returncode == 1 and "other users" in refused.stderr, refused
+        os.chmod(wallet.state, 0o600)
+        whole = wallet.read("state")
+        for broken in (whole[:-1], b"{}", b"x", whole.replace(b'"reading"', b'"answering"')):
+            with open(wallet.state, "wb") as file:
+                file.write(broken)
+            refused = wallet.handle(sender.link)
+            assert refused.returncode == 1 and "no state file" in refused.stderr, (broken, refused)
+        other.party.close()
+
+
+def options_that_make_no_sense_are_refused():
+    with Story() as (proxy, sender, wallet):
+        for options in (("--handler", "x", "--json"), ("--wait", "-1"), ("--wait", "1x"), ("--handler-timeout", "0"),
+                        ("--context", "x"), ("--ca-file", wallet.path("none")), ("more",), ("--relinquish", "--keep", "--state", "x"),
+                        ("--unknown",)):
+            run = wallet.run(sender.link, *options)
+            assert run.returncode == 2 and run.stderr, (options, run)
+        assert proxy.accepted == 0
+        shown = subprocess.run([RECEIVE, "--help"], capture_output=True, text=True)
+        page = open(os.path.join(HERE, "..", "..", "relay-client", "vestibule-receive.1")).read()
+        assert shown.returncode == 0
+        for option in set(re.findall("--([a-z-]+)", shown.stdout)):
+            assert re.search(r"Fl -%s\b" % option, page), option
+
+
+TESTS = [value for name, value in list(globals().items())
+         if callable(value) and getattr(value, "__module__", "") == "__main__" and value.__doc__ is None
+         and not isinstance(value, type) and "_" in name and name.count("_") > 2]
 
 if __name__ == "__main__":
     status = tap.run([(test.__name__, test) for test in TESTS], sys.argv[4:])
