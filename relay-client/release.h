@@ -1,46 +1,57 @@
-/* From the gateway's `create` frame to the relay's request: open the box, insist that it belongs to
- * this share, encrypt under the Secret of this generation. Pure: no connection exists yet, and a
- * frame that is refused here makes none. */
+/* What the gateway's `create` and `update` frames want written, made ready for the relay: open the
+ * box, insist that it belongs to this share, and encrypt under the Secret of this generation. Pure:
+ * no connection exists yet, and a frame that is refused here makes none. */
 #pragma once
 
-#include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
-#include "http.h"
 #include "key-file.h"
 #include "payload.h"
-#include "text.h"
+#include "relay-frame.h"
 
 enum {
-        RELEASE_E_REFUSED = 1, /* with a reason */
+        RELEASE_E_REFUSED = RELAY_FRAME_E_REFUSED, /* with a reason */
 
         RELEASE_SKEW_SECONDS = 60,
-        RELEASE_EXPIRATION_MAX = 7 * 24 * 3600,
-        RELEASE_SHARE_MAX = 64,
 };
 
-/* What is kept while the relay is asked. The Secret is not: it is derived again for the link. */
-typedef struct Release {
-        HttpRequest request;
-        char claim[UUID_TEXT_SIZE], request_id[UUID_TEXT_SIZE];
-        char share[RELEASE_SHARE_MAX + 1];
-        uint64_t generation;
-        char vertical;
+/* Of the class of what is written into a mailbox that exists, where a created one has its policy's.
+ */
+#define RELEASE_MESSAGE_CLASS "message"
+
+/* What holds for all releases of a relay; borrowed. */
+typedef struct ReleaseTerms {
+        const RelayPrivateKeys *keys;
+        const RelayPublicKeys *front_keys; /* for what recipients answer; NULL: there are none */
         PayloadAlgorithm algorithm;
-        const RelayPrivateKey *key; /* borrowed from the keys */
+        bool has_own_encryption; /* Draft R: content is given as it is, and the Secret is its own */
+} ReleaseTerms;
+
+typedef struct Release {
+        const RelayPrivateKey *key; /* of the Secret; borrowed from the keys */
+
+        /* Draft V. */
+        const char *payload_type; /* static */
+        char *payload_data;
+        uint8_t digest[PAYLOAD_DIGEST_SIZE];
+
+        Plaintext content; /* Draft R: provisioning information */
 } Release;
 
-/* Reads and checks a frame. RELEASE_E_REFUSED with *ret_reason, a static word such as "unknown-key"
- * or "envelope-differs". On success the caller calls release_done(). */
-int release_read(const json_t *frame,
-                const RelayPrivateKeys *keys,
-                const char *base_url,
-                PayloadAlgorithm algorithm,
+/* RELEASE_E_REFUSED with *ret_reason, a static word such as "unknown-key" or "envelope-differs".
+ * On success the caller calls release_done(). */
+int release_read(const RelayFrame *frame,
+                const ReleaseTerms *terms,
                 int64_t now,
                 Release *ret,
                 const char **ret_reason);
 
-/* The share URL for the mailbox that the relay made; the caller wipes and frees *ret. */
-int release_link(const Release *release, const char *mailbox, char **ret);
+/* The Secret of the frame's share, of payload_key_size() bytes; the caller wipes it. */
+void release_secret(const RelayFrame *frame,
+                const ReleaseTerms *terms,
+                const Release *release,
+                uint8_t ret[PAYLOAD_KEY_MAX]);
 
+/* Wipes and frees. */
 void release_done(Release *release);
