@@ -210,7 +210,7 @@ int store_open(Store **ret,
         static const char settings[] =
                         "PRAGMA page_size=8192; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
                         "PRAGMA wal_autocheckpoint=0; PRAGMA secure_delete=ON;"
-                        "PRAGMA cache_size=-65536;"
+                        "PRAGMA cache_size=-16384;"
                         "PRAGMA trusted_schema=OFF";
         _cleanup_(store_closep) Store *s = NULL;
         mode_t mask;
