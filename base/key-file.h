@@ -70,8 +70,8 @@ void relay_private_key_derive_iv(const RelayPrivateKey *key,
                 size_t size,
                 uint8_t ret[RELAY_KEY_IV_SIZE]);
 
-/* True when this plaintext under this IV is a message of ours (those have even numbers) with a
- * number less than `below`: only we can have made it, and whoever shows it shows our own. */
+/* True when this plaintext under this IV is a message of ours with a number less than `below`: only
+ * we can have made it, and whoever shows it shows our own. */
 bool relay_private_key_is_own_iv(const RelayPrivateKey *key,
                 const char *share,
                 uint64_t generation,

@@ -1,6 +1,7 @@
 #include "client-answer.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "log.h"
 #include "message-box.h"
@@ -78,8 +79,29 @@ static json_t *done_create(const ClientQuestion *question, const RelayResult *re
         return frame;
 }
 
+static json_t *refused_for(
+                const ClientQuestion *question, const RelayResult *result, const char *reason) {
+        json_t *frame = client_answer_refused(reason);
+
+        log_record(LOG_WARNING,
+                        &(LogFields){ .share = question->frame->share },
+                        "what the relay answered ends a share: %s",
+                        reason);
+        set_state(&frame, result);
+        return frame;
+}
+
+/* Draft R: who wrote it has R, and no later message could take its place: the run ends. The state
+ * says what is still to be deleted. */
+static json_t *refused_message(
+                const ClientQuestion *question, const RelayResult *result, const char *word) {
+        char reason[RELAY_REASON_SIZE];
+
+        (void) snprintf(reason, sizeof(reason), "abort-%s", word);
+        return refused_for(question, result, reason);
+}
+
 static json_t *done_unreadable(const ClientQuestion *question,
-                const RelayResult *result,
                 const uint8_t digest[PAYLOAD_DIGEST_SIZE],
                 const char *word) {
         json_t *frame = json_pack("{s:s, s:s}", "type", "done", "unreadable", word);
@@ -89,7 +111,13 @@ static json_t *done_unreadable(const ClientQuestion *question,
                         "what lies in a mailbox cannot be read: %s",
                         word);
         set_digest(&frame, digest);
-        set_state(&frame, result);
+        return frame;
+}
+
+static json_t *done_ours(const uint8_t digest[PAYLOAD_DIGEST_SIZE]) {
+        json_t *frame = json_pack("{s:s, s:b}", "type", "done", "own", 1);
+
+        set_digest(&frame, digest);
         return frame;
 }
 
@@ -111,8 +139,10 @@ static json_t *done_message(const ClientQuestion *question,
         }
         r = message_box_seal(
                         question->frame->share, question->frame->number, message, key->key, &box);
+        if (r == -EMSGSIZE && question->settings->is_draft_r)
+                return refused_message(question, result, "too-large");
         if (r == -EMSGSIZE)
-                return done_unreadable(question, result, digest, "too-large");
+                return done_unreadable(question, digest, "too-large");
         if (r < 0)
                 return NULL;
         frame = json_pack("{s:s, s:{s:s, s:s}}",
@@ -164,8 +194,10 @@ static json_t *done_read_slot(
         switch (verdict.kind) {
         case READ_KNOWN:
                 break;
+        case READ_OURS:
+                return done_ours(verdict.digest);
         case READ_UNREADABLE:
-                return done_unreadable(question, result, verdict.digest, verdict.word);
+                return done_unreadable(question, verdict.digest, verdict.word);
         case READ_MESSAGE:
                 return frame->encrypted ? done_encrypted(result, verdict.digest)
                                         : done_message(question,
@@ -189,10 +221,7 @@ static json_t *done_read_run(
         if (r < 0)
                 return NULL;
         if (r > 0)
-                return done_unreadable(question,
-                                result,
-                                result->digest,
-                                payload_error_name((PayloadError) r));
+                return refused_message(question, result, payload_error_name((PayloadError) r));
         return done_message(question, result, result->digest, message, now);
 }
 
@@ -238,17 +267,6 @@ static json_t *done(const ClientQuestion *question, const RelayResult *result, i
         return new_frame("done");
 }
 
-static json_t *refused(const ClientQuestion *question, const RelayResult *result) {
-        json_t *frame = client_answer_refused(result->reason);
-
-        log_record(LOG_WARNING,
-                        &(LogFields){ .share = question->frame->share },
-                        "the relay's answer ends a share: %s",
-                        result->reason);
-        set_state(&frame, result);
-        return frame;
-}
-
 json_t *client_answer(const ClientQuestion *question, const RelayResult *result, int64_t now) {
         switch (result->outcome) {
         case RELAY_DONE:
@@ -268,5 +286,5 @@ json_t *client_answer(const ClientQuestion *question, const RelayResult *result,
         case _RELAY_OUTCOME_MAX:
                 break;
         }
-        return refused(question, result);
+        return refused_for(question, result, result->reason);
 }

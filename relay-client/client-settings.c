@@ -54,10 +54,26 @@ static int set_protocol(ClientSettings *s, const json_t *settings) {
         return 0;
 }
 
-static int set_hosts(ClientSettings *s, const json_t *settings) {
+/* The relay itself, where no others are named. */
+static int set_hosts(ClientSettings *s, const json_t *settings, const char *authority) {
         const char *names[CLIENT_HOSTS_MAX];
-        char authority[SHARE_URL_AUTHORITY_SIZE];
         size_t n;
+
+        n = setting_list(settings, "allow_host", names, CLIENT_HOSTS_MAX);
+        if (n == 0)
+                names[n++] = authority;
+        for (size_t i = 0; i < n; i++) {
+                s->hosts[i] = strdup(names[i]);
+                if (!s->hosts[i])
+                        return -ENOMEM;
+        }
+        s->terms.hosts = (const char *const *) s->hosts;
+        return 0;
+}
+
+/* Draft V: the relay. */
+static int set_url(ClientSettings *s, const json_t *settings) {
+        char authority[SHARE_URL_AUTHORITY_SIZE];
 
         s->url = strdup(plugin_setting(settings, "url", ""));
         if (!s->url)
@@ -67,17 +83,36 @@ static int set_hosts(ClientSettings *s, const json_t *settings) {
                           "path");
                 return -EINVAL;
         }
-        n = setting_list(settings, "allow_host", names, CLIENT_HOSTS_MAX);
-        if (n == 0)
-                names[n++] = authority;
-        for (size_t i = 0; i < n; i++) {
-                s->hosts[i] = strdup(names[i]);
-                if (!s->hosts[i])
-                        return -ENOMEM;
-        }
         s->terms.url = s->url;
-        s->terms.hosts = (const char *const *) s->hosts;
-        return 0;
+        return set_hosts(s, settings, authority);
+}
+
+/* Draft R: where messages lie. A link has no place for what would follow the variable. */
+static int set_template(ClientSettings *s, const json_t *settings) {
+        const char *template = plugin_setting(settings, "template", "");
+        const size_t size = strlen(template), end = strlen(variable);
+        char authority[SHARE_URL_AUTHORITY_SIZE];
+        int r;
+
+        if (draft_r_template_check(template) != 0 || size < end ||
+                        !streq(template + size - end, variable)) {
+                log_error("template must be an https URL that ends with its only variable, %s",
+                                variable);
+                return -EINVAL;
+        }
+        s->template = strdup(template);
+        if (!s->template)
+                return -ENOMEM;
+        s->terms.template = s->template;
+        draft_r_template_authority(template, authority);
+        r = set_hosts(s, settings, authority);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; s->hosts[i]; i++)
+                if (strcasecmp(s->hosts[i], authority) == 0)
+                        return 0;
+        log_error("template leads to a host that allow_host does not name");
+        return -EINVAL;
 }
 
 static int set_algorithm(ClientSettings *s, const json_t *settings) {
@@ -119,48 +154,6 @@ static int set_attestation(ClientSettings *s) {
                 return r < 0 ? r : -EBADMSG;
         }
         s->terms.attestation = (const char *) s->attestation.data;
-        return 0;
-}
-
-/* Of the url without a final slash. */
-static size_t url_size(const char *url) {
-        const size_t size = strlen(url);
-
-        return size - (url[size - 1] == '/');
-}
-
-/* The gateway takes no mailbox that does not begin with the relay's url, and a link has no place
- * for what would follow the variable. */
-static bool template_is_right(const ClientSettings *s) {
-        const size_t size = strlen(s->template), end = strlen(variable), begin = url_size(s->url);
-        char authority[SHARE_URL_AUTHORITY_SIZE];
-
-        if (draft_r_template_check(s->template) != 0 || size < end ||
-                        !streq(s->template + size - end, variable) ||
-                        strncmp(s->template, s->url, begin) != 0 || s->template[begin] != '/')
-                return false;
-        draft_r_template_authority(s->template, authority);
-        for (size_t i = 0; s->hosts[i]; i++)
-                if (strcasecmp(s->hosts[i], authority) == 0)
-                        return true;
-        return false;
-}
-
-static int set_template(ClientSettings *s, const json_t *settings) {
-        const char *template = plugin_setting(settings, "template", NULL);
-
-        if (template)
-                s->template = strdup(template);
-        else if (asprintf(&s->template, "%.*s/t/%s", (int) url_size(s->url), s->url, variable) < 0)
-                s->template = NULL;
-        if (!s->template)
-                return -ENOMEM;
-        if (!template_is_right(s)) {
-                log_error("template must begin with the relay's url and a slash, end with its only "
-                          "variable, {tigress_location}, and lead to a host that is allowed");
-                return -EINVAL;
-        }
-        s->terms.template = s->template;
         return 0;
 }
 
@@ -240,13 +233,11 @@ int client_settings_new(ClientSettings **ret, const json_t *settings) {
                 return -ENOMEM;
         r = set_protocol(s, settings);
         if (r == 0)
-                r = set_hosts(s, settings);
+                r = s->is_draft_r ? set_template(s, settings) : set_url(s, settings);
         if (r == 0)
                 r = set_algorithm(s, settings);
         if (r == 0)
                 r = set_dialect(s, settings);
-        if (r == 0 && s->is_draft_r)
-                r = set_template(s, settings);
         if (r == 0)
                 r = set_suite(s, settings);
         if (r == 0)

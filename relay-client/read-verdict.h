@@ -16,6 +16,7 @@ enum {
 
 typedef enum ReadVerdictKind {
         READ_KNOWN,      /* what the caller knows to lie there: nothing new */
+        READ_OURS,       /* a message of ours that lay there before: the relay reflects */
         READ_UNREADABLE, /* `word` says why */
         READ_MESSAGE,
 } ReadVerdictKind;
@@ -34,8 +35,7 @@ typedef struct ReadQuestion {
 typedef struct ReadVerdict {
         ReadVerdictKind kind;
         uint8_t digest[PAYLOAD_DIGEST_SIZE];
-        const char *word; /* of payload_error_name(), or "reflected": a message of ours that lay
-                           * there before, or "too-large" */
+        const char *word; /* of payload_error_name(), or "too-large"; static */
         json_t *message;  /* with `format` and `content`; NULL when encrypted */
 } ReadVerdict;
 

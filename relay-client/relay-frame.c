@@ -64,7 +64,7 @@ static const JsonMember read_members[] = {
 
 static const JsonMember update_members[] = {
         WHOSE(true), WHERE, ENCRYPTED,
-        NUMBER("number", number, true, 2, RELAY_FRAME_NUMBER_MAX),
+        NUMBER("number", number, true, 1, RELAY_FRAME_NUMBER_MAX),
         TEXT("known", known, true, DIGEST_TEXT_SIZE, DIGEST_TEXT_SIZE),
         OBJECT("envelope", envelope),
         TEXT("message_kid", message_kid, true, 1, 64),
@@ -108,11 +108,6 @@ static int refuse(const char *reason, const char **ret_reason) {
         return RELAY_FRAME_E_REFUSED;
 }
 
-/* We write what is even, the recipient what is odd. */
-static bool numbers_are_right(const Members *members) {
-        return members->number % 2 == 0 && (members->expect == 0 || members->expect % 2 == 1);
-}
-
 static bool ids_are_right(RelayFrameKind kind, const Members *members, bool has_claims) {
         if (members->claim && !text_is_uuid(members->claim))
                 return false;
@@ -136,7 +131,7 @@ static int read_members_of(RelayFrameKind kind,
                             false,
                             ret,
                             &problem) != 0 ||
-                        !ids_are_right(kind, ret, has_claims) || !numbers_are_right(ret))
+                        !ids_are_right(kind, ret, has_claims))
                 return refuse("bad-frame", ret_reason);
         if (kind != RELAY_FRAME_CREATE)
                 return 0;

@@ -235,6 +235,9 @@ static void our_own_message_is_known_by_its_iv(void **state) {
         relay_private_key_derive_iv(&key, share, 0, 4, "plain", 5, iv);
         assert_true(relay_private_key_is_own_iv(&key, share, 0, 5, "plain", 5, iv));
         assert_true(relay_private_key_is_own_iv(&key, share, 0, 65535, "plain", 5, iv));
+        relay_private_key_derive_iv(&key, share, 0, 3, "plain", 5, iv);
+        assert_true(relay_private_key_is_own_iv(&key, share, 0, 4, "plain", 5, iv));
+        relay_private_key_derive_iv(&key, share, 0, 4, "plain", 5, iv);
         assert_false(relay_private_key_is_own_iv(&key, share, 0, 4, "plain", 5, iv));
         assert_false(relay_private_key_is_own_iv(&key, share, 0, 0, "plain", 5, iv));
         assert_false(relay_private_key_is_own_iv(&key, share, 1, 5, "plain", 5, iv));

@@ -194,13 +194,11 @@ static void what_is_out_of_bounds_is_refused(void **state) {
                 { RELAY_FRAME_CREATE, "expiration", json_integer(NOW), "bad-expiration" },
                 { RELAY_FRAME_CREATE, "expiration", json_integer(NOW + RELAY_FRAME_EXPIRATION_MAX + 1), "bad-expiration" },
                 { RELAY_FRAME_READ, "expect", json_integer(0), "bad-frame" },
-                { RELAY_FRAME_READ, "expect", json_integer(2), "bad-frame" },
                 { RELAY_FRAME_READ, "expect", json_integer(65536), "bad-frame" },
                 { RELAY_FRAME_READ, "known", json_string("AAAA"), "bad-frame" },
                 { RELAY_FRAME_READ, "known", json_string("!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!="), "bad-frame" },
                 { RELAY_FRAME_READ, "state", json_string("!"), "bad-frame" },
                 { RELAY_FRAME_UPDATE, "number", json_integer(0), "bad-frame" },
-                { RELAY_FRAME_UPDATE, "number", json_integer(3), "bad-frame" },
                 { RELAY_FRAME_UPDATE, "number", json_integer(65536), "bad-frame" },
                 { RELAY_FRAME_DELETE, "mailbox", json_string(""), "bad-frame" },
                 /* clang-format on */
@@ -218,7 +216,7 @@ static void what_is_out_of_bounds_is_refused(void **state) {
                 assert_string_equal(reason, cases[i].reason);
         }
         assert_null(refusal(RELAY_FRAME_UPDATE,
-                        with(RELAY_FRAME_UPDATE, "number", json_integer(65534)),
+                        with(RELAY_FRAME_UPDATE, "number", json_integer(65535)),
                         true));
         assert_null(refusal(RELAY_FRAME_CREATE,
                         with(RELAY_FRAME_CREATE,
