@@ -134,24 +134,38 @@ static void read_tenant_policies(const ConfigPlace *p, ConfigTenant *tenant) {
         }
 }
 
-/* URLs that what a tenant names must begin with. */
-static const char **read_prefixes(const ConfigPlace *p, const char *key, size_t *ret_n) {
-        const char **prefixes = config_read_list(p, key, ret_n);
-
-        for (size_t i = 0; prefixes && i < *ret_n; i++) {
-                const char *prefix = prefixes[i];
+static void read_image_prefixes(const ConfigPlace *p, ConfigTenant *tenant) {
+        tenant->image_prefixes = config_read_list(p, "image_prefixes", &tenant->n_image_prefixes);
+        for (size_t i = 0; tenant->image_prefixes && i < tenant->n_image_prefixes; i++) {
+                const char *prefix = tenant->image_prefixes[i];
 
                 /* Without the slash, https://hotel.example would match
                  * https://hotel.example.evil.com. */
                 if (!config_is_url(prefix, "https://") || !strchr(prefix + 8, '/') ||
                                 strpbrk(prefix, "?#@"))
                         config_problem(p,
-                                        key,
+                                        "image_prefixes",
                                         "\"%s\" must start with https:// and a host that ends with "
                                         "a slash",
                                         prefix);
         }
-        return prefixes;
+}
+
+/* Unlike pictures, which recipients fetch, these are asked by our own relay client. */
+static void read_mint_prefixes(const ConfigPlace *p, ConfigTenant *tenant) {
+        tenant->mint_prefixes = config_read_list(p, "mint_prefixes", &tenant->n_mint_prefixes);
+        for (size_t i = 0; tenant->mint_prefixes && i < tenant->n_mint_prefixes; i++) {
+                const char *prefix = tenant->mint_prefixes[i];
+
+                if (!plain_url_is_prefix(prefix, SHARE_LIMIT_MINT) || !plain_url_has_name(prefix))
+                        config_problem(p,
+                                        "mint_prefixes",
+                                        "mint_prefixes: \"%s\" must be https://, a host by its "
+                                        "name "
+                                        "and a path that ends with a slash, without \"..\" or what "
+                                        "stands for it",
+                                        prefix);
+        }
 }
 
 void config_read_tenant(const ConfigPlace *p, ConfigTenant *tenant) {
@@ -168,14 +182,6 @@ void config_read_tenant(const ConfigPlace *p, ConfigTenant *tenant) {
                 if (!tenant->relay)
                         config_problem(p, "relay", "there is no relay %s", relay);
         }
-        tenant->image_prefixes = read_prefixes(p, "image_prefixes", &tenant->n_image_prefixes);
-        tenant->mint_prefixes = read_prefixes(p, "mint_prefixes", &tenant->n_mint_prefixes);
-        for (size_t i = 0; tenant->mint_prefixes && i < tenant->n_mint_prefixes; i++)
-                if (!plain_url_is_prefix(tenant->mint_prefixes[i], SHARE_LIMIT_MINT) ||
-                                !plain_url_has_name(tenant->mint_prefixes[i]))
-                        config_problem(p,
-                                        "mint_prefixes",
-                                        "\"%s\" must be plain: a host by its name, no \"..\", "
-                                        "nothing percent-encoded that need not be",
-                                        tenant->mint_prefixes[i]);
+        read_image_prefixes(p, tenant);
+        read_mint_prefixes(p, tenant);
 }

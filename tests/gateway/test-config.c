@@ -311,6 +311,14 @@ static void wrong_values_are_refused(void **state) {
                 { "relay m { url = \"https://u@x.example\" }", "url must start with https" },
                 { "relay m { url = \"https://x.example\" protocol = draft-x }",
                                 "protocol must be" },
+                { "relay m { protocol = draft-r }", "template is missing" },
+                { "relay m { protocol = draft-r template = \"https://x.example/t/\" }",
+                                "template must end with {tigress_location}" },
+                { "relay m { protocol = draft-r template = "
+                  "\"http://x.example/t/{tigress_location}\" }",
+                                "template must start with https" },
+                { "relay m { url = \"https://x.example\" mint_allow_private = perhaps }",
+                                "mint_allow_private must be yes or no" },
                 { "channel phone { }", "scheme is missing" },
                 { "channel x { scheme = pigeon }", "scheme must be" },
                 { "channel echo { jid = a.example }", "jid is no key of a channel for echo" },
@@ -334,6 +342,78 @@ static void wrong_values_are_refused(void **state) {
         (void) state;
         for (size_t i = 0; i < N_ELEMENTS(cases); i++)
                 expect_problem(cases[i].text, "test.conf:", cases[i].words);
+}
+
+static void rights_follow_the_class_unless_they_are_said(void **state) {
+        static const struct {
+                const char *policy;
+                bool several;
+        } cases[] = {
+                { "class = hotel", false },
+                { "class = hotel  access_rights = RWD", true },
+                { "class = hotel  access_rights = RD", false },
+                { "class = home-limited", false },
+        };
+        char text[2048];
+
+        (void) state;
+        for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+                _cleanup_(config_unrefp) Config *config = NULL;
+
+                (void) snprintf(text,
+                                sizeof(text),
+                                PARTS "policy hotel { %s  channels = { xmpp, echo } }\n" TENANT,
+                                cases[i].policy);
+                config = parse_good(text);
+                assert_int_equal(config_policy(config, "hotel")->several, cases[i].several);
+        }
+        expect_problem(PARTS "policy hotel { class = hotel  access_rights = R  channels = { xmpp } "
+                             "}\n" TENANT,
+                        "test.conf:",
+                        "access_rights must be RD, for one message, or RWD");
+}
+
+static void a_relay_of_draft_r_is_known_by_its_template(void **state) {
+        _cleanup_(config_unrefp) Config *config = NULL;
+        const ConfigRelay *relay;
+
+        (void) state;
+        config = parse_good("relay other { protocol = draft-r  template = "
+                            "\"https://drop.example/t/{tigress_location}\"  suite = "
+                            "aes-256-gcm-sha384  context = raw }\n" WHOLE);
+        relay = config_relay(config, "other");
+        assert_string_equal(relay->url, "https://drop.example/t/");
+        assert_string_equal(relay->protocol, "draft-r");
+        assert_string_equal(json_string_value(json_object_get(relay->plugin->settings, "suite")),
+                        "aes-256-gcm-sha384");
+        assert_string_equal(json_string_value(json_object_get(relay->plugin->settings, "context")),
+                        "raw");
+        assert_string_equal(json_string_value(json_object_get(relay->plugin->settings, "template")),
+                        "https://drop.example/t/{tigress_location}");
+}
+
+static void content_is_fetched_from_plain_prefixes_only(void **state) {
+        static const char *const bad[] = {
+                "http://x.example/k/",
+                "https://x.example",
+                "https://x.example/k",
+                "https://10.0.0.1/k/",
+                "https://x.example/a/../k/",
+                "https://x.example/%2e%2e/k/",
+                "https://u@x.example/k/",
+        };
+        char text[2048];
+
+        (void) state;
+        for (size_t i = 0; i < N_ELEMENTS(bad); i++) {
+                (void) snprintf(text,
+                                sizeof(text),
+                                PARTS POLICY "tenant adler { name = \"Hotel Adler\"  token = "
+                                             "{ " ENTRY " }  policies = { hotel }  relay = main  "
+                                             "mint_prefixes = { \"%s\" } }\n",
+                                bad[i]);
+                expect_problem(text, "test.conf:", "mint_prefixes");
+        }
 }
 
 static void a_tenant_that_cannot_work_is_refused(void **state) {
@@ -660,6 +740,9 @@ int main(void) {
                 cmocka_unit_test(one_token_never_belongs_to_two_tenants),
                 cmocka_unit_test(names_that_could_deceive_are_refused),
                 cmocka_unit_test(all_problems_come_at_once),
+                cmocka_unit_test(rights_follow_the_class_unless_they_are_said),
+                cmocka_unit_test(a_relay_of_draft_r_is_known_by_its_template),
+                cmocka_unit_test(content_is_fetched_from_plain_prefixes_only),
                 cmocka_unit_test(the_fingerprint_follows_meaning_not_form),
                 cmocka_unit_test(a_reload_is_told_what_it_can_follow),
                 cmocka_unit_test(the_report_says_the_odds_and_the_limits),
