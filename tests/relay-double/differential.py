@@ -35,12 +35,6 @@ def _bad_claim(step):
     return claim is not None and not draft_v.is_uuid(claim)
 
 
-def _zone(step):
-    configuration = (step.get("body") or {}).get("mailboxConfiguration")
-    expiration = configuration.get("expiration") if isinstance(configuration, dict) else None
-    return expiration.get("zone") if isinstance(expiration, dict) else None
-
-
 # Where the two may differ: which step (and which open points the double came across), what the double
 # answers, what vestibule-relay answers, and why both are right. Where one of them did something that
 # the other did not, the sequence ends.
@@ -49,10 +43,16 @@ ALLOWED = (
      "a claim that is no UUID: Create's 401 is for a bad claim, 400 for what does not parse"),
     (lambda step, _: step.get("mailbox") == "bad", (400, 401), 404,
      "headers and a path that are both wrong: it is open whether such a path names a mailbox at all"),
-    (lambda step, _: _zone(step) == "z", 400, 200,
-     "RFC 3339 lets a time end in z, the draft writes Z"),
-    (lambda step, _: _zone(step) == "+01:00", 400, 200,
-     "RFC 3339 has offsets, the draft says UTC only"),
+    (lambda step, _: step.get("open") in ZONES, 400, 200,
+     "RFC 3339 lets a time end in z, and have fractions and offsets; the draft writes Z, UTC only"),
+    (lambda step, _: step.get("open") == "rights", 400, 200,
+     "a right that is named twice"),
+    (lambda step, _: step.get("open") == "type", 200, 400,
+     "a payload.type of neither draft: it is the parties', or one of two words"),
+    (lambda step, _: step.get("open") in ("title", "token"), 200, 400,
+     "a title or token that fits the request: the draft gives no limits, each relay has its own"),
+    (lambda step, _: step.get("open") == "nul", 200, 400,
+     "U+0000 in payload.data, which no Base64 has"),
     (lambda step, _: step["kind"] == "place", 405, 404,
      "neither such a method nor such a place: the reading names both answers"),
     (lambda step, _: step["kind"] == "place" and "If-None-Match" not in step["headers"], (201, 204), 428,
@@ -86,6 +86,8 @@ BAD_JSON = (b"", b"{", b"[]", b"null", b"{\"payload\":}", b"\xff\xfe", b"{\"a\":
             b"{\"payload\":{\"type\":\"a\",\"data\":\"b\"},\"payload\":{\"type\":\"a\",\"data\":\"b\"}}",
             b"{\"payload\":{\"type\":\"a\",\"data\":\"b\",\"data\":\"c\"}}", b"\"text\"",
             b"{\"payload\":{\"type\":\"a\",\"data\":\"\\ud800\"}}")
+ZONES = ("z", ".5Z", "+01:00")
+OPEN = ("type", "nul", "title", "token", "rights") + ZONES
 BAD_UUIDS = ("", "x", "5b1f4c1e-2f57-4b0e-8d0a-6a7c1f0e9a0", "{5b1f4c1e-2f57-4b0e-8d0a-6a7c1f0e9a01}")
 
 
@@ -132,7 +134,7 @@ class Generator:
         if self.random.random() < 0.05:
             return dict(value, expiration=self.random.choice(BAD_TIMES))
         value["expiration"] = {"in": self._often(TTLS, BAD_TTLS, 0.05),
-                               "zone": self._often(("Z",), ("+00:00", "+0000", "+01:00", "z"), 0.1)}
+                               "zone": self._often(("Z",), ("+00:00", "+0000"), 0.1)}
         return value
 
     def _create_body(self):
@@ -150,6 +152,29 @@ class Generator:
         if self.random.random() < 0.3:
             body["notificationToken"] = self._token()
         return body
+
+    def _leave_open(self, step):
+        """Puts into a body one thing that the draft leaves to each relay, and says so."""
+        body, name = step["body"], self.random.choice(OPEN)
+        payload, display = body.get("payload"), body.get("displayInformation")
+        configuration = body.get("mailboxConfiguration")
+        if name == "type" and isinstance(payload, dict):
+            body["payload"] = dict(payload, type=self.random.choice(("AES128", "aead_aes_128_gcm", "")))
+        elif name == "nul" and isinstance(payload, dict):
+            body["payload"] = dict(payload, data="a\0b")
+        elif name == "title" and isinstance(display, dict):
+            body["displayInformation"] = dict(display, title="t" * 4096)
+        elif name == "token":
+            body["notificationToken"] = {"type": "com.example.push", "tokenData": "x" * 8192}
+        elif name == "rights" and isinstance(configuration, dict):
+            body["mailboxConfiguration"] = dict(configuration, accessRights="RWDRWD")
+        elif name in ZONES and isinstance(configuration, dict) and isinstance(
+                configuration.get("expiration"), dict):
+            wish = dict(configuration["expiration"], zone=name)
+            body["mailboxConfiguration"] = dict(configuration, expiration=wish)
+        else:
+            return
+        step["open"] = name
 
     def _headers(self):
         claim, request_id = self.random.choice(self.claims), self.random.choice(self.ids)
@@ -190,12 +215,16 @@ class Generator:
             step["mailbox"] = self._mailbox()
         if kind in ("create", "update"):
             step["body"] = self._create_body() if kind == "create" else self._update_body()
-            if self.random.random() < 0.06:
+            chance = self.random.random()
+            if chance < 0.06:
                 step["raw"] = self.random.choice(BAD_JSON)
+            elif chance < 0.11:
+                self._leave_open(step)
         if kind == "odd":
-            step["method"] = self.random.choice(("GET", "PUT", "PATCH", "DELETE", "POST"))
+            step["method"] = self.random.choice(("GET", "HEAD", "PUT", "PATCH", "DELETE", "POST"))
             step["path"] = self.random.choice(
-                ("/", "/v1/m", "/v1/m/", "/v2/m", "/v1/", "/v1/m/%s/more", "/v2/m/%s", "/v1/M/%s", "/v1//m/%s"))
+                ("/", "/v1/m", "/v1/m/", "/v2/m", "/v1/", "/v1/m/%s/more", "/v2/m/%s", "/v1/M/%s", "/v1//m/%s",
+                 "/v1/m/%s"))
         elif self.random.random() < 0.1:
             step["query"] = self.random.choice(("?v=c", "?", "?x=%2e&y"))
         return step

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, hmac
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
-from draft_v import DraftError
+from draft_v import DraftError, base64_decode
 
 Suite = collections.namedtuple("Suite", "code name hash hash_name aead key_octets secret_octets")
 SUITES = {
@@ -89,6 +89,28 @@ def template_check(template):
     if not authority or "@" in authority or "{" in authority or "#" in template.partition("{")[0]:
         raise DraftError("template")
     return template
+
+
+def link_build(template, suite, secret):
+    """The initiating message as one URL, which the draft leaves open; the project's own form. All that
+    is secret is in the fragment, and the context mode is not in it."""
+    if not template_check(template).endswith(VARIABLE):
+        raise DraftError("template")
+    text = base64.urlsafe_b64encode(secret).decode().rstrip("=")
+    return "%s#R1.%04x.%s" % (template[:-len(VARIABLE)], SUITES[suite].code, text)
+
+
+def link_parse(link):
+    """(template, name of the suite, R) of such a URL."""
+    prefix, _, fragment = link.partition("#")
+    match = re.fullmatch(r"R1\.([0-9a-f]{4})\.([A-Za-z0-9_-]+)", fragment)
+    codes = {suite.code: suite.name for suite in SUITES.values()}
+    if not match or int(match[1], 16) not in codes:
+        raise DraftError("link")
+    secret = base64_decode(match[2])
+    if len(secret) < MIN_SECRET:
+        raise DraftError("secret-length")
+    return template_check(prefix + VARIABLE), codes[int(match[1], 16)], secret
 
 
 # --- Messages ----------------------------------------------------------------------------------------

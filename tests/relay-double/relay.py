@@ -42,6 +42,7 @@ PREVIEW_HEADERS = {
 MAILBOX_PATH = re.compile(r"/v1/m/([^/]+)")
 PLACE_PATH = re.compile(r"/t/([A-Za-z0-9_-]{1,128})")
 MAX_BODY = 64 * 1024
+MAX_DRAINED = 1024 * 1024
 DEFAULT_LIFETIME = 48 * 3600
 MAX_LIFETIME = 7 * 24 * 3600
 
@@ -103,7 +104,7 @@ class Mailboxes:
             if method != "POST":
                 raise Refusal(405)
             return self._create(*self._names(headers), body)
-        if method == "GET":
+        if method in ("GET", "HEAD"):
             return self._preview(self._find(match[1]))
         if method not in ("POST", "PUT", "DELETE", "PATCH"):
             raise Refusal(405)
@@ -258,7 +259,7 @@ class Places:
 
     def handle(self, method, path, headers, body):
         match = PLACE_PATH.fullmatch(path)
-        if method not in ("PUT", "GET", "DELETE"):
+        if method not in ("PUT", "GET", "HEAD", "DELETE"):
             raise Refusal(405)
         if not match:
             raise Refusal(404)
@@ -274,7 +275,7 @@ class Places:
             return status, {}, b""
         if name not in self.places:
             raise Refusal(404)
-        if method == "GET":
+        if method in ("GET", "HEAD"):
             return 200, {"Content-Type": "application/octet-stream"}, self.places[name]
         del self.places[name]
         return 204, {}, b""
@@ -318,9 +319,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def _length(self):
         text = self.headers.get("Content-Length", "0")
-        length = int(text) if re.fullmatch("[0-9]{1,9}", text) else MAX_BODY + 1
-        if "Transfer-Encoding" in self.headers or length > MAX_BODY:
-            self.close_connection = True  # the body stays unread
+        length = int(text) if re.fullmatch("[0-9]{1,9}", text) else 0
+        if text != str(length) or "Transfer-Encoding" in self.headers:
+            self.close_connection = True
+            raise Refusal(400)
+        if length > MAX_BODY:
+            self.close_connection = True
+            self.rfile.read(min(length, MAX_DRAINED))  # or the client sends on and never hears why
             raise Refusal(400)
         return length
 

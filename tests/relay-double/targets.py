@@ -77,6 +77,15 @@ def seal(public_key, content):
     return draft_v.base64_encode(box.raw)
 
 
+def open_box(public_key, secret_key, box):
+    """The JSON object in a crypto_box_seal."""
+    sealed = draft_v.base64_decode(box)
+    plain = ctypes.create_string_buffer(max(len(sealed) - SEAL_OCTETS, 1))
+    assert SODIUM.crypto_box_seal_open(plain, sealed, ctypes.c_ulonglong(len(sealed)), public_key,
+                                       secret_key) == 0, "a box that does not open"
+    return draft_v.json_parse(plain.raw[:len(sealed) - SEAL_OCTETS])
+
+
 def make_keys(build, folder):
     """The files of a relay client's credentials, as text: its own keys, and the front's public one."""
     keys = {}
@@ -101,9 +110,10 @@ class RelayClient(frames.Gateway):
         program = os.path.join(build, "relay-client", "vestibule-relay-client")
         settings = {"url": target.url, "ca_file": target.ca_file, **settings}
         super().__init__(program, "main", settings, {name: keys[name] for name in CREDENTIALS})
-        self.target = target
         entry = json.loads(keys["relay-key.pub"])["keys"][0]
         self.kid, self.public_key = entry["kid"], draft_v.base64_decode(entry["key"])
+        self.front = (draft_v.base64_decode(json.loads(keys["front-key.pub"])["keys"][0]["key"]),
+                      draft_v.base64_decode(json.loads(keys["front-key"])["keys"][0]["secret"]))
 
     def __enter__(self):
         return self.start()
@@ -120,7 +130,7 @@ class RelayClient(frames.Gateway):
     def envelope(self, **members):
         return {"tenant": "adler", "nonce": draft_v.base64_encode(os.urandom(16)),
                 "recipients": draft_v.base64_encode(os.urandom(32)), "class": "car",
-                "not_after": int(time.time() + self.target.offset) + 7200, **members}
+                "not_after": int(time.time()) + 7200, **members}
 
     def box(self, envelope, provisioning):
         return seal(self.public_key, {"v": 1, **envelope, "provisioning": provisioning})
@@ -129,9 +139,55 @@ class RelayClient(frames.Gateway):
         """What a `create` of a new share says."""
         envelope = self.envelope()
         return {"share": new_share(), "generation": 0, "claim": draft_v.new_uuid(),
-                "request": draft_v.new_uuid(), "expiration": int(time.time() + self.target.offset) + 3600,
+                "request": draft_v.new_uuid(), "expiration": int(time.time()) + 3600,
                 "rights": "RWD", "vertical": "c", "display": DISPLAY, "envelope": envelope,
                 "kid": self.kid, "box": self.box(envelope, provisioning), **members}
+
+
+class Share:
+    """What a gateway keeps of a share that it has created, and asks of it."""
+
+    def __init__(self, gateway, provisioning, **members):
+        self.gateway = gateway
+        self.frame = gateway.create_frame(provisioning, **members)
+        self.created = gateway.call("create", **self.frame)
+        assert self.created["type"] == "done", self.created
+        self.digest, self.state = self.created.get("digest"), self.created.get("state")
+
+    def ask(self, kind, **members):
+        asked = {name: self.frame[name] for name in ("share", "generation", "kid", "claim")}
+        asked.update(mailbox=self.created["mailbox"], request=draft_v.new_uuid())
+        if self.frame.get("encrypted"):
+            asked["encrypted"] = True
+        if self.state is not None:
+            asked["state"] = self.state
+        answer = self.gateway.call(kind, **{**asked, **members})
+        if answer["type"] == "done":
+            self.state = answer.get("state", self.state)
+        return answer
+
+    def read(self, number):
+        """The answer to a look for the recipient's message of that number."""
+        known = {} if self.digest is None else {"known": self.digest}
+        return self.ask("read", expect=number, **known)
+
+    def write(self, number, provisioning, **members):
+        """Our message of that number. It is bound to the share as the first one is to its recipients."""
+        recipients = hashlib.blake2b(self.frame["share"].encode() + b"\n", digest_size=32).digest()
+        envelope = self.gateway.envelope(recipients=draft_v.base64_encode(recipients))
+        envelope["class"] = "message"
+        known = {} if self.digest is None else {"known": self.digest}
+        return self.ask("update", **{
+            "number": number, "envelope": envelope, "message_kid": self.gateway.kid,
+            "box": self.gateway.box(envelope, provisioning), **known, **members})
+
+    def opened(self, answer, number):
+        """The {format, content} in what a read answered, for whom and for which number it is."""
+        assert answer["message"]["kid"], answer
+        inner = open_box(*self.gateway.front, answer["message"]["box"])
+        assert {name: inner[name] for name in ("v", "share", "number")} == {
+            "v": 1, "share": self.frame["share"], "number": number}, inner
+        return inner["message"]
 
 
 def new_share():

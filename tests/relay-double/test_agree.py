@@ -3,6 +3,7 @@ the C relay with our client, the C client and the C recipient with our relay, an
 other, over the scenarios of the test vectors and over random sequences of requests.
 """
 
+import contextlib
 import json
 import os
 import subprocess
@@ -21,9 +22,11 @@ import relay  # noqa: E402
 import scenarios  # noqa: E402
 import targets  # noqa: E402
 from harness import tap  # noqa: E402
+from harness.server_folder import die_with_parent  # noqa: E402
 from harness.vestibule import is_sanitized, options_of_test  # noqa: E402
 
 VECTORS = os.path.join(HERE, "..", "relay-client", "vectors.json")
+PATIENCE = 120  # seconds for what is certain to come: only a failure takes as long
 SEQUENCES = 250
 SEQUENCES_SANITIZED = 60  # they are as slow as they are many
 SECRETS = {"AEAD_AES_128_GCM": b"16 octets secret", "AEAD_AES_256_GCM": b"32 octets of a secret, as it is."}
@@ -38,6 +41,17 @@ def message(number):
 def equal(found, expected, what):
     if found != expected:
         raise AssertionError("%s: %r instead of %r" % (what, found, expected))
+
+
+def soon(function):
+    """What a function returns once it returns something."""
+    limit = time.monotonic() + PATIENCE
+    while time.monotonic() < limit:
+        value = function()
+        if value is not None:
+            return value
+        time.sleep(0.05)
+    raise AssertionError("nothing came")
 
 
 def word_of_end(function, *arguments, **options):
@@ -55,18 +69,21 @@ class Agree:
         self.double = relay.Relay()
         self.relay = targets.VestibuleRelay(build)
         self.both = (self.double, self.relay)
+        # Two more, whose clocks are moved: the programs that ask the first two have real ones.
+        self.moved = (relay.Relay(), targets.VestibuleRelay(build))
         self.folder = tempfile.TemporaryDirectory(prefix="relay-double-")
         self.keys = targets.make_keys(build, self.folder.name)
 
     def __enter__(self):
-        self.double.__enter__()
-        self.relay.__enter__()
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self.folder)
+            for target in self.both + self.moved:
+                stack.enter_context(target)
+            self.stack = stack.pop_all()
         return self
 
     def __exit__(self, *exception):
-        self.relay.__exit__(*exception)
-        self.double.__exit__(*exception)
-        self.folder.cleanup()
+        return self.stack.__exit__(*exception)
 
     # --- both relays --------------------------------------------------------------------------------
 
@@ -75,7 +92,7 @@ class Agree:
         with open(VECTORS, encoding="utf-8") as file:
             vectors = json.load(file)
         for scenario in vectors["relay_scenarios"]["scenarios"]:
-            statuses = [scenarios.play(vectors, target, scenario) for target in self.both]
+            statuses = [scenarios.play(vectors, target, scenario) for target in self.moved]
             equal(statuses[1], statuses[0], scenario["name"])
 
     @tap.test
@@ -84,7 +101,7 @@ class Agree:
         tap.note("--seed %d" % self.seed)
         answers = 0
         for number in range(count):
-            answers += differential.play("%d-%d" % (self.seed, number), self.double, self.relay)
+            answers += differential.play("%d-%d" % (self.seed, number), *self.moved)
         tap.note("%d sequences, %d answers" % (count, answers))
 
     # --- our client, both relays --------------------------------------------------------------------
@@ -180,7 +197,7 @@ class Agree:
 
     @tap.test
     def what_expired_is_gone(self):
-        for target in self.both:
+        for target in self.moved:
             initiator, url = self._share(target)
             recipient = self._recipient(target, url)
             target.advance_clock(3500)
@@ -299,6 +316,118 @@ class Agree:
                 recipient = self._recipient(target, first["link"])
                 equal(json.loads(recipient.read()), json.loads(message(0)), "content")
 
+    @tap.test
+    def three_messages_go_between_the_c_client_and_our_recipient(self):
+        for target in self.both:
+            for algorithm in ("aes-128-gcm", "aes-256-gcm"):
+                with self._client(target, algorithm=algorithm) as gateway:
+                    share = targets.Share(gateway, json.loads(message(0)))
+                    recipient = self._recipient(target, share.created["link"])
+                    answer = share.read(1)
+                    equal(("message" in answer, answer["type"]), (False, "done"), "before it is read")
+                    equal(json.loads(recipient.read()), json.loads(message(0)), "message 0")
+                    equal(draft_v.base64_encode(recipient.guard.last), share.digest, "digest of 0")
+                    recipient.write(message(1))
+                    answer = share.read(1)
+                    equal(share.opened(answer, 1), json.loads(message(1)), "message 1")
+                    equal(draft_v.base64_encode(recipient.guard.last), answer["digest"], "digest of 1")
+                    equal(share.opened(share.read(1), 1), json.loads(message(1)), "message 1 again")
+                    self._two_answers(share, recipient, answer["digest"])
+                    self._keeps_secrets(recipient.secret)
+
+    def _two_answers(self, share, recipient, known):
+        """Message 2, twice over, then 3 unread while 4 is to be written, then 4."""
+        old = share.digest
+        share.digest = known
+        request = draft_v.new_uuid()
+        written = share.write(2, json.loads(message(2)), request=request)
+        equal(written["type"], "done", written)
+        equal(json.loads(recipient.read()), json.loads(message(2)), "message 2")
+        again = share.write(2, json.loads(message(2)), request=request)
+        equal((again["type"], again["digest"]), ("done", written["digest"]), "message 2 written again")
+        equal(recipient.read(), None, "the same octets are no news")
+        share.digest = written["digest"]
+        equal(share.digest != old, True, "each message has a digest of its own")
+        recipient.write(message(3))
+        refused = share.write(4, json.loads(message(4)))
+        equal((refused["type"], refused.get("reason")), ("again", "unread-message"), "3 is not lost")
+        answer = share.read(3)
+        equal(share.opened(answer, 3), json.loads(message(3)), "message 3")
+        share.digest = answer["digest"]
+        equal(share.write(4, json.loads(message(4)))["type"], "done", "message 4")
+        equal(json.loads(recipient.read()), json.loads(message(4)), "message 4")
+        recipient.delete()
+        equal(share.read(5)["type"], "gone", "after the end")
+        equal(share.write(6, json.loads(message(6)))["type"], "gone", "after the end")
+
+    @tap.test
+    def what_the_c_client_cannot_open_it_names(self):
+        for target in self.both:
+            for plaintext, secret, name in (
+                (message(1), b"another 16 octet", "auth"),
+                (b"no JSON", None, "provisioning-info"),
+                (b'{"format":"f"}', None, "provisioning-info"),
+            ):
+                with self._client(target) as gateway:
+                    share = targets.Share(gateway, json.loads(message(0)))
+                    recipient = self._recipient(target, share.created["link"])
+                    recipient.read()
+                    recipient.secret = secret or recipient.secret
+                    recipient.write(plaintext)
+                    answer = share.read(1)
+                    equal((answer["type"], answer.get("unreadable")), ("done", name), "unreadable")
+
+    @tap.test
+    def what_the_tenant_encrypted_passes_the_c_client_as_it_is(self):
+        for target in self.both:
+            for kind, secret in SECRETS.items():
+                with self._client(target) as gateway:
+                    payload = draft_v.payload_seal(kind, secret, message(0))
+                    share = targets.Share(gateway, {"encrypted": payload}, encrypted=True)
+                    equal("#" in share.created["link"], False, "the link has no Secret")
+                    url = share.created["link"] + "#" + draft_v.base64_encode(secret)
+                    recipient = self._recipient(target, url)
+                    equal(recipient.read(), message(0), "message 0, octet by octet")
+                    recipient.write(message(1))
+                    answer = share.read(1)
+                    equal(draft_v.payload_open(answer["message"]["encrypted"], secret), message(1), "1")
+                    share.digest = answer["digest"]
+                    payload = draft_v.payload_seal(kind, secret, message(2))
+                    equal(share.write(2, {"encrypted": payload})["type"], "done", "message 2")
+                    equal(recipient.read(), message(2), "message 2, octet by octet")
+                    self._keeps_secrets(secret)
+
+    @tap.test
+    def the_c_clients_runs_of_draft_r_are_ours(self):
+        names = {"TLS_AES_128_GCM_SHA256": "aes-128-gcm-sha256", "TLS_AES_256_GCM_SHA384":
+                 "aes-256-gcm-sha384", "TLS_CHACHA20_POLY1305_SHA256": "chacha20-poly1305-sha256"}
+        for target in self.both:
+            for suite, name in names.items():
+                for mode in ("hash", "raw"):
+                    template = target.url + "/t/" + draft_r.VARIABLE
+                    with self._client(target, protocol="draft-r", template=template, suite=name,
+                                      context=mode) as gateway:
+                        self._c_run(gateway, target, (template, suite), mode)
+
+    def _c_run(self, gateway, target, expected, mode):
+        share = targets.Share(gateway, json.loads(message(0)))
+        template, suite, secret = draft_r.link_parse(share.created["link"])
+        equal((template, suite), expected, "link")
+        equal(len(secret), draft_r.SUITES[suite].secret_octets, "R")
+        bob = client.RunClient(draft_r.Run(template, suite, secret, False, mode), target.ca_file)
+        equal("message" in share.read(1), False, "before it is there")
+        equal(json.loads(bob.read()), json.loads(message(0)), "message 0")
+        url = bob.run.url()[len(target.url):]
+        bob.write(message(1))
+        answer = share.read(1)
+        equal(share.opened(answer, 1), json.loads(message(1)), "message 1")
+        equal(bob.https.send("GET", url).status, 200, "kept until it is acknowledged")
+        equal(share.ask("acknowledge")["type"], "done", "acknowledge")
+        equal(bob.https.send("GET", url).status, 404, "deleted")
+        equal(share.write(2, json.loads(message(2)))["type"], "done", "message 2")
+        equal(json.loads(bob.read()), json.loads(message(2)), "message 2")
+        self._keeps_secrets(secret)
+
     def _keeps_secrets(self, *secrets):
         """No Secret, fragment or Referer came to our relay, in no spelling (C-20, D-15)."""
         for method, path, headers, body in self.double.requests:
@@ -346,6 +475,110 @@ class Agree:
                                         draft_v.DEVICE_CLAIM: initiator.claim},
                 draft_v.json_bytes({"payload": {"type": "AEAD_AES_128_GCM", "data": "AAAA"}}))
             equal(self._receive(target, url).returncode, 5, "too short")
+
+    def _handled(self, target, url, *options):
+        """A vestibule-receive in the background whose handler answers message 0 with message 1, and
+        nothing to message 2; and the folder in which it keeps what it was given."""
+        folder = tempfile.mkdtemp(dir=self.folder.name)
+        with open(os.path.join(folder, "answer-0"), "wb") as file:
+            file.write(message(1))
+        handler = "cd %s && cat >given-$VESTIBULE_MESSAGE && [ $VESTIBULE_MESSAGE != 0 ] || cat answer-0"
+        command = [os.path.join(self.build, "relay-client", "vestibule-receive"), "accept"]
+        command += ["--ca-file", target.ca_file, "--allow", target.url[len("https://"):]]
+        command += ["--state", os.path.join(folder, "state"), "--handler", handler % folder, *options, "-"]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, preexec_fn=die_with_parent)
+        process.stdin.write(url.encode() + b"\n")
+        process.stdin.close()
+        return process, folder
+
+    def _handled_whole(self, process, folder, what):
+        status = process.wait(PATIENCE)
+        errors = process.stderr.read()
+        process.stdout.close()
+        process.stderr.close()
+        equal(status, 0, "%s: %s" % (what, errors))
+        for number in (0, 2):
+            with open(os.path.join(folder, "given-%d" % number), "rb") as file:
+                equal(file.read().rstrip(b"\n"), message(number), what)
+        equal(os.path.exists(os.path.join(folder, "state")), False, "the state of what has ended")
+
+    @tap.test
+    def vestibule_receive_carries_on_a_transfer_with_our_initiator(self):
+        running = []
+        for target in self.both:
+            for kind in draft_v.KEY_OCTETS:
+                initiator, url = self._share(target, kind, vertical="c")
+                running.append((initiator, *self._handled(target, url)))
+        for initiator, _, _ in running:
+            equal(soon(initiator.read), message(1), "message 1")
+            initiator.write(message(2))
+        for initiator, process, folder in running:
+            self._handled_whole(process, folder, "Draft V")
+            equal(word_of_end(initiator.read), "gone", "deleted by the recipient")
+            self._keeps_secrets(initiator.secret)
+
+    @tap.test
+    def vestibule_receive_carries_on_a_run_with_our_sender(self):
+        running = []
+        for target in self.both:
+            for suite in draft_r.SUITES:
+                for mode in ("hash", "raw"):
+                    alice, _ = self._runs(target, suite, mode)
+                    alice.write(message(0))
+                    link = draft_r.link_build(alice.run.template, suite, alice.run.secret)
+                    equal(draft_r.link_parse(link), (alice.run.template, suite, alice.run.secret), "link")
+                    running.append((alice, *self._handled(target, link, "--context", mode)))
+        last = []
+        for alice, _, _ in running:
+            equal(soon(alice.read), message(1), "message 1")
+            last.append(alice.run.url())
+            alice.write(message(2))
+        for alice, process, folder in running:
+            self._handled_whole(process, folder, "%s %s" % (alice.run.suite.name, alice.run.mode))
+            self._keeps_secrets(alice.run.secret)
+            url = last.pop(0)
+            equal(alice.https.send("GET", url[len(alice.https.origin):]).status, 404, "deleted")
+
+    @tap.test
+    def vestibule_receive_does_not_take_an_older_message_for_a_new_one(self):
+        initiator, url = self._share(self.double)
+        box = self.double.mailboxes.mailboxes[initiator.path.rpartition("/")[2]]
+        first = box.payload
+        process, folder = self._handled(self.double, url)
+        equal(soon(initiator.read), message(1), "message 1")
+        box.payload = first
+        before = len(self.double.requests)
+        soon(lambda: len(self.double.requests) > before or None)
+        initiator.write(message(2))
+        self._handled_whole(process, folder, "after an older one")
+
+    @tap.test
+    def vestibule_receive_ends_a_run_that_was_garbled(self):
+        for at in (0, 40, -1):
+            alice, _ = self._runs(self.double, "TLS_AES_128_GCM_SHA256")
+            url = alice.run.url()
+            alice.write(message(0))
+            places = self.double.places.places
+            name = url.rpartition("/")[2]
+            body = bytearray(places[name])
+            body[at] ^= 1
+            places[name] = bytes(body)
+            link = draft_r.link_build(alice.run.template, alice.run.suite.name, alice.run.secret)
+            received = self._receive(self.double, link)
+            equal((received.returncode, received.stdout), (5, b""), "garbled at %d" % at)
+
+    @tap.test
+    def vestibule_receive_gives_up_its_place_for_our_recipient(self):
+        for target in self.both:
+            initiator, url = self._share(target)
+            state = os.path.join(tempfile.mkdtemp(dir=self.folder.name), "state")
+            equal(self._receive(target, url, "--keep", "--state", state).returncode, 0, "receive")
+            recipient = self._recipient(target, url)
+            equal(word_of_end(recipient.read), "claimed", "another device")
+            equal(self._receive(target, url, "--relinquish", "--state", state).returncode, 0, "relinquish")
+            equal(recipient.read(), message(0), "the other device, now")
+            initiator.delete()
 
 
 def main():
