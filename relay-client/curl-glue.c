@@ -2,13 +2,12 @@
 
 #include <curl/curl.h>
 #include <errno.h>
-#include <malloc.h>
 #include <openssl/ssl.h>
 #include <sodium.h>
-#include <stdbool.h>
 #include <string.h>
 #include <sys/epoll.h>
 
+#include "http-reader.h"
 #include "public-address.h"
 #include "time-text.h"
 
@@ -16,24 +15,22 @@
  */
 #define TIME_LEFT_MIN USEC_PER_SEC
 
+enum {
+        READ_SIZE = 16 * 1024, /* a TLS record's most */
+};
+
 static const char system_ca_file[] = "/etc/ssl/certs/ca-certificates.crt";
 
-typedef struct Buffer {
-        char *data;
-        size_t size, allocated;
-} Buffer;
+typedef struct Host Host;
 
 typedef struct Transfer Transfer;
 struct Transfer {
-        HttpClient *client;
-        Transfer *next, *previous; /* in the client's waiting or running list */
-        CURL *easy;                /* NULL while waiting */
-        struct curl_slist *header_list;
-        HttpRequest request;
-        Buffer headers, body;
-        bool too_large;
-        bool met_private, met_public; /* addresses, where only public ones are asked */
-        uint64_t deadline;            /* of time_boot() */
+        Host *host;
+        Transfer *next, *previous; /* in its host's waiting or the client's running list */
+        char *out;                 /* the whole request */
+        size_t out_size, sent;
+        bool is_head, retried;
+        uint64_t queued, deadline; /* of time_boot() */
         HttpDone done;
         void *userdata;
 };
@@ -43,37 +40,43 @@ typedef struct TransferList {
         size_t n;
 } TransferList;
 
+typedef struct Connection Connection;
+struct Connection {
+        Host *host;
+        Connection *next; /* of its host's, all or those that are idle */
+        Connection *next_idle;
+        CURL *easy;
+        sd_event_source *io; /* NULL while it connects */
+        Transfer *transfer;  /* NULL while it connects or is idle */
+        HttpReader reader;
+        uint64_t n_answers, idle_since;
+        bool is_blocked;              /* the request does not fit into the socket */
+        bool met_private, met_public; /* addresses, where only public ones are asked */
+};
+
+/* One "HOST[:PORT]"; gone when it has neither connections nor requests. */
+struct Host {
+        HttpClient *client;
+        Host *next;
+        char *authority;
+        TransferList waiting;
+        Connection *connections, *idle;
+        size_t n_connections, n_connecting;
+};
+
 struct HttpClient {
         sd_event *event;
         CURLM *multi;
-        sd_event_source *timer, *waiting_timer;
+        sd_event_source *curl_timer, *timer, *serve;
+        uint64_t timer_due; /* 0: the timer is off */
         char *ca_file, *pinned_keys, *user_agent;
         size_t answer_max;
         bool public_only, wipe_answers;
-        TransferList waiting, running;
-        CURL *idle[HTTP_CONNECTIONS_MAX]; /* set up once, used many times */
-        size_t n_idle;
+        Host *hosts;
+        TransferList running; /* oldest deadline first, but for those that were sent twice */
+        size_t n_connections;
+        char scratch[READ_SIZE];
 };
-
-/* What libcurl gives back is overwritten: its buffers held requests, links and answers. */
-static void wiping_free(void *block) {
-        if (!block)
-                return;
-        sodium_memzero(block, malloc_usable_size(block));
-        free(block);
-}
-
-static void *wiping_realloc(void *block, size_t size) {
-        size_t old = block ? malloc_usable_size(block) : 0;
-        void *grown = malloc(size);
-
-        if (!grown)
-                return NULL;
-        if (block)
-                memcpy(grown, block, old < size ? old : size);
-        wiping_free(block);
-        return grown;
-}
 
 static void list_append(TransferList *list, Transfer *t) {
         t->previous = list->last;
@@ -83,6 +86,17 @@ static void list_append(TransferList *list, Transfer *t) {
         else
                 list->first = t;
         list->last = t;
+        list->n++;
+}
+
+static void list_prepend(TransferList *list, Transfer *t) {
+        t->previous = NULL;
+        t->next = list->first;
+        if (list->first)
+                list->first->previous = t;
+        else
+                list->last = t;
+        list->first = t;
         list->n++;
 }
 
@@ -98,99 +112,302 @@ static void list_remove(TransferList *list, Transfer *t) {
         list->n--;
 }
 
-static bool buffer_append(Buffer *buffer, const char *data, size_t size, size_t max) {
-        if (size > max - buffer->size)
-                return false;
-        if (buffer->allocated - buffer->size < size) {
-                size_t allocated = buffer->allocated ? buffer->allocated : 512;
-                char *grown;
-
-                while (allocated < buffer->size + size)
-                        allocated *= 2;
-                grown = realloc(buffer->data, allocated);
-                if (!grown)
-                        return false;
-                buffer->data = grown;
-                buffer->allocated = allocated;
-        }
-        memcpy(buffer->data + buffer->size, data, size);
-        buffer->size += size;
-        return true;
-}
-
-/* All that may ever come, so that growing leaves no copy behind. */
-static bool buffer_reserve(Buffer *buffer, size_t size) {
-        buffer->data = malloc(size);
-        if (!buffer->data)
-                return false;
-        buffer->allocated = size;
-        return true;
-}
-
-static void buffer_wipe(Buffer *buffer) {
-        if (buffer->data)
-                sodium_memzero(buffer->data, buffer->size);
-}
-
 static Transfer *transfer_free(Transfer *t) {
         if (!t)
                 return NULL;
-        curl_slist_free_all(t->header_list);
-        http_request_done(&t->request);
-        if (t->client->wipe_answers)
-                buffer_wipe(&t->body);
-        free(t->headers.data);
-        free(t->body.data);
+        if (t->out) {
+                sodium_memzero(t->out, t->out_size);
+                free(t->out);
+        }
         free(t);
         return NULL;
 }
 DEFINE_CLEANUP(Transfer, transfer_free)
 
-static size_t on_body(char *data, size_t size, size_t n, void *userdata) {
-        Transfer *t = userdata;
-        const HttpClient *c = t->client;
+static void transfer_fail(Transfer *t, const char *failure) {
+        t->done(&(HttpAnswer){ .failure = failure }, t->userdata);
+        (void) transfer_free(t);
+}
 
-        if (c->wipe_answers && !t->body.data && !buffer_reserve(&t->body, c->answer_max))
-                return 0;
-        if (buffer_append(&t->body, data, size * n, c->answer_max))
-                return size * n;
-        t->too_large = true;
+/* --- the request as text --- */
+
+/* 0: ret and ret_size are the authority, *ret_path what follows, without a fragment. */
+static int url_split(const char *url,
+                const char **ret,
+                size_t *ret_size,
+                const char **ret_path,
+                size_t *ret_path_size) {
+        static const char scheme[] = "https://";
+        const char *path;
+        size_t n;
+
+        if (strncmp(url, scheme, sizeof(scheme) - 1) != 0)
+                return -EINVAL;
+        url += sizeof(scheme) - 1;
+        n = strspn(url, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_:[]");
+        path = url + n;
+        if (n == 0 || (*path && *path != '/' && *path != '?' && *path != '#'))
+                return -EINVAL;
+        *ret = url;
+        *ret_size = n;
+        *ret_path = path;
+        *ret_path_size = strcspn(path, "#");
+        for (size_t i = 0; i < *ret_path_size; i++)
+                if (path[i] <= ' ' || path[i] >= 0x7f)
+                        return -EINVAL;
         return 0;
 }
 
-/* Keeps the lines of the last answer only: an interim one (1xx) has its own. */
-static size_t on_header(char *data, size_t size, size_t n, void *userdata) {
-        Transfer *t = userdata;
+static bool wants_length(const HttpRequest *request) {
+        return request->body || strcmp(request->method, "POST") == 0 ||
+               strcmp(request->method, "PUT") == 0;
+}
 
-        if (size * n >= 5 && memcmp(data, "HTTP/", 5) == 0) {
-                t->headers.size = 0;
-                return size * n;
+static char *put(char *p, const char *text, size_t size) {
+        return mempcpy(p, text, size);
+}
+
+static char *put_text(char *p, const char *text) {
+        return put(p, text, strlen(text));
+}
+
+static int write_request(const HttpClient *c,
+                const HttpRequest *request,
+                const char *authority,
+                const char *path,
+                size_t path_size,
+                Transfer *t) {
+        bool has_slash = path_size > 0 && path[0] == '/';
+        size_t size = strlen(request->method) + strlen(authority) + path_size +
+                      strlen(c->user_agent) + request->body_size + 160;
+        char *p;
+
+        for (size_t i = 0; i < request->n_headers; i++) {
+                if (strpbrk(request->headers[i], "\r\n"))
+                        return -EINVAL;
+                size += strlen(request->headers[i]) + 2;
         }
-        if (buffer_append(&t->headers, data, size * n, HTTP_HEADERS_SIZE_MAX))
-                return size * n;
-        t->too_large = true;
+        p = t->out = malloc(size);
+        if (!p)
+                return -ENOMEM;
+        p = put_text(p, request->method);
+        p = put_text(p, has_slash ? " " : " /");
+        p = put(p, path, path_size);
+        p = put_text(p, " HTTP/1.1\r\nHost: ");
+        p = put_text(p, authority);
+        p = put_text(p, "\r\nUser-Agent: ");
+        p = put_text(p, c->user_agent);
+        p = put_text(p, "\r\nAccept: application/json\r\n");
+        for (size_t i = 0; i < request->n_headers; i++)
+                p = put_text(put_text(p, request->headers[i]), "\r\n");
+        if (wants_length(request))
+                p += sprintf(p, "Content-Length: %zu\r\n", request->body_size);
+        p = put_text(p, "\r\n");
+        if (request->body)
+                p = put(p, request->body, request->body_size);
+        t->out_size = (size_t) (p - t->out);
+        t->is_head = strcmp(request->method, "HEAD") == 0;
         return 0;
 }
 
-/* Asked for each address after its name was resolved, so that a name that means one address now and
- * another one later gains nothing. */
-static curl_socket_t on_open_socket(
-                void *userdata, curlsocktype purpose, struct curl_sockaddr *address) {
-        Transfer *t = userdata;
+/* --- hosts and their connections --- */
 
-        (void) purpose;
-        if (!public_address_is(&address->addr)) {
-                t->met_private = true;
-                return CURL_SOCKET_BAD;
+static int host_get(HttpClient *c, const char *authority, size_t size, Host **ret) {
+        Host *host;
+
+        for (host = c->hosts; host; host = host->next)
+                if (strncmp(host->authority, authority, size) == 0 && host->authority[size] == 0) {
+                        *ret = host;
+                        return 0;
+                }
+        host = calloc(1, sizeof(*host));
+        if (!host)
+                return -ENOMEM;
+        host->client = c;
+        host->authority = strndup(authority, size);
+        if (!host->authority) {
+                free(host);
+                return -ENOMEM;
         }
-        t->met_public = true;
-        return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+        host->next = c->hosts;
+        c->hosts = host;
+        *ret = host;
+        return 0;
 }
 
-static const char *failure_name(CURLcode code, const Transfer *t) {
-        if (t->too_large)
-                return "answer-too-large";
-        if (t->met_private && !t->met_public)
+static void host_free(Host *host) {
+        for (Host **p = &host->client->hosts; *p; p = &(*p)->next)
+                if (*p == host) {
+                        *p = host->next;
+                        break;
+                }
+        free(host->authority);
+        free(host);
+}
+
+static void connection_close(Connection *connection) {
+        Host *host = connection->host;
+        HttpClient *c = host->client;
+
+        for (Connection **p = &host->connections; *p; p = &(*p)->next)
+                if (*p == connection) {
+                        *p = connection->next;
+                        break;
+                }
+        for (Connection **p = &host->idle; *p; p = &(*p)->next_idle)
+                if (*p == connection) {
+                        *p = connection->next_idle;
+                        break;
+                }
+        host->n_connections--;
+        c->n_connections--;
+        /* Before libcurl closes the descriptor. */
+        sd_event_source_disable_unref(connection->io);
+        (void) curl_multi_remove_handle(c->multi, connection->easy);
+        curl_easy_cleanup(connection->easy);
+        http_reader_done(&connection->reader);
+        free(connection);
+}
+
+/* The request of a connection that came to nothing. A connection that was kept may have been closed
+ * while the request was on its way: what was not read cannot have been answered, and every request
+ * of this program may be repeated. */
+static void connection_fail(Connection *connection, const char *failure) {
+        Transfer *t = TAKE_PTR(connection->transfer);
+        Host *host = connection->host;
+        bool again = t && !t->retried && connection->n_answers > 0 && streq(failure, "cut") &&
+                     http_reader_is_untouched(&connection->reader);
+
+        connection_close(connection);
+        if (!t)
+                return;
+        list_remove(&host->client->running, t);
+        if (again) {
+                t->retried = true;
+                t->sent = 0;
+                list_prepend(&host->waiting, t);
+        } else
+                transfer_fail(t, failure);
+}
+
+static void host_serve(Host *host);
+
+/* Puts a connection at rest, or to work for the next. */
+static void connection_rest(Connection *connection) {
+        Host *host = connection->host;
+
+        connection->n_answers++;
+        connection->idle_since = time_boot();
+        connection->next_idle = host->idle;
+        host->idle = connection;
+}
+
+static void connection_answered(Connection *connection, bool keep) {
+        Transfer *t = TAKE_PTR(connection->transfer);
+        Host *host = connection->host;
+        HttpAnswer answer = http_reader_answer(&connection->reader);
+
+        keep = keep && http_reader_keeps(&connection->reader) && t->sent == t->out_size;
+        list_remove(&host->client->running, t);
+        t->done(&answer, t->userdata);
+        (void) transfer_free(t);
+        if (keep) {
+                http_reader_reset(&connection->reader);
+                connection_rest(connection);
+        } else
+                connection_close(connection);
+}
+
+static const char *reader_failure(int error) {
+        return error == HTTP_READER_E_TOO_LARGE ? "answer-too-large"
+               : error == HTTP_READER_E_CUT     ? "cut"
+               : error == -ENOMEM               ? "no-memory"
+                                                : "no-answer";
+}
+
+/* Reads until the answer is whole or no more has come. */
+static void connection_read(Connection *connection) {
+        HttpClient *c = connection->host->client;
+
+        for (;;) {
+                size_t n = 0, used = 0;
+                CURLcode code;
+                int r;
+
+                code = curl_easy_recv(connection->easy, c->scratch, sizeof(c->scratch), &n);
+                if (code == CURLE_AGAIN)
+                        return;
+                if (code != CURLE_OK) {
+                        connection_fail(connection, "cut");
+                        return;
+                }
+                r = n == 0 ? http_reader_end(&connection->reader)
+                           : http_reader_take(&connection->reader, c->scratch, n, &used);
+                if (c->wipe_answers)
+                        sodium_memzero(c->scratch, n);
+                if (r == HTTP_READER_E_MORE)
+                        continue;
+                if (r == 0)
+                        connection_answered(connection, n > 0 && used == n);
+                else
+                        connection_fail(connection, reader_failure(r));
+                return;
+        }
+}
+
+static bool connection_write(Connection *connection) {
+        Transfer *t = connection->transfer;
+        bool blocked = false;
+
+        while (t->sent < t->out_size && !blocked) {
+                size_t n = 0;
+                CURLcode code = curl_easy_send(
+                                connection->easy, t->out + t->sent, t->out_size - t->sent, &n);
+
+                if (code == CURLE_AGAIN)
+                        blocked = true;
+                else if (code != CURLE_OK)
+                        return false;
+                t->sent += n;
+        }
+        if (blocked != connection->is_blocked) {
+                connection->is_blocked = blocked;
+                (void) sd_event_source_set_io_events(
+                                connection->io, EPOLLIN | (blocked ? EPOLLOUT : 0u));
+        }
+        return true;
+}
+
+/* An idle connection has nothing to say but TLS's own; who speaks or ends is left. */
+static bool idle_is_well(Connection *connection) {
+        HttpClient *c = connection->host->client;
+        size_t n;
+
+        return curl_easy_recv(connection->easy, c->scratch, sizeof(c->scratch), &n) == CURLE_AGAIN;
+}
+
+static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        Connection *connection = userdata;
+        Host *host = connection->host;
+
+        (void) source;
+        (void) fd;
+        if (!connection->transfer) {
+                if (!idle_is_well(connection))
+                        connection_close(connection);
+        } else {
+                bool broken = (revents & EPOLLOUT) && !connection_write(connection);
+
+                /* Who takes no more of a request may have answered it. */
+                if (broken || (revents & (EPOLLIN | EPOLLHUP | EPOLLERR)))
+                        connection_read(connection);
+        }
+        host_serve(host);
+        return 0;
+}
+
+static const char *connect_failure(CURLcode code, const Connection *connection) {
+        if (connection->met_private && !connection->met_public)
                 return "address-not-public";
         switch (code) {
         case CURLE_COULDNT_RESOLVE_HOST:
@@ -218,6 +435,23 @@ static const char *failure_name(CURLcode code, const Transfer *t) {
         }
 }
 
+/* --- connecting --- */
+
+/* Asked for each address after its name was resolved, so that a name that means one address now and
+ *  another one later gains nothing. */
+static curl_socket_t on_open_socket(
+                void *userdata, curlsocktype purpose, struct curl_sockaddr *address) {
+        Connection *connection = userdata;
+
+        (void) purpose;
+        if (!public_address_is(&address->addr)) {
+                connection->met_private = true;
+                return CURL_SOCKET_BAD;
+        }
+        connection->met_public = true;
+        return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
 /* OpenSSL would keep the last decrypted record until the next one overwrites it. */
 static CURLcode on_tls_context(CURL *easy, void *context, void *userdata) {
         (void) easy;
@@ -226,17 +460,17 @@ static CURLcode on_tls_context(CURL *easy, void *context, void *userdata) {
         return CURLE_OK;
 }
 
-/* What never changes between two requests of a client. */
 static CURLcode easy_set_policy(CURL *easy, const HttpClient *c) {
         const struct {
                 CURLoption option;
                 long value;
         } numbers[] = {
                 { CURLOPT_NOSIGNAL, 1 },
-                { CURLOPT_FOLLOWLOCATION, 0 },
-                { CURLOPT_UNRESTRICTED_AUTH, 0 },
-                { CURLOPT_NETRC, CURL_NETRC_IGNORED },
+                /* TLS is set up, and the rest is ours. */
+                { CURLOPT_CONNECT_ONLY, 1 },
+                /* No HTTP/2 is offered. */
                 { CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1 },
+                { CURLOPT_NETRC, CURL_NETRC_IGNORED },
                 { CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2 },
                 { CURLOPT_SSL_VERIFYPEER, 1 },
                 { CURLOPT_SSL_VERIFYHOST, 2 },
@@ -248,8 +482,6 @@ static CURLcode easy_set_policy(CURL *easy, const HttpClient *c) {
                 const char *value;
         } texts[] = {
                 { CURLOPT_PROTOCOLS_STR, "https" },
-                { CURLOPT_REDIR_PROTOCOLS_STR,
-                                "https" }, /* redirects are off; libcurl takes no empty list */
                 { CURLOPT_PROXY, "" },
                 { CURLOPT_SSL_CIPHER_LIST, "ECDHE+AESGCM:ECDHE+CHACHA20" },
                 { CURLOPT_CAINFO, c->ca_file },
@@ -257,38 +489,23 @@ static CURLcode easy_set_policy(CURL *easy, const HttpClient *c) {
                  * cache of those read from the file: 21 ms for each connection instead of 0.7. */
                 { CURLOPT_CAPATH, NULL },
                 { CURLOPT_PINNEDPUBLICKEY, c->pinned_keys },
-                { CURLOPT_USERAGENT, c->user_agent },
         };
-        CURLcode code;
+        CURLcode code = CURLE_OK;
 
-        for (size_t i = 0; i < N_ELEMENTS(numbers); i++) {
+        for (size_t i = 0; i < N_ELEMENTS(numbers) && code == CURLE_OK; i++)
                 code = curl_easy_setopt(easy, numbers[i].option, numbers[i].value);
-                if (code != CURLE_OK)
-                        return code;
-        }
-        for (size_t i = 0; i < N_ELEMENTS(texts); i++) {
+        for (size_t i = 0; i < N_ELEMENTS(texts) && code == CURLE_OK; i++)
                 code = curl_easy_setopt(easy, texts[i].option, texts[i].value);
-                if (code != CURLE_OK)
-                        return code;
-        }
-        code = curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
         if (code == CURLE_OK && c->public_only)
                 code = curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
         if (code == CURLE_OK && c->wipe_answers)
                 code = curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_tls_context);
-        if (code != CURLE_OK)
-                return code;
-        return curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+        return code;
 }
 
-static int easy_acquire(HttpClient *c, CURL **ret) {
-        CURL *easy;
+static int easy_new(const HttpClient *c, CURL **ret) {
+        CURL *easy = curl_easy_init();
 
-        if (c->n_idle > 0) {
-                *ret = c->idle[--c->n_idle];
-                return 0;
-        }
-        easy = curl_easy_init();
         if (!easy)
                 return -ENOMEM;
         if (easy_set_policy(easy, c) != CURLE_OK) {
@@ -299,146 +516,238 @@ static int easy_acquire(HttpClient *c, CURL **ret) {
         return 0;
 }
 
-static void easy_release(HttpClient *c, CURL *easy) {
-        if (c->n_idle < N_ELEMENTS(c->idle))
-                c->idle[c->n_idle++] = easy;
-        else
-                curl_easy_cleanup(easy);
-}
+static int connection_set_target(Connection *connection) {
+        _cleanup_(freep) char *url = NULL;
 
-static CURLcode easy_set_method(CURL *easy, const HttpRequest *request) {
-        bool post = strcmp(request->method, "POST") == 0 || request->body;
-        CURLcode code;
-
-        /* Resets what the handle's last request left behind. */
-        code = curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
-        if (code == CURLE_OK && post) {
-                code = curl_easy_setopt(easy, CURLOPT_POST, 1L);
-                if (code == CURLE_OK)
-                        code = curl_easy_setopt(
-                                        easy, CURLOPT_POSTFIELDSIZE, (long) request->body_size);
-                if (code == CURLE_OK)
-                        code = curl_easy_setopt(easy,
-                                        CURLOPT_POSTFIELDS,
-                                        request->body ? request->body : "");
+        if (asprintf(&url, "https://%s/", connection->host->authority) < 0) {
+                url = NULL;
+                return -ENOMEM;
         }
-        if (code == CURLE_OK)
-                code = curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
-        return code;
+        if (curl_easy_setopt(connection->easy, CURLOPT_URL, url) != CURLE_OK ||
+                        curl_easy_setopt(connection->easy, CURLOPT_OPENSOCKETDATA, connection) !=
+                                        CURLE_OK ||
+                        curl_easy_setopt(connection->easy, CURLOPT_PRIVATE, connection) != CURLE_OK)
+                return -ENOMEM;
+        return 0;
 }
 
-static int easy_set_request(CURL *easy, Transfer *t, uint64_t now) {
-        long left = t->deadline > now ? (long) ((t->deadline - now) / USEC_PER_MSEC) : 0;
-        CURLcode code;
-
-        code = easy_set_method(easy, &t->request);
-        if (code == CURLE_OK)
-                code = curl_easy_setopt(easy, CURLOPT_URL, t->request.url);
-        if (code == CURLE_OK)
-                code = curl_easy_setopt(easy, CURLOPT_HTTPHEADER, t->header_list);
-        if (code == CURLE_OK)
-                code = curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, left > 0 ? left : 1);
-        if (code == CURLE_OK)
-                code = curl_easy_setopt(easy, CURLOPT_WRITEDATA, t);
-        if (code == CURLE_OK)
-                code = curl_easy_setopt(easy, CURLOPT_HEADERDATA, t);
-        if (code == CURLE_OK)
-                code = curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, t);
-        if (code == CURLE_OK)
-                code = curl_easy_setopt(easy, CURLOPT_PRIVATE, t);
-        return code == CURLE_OK ? 0 : -EINVAL;
-}
-
-static void transfer_end(Transfer *t, const HttpAnswer *answer) {
-        t->done(answer, t->userdata);
-        (void) transfer_free(t);
-}
-
-static void transfer_fail(Transfer *t, const char *failure) {
-        transfer_end(t, &(HttpAnswer){ .failure = failure });
-}
-
-static int transfer_start(HttpClient *c, Transfer *t) {
+static int connection_open(Host *host) {
+        Connection *connection = calloc(1, sizeof(*connection));
+        HttpClient *c = host->client;
         int r;
 
-        r = easy_acquire(c, &t->easy);
-        if (r < 0)
-                return r;
-        r = easy_set_request(t->easy, t, time_boot());
-        if (r == 0 && curl_multi_add_handle(c->multi, t->easy) != CURLM_OK)
+        if (!connection)
+                return -ENOMEM;
+        connection->host = host;
+        connection->reader.body_max = c->answer_max;
+        r = easy_new(c, &connection->easy);
+        if (r == 0)
+                r = connection_set_target(connection);
+        if (r == 0 && curl_multi_add_handle(c->multi, connection->easy) != CURLM_OK)
                 r = -ENOMEM;
         if (r < 0) {
-                curl_easy_cleanup(t->easy);
-                t->easy = NULL;
+                curl_easy_cleanup(connection->easy);
+                free(connection);
+                return r;
         }
-        return r;
+        connection->next = host->connections;
+        host->connections = connection;
+        host->n_connections++;
+        host->n_connecting++;
+        c->n_connections++;
+        return 0;
 }
 
-/* Gives free connections to those who wait, oldest first, and tells those who waited too long. */
-static void client_serve_waiting(HttpClient *c) {
-        while (c->waiting.first) {
-                Transfer *t = c->waiting.first;
-                bool late = t->deadline <= time_boot() + TIME_LEFT_MIN;
+/* libcurl has done its part. The handle stays in the multi handle: it is what holds the connection.
+ */
+static int connection_attach(Connection *connection) {
+        curl_socket_t fd = CURL_SOCKET_BAD;
 
-                if (!late && c->running.n >= HTTP_CONNECTIONS_MAX)
-                        break;
-                list_remove(&c->waiting, t);
-                if (late) {
-                        transfer_fail(t, "timeout");
-                        continue;
-                }
-                list_append(&c->running, t);
-                if (transfer_start(c, t) < 0) {
-                        list_remove(&c->running, t);
-                        transfer_fail(t, "no-memory");
+        if (curl_easy_getinfo(connection->easy, CURLINFO_ACTIVESOCKET, &fd) != CURLE_OK ||
+                        fd == CURL_SOCKET_BAD)
+                return -ENOTCONN;
+        return sd_event_add_io(connection->host->client->event,
+                        &connection->io,
+                        fd,
+                        EPOLLIN,
+                        on_io,
+                        connection);
+}
+
+static void connection_is_done(Connection *connection, CURLcode code) {
+        Host *host = connection->host;
+        const char *failure = NULL;
+
+        host->n_connecting--;
+        if (code != CURLE_OK)
+                failure = connect_failure(code, connection);
+        else if (connection_attach(connection) < 0)
+                failure = "cut";
+        else {
+                connection_rest(connection);
+                connection->n_answers = 0;
+        }
+        if (failure) {
+                Transfer *t = host->waiting.first;
+
+                connection_close(connection);
+                if (t) {
+                        list_remove(&host->waiting, t);
+                        transfer_fail(t, failure);
                 }
         }
-
-        if (c->waiting.first) {
-                (void) sd_event_source_set_time(
-                                c->waiting_timer, c->waiting.first->deadline - TIME_LEFT_MIN);
-                (void) sd_event_source_set_enabled(c->waiting_timer, SD_EVENT_ONESHOT);
-        } else
-                (void) sd_event_source_set_enabled(c->waiting_timer, SD_EVENT_OFF);
+        host_serve(host);
 }
 
-static void transfer_finish(HttpClient *c, Transfer *t, CURLcode code) {
-        HttpAnswer answer = { .status = 0 };
-        long status = 0;
+/* --- who is served when --- */
 
-        if (code == CURLE_OK)
-                (void) curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
-        if (status >= 100 && status <= 599)
-                answer = (HttpAnswer){
-                        .status = (int) status,
-                        .headers = t->headers.data,
-                        .headers_size = t->headers.size,
-                        .body = t->body.data,
-                        .body_size = t->body.size,
-                };
-        else
-                answer.failure = code == CURLE_OK ? "no-answer" : failure_name(code, t);
-
-        (void) curl_multi_remove_handle(c->multi, t->easy);
-        easy_release(c, TAKE_PTR(t->easy));
-        list_remove(&c->running, t);
-        transfer_end(t, &answer);
+static void timer_set(HttpClient *c, uint64_t due) {
+        if (c->timer_due != 0 && c->timer_due <= due)
+                return;
+        c->timer_due = due;
+        (void) sd_event_source_set_time(c->timer, due);
+        (void) sd_event_source_set_enabled(c->timer, SD_EVENT_ONESHOT);
 }
 
-/* One wake-up may finish many. */
+/* An idle connection to another host makes room. */
+static bool make_room(const Host *host) {
+        HttpClient *c = host->client;
+
+        for (Host *other = c->hosts; other && c->n_connections >= HTTP_CONNECTIONS_MAX;
+                        other = other->next)
+                if (other != host && other->idle) {
+                        connection_close(other->idle);
+                        (void) sd_event_source_set_enabled(c->serve, SD_EVENT_ONESHOT);
+                }
+        return c->n_connections < HTTP_CONNECTIONS_MAX;
+}
+
+static uint64_t patience_ends(const Transfer *t) {
+        return t->queued + HTTP_PATIENCE_MSEC * USEC_PER_MSEC;
+}
+
+/* One more at a time than there should be, lest a host that is slow because of too many gets more.
+ */
+static bool may_connect(const Host *host, uint64_t now) {
+        if (host->n_connecting >= host->waiting.n)
+                return false;
+        if (host->n_connections >= HTTP_CONNECTIONS_EAGER &&
+                        (host->n_connecting > 0 || now < patience_ends(host->waiting.first)))
+                return false;
+        return make_room(host);
+}
+
+static Connection *idle_take(Host *host, uint64_t now) {
+        while (host->idle) {
+                Connection *connection = host->idle;
+
+                if (now - connection->idle_since < HTTP_IDLE_SECONDS * USEC_PER_SEC) {
+                        host->idle = connection->next_idle;
+                        connection->next_idle = NULL;
+                        return connection;
+                }
+                connection_close(connection);
+        }
+        return NULL;
+}
+
+static void exchange_start(Connection *connection, Transfer *t) {
+        HttpClient *c = connection->host->client;
+
+        connection->transfer = t;
+        connection->reader.is_head = t->is_head;
+        list_append(&c->running, t);
+        if (!connection_write(connection))
+                connection_fail(connection, "cut");
+        timer_set(c, t->deadline);
+}
+
+/* Gives free connections to those who wait, oldest first, opens new ones as far as it may, and
+ * tells those who waited too long. The host is gone after this when nothing is left of it. */
+static void host_serve(Host *host) {
+        HttpClient *c = host->client;
+        uint64_t now = time_boot();
+        Transfer *t;
+
+        while ((t = host->waiting.first)) {
+                bool late = t->deadline <= now + TIME_LEFT_MIN;
+                Connection *connection = late ? NULL : idle_take(host, now);
+
+                if (!late && !connection) {
+                        if (!may_connect(host, now))
+                                break;
+                        if (connection_open(host) == 0)
+                                continue;
+                }
+                list_remove(&host->waiting, t);
+                if (connection)
+                        exchange_start(connection, t);
+                else
+                        transfer_fail(t, late ? "timeout" : "no-memory");
+        }
+
+        if (t) {
+                uint64_t patience = patience_ends(t);
+
+                timer_set(c, patience > now ? patience : t->deadline - TIME_LEFT_MIN);
+        } else if (!host->connections)
+                host_free(host);
+}
+
+static void client_serve(HttpClient *c) {
+        for (Host *host = c->hosts, *next; host; host = next) {
+                next = host->next;
+                host_serve(host);
+        }
+}
+
+static Connection *connection_of(const Transfer *t) {
+        Connection *connection = t->host->connections;
+
+        while (connection && connection->transfer != t)
+                connection = connection->next;
+        return connection;
+}
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+        HttpClient *c = userdata;
+        uint64_t now = time_boot();
+
+        (void) source;
+        (void) usec;
+        c->timer_due = 0;
+        for (Transfer *t = c->running.first, *next; t; t = next) {
+                next = t->next;
+                if (t->deadline <= now)
+                        connection_fail(connection_of(t), "timeout");
+                else
+                        timer_set(c, t->deadline);
+        }
+        client_serve(c);
+        return 0;
+}
+
+static int on_serve(sd_event_source *source, void *userdata) {
+        (void) source;
+        client_serve(userdata);
+        return 0;
+}
+
+/* --- libcurl on the loop, for as long as a connection is made --- */
+
 static void client_drain(HttpClient *c) {
         CURLMsg *message;
         int left;
 
         while ((message = curl_multi_info_read(c->multi, &left))) {
-                char *t = NULL;
+                CURLcode code = message->data.result;
+                char *p = NULL;
 
                 if (message->msg != CURLMSG_DONE)
                         continue;
-                (void) curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &t);
-                transfer_finish(c, (Transfer *) (void *) t, message->data.result);
+                (void) curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &p);
+                connection_is_done((Connection *) (void *) p, code);
         }
-        client_serve_waiting(c);
 }
 
 static int on_socket_ready(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
@@ -488,7 +797,7 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *userdata, voi
         return 0;
 }
 
-static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+static int on_curl_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         HttpClient *c = userdata;
         int running;
 
@@ -499,25 +808,20 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
-static int on_timer_set(CURLM *multi, long milliseconds, void *userdata) {
+static int on_curl_timer_set(CURLM *multi, long milliseconds, void *userdata) {
         HttpClient *c = userdata;
 
         (void) multi;
         if (milliseconds < 0)
-                return sd_event_source_set_enabled(c->timer, SD_EVENT_OFF) < 0 ? -1 : 0;
-        if (sd_event_source_set_time_relative(c->timer, (uint64_t) milliseconds * USEC_PER_MSEC) <
-                                        0 ||
-                        sd_event_source_set_enabled(c->timer, SD_EVENT_ONESHOT) < 0)
+                return sd_event_source_set_enabled(c->curl_timer, SD_EVENT_OFF) < 0 ? -1 : 0;
+        if (sd_event_source_set_time_relative(
+                            c->curl_timer, (uint64_t) milliseconds * USEC_PER_MSEC) < 0 ||
+                        sd_event_source_set_enabled(c->curl_timer, SD_EVENT_ONESHOT) < 0)
                 return -1;
         return 0;
 }
 
-static int on_waiting_timer(sd_event_source *source, uint64_t usec, void *userdata) {
-        (void) source;
-        (void) usec;
-        client_serve_waiting(userdata);
-        return 0;
-}
+/* --- the whole --- */
 
 static int add_timer(sd_event *event,
                 clockid_t clock,
@@ -532,18 +836,35 @@ static int add_timer(sd_event *event,
         return sd_event_source_set_enabled(*ret, SD_EVENT_OFF);
 }
 
+static int client_set_event(HttpClient *c, sd_event *event) {
+        int r;
+
+        c->event = sd_event_ref(event);
+        r = add_timer(event, CLOCK_MONOTONIC, on_curl_timer, c, &c->curl_timer);
+        if (r < 0)
+                return r;
+        r = add_timer(event, CLOCK_BOOTTIME, on_timer, c, &c->timer);
+        if (r < 0)
+                return r;
+        r = sd_event_add_defer(event, &c->serve, on_serve, c);
+        if (r < 0)
+                return r;
+        return sd_event_source_set_enabled(c->serve, SD_EVENT_OFF);
+}
+
 static int client_set_multi(HttpClient *c) {
         c->multi = curl_multi_init();
         if (!c->multi)
                 return -ENOMEM;
         if (curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, on_socket) != CURLM_OK ||
                         curl_multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c) != CURLM_OK ||
-                        curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, on_timer_set) !=
+                        curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, on_curl_timer_set) !=
                                         CURLM_OK ||
                         curl_multi_setopt(c->multi, CURLMOPT_TIMERDATA, c) != CURLM_OK ||
+                        /* It must never close one by itself, of which we hold the descriptor. */
                         curl_multi_setopt(c->multi,
                                         CURLMOPT_MAXCONNECTS,
-                                        (long) HTTP_CONNECTIONS_MAX) != CURLM_OK ||
+                                        (long) HTTP_CONNECTIONS_MAX + 1) != CURLM_OK ||
                         curl_multi_setopt(c->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING) !=
                                         CURLM_OK)
                 return -EINVAL;
@@ -575,38 +896,28 @@ static int client_set_policy(HttpClient *c, const HttpPolicy *policy) {
                 return r;
 
         /* A value that libcurl refuses shows now, not at the first request. */
-        r = easy_acquire(c, &easy);
-        if (r < 0)
-                return r;
-        easy_release(c, easy);
-        return 0;
+        r = easy_new(c, &easy);
+        if (r == 0)
+                curl_easy_cleanup(easy);
+        return r;
 }
 
 int http_client_new(HttpClient **ret, sd_event *event, const HttpPolicy *policy) {
         _cleanup_(http_client_freep) HttpClient *c = NULL;
         int r;
 
-        if (curl_global_init_mem(CURL_GLOBAL_DEFAULT,
-                            malloc,
-                            wiping_free,
-                            wiping_realloc,
-                            strdup,
-                            calloc) != CURLE_OK)
+        if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
                 return -ENOMEM;
         c = calloc(1, sizeof(*c));
         if (!c)
                 return -ENOMEM;
-        c->event = sd_event_ref(event);
+        r = client_set_event(c, event);
+        if (r < 0)
+                return r;
         r = client_set_multi(c);
         if (r < 0)
                 return r;
         r = client_set_policy(c, policy);
-        if (r < 0)
-                return r;
-        r = add_timer(event, CLOCK_MONOTONIC, on_timer, c, &c->timer);
-        if (r < 0)
-                return r;
-        r = add_timer(event, CLOCK_BOOTTIME, on_waiting_timer, c, &c->waiting_timer);
         if (r < 0)
                 return r;
 
@@ -614,95 +925,70 @@ int http_client_new(HttpClient **ret, sd_event *event, const HttpPolicy *policy)
         return 0;
 }
 
-/* libcurl's own headers that would tell more than needed are taken away by an empty value. */
-static int transfer_set_headers(Transfer *t) {
-        static const char *const fixed[] = { "Accept: application/json", "Expect:" };
-        bool has_type = false;
-
-        for (size_t i = 0; i < t->request.n_headers + N_ELEMENTS(fixed) + 1; i++) {
-                const char *line;
-                struct curl_slist *list;
-
-                if (i < t->request.n_headers) {
-                        line = t->request.headers[i];
-                        has_type |= strncmp(line, "Content-Type:", 13) == 0;
-                } else if (i < t->request.n_headers + N_ELEMENTS(fixed))
-                        line = fixed[i - t->request.n_headers];
-                else if (!has_type)
-                        line = "Content-Type:";
-                else
-                        break;
-                list = curl_slist_append(t->header_list, line);
-                if (!list)
-                        return -ENOMEM;
-                t->header_list = list;
-        }
-        return 0;
-}
-
 int http_client_send(HttpClient *c, HttpRequest *request, HttpDone done, void *userdata) {
         _cleanup_(transfer_freep) Transfer *t = calloc(1, sizeof(*t));
+        const char *authority, *path;
+        size_t authority_size, path_size;
+        uint64_t now = time_boot();
+        Host *host;
         int r;
 
         if (!t)
                 return -ENOMEM;
-        *t = (Transfer){
-                .client = c,
-                .deadline = time_boot() + HTTP_TIMEOUT_SECONDS * USEC_PER_SEC,
-                .done = done,
-                .userdata = userdata,
-                .request = *request,
-        };
-        r = transfer_set_headers(t);
-        if (r == 0 && c->waiting.n == 0 && c->running.n < HTTP_CONNECTIONS_MAX) {
-                r = transfer_start(c, t);
-                if (r == 0)
-                        list_append(&c->running, TAKE_PTR(t));
-        } else if (r == 0) {
-                if (c->waiting.n == 0) {
-                        (void) sd_event_source_set_time(
-                                        c->waiting_timer, t->deadline - TIME_LEFT_MIN);
-                        (void) sd_event_source_set_enabled(c->waiting_timer, SD_EVENT_ONESHOT);
-                }
-                list_append(&c->waiting, TAKE_PTR(t));
-        }
-
-        if (r < 0) {
-                t->request = HTTP_REQUEST_NULL;
+        t->queued = now;
+        t->deadline = now + HTTP_TIMEOUT_SECONDS * USEC_PER_SEC;
+        t->done = done;
+        t->userdata = userdata;
+        r = url_split(request->url, &authority, &authority_size, &path, &path_size);
+        if (r < 0)
                 return r;
-        }
-        *request = HTTP_REQUEST_NULL;
+        /* What is left of a host without requests is taken away by the next host_serve(). */
+        r = sd_event_source_set_enabled(c->serve, SD_EVENT_ONESHOT);
+        if (r < 0)
+                return r;
+        r = host_get(c, authority, authority_size, &host);
+        if (r < 0)
+                return r;
+        r = write_request(c, request, host->authority, path, path_size, t);
+        if (r < 0)
+                return r;
+
+        t->host = host;
+        list_append(&host->waiting, TAKE_PTR(t));
+        http_request_done(request);
         return 0;
+}
+
+static void list_free(TransferList *list) {
+        while (list->first) {
+                Transfer *t = list->first;
+
+                list_remove(list, t);
+                (void) transfer_free(t);
+        }
 }
 
 HttpClient *http_client_free(HttpClient *c) {
         if (!c)
                 return NULL;
 
-        while (c->running.first) {
-                Transfer *t = c->running.first;
-
-                list_remove(&c->running, t);
-                (void) curl_multi_remove_handle(c->multi, t->easy);
-                curl_easy_cleanup(t->easy);
-                (void) transfer_free(t);
+        list_free(&c->running);
+        while (c->hosts) {
+                list_free(&c->hosts->waiting);
+                while (c->hosts->connections)
+                        connection_close(c->hosts->connections);
+                host_free(c->hosts);
         }
-        while (c->waiting.first) {
-                Transfer *t = c->waiting.first;
-
-                list_remove(&c->waiting, t);
-                (void) transfer_free(t);
-        }
-        while (c->n_idle > 0)
-                curl_easy_cleanup(c->idle[--c->n_idle]);
-        /* Closes the kept connections, and calls back to drop their event sources. */
+        /* Calls back to drop its event sources. */
         (void) curl_multi_cleanup(c->multi);
+        sd_event_source_disable_unref(c->curl_timer);
         sd_event_source_disable_unref(c->timer);
-        sd_event_source_disable_unref(c->waiting_timer);
+        sd_event_source_disable_unref(c->serve);
         sd_event_unref(c->event);
         free(c->ca_file);
         free(c->pinned_keys);
         free(c->user_agent);
+        sodium_memzero(c->scratch, sizeof(c->scratch));
         free(c);
         curl_global_cleanup();
         return NULL;

@@ -1,6 +1,8 @@
-/* HTTPS requests by libcurl on an sd-event loop: many at once over few kept connections, nothing
- * but https, no redirect, no proxy, no cookie, and bounds on time and size. Nothing connects before
- * the first request. */
+/* HTTPS requests on an sd-event loop: many at once over few kept connections, nothing but https, no
+ * redirect, no proxy, no cookie, and bounds on time and size. libcurl resolves names, connects,
+ * speaks TLS and checks certificates; the few lines of HTTP/1.1 around a request are written here
+ * and read by http-reader.h, because libcurl's own way through a request costs more than all else
+ * that this program does for one. Nothing connects before the first request. */
 #pragma once
 
 #include <stdbool.h>
@@ -11,8 +13,12 @@
 
 enum {
         HTTP_TIMEOUT_SECONDS = 20, /* from http_client_send() to the end of the answer */
-        HTTP_CONNECTIONS_MAX = 64, /* to one host; further requests wait for one of these */
-        HTTP_HEADERS_SIZE_MAX = 16 * 1024,
+        HTTP_CONNECTIONS_MAX = 64, /* in all */
+        /* To one host, unless a request has waited for HTTP_PATIENCE_MSEC: a host that answers at
+         * once needs no more of them, and each costs both sides a TLS handshake. */
+        HTTP_CONNECTIONS_EAGER = 16,
+        HTTP_PATIENCE_MSEC = 2000,
+        HTTP_IDLE_SECONDS = 100, /* an older connection may have been forgotten on the way */
 };
 
 typedef struct HttpClient HttpClient;
@@ -34,7 +40,8 @@ typedef void (*HttpDone)(const HttpAnswer *answer, void *userdata);
 /* Copies what the policy points to. -EINVAL: libcurl refuses one of its values. */
 int http_client_new(HttpClient **ret, sd_event *event, const HttpPolicy *policy);
 
-/* Sends a request and takes it over; on failure it stays the caller's. */
+/* Sends a request and takes it over; on failure it stays the caller's. -EINVAL: the URL is not
+ * https://HOST[:PORT] with perhaps a path and a query, or a header would break its line. */
 int http_client_send(HttpClient *client, HttpRequest *request, HttpDone done, void *userdata);
 
 /* Ends all connections; requests that are under way are dropped without a call. Must not be called
