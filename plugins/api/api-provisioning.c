@@ -188,6 +188,24 @@ static int mint_read(const Forms *forms, ApiProvisioning *ret, ApiFault *fault) 
         return ret->value ? 0 : -ENOMEM;
 }
 
+/* How many forms are there, and the last of them. */
+static size_t forms_given(const Forms *forms, ApiProvisioningForm *ret) {
+        const bool there[] = {
+                [API_PROVISIONING_PLAIN] = forms->format || forms->content,
+                [API_PROVISIONING_SEALED] = forms->sealed,
+                [API_PROVISIONING_ENCRYPTED] = forms->encrypted,
+                [API_PROVISIONING_MINT] = forms->mint,
+        };
+        size_t n = 0;
+
+        for (size_t i = 0; i < N_ELEMENTS(there); i++)
+                if (there[i]) {
+                        *ret = (ApiProvisioningForm) i;
+                        n++;
+                }
+        return n;
+}
+
 int api_provisioning_read(
                 const json_t *object, bool may_mint, ApiProvisioning *ret, ApiFault *fault) {
         static int (*const readers[])(const Forms *, ApiProvisioning *, ApiFault *) = {
@@ -196,8 +214,9 @@ int api_provisioning_read(
                 [API_PROVISIONING_ENCRYPTED] = encrypted_read,
                 [API_PROVISIONING_MINT] = mint_read,
         };
+        ApiProvisioningForm form = API_PROVISIONING_PLAIN;
         Forms forms = { 0 };
-        size_t n_given = 0, given = 0;
+        size_t n;
         int r;
 
         *ret = API_PROVISIONING_NULL;
@@ -209,28 +228,16 @@ int api_provisioning_read(
                         fault);
         if (r != 0)
                 return r;
-
-        const bool there[] = {
-                [API_PROVISIONING_PLAIN] = forms.format || forms.content,
-                [API_PROVISIONING_SEALED] = forms.sealed,
-                [API_PROVISIONING_ENCRYPTED] = forms.encrypted,
-                [API_PROVISIONING_MINT] = forms.mint,
-        };
-        for (size_t i = 0; i < N_ELEMENTS(there); i++)
-                if (there[i]) {
-                        given = i;
-                        n_given++;
-                }
-        if (n_given != 1)
+        n = forms_given(&forms, &form);
+        if (n != 1)
                 return api_fault(fault,
-                                n_given == 0 ? API_PROBLEM_MISSING_MEMBER
-                                             : API_PROBLEM_INVALID_MEMBER,
+                                n == 0 ? API_PROBLEM_MISSING_MEMBER : API_PROBLEM_INVALID_MEMBER,
                                 "provisioning",
                                 "Give `provisioning` in one form: `format` and `content`, "
                                 "`sealed`%s `encrypted`%s.",
                                 may_mint ? "," : ", or",
                                 may_mint ? ", or `mint`" : "");
-        return readers[given](&forms, ret, fault);
+        return readers[form](&forms, ret, fault);
 }
 
 void api_provisioning_done(ApiProvisioning *provisioning) {
