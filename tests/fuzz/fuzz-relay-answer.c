@@ -2,16 +2,32 @@
  * lines, an empty line, and the body. */
 #include <assert.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "cleanup.h"
 #include "draft-v.h"
+#include "open-graph.h"
 #include "share-url.h"
+#include "text.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char *const hosts[] = { "relay.example", NULL };
 
+static void check_text(const char *text) {
+        assert(!text || (strlen(text) <= OPEN_GRAPH_TEXT_MAX && text_is_utf8(text, strlen(text))));
+}
+
 static void check(DraftVOperation operation, const DraftVAnswer *answer) {
+        assert(answer->outcome != DRAFT_V_CLAIMED || operation == DRAFT_V_READ);
+        assert(answer->outcome != DRAFT_V_REREAD || operation == DRAFT_V_READ);
+        assert(answer->outcome != DRAFT_V_DUPLICATE || operation == DRAFT_V_CREATE);
+        if (operation == DRAFT_V_PREVIEW) {
+                check_text(answer->title);
+                check_text(answer->description);
+                check_text(answer->image_url);
+        } else if (operation != DRAFT_V_READ || answer->outcome != DRAFT_V_DONE)
+                assert(!answer->title && !answer->payload_data);
         if (operation == DRAFT_V_CREATE)
                 assert((answer->outcome == DRAFT_V_DONE) == (answer->link != NULL));
         if (answer->link)

@@ -3,10 +3,23 @@
 #include <stdint.h>
 
 #include "cleanup.h"
+#include "draft-v.h"
 #include "secret.h"
 #include "share-url.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Whatever is taken for a mailbox, its fragment stays here. */
+static void check_request(const char *text) {
+        static const DraftVCaller caller = {
+                .claim = "5b1f4c1e-2f57-4b0e-8d0a-6a7c1f0e9a01",
+                .request_id = "00000000-0000-4000-8000-00000000000a",
+        };
+        _cleanup_(http_request_done) HttpRequest request = HTTP_REQUEST_NULL;
+
+        if (draft_v_plain(DRAFT_V_READ, text, &caller, &request) == 0)
+                assert(share_url_is_https(request.url) && !strpbrk(request.url, "#?"));
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         _cleanup_(freep) char *text = strndup((const char *) data, size), *redacted = NULL;
@@ -17,6 +30,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         redacted = share_url_redacted(text);
         assert(redacted && (!strchr(text, '#') || strcmp(strchr(redacted, '#'), "#***") == 0));
         (void) share_url_authority(text, authority);
+        check_request(text);
         if (share_url_parse(text, &url) != 0)
                 return 0;
 
