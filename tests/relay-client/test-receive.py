@@ -436,8 +436,9 @@ def kill_at(kind, method, nth, executed):
         wallet.end(process)
         assert killed, (kind, method, nth)
         complete(sender, wallet, wallet.handle(sender.link))
-        puts = {(asked.target, asked.id, asked.body) for asked in proxy.of("PUT")}
-        assert len(puts) == 1, "%d answers were sent" % len(puts)
+        puts = [(asked.target, asked.id, asked.body) for asked in proxy.of("PUT")]
+        assert len(set(puts)) == 1, "other octets were sent"
+        assert len(puts) == 1 or method == "PUT", "what was known to be sent was sent again"
         calls = wallet.calls()
         assert sorted(set(calls)) == ["0", "2"] and len(calls) <= 3, calls
 
