@@ -3,12 +3,14 @@ the C relay with our client, the C client and the C recipient with our relay, an
 other, over the scenarios of the test vectors and over random sequences of requests.
 """
 
+import concurrent.futures
 import contextlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -152,6 +154,24 @@ class Agree:
             equal(word_of_end(first.read), "claimed", "the first, too late")
             equal(second.delete(), 200, "delete")
             equal(word_of_end(initiator.read), "gone", "the end")
+
+    @tap.test
+    def of_many_who_read_at_once_one_is_the_recipient(self):
+        for target in self.both:
+            _, url = self._share(target)
+            recipients = [self._recipient(target, url) for _ in range(8)]
+            ready = threading.Barrier(len(recipients))
+
+            def read(recipient, ready=ready):
+                ready.wait(PATIENCE)
+                return word_of_end(recipient.read)
+
+            with concurrent.futures.ThreadPoolExecutor(len(recipients)) as pool:
+                words = list(pool.map(read, recipients))
+            equal(sorted(map(str, words)), ["None"] + (len(recipients) - 1) * ["claimed"], target.name)
+            winner = recipients[words.index(None)]
+            equal(winner.read(), None, "the recipient reads again, no news")
+            equal(winner.delete(), 200, "and may delete")
 
     @tap.test
     def a_repeated_request_is_executed_once(self):
@@ -359,6 +379,28 @@ class Agree:
         recipient.delete()
         equal(share.read(5)["type"], "gone", "after the end")
         equal(share.write(6, json.loads(message(6)))["type"], "gone", "after the end")
+
+    @tap.test
+    def an_update_whose_answer_was_lost_takes_nothing_from_the_recipient(self):
+        for target in self.both:
+            with self._client(target) as gateway:
+                share = targets.Share(gateway, json.loads(message(0)))
+                recipient = self._recipient(target, share.created["link"])
+                recipient.read()
+                recipient.write(message(1))
+                share.digest = share.read(1)["digest"]
+                request = draft_v.new_uuid()
+                share.write(2, json.loads(message(2)), request=request)  # nobody hears the answer
+                recipient.read()
+                recipient.write(message(3))
+                again = share.write(2, json.loads(message(2)), request=request)
+                equal(again.get("reason"), "unread-message", "what lies there is news")
+                answer = share.read(3)
+                equal(share.opened(answer, 3), json.loads(message(3)), "message 3")
+                share.digest = answer["digest"]
+                again = share.write(2, json.loads(message(2)), request=request)
+                equal(again["type"], "done", "the relay knows the request")
+                equal(recipient.read(), None, "message 3 lies there as it did")
 
     @tap.test
     def what_the_c_client_cannot_open_it_names(self):
