@@ -503,6 +503,9 @@ void config_check_report(const Config *config, FILE *file) {
         print_presence(file, NULL, config->root_credential);
         (void) fputc('\n', file);
         print_plugin_credentials(config, file);
+        (void) fputs("  (front-key and front-key.pub are needed where a policy has access_rights = "
+                     "RWD)\n",
+                        file);
         if (config->n_tenants == 0)
                 (void) fputs("note: there is no tenant, so nobody can start a share\n", file);
         if (config->n_fronts == 0)

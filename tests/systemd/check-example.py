@@ -38,7 +38,7 @@ def main():
         ("the unit's names for its secrets are named", all(
             name in accepted.stdout for name in (
                 "vestibule.root.key", "vestibule.relay-main.key", "vestibule.relay-key.pub", "vestibule.xmpp.secret",
-                "vestibule.front-tenants.key", "vestibule.front-key.pub")),
+                "vestibule.front-tenants.key", "vestibule.front-key.pub", "access_rights = RWD")),
          accepted.stdout),
         ("without one it is refused, by the line", refused.returncode == 78 and "vestibule.conf:" in refused.stderr,
          refused.stderr),
