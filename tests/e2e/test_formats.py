@@ -210,6 +210,54 @@ class Tests:
     def a_transfer_takes_any_number_of_round_trips_in_draft_r(self):
         self.car_key("draft-r", 4)
 
+    def killed(self, protocol):
+        """A transfer whose gateway and relay client are killed again and again."""
+        rounds, folder = 3, "wallet"
+        with FormatSite(self.build, protocol) as site:
+            phone = site.phone("echo:bob")
+            first = message(0, "KeyCreationRequest")
+            share, link = site.link_of(phone, policy="several", provisioning=first)
+            wallet = site.wallet(link, 2 * rounds, site.path(folder))
+            for turn in range(rounds):
+                site.kill_child("main")
+                got = site.wait_received(share, turn + 1)
+                assert got["number"] == 2 * turn + 1, got
+                site.send(share, message(2 * turn + 2, "from the owner"))
+                site.kill_gateway()
+                site.start_gateway()
+            wallet.communicate(timeout=PATIENCE)
+            assert wallet.returncode == 0
+            for number in range(2, 2 * rounds + 1, 2):
+                assert read(site.path(folder), number) == message(number, "from the owner")
+            assert read(site.path(folder), 0) == first
+            phone.say(share["tag"] + " done")
+            site.wait_state(share, "completed", timeout=PATIENCE)
+            assert len(phone.urls()) == 1
+
+    @tap.test
+    def kills_between_the_messages_lose_and_repeat_none_in_draft_v(self):
+        self.killed("draft-v")
+
+    @tap.test
+    def kills_between_the_messages_lose_and_repeat_none_in_draft_r(self):
+        self.killed("draft-r")
+
+    @tap.test
+    def who_finds_the_mailbox_taken_tells_the_sender_at_once(self):
+        with FormatSite(self.build) as site:
+            phone = site.phone("echo:bob")
+            share, link = site.link_of(phone, policy="several")
+            thief = site.receive(link, "--keep", "--state", site.path("thief"))
+            assert thief.returncode == 0, thief.stderr
+            words = site.path("words")
+            late = site.receive(link, "--report", "cat > %s" % words)
+            assert late.returncode == 3, late.stderr
+            with open(words) as file:
+                phone.say(share["tag"] + " " + file.read().strip())
+            ended = site.wait_state(share, "failed", timeout=PATIENCE)
+            assert ended["cause"] == "claimed_elsewhere"
+            assert site.receive(link, "--state", site.path("thief")).returncode == 4  # deleted
+
     @tap.test
     def one_message_goes_over_draft_r_as_well(self):
         with FormatSite(self.build, "draft-r") as site:
