@@ -112,6 +112,13 @@ def prepare_busy(relay, _until):
     return relay.url + "/v1/m/" + str(uuid.uuid4()) + "#hXlr6aRC7KgJpOLTNZaLsw=="
 
 
+def prepare_long(relay, until):
+    """A mailbox that ends when it said it would by everybody's clock but the relay's own."""
+    link = initiator_at(relay, expiration=until).share_url
+    relay.advance_clock(-3600)
+    return link
+
+
 def is_uuid4(text):
     return str(uuid.UUID(text)) == text and uuid.UUID(text).version == 4
 
@@ -223,12 +230,16 @@ def initiator_at(relay, provisioning=PROVISIONING, **more):
 
 
 def a_handler(*answers):
-    """A command that answers the n-th message with the n-th of these, and then nothing."""
+    return a_handler_in(*answers)[0]
+
+
+def a_handler_in(*answers):
+    """A command that answers the n-th message with the n-th of these, and then nothing; and the folder where it notes them."""
     folder = tempfile.mkdtemp(dir=program.folder.name)
     for number, answer in enumerate(answers):
         with open(os.path.join(folder, "answer-%d" % number), "w") as f:
             json.dump(answer, f)
-    return "cd %s; cat >received-$(ls | grep -c received); n=$(ls | grep -c received); cat answer-$((n - 1)) 2>/dev/null || true" % folder
+    return "cd %s; n=$(ls | grep -c received); cat >received-$n; cat answer-$n 2>/dev/null || true" % folder, folder
 
 
 # Promises -------------------------------------------------------------------------------------------------------------
@@ -597,6 +608,25 @@ def c36_our_own_message_and_an_older_one_are_no_news():
         gateway.close()
 
 
+def c36_a_recipient_takes_neither_its_own_nor_an_older_message_for_news():
+    with Double() as relay:
+        side, zero = initiator_at(relay), payload_in(relay)
+        handler, folder = a_handler_in({"format": "f", "content": {"n": 1}})
+        process = begin_receive(side.share_url, relay, "--handler", handler)
+        wait_until(lambda: relay.asked("PUT"), "it has answered")
+        mailbox, = relay.mailboxes.mailboxes.values()
+        with relay.lock:
+            answer, mailbox.payload, looks = mailbox.payload, zero, len(relay.requests)
+        wait_until(lambda: len(relay.requests) >= looks + 2, "two more looks")
+        mailbox.payload = answer
+        side.read()
+        side.write(draft_v.json_bytes({"format": "f", "content": {"n": 2}}))
+        _, errors = process.communicate(timeout=90)
+        assert process.returncode == 0 and "was there before" in " ".join(errors.split()), errors
+        assert sorted(os.listdir(folder)) == ["answer-0", "received-0", "received-1"]
+        assert json.load(open(os.path.join(folder, "received-1")))["content"] == {"n": 2}
+
+
 def c37_a_recipient_deletes_what_it_could_use():
     with Double() as relay:
         link = initiator_at(relay).share_url
@@ -647,6 +677,29 @@ def c39_what_was_not_read_is_not_written_over():
         # A cancel is the exception.
         assert gateway.call(transfer.ask("delete"))["type"] == "done" and not relay.mailboxes.mailboxes
         gateway.close()
+
+
+def c39_a_recipient_does_not_write_over_what_it_did_not_read():
+    with Double() as relay:
+        side, seen = initiator_at(relay), []
+
+        def watch(request, answer):
+            if request[0] == "POST":
+                mailbox, = relay.mailboxes.mailboxes.values()
+                seen.append(mailbox.payload)
+                if len(seen) == 1:  # the sender does not wait for its turn
+                    mailbox.payload = draft_v.payload_seal("AEAD_AES_128_GCM", side.secret, draft_v.json_bytes(PROVISIONING))
+
+        def check(request):
+            if request[0] == "PUT" and payload_in(relay) != seen[-1]:
+                overwritten.append(payload_in(relay))
+
+        overwritten, relay.before, relay.after = [], check, watch
+        process = begin_receive(side.share_url, relay, "--handler", a_handler({"format": "f", "content": {}}))
+        wait_until(lambda: len(seen) >= 2, "it looked before it wrote")
+        _, errors = process.communicate(timeout=90)
+        assert process.returncode == 0 and not overwritten, (errors, overwritten)
+        assert not relay.asked("PUT"), "what was written answered a message that was gone"
 
 
 def c40_a_flood_is_cut_off():
@@ -797,8 +850,7 @@ TESTS.sort(key=lambda test: test[1] in (c31_a_recipient_tells_an_end_from_an_exp
 if __name__ == "__main__":
     program.make_certificates()
     busy = Waiting(prepare_busy)
-    waiting = Waiting(lambda relay, until: initiator_at(relay, expiration=until).share_url, "--handler",
-                      a_handler({"format": "f", "content": {}}))
+    waiting = Waiting(prepare_long, "--handler", a_handler({"format": "f", "content": {}}))
     status = tap.run(TESTS, sys.argv[4:])
     sys.stdout.flush()
     program.folder.cleanup()
