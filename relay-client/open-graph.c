@@ -300,8 +300,12 @@ static int read_tag(Cursor *c, OpenGraph *graph, char **title, bool *ret_head_en
 int open_graph_read(const char *page, size_t size, OpenGraph *ret) {
         _cleanup_(open_graph_done) OpenGraph graph = OPEN_GRAPH_NULL;
         _cleanup_(freep) char *title = NULL;
-        Cursor c = { page, page + (size < OPEN_GRAPH_PAGE_MAX ? size : OPEN_GRAPH_PAGE_MAX) };
         bool head_ends = false;
+        Cursor c;
+
+        if (size == 0)
+                page = ""; /* an answer without a body has none to point to */
+        c = (Cursor){ page, page + (size < OPEN_GRAPH_PAGE_MAX ? size : OPEN_GRAPH_PAGE_MAX) };
 
         while (!head_ends && c.at < c.end) {
                 int r;

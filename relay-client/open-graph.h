@@ -18,8 +18,8 @@ typedef struct OpenGraph {
 
 #define OPEN_GRAPH_NULL ((OpenGraph){ NULL, NULL, NULL })
 
-/* Reads any bytes at all; what cannot be understood is absent. -ENOMEM. The caller calls
- * open_graph_done(). */
+/* Reads any bytes at all, also none (page may be NULL then); what cannot be understood is absent.
+ * -ENOMEM. The caller calls open_graph_done(). */
 int open_graph_read(const char *page, size_t size, OpenGraph *ret);
 
 void open_graph_done(OpenGraph *graph);

@@ -89,6 +89,14 @@ static void a_title_is_what_a_browser_would_show(void **state) {
         }
 }
 
+static void no_page_is_read_as_an_empty_one(void **state) {
+        _cleanup_(open_graph_done) OpenGraph graph = OPEN_GRAPH_NULL;
+
+        (void) state;
+        assert_int_equal(open_graph_read(NULL, 0, &graph), 0);
+        assert_null(graph.title);
+}
+
 static void a_huge_page_is_read_in_part(void **state) {
         const size_t size = OPEN_GRAPH_PAGE_MAX + 1000;
         _cleanup_(freep) char *page = malloc(size);
@@ -116,6 +124,7 @@ int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(a_page_is_read_in_either_order),
                 cmocka_unit_test(a_title_is_what_a_browser_would_show),
+                cmocka_unit_test(no_page_is_read_as_an_empty_one),
                 cmocka_unit_test(a_huge_page_is_read_in_part),
         };
 
