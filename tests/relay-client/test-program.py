@@ -9,7 +9,6 @@ import ctypes.util
 import json
 import os
 import re
-import select
 import signal
 import socket
 import ssl
@@ -167,11 +166,11 @@ def http(status, body=b"", request=None, headers=""):
 class Relay:
     """The real one."""
 
-    def __init__(self):
+    def __init__(self, *options):
         state, port_file = tempfile.mkdtemp(dir=folder.name), tempfile.mktemp(dir=folder.name)
         self.log = tempfile.mktemp(dir=folder.name)
         self.process = subprocess.Popen([RELAY, "--state", state, "--listen", "127.0.0.1:0", "--port-file", port_file, "--certificate",
-                                         path("good.pem"), "--key", path("good.key"), "--log", self.log],
+                                         path("good.pem"), "--key", path("good.key"), "--log", self.log, *options],
                                         stderr=subprocess.PIPE, text=True)
         deadline = time.monotonic() + 10
         while not (os.path.exists(port_file) and open(port_file).read().strip()):
