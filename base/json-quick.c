@@ -24,6 +24,33 @@ static inline bool is_digit(uint8_t c) {
         return c >= '0' && c <= '9';
 }
 
+/* Of eight bytes, which of their top bits mark one that is a control, quote or backslash; only the
+ * lowest mark is certain, and no mark means that there is none. */
+static inline uint64_t marks(uint64_t word) {
+        const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones * 0x80;
+        uint64_t quote = word ^ ones * '"', backslash = word ^ ones * '\\';
+
+        return (((word - ones * 0x20) & ~word) | ((quote - ones) & ~quote) |
+                               ((backslash - ones) & ~backslash)) &
+               tops;
+}
+
+/* Behind the bytes that stand for themselves, and where UTF-8 begins unless it may be among them.
+ */
+static const uint8_t *skip_plain(const uint8_t *p, const uint8_t *end, bool with_utf8) {
+        const uint64_t tops = with_utf8 ? 0 : UINT64_C(0x8080808080808080);
+        uint64_t word;
+
+        for (; end - p >= 8; p += 8) {
+                memcpy(&word, p, 8);
+                if (marks(word) | (word & tops))
+                        break;
+        }
+        while (p < end && (is_plain(*p) || (with_utf8 && *p >= 0x80)))
+                p++;
+        return p;
+}
+
 static void skip_space(Reader *r) {
         while (r->p < r->end && (*r->p == ' ' || *r->p == '\n' || *r->p == '\t' || *r->p == '\r'))
                 r->p++;
@@ -79,8 +106,7 @@ static bool scan_string(Reader *r, const uint8_t **ret, size_t *ret_size, size_t
         *ret = r->p;
         *ret_escapes = 0;
         for (;;) {
-                while (r->p < r->end && is_plain(*r->p))
-                        r->p++;
+                r->p = skip_plain(r->p, r->end, false);
                 if (r->p == r->end || *r->p < 0x20)
                         return false;
                 if (*r->p == '"')
@@ -302,8 +328,7 @@ static void write_string(Writer *w, const char *text, size_t size) {
         while (p < end) {
                 const uint8_t *first = p;
 
-                while (p < end && (is_plain(*p) || *p >= 0x80))
-                        p++;
+                p = skip_plain(p, end, true);
                 write_bytes(w, first, (size_t) (p - first));
                 if (p < end)
                         write_escaped(w, *p++);
