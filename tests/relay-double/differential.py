@@ -15,11 +15,11 @@ import draft_v
 
 LENGTH = (8, 30)
 MINUTE, HOUR, DAY = 60, 3600, 86400
-CLAIMS = 4
-REQUEST_IDS = 5
+CLAIMS = (2, 3, 4)
+REQUEST_IDS = (2, 3, 5)  # few, so that they meet again
 PLACES = 3
+PLACES_ONLY = 0.15  # of the sequences are about Draft R alone
 CLOCKS_APART = 30  # seconds between two expirations that were counted from two clocks
-
 
 
 class Disagreement(AssertionError):
@@ -71,7 +71,8 @@ PAYLOADS = ({"type": "AEAD_AES_128_GCM", "data": "payload-%d"}, {"type": "AEAD_A
             {"type": "AEAD_AES_128_GCM", "data": "\u2603 not %d base64"})
 BAD_PAYLOADS = (None, "text", {"type": "AEAD_AES_128_GCM"}, {"data": "x"}, {"type": 1, "data": "x"},
                 {"type": "AEAD_AES_128_GCM", "data": None}, [])
-DISPLAY = {"title": "Room <1>", "description": "\u00c9lys\u00e9e & \"more\"", "imageURL": "https://hotel.example/i'.png"}
+DISPLAY = {"title": "Room <1>", "description": "\u00c9lys\u00e9e & \"more\"",
+           "imageURL": "https://hotel.example/i'.png"}
 BAD_DISPLAYS = (None, {}, "text", dict(DISPLAY, title=1), dict(DISPLAY, imageURL=None),
                 {"title": "t", "description": "d"})
 TOKENS = ({"type": "com.example.push", "tokenData": "token-%d"},)
@@ -97,8 +98,9 @@ class Generator:
     def __init__(self, seed):
         self.random = random.Random(seed)
         self.uuids = random.Random("%s-uuids" % seed)
-        self.claims = [self._uuid() for _ in range(CLAIMS)]
-        self.ids = [self._uuid() for _ in range(REQUEST_IDS)]
+        self.claims = [self._uuid() for _ in range(self.random.choice(CLAIMS))]
+        self.ids = [self._uuid() for _ in range(self.random.choice(REQUEST_IDS))]
+        self.only = "place" if self.random.random() < PLACES_ONLY else None
         self.places = self._new_places()
         self.number = 0
         self.made = 0
@@ -198,7 +200,7 @@ class Generator:
         return self.random.randrange(self.made)
 
     def step(self):
-        kind = self.random.choices(
+        kind = self.only or self.random.choices(
             ("create", "read", "update", "delete", "relinquish", "preview", "odd", "clock", "place"),
             (14, 26, 20, 5, 12, 3, 3, 3, 14))[0]
         if kind == "clock":
@@ -223,14 +225,15 @@ class Generator:
         if kind == "odd":
             step["method"] = self.random.choice(("GET", "HEAD", "PUT", "PATCH", "DELETE", "POST"))
             step["path"] = self.random.choice(
-                ("/", "/v1/m", "/v1/m/", "/v2/m", "/v1/", "/v1/m/%s/more", "/v2/m/%s", "/v1/M/%s", "/v1//m/%s",
-                 "/v1/m/%s"))
+                ("/", "/v1/m", "/v1/m/", "/v2/m", "/v1/", "/v1/m/%s", "/v1/m/%s/more", "/v2/m/%s", "/v1/M/%s",
+                 "/v1//m/%s"))
         elif self.random.random() < 0.1:
             step["query"] = self.random.choice(("?v=c", "?", "?x=%2e&y"))
         return step
 
     def _place(self):
-        method = self.random.choices(("PUT", "GET", "DELETE", "POST", "PATCH"), (5, 5, 3, 0.4, 0.3))[0]
+        method = self.random.choices(
+            ("PUT", "GET", "DELETE", "HEAD", "POST", "PATCH"), (6, 4, 2, 0.5, 0.4, 0.3))[0]
         path = "/t/" + self.random.choice(self.places)
         if self.random.random() < 0.06:
             path = self.random.choice(("/t/", "/t", "/t/a/b", "/t/.."))
@@ -351,12 +354,13 @@ def _same(left, right):
     return near and dict(left, expiration=0) == dict(right, expiration=0)
 
 
-def _is_allowed(step, points, left, right):
-    for applies, left_status, right_status, _ in ALLOWED:
+def _allowance(step, points, left, right):
+    """The index in ALLOWED of a difference, or None."""
+    for index, (applies, left_status, right_status, _) in enumerate(ALLOWED):
         statuses = left_status if isinstance(left_status, tuple) else (left_status,)
         if left["status"] in statuses and right["status"] == right_status and applies(step, points):
-            return True
-    return False
+            return index
+    return None
 
 
 def probes(generator):
@@ -388,7 +392,7 @@ def play(seed, left_target, right_target):
             compared += 1
             if _same(*seen):
                 continue
-            if not _is_allowed(step, left_target.open_points(), *seen):
+            if _allowance(step, left_target.open_points(), *seen) is None:
                 raise Disagreement("seed %s: %s and %s differ in the last of\n%s" % (
                     seed, left_target.name, right_target.name, _written(steps)))
             if min(seen[0]["status"], seen[1]["status"]) < 300 and seen[0]["status"] != seen[1]["status"]:
@@ -403,3 +407,58 @@ def _steps(generator, length):
     for _ in range(length):
         yield generator.step()
     yield from probes(generator)
+
+
+# --- What the list allows, asked for on purpose ------------------------------------------------------
+
+
+def _example(kind, request_id=None, claim=None, **members):
+    headers = {draft_v.DEVICE_CLAIM: claim or draft_v.new_uuid(),
+               draft_v.REQUEST_ID: request_id or draft_v.new_uuid()}
+    step = {"kind": kind, "headers": headers}
+    if kind != "create":
+        step["mailbox"] = 0
+    if kind in ("create", "update"):
+        step["body"] = {"payload": PAYLOADS[1]}
+    if kind == "create":
+        step["body"].update(displayInformation=DISPLAY, mailboxConfiguration={
+            "accessRights": "RWD", "expiration": {"in": HOUR, "zone": "Z"}})
+    return dict(step, **members)
+
+
+def _open(name, **members):
+    step = _example("create", open=name)
+    return [dict(step, body=dict(step["body"], **members))]
+
+
+def examples():
+    """For each entry of ALLOWED, by its place there, steps whose last one is such a difference."""
+    claim, ids = draft_v.new_uuid(), [draft_v.new_uuid() for _ in range(2)]
+    place = "/t/" + draft_v.new_uuid().replace("-", "")
+    return [
+        [_example("create", claim="x")],
+        [_example("read", request_id="x", mailbox="bad")],
+        _open("+01:00", mailboxConfiguration={"expiration": {"in": DAY, "zone": "+01:00"}}),
+        _open("rights", mailboxConfiguration={"accessRights": "RWDRWD",
+                                              "expiration": {"in": HOUR, "zone": "Z"}}),
+        _open("type", payload={"type": "AES128", "data": "x"}),
+        _open("title", displayInformation=dict(DISPLAY, title="t" * 4096)),
+        _open("nul", payload={"type": "AEAD_AES_128_GCM", "data": "a\0b"}),
+        [{"kind": "place", "method": "POST", "path": "/t/a/b", "headers": {}}],
+        [{"kind": "place", "method": "PUT", "path": place, "headers": {}, "raw": b"body"}],
+        [_example("create", ids[0], claim), _example("delete", ids[1], claim),
+         _example("create", ids[1], claim)],
+        [_example("create", ids[0], claim), _example("update", ids[1], claim),
+         _example("create", ids[1], claim)],
+    ]
+
+
+def play_example(index, left_target, right_target):
+    """Whether the last step of that example differs, and in the way that the list says."""
+    left, right = Side(left_target), Side(right_target)
+    for step in examples()[index]:
+        now = time.time() + left_target.offset
+        seen = left.play(step, 0, now), right.play(step, 0, now)
+    left.https.close()
+    right.https.close()
+    return not _same(*seen) and _allowance(step, left_target.open_points(), *seen) == index

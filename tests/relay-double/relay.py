@@ -105,6 +105,7 @@ class Mailboxes:
                 raise Refusal(405)
             return self._create(*self._names(headers), body)
         if method in ("GET", "HEAD"):
+            self._request_id(headers, needed=False)
             return self._preview(self._find(match[1]))
         if method not in ("POST", "PUT", "DELETE", "PATCH"):
             raise Refusal(405)
@@ -134,13 +135,17 @@ class Mailboxes:
             self.open_points.add("another operation's")
         return True
 
-    def _names(self, headers, needs_id=True):
-        request_id, claim = headers.get(draft_v.REQUEST_ID), headers.get(draft_v.DEVICE_CLAIM)
-        if needs_id and request_id is None or request_id is not None and not draft_v.is_uuid(request_id):
+    def _request_id(self, headers, needed):
+        request_id = headers.get(draft_v.REQUEST_ID)
+        if needed if request_id is None else not draft_v.is_uuid(request_id):
             raise Refusal(400)
+        return request_id and request_id.lower()
+
+    def _names(self, headers, needs_id=True):
+        request_id, claim = self._request_id(headers, needs_id), headers.get(draft_v.DEVICE_CLAIM)
         if not draft_v.is_uuid(claim):
             raise Refusal(401)
-        return request_id and request_id.lower(), claim.lower()
+        return request_id, claim.lower()
 
     def _find(self, identifier):
         mailbox = self.mailboxes.get(identifier.lower())

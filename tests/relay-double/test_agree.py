@@ -106,6 +106,12 @@ class Agree:
             answers += differential.play("%d-%d" % (self.seed, number), *self.moved)
         tap.note("%d sequences, %d answers" % (count, answers))
 
+    @tap.test
+    def what_the_drafts_leave_open_each_relay_still_decides_in_its_own_way(self):
+        equal(len(differential.examples()), len(differential.ALLOWED), "one example for each")
+        for index, (_, _, _, reason) in enumerate(differential.ALLOWED):
+            equal(differential.play_example(index, *self.moved), True, reason)
+
     # --- our client, both relays --------------------------------------------------------------------
 
     def _share(self, target, kind="AEAD_AES_128_GCM", rights="RWD", **options):
