@@ -5,6 +5,7 @@ Usage: check-example.py EXAMPLE TEMPLATES VESTIBULED VESTIBULECTL
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -27,10 +28,14 @@ def main():
         example = file.read()
     made = subprocess.run([vestibulectl, "token", "--json"], capture_output=True, text=True, check=True, timeout=30)
     whole = example.replace('"%s"' % PLACEHOLDER, '"%s"' % json.loads(made.stdout)["entry"])
+    every, n_commented_out = re.subn(r"^( +)#(?=\w+ = )", r"\1", whole, flags=re.M)
+    with_every = check(vestibuled, templates, every)
     accepted, refused = check(vestibuled, templates, whole), check(vestibuled, templates, example)
     cases = [
         ("the example holds one token to fill in", example.count(PLACEHOLDER) == 1, example),
         ("with a token it is accepted", accepted.returncode == 0, accepted.stderr),
+        ("what is commented out is accepted as well", n_commented_out > 0 and with_every.returncode == 0,
+         with_every.stderr),
         ("what it warns of begins without a priority, which is the journal's",
          not any(line.startswith("<") for line in accepted.stderr.splitlines()), accepted.stderr),
         ("all of its sections are in use", "tenant adler" in accepted.stdout and "note:" not in accepted.stdout,
