@@ -65,7 +65,7 @@ static const JsonMember read_members[] = {
 static const JsonMember update_members[] = {
         WHOSE(true), WHERE, ENCRYPTED,
         NUMBER("number", number, true, 1, RELAY_FRAME_NUMBER_MAX),
-        TEXT("known", known, true, DIGEST_TEXT_SIZE, DIGEST_TEXT_SIZE),
+        TEXT("known", known, false, DIGEST_TEXT_SIZE, DIGEST_TEXT_SIZE),
         OBJECT("envelope", envelope),
         TEXT("message_kid", message_kid, true, 1, 64),
         TEXT("box", box, true, 1, BOX_TEXT_MAX),
@@ -131,7 +131,8 @@ static int read_members_of(RelayFrameKind kind,
                             false,
                             ret,
                             &problem) != 0 ||
-                        !ids_are_right(kind, ret, has_claims))
+                        !ids_are_right(kind, ret, has_claims) ||
+                        (kind == RELAY_FRAME_UPDATE && has_claims && !ret->known))
                 return refuse("bad-frame", ret_reason);
         if (kind != RELAY_FRAME_CREATE)
                 return 0;

@@ -55,9 +55,10 @@ typedef struct RelayFrame {
 /* "create" … False: no kind of this role. */
 bool relay_frame_kind_from_type(const char *type, RelayFrameKind *ret);
 
-/* Reads a frame. has_claims: the protocol knows them, and they must be there (Draft V). now is for
- * the expiration. RELAY_FRAME_E_REFUSED with *ret_reason, a static word: "bad-frame",
- * "bad-display", "bad-expiration". -ENOMEM. On success the caller calls relay_frame_done(). */
+/* Reads a frame. has_claims: the protocol knows them, and they must be there, as must what is known
+ * of a mailbox that is written (Draft V). now is for the expiration. RELAY_FRAME_E_REFUSED with
+ * *ret_reason, a static word: "bad-frame", "bad-display", "bad-expiration". -ENOMEM. On success the
+ * caller calls relay_frame_done(). */
 int relay_frame_read(RelayFrameKind kind,
                 const json_t *object,
                 bool has_claims,
