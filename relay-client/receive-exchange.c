@@ -26,6 +26,7 @@ int receive_exchange_new(ReceiveExchange **ret,
                 const char *protocol_name,
                 const char *const *hosts,
                 DraftRContextMode mode,
+                DraftVDialect dialect,
                 const char *ca_file) {
         _cleanup_(receive_exchange_freep) ReceiveExchange *e = calloc(1, sizeof(*e));
         int r;
@@ -33,7 +34,7 @@ int receive_exchange_new(ReceiveExchange **ret,
         if (!e)
                 return -ENOMEM;
         e->protocol = relay_protocol_find(protocol_name);
-        e->terms = (RelayTerms){ .hosts = hosts, .mode = mode };
+        e->terms = (RelayTerms){ .hosts = hosts, .mode = mode, .dialect = dialect };
         r = sd_event_new(&e->event);
         if (r < 0)
                 return r;

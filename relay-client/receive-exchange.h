@@ -10,6 +10,7 @@ int receive_exchange_new(ReceiveExchange **ret,
                 const char *protocol_name,
                 const char *const *hosts,
                 DraftRContextMode mode,
+                DraftVDialect dialect,
                 const char *ca_file);
 
 /* Runs an operation to its end, four times at most while there is no usable answer, with the same

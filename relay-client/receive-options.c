@@ -35,10 +35,13 @@ static const char help[] =
                 "                       words that tell the sender\n"
                 "  --relinquish         give up this device's hold on the mailbox, so that\n"
                 "                       another one can open the link; needs --state\n"
+                "  --preview            print what anybody with the link may see, and open "
+                "nothing\n"
                 "  --keep               do not delete the mailbox\n"
                 "  --json               print one object: provisioning beside title, description,\n"
                 "                       vertical, expiration and whether the mailbox was deleted\n"
                 "  --context hash|raw   how links of Draft R derive their keys (hash)\n"
+                "  --legacy sct04       call headers what relays of that older draft call them\n"
                 "  --quiet              say nothing on standard error when all is well\n"
                 "  --help, --version\n\n"
                 "Exit status: 0 received, 1 trouble of this machine, 2 usage or a bad link,\n"
@@ -57,9 +60,11 @@ typedef enum Option {
         OPTION_WAIT,
         OPTION_REPORT,
         OPTION_RELINQUISH,
+        OPTION_PREVIEW,
         OPTION_KEEP,
         OPTION_JSON,
         OPTION_CONTEXT,
+        OPTION_LEGACY,
         OPTION_QUIET,
         OPTION_VERSION,
         OPTION_HELP = 'h',
@@ -75,9 +80,11 @@ static const struct option table[] = {
         { "wait", required_argument, NULL, OPTION_WAIT },
         { "report", required_argument, NULL, OPTION_REPORT },
         { "relinquish", no_argument, NULL, OPTION_RELINQUISH },
+        { "preview", no_argument, NULL, OPTION_PREVIEW },
         { "keep", no_argument, NULL, OPTION_KEEP },
         { "json", no_argument, NULL, OPTION_JSON },
         { "context", required_argument, NULL, OPTION_CONTEXT },
+        { "legacy", required_argument, NULL, OPTION_LEGACY },
         { "quiet", no_argument, NULL, OPTION_QUIET },
         { "help", no_argument, NULL, OPTION_HELP },
         { "version", no_argument, NULL, OPTION_VERSION },
@@ -171,6 +178,9 @@ static int read_option(int option, ReceiveOptions *options) {
         case OPTION_RELINQUISH:
                 options->relinquish = true;
                 return 0;
+        case OPTION_PREVIEW:
+                options->preview = true;
+                return 0;
         case OPTION_KEEP:
                 options->keep = true;
                 return 0;
@@ -179,6 +189,10 @@ static int read_option(int option, ReceiveOptions *options) {
                 return 0;
         case OPTION_CONTEXT:
                 return read_context(&options->mode);
+        case OPTION_LEGACY:
+                return draft_v_dialect_from_legacy(optarg, &options->dialect)
+                                       ? 0
+                                       : receive_say(RECEIVE_USAGE, "--legacy is sct04.");
         case OPTION_QUIET:
                 options->quiet = true;
                 return 0;
@@ -211,6 +225,11 @@ static int check_options(const ReceiveOptions *options) {
                 return receive_say(RECEIVE_USAGE,
                                 "--relinquish reads nothing: --handler, --json and --keep do not "
                                 "go with it.");
+        if (options->preview && (options->relinquish || options->state_file || options->handler ||
+                                                options->json || options->keep))
+                return receive_say(RECEIVE_USAGE,
+                                "--preview opens nothing: --relinquish, --state, --handler, --json "
+                                "and --keep do not go with it.");
         if (options->ca_file && access(options->ca_file, R_OK) < 0)
                 return receive_say(RECEIVE_USAGE,
                                 "The file %s of --ca-file cannot be read: %s.",

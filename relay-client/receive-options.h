@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "draft-r.h"
+#include "draft-v.h"
 
 enum {
         RECEIVE_HOSTS_MAX = 16,
@@ -20,7 +21,8 @@ typedef struct ReceiveOptions {
         unsigned handler_timeout;                 /* seconds */
         int64_t wait;                             /* seconds for each message */
         DraftRContextMode mode;                   /* of links of Draft R */
-        bool keep, json, quiet, relinquish;
+        DraftVDialect dialect;                    /* of relays of Draft V */
+        bool keep, json, quiet, relinquish, preview;
         char *link; /* as it was given: secret */
 } ReceiveOptions;
 

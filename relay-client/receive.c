@@ -8,6 +8,7 @@
 
 #include "json-wipe.h"
 #include "receive-command.h"
+#include "receive-preview.h"
 #include "receive-transfer.h"
 #include "receive-words.h"
 
@@ -87,6 +88,7 @@ static int transfer(const ReceiveOptions *options,
                         link->protocol_name,
                         options->hosts,
                         options->mode,
+                        options->dialect,
                         options->ca_file);
         if (r < 0)
                 return receive_say_errno(r, "The TLS library");
@@ -153,7 +155,7 @@ static int run(int argc, char **argv) {
                 (void) receive_say(0,
                                 "The link names a kind of key that is not known; taking it as "
                                 "general access.");
-        r = open_link(&options, &link);
+        r = options.preview ? receive_preview(&options, &link) : open_link(&options, &link);
         return r == RECEIVE_CLAIMED ? report(&options) : r;
 }
 
@@ -175,6 +177,8 @@ int main(int argc, char **argv) {
                 return receive_say(RECEIVE_TROUBLE, "There is no randomness.");
         /* A pipe that nobody reads is an error to tell, not the end in the middle of a transfer. */
         (void) signal(SIGPIPE, SIG_IGN);
+        /* Whoever started us may not care for its children; we do. */
+        (void) signal(SIGCHLD, SIG_DFL);
         json_wipe_install();
         r = run(argc, argv);
         return r == RECEIVE_SHOWN ? 0 : r;

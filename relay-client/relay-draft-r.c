@@ -188,6 +188,7 @@ static int proceed(RelayJob *job, HttpRequest *ret_request) {
         case RELAY_JOB_DELETE:
         case RELAY_JOB_ACKNOWLEDGE:
         case RELAY_JOB_RELINQUISH:
+        case RELAY_JOB_PREVIEW:
         case _RELAY_JOB_OPERATION_MAX:
                 break;
         }
@@ -436,7 +437,7 @@ static int begin_kept(RelayJob *job, const RelayJobTask *task, HttpRequest *ret_
 }
 
 static int begin(RelayJob *job, const RelayJobTask *task, HttpRequest *ret_request) {
-        if (task->operation == RELAY_JOB_RELINQUISH)
+        if (task->operation == RELAY_JOB_RELINQUISH || task->operation == RELAY_JOB_PREVIEW)
                 return relay_job_end(job, RELAY_REFUSED, "unsupported");
         if (set_identity(job->own, &task->identity) < 0)
                 return relay_job_end(job, RELAY_REFUSED, "bad-frame");

@@ -41,6 +41,7 @@ static const DraftVOperation operations[_RELAY_JOB_OPERATION_MAX] = {
         [RELAY_JOB_UPDATE] = DRAFT_V_UPDATE,
         [RELAY_JOB_DELETE] = DRAFT_V_DELETE,
         [RELAY_JOB_RELINQUISH] = DRAFT_V_RELINQUISH,
+        [RELAY_JOB_PREVIEW] = DRAFT_V_PREVIEW,
 };
 
 static int begin_create(RelayJob *job, const RelayJobTask *task, HttpRequest *ret_request) {
@@ -88,23 +89,25 @@ static int begin_mailbox(RelayJob *job, const RelayJobTask *task, HttpRequest *r
 }
 
 static int begin(RelayJob *job, const RelayJobTask *task, HttpRequest *ret_request) {
+        const bool has_claim = task->operation != RELAY_JOB_PREVIEW;
         Own *own = job->own;
         int r;
 
         if (task->operation == RELAY_JOB_ACKNOWLEDGE)
                 return relay_job_end(job, RELAY_DONE, "%s", "");
-        assert(task->claim && task->request_id);
+        assert(task->request_id && (task->claim || !has_claim));
         assert(task->mailbox || task->operation == RELAY_JOB_CREATE);
         assert((task->payload_type && task->payload_data) ||
                         (task->operation != RELAY_JOB_CREATE &&
                                         task->operation != RELAY_JOB_UPDATE));
-        if (!text_is_uuid(task->claim) || !text_is_uuid(task->request_id))
+        if ((has_claim && !text_is_uuid(task->claim)) || !text_is_uuid(task->request_id))
                 return relay_job_end(job, RELAY_REFUSED, "bad-frame");
         if (task->operation != RELAY_JOB_CREATE &&
                         !share_url_is_link(task->mailbox, job->terms->hosts))
                 return relay_job_end(job, RELAY_REFUSED, "bad-mailbox");
         own->operation = operations[task->operation];
-        memcpy(own->claim, task->claim, UUID_TEXT_SIZE);
+        if (has_claim)
+                memcpy(own->claim, task->claim, UUID_TEXT_SIZE);
         memcpy(own->request_id, task->request_id, UUID_TEXT_SIZE);
 
         r = task->operation == RELAY_JOB_CREATE ? begin_create(job, task, ret_request)

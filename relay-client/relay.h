@@ -53,6 +53,7 @@ typedef enum RelayJobOperation {
         RELAY_JOB_UPDATE,
         RELAY_JOB_DELETE,
         RELAY_JOB_RELINQUISH,  /* Draft R has none */
+        RELAY_JOB_PREVIEW,     /* what anybody may see of a mailbox; Draft R has none */
         RELAY_JOB_ACKNOWLEDGE, /* Draft V needs none: done, and nothing is sent */
         _RELAY_JOB_OPERATION_MAX,
 } RelayJobOperation;
@@ -86,14 +87,15 @@ typedef struct RelayTerms {
  * for as long as the job lives. What an operation requires must not be NULL (a text may be "");
  * what it does not require it ignores.
  *
- * Draft V: all but acknowledge require claim and request_id, and all but create and acknowledge
- * mailbox. Create and update require payload_type and payload_data; create also title, description,
- * image_url, access_rights and expiration, and vertical for a link: with the secret as its
- * fragment, or without one.
+ * Draft V: all but acknowledge require request_id, all of those but preview claim, and all but
+ * create and acknowledge mailbox. Create and update require payload_type and payload_data; create
+ * also title, description, image_url, access_rights and expiration, and vertical for a link: with
+ * the secret as its fragment, or without one.
  *
- * Draft R: relinquish requires nothing at all. All others require the whole identity, create and
- * update content (unless content_size is 0); look and delete a state or a mailbox, and all others
- * but create a state, for which a first read takes a link: without either they are refused. */
+ * Draft R: relinquish and preview require nothing at all. All others require the whole identity,
+ * create and update content (unless content_size is 0); look and delete a state or a mailbox, and
+ * all others but create a state, for which a first read takes a link: without either they are
+ * refused. */
 typedef struct RelayJobTask {
         RelayJobOperation operation;
         const char *mailbox; /* all but create; Draft R: only where there is no state */
@@ -131,9 +133,9 @@ typedef struct RelayResult {
         const char *link;       /* create: secret; Draft V: NULL when there is no vertical */
         bool push_is_supported; /* create, update */
 
-        const char *payload_type, *payload_data; /* Draft V, read */
-        const char *title, *description, *image_url;
-        int64_t expiration; /* 0: not said */
+        const char *payload_type, *payload_data;     /* Draft V, read */
+        const char *title, *description, *image_url; /* Draft V, read and preview */
+        int64_t expiration;                          /* 0: not said */
 
         bool has_content; /* Draft R, read; false: nothing new */
         const uint8_t *content;

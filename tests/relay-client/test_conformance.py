@@ -361,6 +361,26 @@ def c06_an_answer_to_another_request_counts_for_nothing():
     relay.close()
 
 
+def c08_a_preview_takes_no_hold_and_tells_no_claim():
+    with Double() as relay:
+        side = Initiator(relay.url, relay.ca_file)
+        display = dict(DISPLAY, title='<b>"Rooms" & keys</b>\u009b\x1b[31m')
+        link = side.create(draft_v.json_bytes(PROVISIONING), display, secret=os.urandom(16))
+        relay.requests.clear()
+        result = receive(link, relay, "--preview")
+        assert result.returncode == 0, result
+        assert json.loads(result.stdout) == dict(display, title='<b>"Rooms" & keys</b>   [31m'), result
+        (method, target, headers, body), = relay.asked()
+        assert (method, body) == ("GET", b"") and is_uuid4(headers["mailbox-request-id"]), headers
+        assert not [name for name in headers if "claim" in name or "attest" in name], headers
+        mailbox, = relay.mailboxes.mailboxes.values()
+        assert mailbox.recipient is None
+        assert receive(link, relay).returncode == 0
+        assert receive(link, relay, "--preview").returncode == EXIT_GONE
+        for other in (("--keep",), ("--state", program.path("none")), ("--handler", "true")):
+            assert receive(link, relay, "--preview", *other).returncode == EXIT_USAGE
+
+
 def c09_each_mailbox_has_a_recipients_claim_of_its_own():
     with Double() as relay:
         claims = set()
@@ -843,6 +863,14 @@ def legacy_an_older_relay_is_spoken_to_in_its_own_words():
         assert create[attestation] == "attested+by/us=" and attestation not in delete, (create, delete)
         gateway.close()
         relay.close()
+    relay = program.Scripted(lambda request: program.http(404, b"", request))
+    link = relay.url + "/v1/m/" + str(uuid.uuid4()) + "#hXlr6aRC7KgJpOLTNZaLsw=="
+    for options, (claim, _) in (((), names[None]), (("--legacy", "sct04"), names["sct04"])):
+        assert receive(link, relay, *options).returncode == EXIT_GONE
+        headers = relay.requests[-1].headers
+        assert claim in headers and len([name for name in headers if "claim" in name]) == 1, headers
+    assert receive(link, relay, "--legacy", "sct03").returncode == EXIT_USAGE
+    relay.close()
     gateway = program.Gateway({"url": relay.url, "legacy": "sct03"}, folder)
     assert gateway.process.wait(30) == 78 and "sct04" in gateway.log()
 
