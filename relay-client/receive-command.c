@@ -6,7 +6,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <sys/pidfd.h>
+#include <sys/signalfd.h>
 #include <sys/wait.h>
 
 #include "time-text.h"
@@ -19,7 +19,8 @@ enum {
 typedef struct Run {
         const ReceiveCommand *command;
         pid_t pid;
-        int process;          /* of pid */
+        sigset_t mask;        /* of signals, before SIGCHLD became readable at ended */
+        int ended;            /* a signalfd */
         int to, from;         /* our ends of its standard input and output; -1 once closed */
         int its_to, its_from; /* its ends */
         int life, its_life;   /* a pipe of which we hold one end for as long as it may live */
@@ -71,9 +72,11 @@ static _Noreturn void keep_watch(const Run *run) {
         uint8_t nothing;
 
         (void) signal(SIGTERM, SIG_IGN);
-        if (dup2(run->its_life, 0) >= 0 && close_range(1, UINT32_MAX, 0) == 0)
+        if (dup2(run->its_life, 0) >= 0) {
+                closefrom(1);
                 while (read(0, &nothing, 1) < 0 && errno == EINTR)
                         ;
+        }
         (void) kill(0, SIGKILL);
         _exit(SHELL_FAILED);
 }
@@ -89,9 +92,11 @@ static _Noreturn void become(const Run *run, char *const environment[]) {
         if (watch == 0)
                 keep_watch(run);
         (void) signal(SIGPIPE, SIG_DFL);
-        if (watch > 0 && dup2(run->its_to, 0) >= 0 && dup2(run->its_from, 1) >= 0 &&
-                        close_range(3, UINT32_MAX, 0) == 0)
+        (void) sigprocmask(SIG_SETMASK, &run->mask, NULL);
+        if (watch > 0 && dup2(run->its_to, 0) >= 0 && dup2(run->its_from, 1) >= 0) {
+                closefrom(3);
                 (void) execve("/bin/sh", (char *const *) arguments, environment);
+        }
         _exit(SHELL_FAILED);
 }
 
@@ -105,6 +110,17 @@ static int open_pipe(int *ret_read, int *ret_write) {
         return 0;
 }
 
+static int watch_children(Run *run) {
+        sigset_t children;
+
+        (void) sigemptyset(&children);
+        (void) sigaddset(&children, SIGCHLD);
+        if (sigprocmask(SIG_BLOCK, &children, &run->mask) < 0)
+                return -errno;
+        run->ended = signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);
+        return run->ended < 0 ? -errno : 0;
+}
+
 static int start(Run *run) {
         _cleanup_(environment_done) Environment environment = { .n = 0 };
         int r;
@@ -116,6 +132,8 @@ static int start(Run *run) {
                 r = open_pipe(&run->from, &run->its_from);
         if (r == 0)
                 r = open_pipe(&run->its_life, &run->life);
+        if (r == 0)
+                r = watch_children(run);
         if (r < 0)
                 return r;
         if (fcntl(run->to, F_SETFL, O_NONBLOCK) < 0 || fcntl(run->from, F_SETFL, O_NONBLOCK) < 0)
@@ -130,8 +148,7 @@ static int start(Run *run) {
         run->its_to = close_fd(run->its_to);
         run->its_from = close_fd(run->its_from);
         run->its_life = close_fd(run->its_life);
-        run->process = pidfd_open(run->pid, 0);
-        return run->process < 0 ? -errno : 0;
+        return 0;
 }
 
 static void send_signal(const Run *run, int signal_number) {
@@ -191,12 +208,23 @@ static int milliseconds_left(const Run *run) {
                                : (int) ((run->deadline - now + USEC_PER_MSEC - 1) / USEC_PER_MSEC);
 }
 
+/* It stays a zombie, so that its number is nobody else's. */
+static bool has_ended(const Run *run) {
+        struct signalfd_siginfo signals;
+        siginfo_t info = { 0 };
+
+        while (read(run->ended, &signals, sizeof(signals)) > 0)
+                ;
+        return waitid(P_PID, (id_t) run->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+               info.si_pid == run->pid;
+}
+
 /* Until it has ended. What it wrote before that is in the pipe, and is read; who holds the pipe
  * open after it is none of ours. */
 static int attend(Run *run) {
         for (;;) {
                 struct pollfd fds[] = {
-                        { .fd = run->process, .events = POLLIN },
+                        { .fd = run->ended, .events = POLLIN },
                         { .fd = run->to, .events = POLLOUT },
                         { .fd = run->from, .events = POLLIN },
                 };
@@ -212,7 +240,7 @@ static int attend(Run *run) {
                         write_input(run);
                 if (fds[2].revents)
                         read_output(run);
-                else if (fds[0].revents)
+                else if (fds[0].revents && has_ended(run))
                         return 0;
         }
 }
@@ -238,7 +266,9 @@ static void run_done(Run *run) {
                 send_signal(run, SIGKILL);
                 (void) waitpid(run->pid, &status, 0);
         }
-        (void) close_fd(run->process);
+        if (run->ended >= 0)
+                (void) sigprocmask(SIG_SETMASK, &run->mask, NULL);
+        (void) close_fd(run->ended);
         (void) close_fd(run->to);
         (void) close_fd(run->from);
         (void) close_fd(run->its_to);
@@ -252,7 +282,7 @@ static void run_done(Run *run) {
 int receive_command_run(const ReceiveCommand *command, Secret *ret_output, int *ret_status) {
         _cleanup_(run_done) Run run = {
                 .command = command,
-                .process = -1,
+                .ended = -1,
                 .to = -1,
                 .from = -1,
                 .its_to = -1,
