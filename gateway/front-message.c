@@ -23,6 +23,8 @@ int front_note_sealed(Ask *ask, const json_t *sealed, int64_t not_after) {
         uint8_t index[VAULT_INDEX_SIZE];
 
         vault_index_nonce(ask->gateway->vault, ask->tenant->id, nonce ? nonce : box, index);
+        if (!nonce)
+                not_after = gateway_now(ask->gateway) + GATEWAY_KEEP_BOXES;
         return store_seen_add(ask->gateway->store, index, not_after);
 }
 

@@ -71,6 +71,7 @@ enum {
         GATEWAY_KEEP_FINISHED = 30 * 24 * 3600,
         GATEWAY_KEEP_SEEN = 72 * 3600,
         GATEWAY_KEEP_ANSWERS = 24 * 3600,
+        GATEWAY_KEEP_BOXES = 10 * 24 * 3600, /* that a tenant sealed, whose end is not known here */
         GATEWAY_BLOCK_SECONDS = 30 * 24 * 3600,
         GATEWAY_RESENDS_MAX = 2,
         GATEWAY_REPEATS_MAX = 5,  /* of what a broken stream may have lost */

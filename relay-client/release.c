@@ -61,6 +61,8 @@ static int open_foreign(const RelayFrame *frame,
                 return r < 0 ? r : refuse_envelope(r, ret_reason);
         if (not_after < (frame->kind == RELAY_FRAME_CREATE ? frame->expiration : now))
                 return refuse("envelope-expired", ret_reason);
+        if (not_after > now + RELEASE_FOREIGN_SECONDS)
+                return refuse("envelope-too-long", ret_reason);
 
         *ret_provisioning = TAKE_PTR(provisioning);
         return 0;

@@ -14,6 +14,9 @@ enum {
         RELEASE_E_REFUSED = RELAY_FRAME_E_REFUSED, /* with a reason */
 
         RELEASE_SKEW_SECONDS = 60,
+        /* The gateway remembers a box that a tenant sealed alone for ten days: this and the longest
+         * life of a share, so that none is opened twice. */
+        RELEASE_FOREIGN_SECONDS = 7 * 24 * 3600,
 };
 
 /* Of the class of what is written into a mailbox that exists, where a created one has its policy's.

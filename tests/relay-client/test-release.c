@@ -336,13 +336,17 @@ static void a_tenants_own_box_is_compared_in_what_is_known(void **state) {
         assert_string_equal(refusal(half), "bad-frame");
 }
 
-static void a_tenants_own_box_must_last_as_long_as_the_mailbox(void **state) {
+static void a_tenants_own_box_must_last_as_long_as_the_mailbox_and_not_for_ever(void **state) {
         json_auto_t *content = provisioning();
         EnvelopeBinding b = binding();
 
         (void) state;
         b.not_after = NOW + 7199;
         assert_string_equal(refusal(foreign_of(frame_of(&b, &b, content))), "envelope-expired");
+        b.not_after = NOW + RELEASE_FOREIGN_SECONDS;
+        assert_null(refusal(foreign_of(frame_of(&b, &b, content))));
+        b.not_after = NOW + RELEASE_FOREIGN_SECONDS + 1;
+        assert_string_equal(refusal(foreign_of(frame_of(&b, &b, content))), "envelope-too-long");
 
         b = message_binding();
         b.not_after = NOW;
@@ -563,7 +567,8 @@ int main(void) {
                 cmocka_unit_test(content_that_no_wallet_would_take_is_refused),
                 cmocka_unit_test(a_box_that_does_not_open_is_refused_by_name),
                 cmocka_unit_test(a_tenants_own_box_is_compared_in_what_is_known),
-                cmocka_unit_test(a_tenants_own_box_must_last_as_long_as_the_mailbox),
+                cmocka_unit_test(
+                                a_tenants_own_box_must_last_as_long_as_the_mailbox_and_not_for_ever),
                 cmocka_unit_test(
                                 a_box_for_a_new_mailbox_and_one_for_a_message_do_not_pass_for_each_other),
                 cmocka_unit_test(a_message_opens_with_its_own_key_and_is_written_with_the_mailboxs),
