@@ -118,13 +118,16 @@ class ScriptedRelay:
                 assert left > 0, "no %s number %d within %g s" % (kind, number, timeout)
                 self.changed.wait(left)
 
-    def close(self):
-        self.closing = True
+    def hang_up(self):
         if self.plugin:
             try:
                 self.plugin.connection.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
+
+    def close(self):
+        self.closing = True
+        self.hang_up()
         self.thread.join()
 
 
@@ -355,11 +358,16 @@ class Tests:
             site.scripted.answers["update"] = [lambda frame: hold.set()]  # never answered
             assert site.send(share).status == 202
             assert hold.wait(PATIENCE)
+            deleting = threading.Event()
+            site.scripted.answers["delete"] = [lambda frame: deleting.set()]  # nor is this one
             answer = site.tenant.post("/v1/shares/%s/cancel" % share["id"])
             assert answer.status == 202
-            site.wait_state(share, "cancelled", timeout=PATIENCE)
+            assert deleting.wait(PATIENCE)
+            assert site.show(share)["state"] == "withdrawing"
             assert site.rows("SELECT count(*) FROM transfer") == [(0,)]
             assert site.rows("SELECT count(*) FROM transfer_message") == [(0,)]
+            site.scripted.hang_up()  # what was not answered is asked again
+            site.wait_state(share, "cancelled", timeout=PATIENCE)
 
     @tap.test
     def a_run_that_the_protocol_ends_for_good_ends_the_share(self):
