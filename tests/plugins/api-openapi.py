@@ -219,6 +219,23 @@ def members_of_answers_are_those_that_the_gateway_writes():
         assert written <= set(schema["properties"])
 
 
+def words_of_a_share_and_its_messages_are_those_of_the_code():
+    share, message = (OPENAPI["components"]["schemas"][name]["properties"] for name in ("Share", "Message"))
+    for path, table, enum in (
+            (("policy", "lifecycle.c"), r"state_names\[\w+\] = \{(.*?)\};", share["state"]),
+            (("policy", "lifecycle.c"), r"cause_names\[\w+\] = \{(.*?)\};", share["cause"]),
+            (("gateway", "store-share.c"), r"names\[_TIMELINE_MAX\] = \{(.*?)\};",
+             share["timeline"]["items"]["properties"]["event"]),
+            (("policy", "transfer.c"), r"transfer_party_name\(.*?\n\{?(.*?)\n\}", share["turn"]),
+            (("policy", "transfer.c"), r"transfer_party_name\(.*?\n\{?(.*?)\n\}", message["from"]),
+            (("policy", "transfer.c"), r"transfer_state_name\(.*?\n\{?(.*?)\n\}", message["state"])):
+        in_code = set(re.findall(r'"(\w+)"', re.search(table, read(*path), re.S)[1])) - {"none"}
+        assert len(in_code) > 1 and in_code == set(enum["enum"]), (table, in_code ^ set(enum["enum"]))
+    rights = OPENAPI["paths"]["/v1/policies"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    rights = rights["properties"]["policies"]["items"]["properties"]["access_rights"]["enum"]
+    assert set(re.findall(r'several \? "(\w+)" : "(\w+)"', read("gateway", "front-state.c"))[0]) == set(rights)
+
+
 def every_reference_leads_somewhere():
     def walk(value):
         if isinstance(value, dict):
@@ -238,7 +255,8 @@ TESTS = [every_route_is_described_and_the_other_way_round, every_query_parameter
          members_of_a_new_share_are_those_that_the_parser_knows,
          provisioning_has_the_forms_that_the_parser_knows, reasons_of_a_message_that_is_not_shown_are_listed,
          limits_are_the_same_in_openapi_the_front_and_the_gateway, limits_of_queries_and_sentences_are_those_of_the_code,
-         members_of_answers_are_those_that_the_gateway_writes, every_reference_leads_somewhere]
+         members_of_answers_are_those_that_the_gateway_writes,
+         words_of_a_share_and_its_messages_are_those_of_the_code, every_reference_leads_somewhere]
 failed = 0
 print(f"1..{len(TESTS)}")
 for number, test in enumerate(TESTS, 1):
