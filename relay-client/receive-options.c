@@ -150,7 +150,7 @@ static int add_host(ReceiveOptions *options) {
 }
 
 static int read_option(int option, ReceiveOptions *options) {
-        int64_t seconds;
+        int64_t seconds = 0;
         int r;
 
         switch (option) {

@@ -253,13 +253,13 @@ static int read_draft_r(const json_t *object, ReceiveState *ret) {
                                 offsetof(__typeof__(m), run),
                                 false,
                                 1,
-                                2 * DRAFT_R_SEALED_MAX },
+                                (int64_t) 2 * DRAFT_R_SEALED_MAX },
                 { "content",
                                 JSON_KIND_STRING,
                                 offsetof(__typeof__(m), content),
                                 false,
                                 1,
-                                2 * RECEIVE_CONTENT_MAX },
+                                (int64_t) 2 * RECEIVE_CONTENT_MAX },
         };
         JsonProblem problem;
         int r;

@@ -390,7 +390,7 @@ static int print_message(const ReceiveTransfer *t, bool deleted) {
                 return receive_print(t->provisioning);
         return receive_print_with(t->provisioning,
                         t->read ? relay_job_result(t->read) : NULL,
-                        t->state->is_draft_r ? 0 : t->link->url.vertical,
+                        (char) (t->state->is_draft_r ? 0 : t->link->url.vertical),
                         deleted);
 }
 
