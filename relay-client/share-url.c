@@ -274,10 +274,17 @@ int share_url_build(const char *link,
                 size_t secret_size,
                 char **ret) {
         _cleanup_(secret_free_stringp) char *text = text_base64(secret, secret_size);
+        size_t size;
         char *url;
 
-        if (!text || asprintf(&url, "%s?v=%c#%s", link, vertical, text) < 0)
+        if (!text)
                 return -ENOMEM;
+        /* In one piece: a buffer that grows leaves what it held behind. */
+        size = strlen(link) + strlen("?v=a#") + strlen(text) + 1;
+        url = malloc(size);
+        if (!url)
+                return -ENOMEM;
+        (void) snprintf(url, size, "%s?v=%c#%s", link, vertical, text);
         *ret = url;
         return 0;
 }

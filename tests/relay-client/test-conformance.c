@@ -107,7 +107,8 @@ static char *octets_of(const HttpRequest *request) {
         (void) fprintf(f, "%s %s\n", request->method, request->url);
         for (size_t i = 0; i < request->n_headers; i++)
                 (void) fprintf(f, "%s\n", request->headers[i]);
-        (void) fwrite(request->body, 1, request->body_size, f);
+        if (request->body)
+                (void) fwrite(request->body, 1, request->body_size, f);
         (void) fclose(f);
         return text;
 }
