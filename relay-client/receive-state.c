@@ -16,6 +16,9 @@ enum {
         SEAL_EXTRA = crypto_secretbox_NONCEBYTES + crypto_secretbox_MACBYTES,
 };
 
+/* 9999-12-31T23:59:59Z */
+static const int64_t expiration_max = 253402300799;
+
 static const char *const phases[_RECEIVE_PHASE_MAX] = {
         [RECEIVE_READING] = "reading",
         [RECEIVE_HANDLING] = "handling",
@@ -308,7 +311,7 @@ static int read_state(const json_t *object, ReceiveState *ret) {
                                 offsetof(ReceiveState, expiration),
                                 true,
                                 0,
-                                INT64_MAX },
+                                expiration_max },
         };
         JsonProblem problem;
 

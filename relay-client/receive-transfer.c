@@ -131,6 +131,19 @@ static const char *how_to_go_on(const ReceiveTransfer *t) {
                        : "Without --state this device cannot go on.";
 }
 
+/* A request may have come through though its answer did not: then the relay knows a claim that
+ * nobody keeps. */
+static bool is_held_in_vain(const ReceiveTransfer *t) {
+        static const char *const before[] = { "name-not-found", "no-connection", "tls" };
+
+        if (t->file || t->state->is_draft_r)
+                return false;
+        for (size_t i = 0; i < N_ELEMENTS(before); i++)
+                if (streq(t->reason, before[i]))
+                        return false;
+        return true;
+}
+
 static int give_up(const ReceiveTransfer *t, ReceiveStep step) {
         if (step != RECEIVE_STEP_AGAIN)
                 return receive_say(RECEIVE_NO_MESSAGE,
@@ -144,6 +157,13 @@ static int give_up(const ReceiveTransfer *t, ReceiveStep step) {
                                 t->reason,
                                 t->retry_after,
                                 t->file ? " with the same state file" : "");
+        if (is_held_in_vain(t))
+                return receive_say(RECEIVE_UNREACHABLE,
+                                "The relay %s cannot be reached (%s). It may have heard this "
+                                "device all the same: if the next try is told that another one "
+                                "was first, it was this one. With --state that does not happen.",
+                                t->link->authority,
+                                t->reason);
         return receive_say(RECEIVE_UNREACHABLE,
                         "The relay %s cannot be reached (%s). Nothing is lost: try again later%s.",
                         t->link->authority,

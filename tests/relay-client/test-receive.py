@@ -560,6 +560,20 @@ def a_busy_relay_is_asked_again_with_the_same_id():
 
 
 @test
+def an_answer_lost_for_good_is_no_alarm():
+    def transfer(has_state):
+        with Story() as (proxy, sender, wallet):
+            proxy.script = lambda number, asked, forward: forward() and None
+            options = ("--state", wallet.state) if has_state else ()
+            run = wallet.run(sender.link, *options)
+            assert run.returncode == 6, run
+            assert ("Nothing is lost" in run.stderr) == has_state == ("it was this one" not in run.stderr), run
+            proxy.script = lambda number, asked, forward: forward()
+            assert wallet.run(sender.link, *options).returncode == (0 if has_state else 3)
+    at_once(transfer, (True, False))
+
+
+@test
 def an_untrusted_certificate_is_asked_once():
     with Story() as (proxy, sender, wallet):
         certificate, _ = make_certificate(wallet.folder)
