@@ -24,7 +24,8 @@ def main():
         lines = commands(file.read())
     with open(example, encoding="utf-8") as file:  # a tenant is not needed, and would need its token
         without_tenant = re.sub(r"^tenant .*?^\}\n", "", file.read(), flags=re.S | re.M)
-    programs = {"vestibule-relay-client": relay_client, "/usr/libexec/vestibule/vestibule-api": api}
+    programs = {"vestibule-relay-client": os.path.abspath(relay_client),
+                "/usr/libexec/vestibule/vestibule-api": os.path.abspath(api)}
     failed, advised, moved, modes = [], {}, {}, set()
     with tempfile.TemporaryDirectory() as folder:
         store = os.path.join(folder, "credstore")
