@@ -792,6 +792,7 @@ def a_handler_sees_its_number_and_nothing_else():
         process = subprocess.Popen([RECEIVE, "--ca-file", proxy.relay.certificate, "--allow", proxy.authority, "--handler",
                                     "cd '%s'; cat > got; %s" % (wallet.folder, command), "-"], stdin=subprocess.PIPE,
                                    stderr=subprocess.PIPE, pass_fds=[0, proxy.listener.fileno()], cwd="/",
+                                   preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN),
                                    env={"PATH": os.environ["PATH"], "LANG": "de_DE.UTF-8", "HOME": wallet.folder, "TOKEN": "MARKER"})
         _, err = process.communicate(sender.link.encode(), timeout=PATIENCE)
         assert process.returncode == 0, err
