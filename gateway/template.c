@@ -856,15 +856,33 @@ static void write_value(FILE *file, const char *value) {
         }
 }
 
+/* At most: characters that do harm are left out or become shorter. */
+static size_t rendered_size(const Pieces *pieces, const TemplateValues *values) {
+        size_t size = 0;
+
+        for (size_t i = 0; i < pieces->n; i++) {
+                const Piece *piece = &pieces->piece[i];
+                const char *text = piece->value == _TEMPLATE_VALUE_MAX
+                                                   ? piece->literal
+                                                   : values->value[piece->value];
+
+                size += text ? strlen(text) : 0;
+        }
+        return size;
+}
+
+/* Into one buffer without another in between: one that grows leaves behind what it held, and that
+ * may be a link. */
 static int render_pieces(const Pieces *pieces, const TemplateValues *values, char **ret) {
-        _cleanup_(freep) char *text = NULL;
-        size_t size;
+        size_t size = rendered_size(pieces, values) + 1;
+        _cleanup_(freep) char *text = calloc(1, size + 1);
         FILE *file;
         int r = 0;
 
-        file = open_memstream(&text, &size);
+        file = text ? fmemopen(text, size, "w") : NULL;
         if (!file)
                 return -ENOMEM;
+        (void) setvbuf(file, NULL, _IONBF, 0);
         for (size_t i = 0; i < pieces->n && r == 0; i++) {
                 const Piece *piece = &pieces->piece[i];
 

@@ -24,23 +24,28 @@ int draft_r_link_build(const char *template,
                 char **ret) {
         char text[sodium_base64_ENCODED_LEN(DRAFT_R_SECRET_MAX, VARIANT)];
         const size_t size = strlen(template), variable_size = sizeof(variable) - 1;
+        size_t link_size;
         char *link;
-        int n;
 
         if (secret_size > DRAFT_R_SECRET_MAX)
                 return DRAFT_R_E_SECRET;
         if (size < variable_size || !streq(template + size - variable_size, variable))
                 return DRAFT_R_E_TEMPLATE;
         (void) sodium_bin2base64(text, sizeof(text), secret, secret_size, VARIANT);
-        n = asprintf(&link,
-                        "%.*s%s%04x.%s",
-                        (int) (size - variable_size),
-                        template,
-                        mark,
-                        draft_r_suite_code(suite),
-                        text);
+        /* In one piece: a buffer that grows leaves what it held behind. */
+        link_size = size - variable_size + strlen(mark) + CODE_DIGITS + 1 + strlen(text) + 1;
+        link = malloc(link_size);
+        if (link)
+                (void) snprintf(link,
+                                link_size,
+                                "%.*s%s%04x.%s",
+                                (int) (size - variable_size),
+                                template,
+                                mark,
+                                draft_r_suite_code(suite),
+                                text);
         sodium_memzero(text, sizeof(text));
-        if (n < 0)
+        if (!link)
                 return -ENOMEM;
         *ret = link;
         return 0;
