@@ -609,6 +609,10 @@ static void timer_set(HttpClient *c, uint64_t due) {
         (void) sd_event_source_set_enabled(c->timer, SD_EVENT_ONESHOT);
 }
 
+static void serve_later(HttpClient *c) {
+        (void) sd_event_source_set_enabled(c->serve, SD_EVENT_ONESHOT);
+}
+
 /* An idle connection to another host makes room. */
 static bool make_room(const Host *host) {
         HttpClient *c = host->client;
@@ -617,7 +621,7 @@ static bool make_room(const Host *host) {
                         other = other->next)
                 if (other != host && other->idle) {
                         connection_close(other->idle);
-                        (void) sd_event_source_set_enabled(c->serve, SD_EVENT_ONESHOT);
+                        serve_later(c);
                 }
         return c->n_connections < HTTP_CONNECTIONS_MAX;
 }
@@ -651,15 +655,15 @@ static Connection *idle_take(Host *host, uint64_t now) {
         return NULL;
 }
 
-static void exchange_start(Connection *connection, Transfer *t) {
+/* False: the connection takes nothing, and is for the caller to end. */
+static bool exchange_start(Connection *connection, Transfer *t) {
         HttpClient *c = connection->host->client;
 
         connection->transfer = t;
         connection->reader.is_head = t->is_head;
         list_append(&c->running, t);
-        if (!connection_write(connection))
-                connection_fail(connection, "cut");
         timer_set(c, t->deadline);
+        return connection_write(connection);
 }
 
 /* Gives free connections to those who wait, oldest first, opens new ones as far as it may, and
@@ -680,10 +684,10 @@ static void host_serve(Host *host) {
                                 continue;
                 }
                 list_remove(&host->waiting, t);
-                if (connection)
-                        exchange_start(connection, t);
-                else
+                if (!connection)
                         transfer_fail(t, late ? "timeout" : "no-memory");
+                else if (!exchange_start(connection, t))
+                        connection_fail(connection, "cut");
         }
 
         if (t) {
@@ -925,6 +929,23 @@ int http_client_new(HttpClient **ret, sd_event *event, const HttpPolicy *policy)
         return 0;
 }
 
+/* At once where a connection is free, so that the other side works while the caller makes the next
+ * request; but nobody is called from here. */
+static void transfer_begin(Transfer *t) {
+        Host *host = t->host;
+        Connection *connection = host->waiting.first ? NULL : idle_take(host, t->queued);
+
+        if (connection && exchange_start(connection, t))
+                return;
+        if (connection) {
+                list_remove(&host->client->running, TAKE_PTR(connection->transfer));
+                connection_close(connection);
+                t->sent = 0;
+        }
+        list_append(&host->waiting, t);
+        serve_later(host->client);
+}
+
 int http_client_send(HttpClient *c, HttpRequest *request, HttpDone done, void *userdata) {
         _cleanup_(transfer_freep) Transfer *t = calloc(1, sizeof(*t));
         const char *authority, *path;
@@ -942,20 +963,18 @@ int http_client_send(HttpClient *c, HttpRequest *request, HttpDone done, void *u
         r = url_split(request->url, &authority, &authority_size, &path, &path_size);
         if (r < 0)
                 return r;
-        /* What is left of a host without requests is taken away by the next host_serve(). */
-        r = sd_event_source_set_enabled(c->serve, SD_EVENT_ONESHOT);
-        if (r < 0)
-                return r;
         r = host_get(c, authority, authority_size, &host);
         if (r < 0)
                 return r;
         r = write_request(c, request, host->authority, path, path_size, t);
-        if (r < 0)
+        if (r < 0) {
+                serve_later(c); /* lest an empty host stays */
                 return r;
+        }
 
         t->host = host;
-        list_append(&host->waiting, TAKE_PTR(t));
         http_request_done(request);
+        transfer_begin(TAKE_PTR(t));
         return 0;
 }
 

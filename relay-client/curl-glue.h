@@ -16,7 +16,7 @@ enum {
         HTTP_CONNECTIONS_MAX = 64, /* in all */
         /* To one host, unless a request has waited for HTTP_PATIENCE_MSEC: a host that answers at
          * once needs no more of them, and each costs both sides a TLS handshake. */
-        HTTP_CONNECTIONS_EAGER = 16,
+        HTTP_CONNECTIONS_EAGER = 18,
         HTTP_PATIENCE_MSEC = 2000,
         HTTP_IDLE_SECONDS = 100, /* an older connection may have been forgotten on the way */
 };
