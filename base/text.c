@@ -20,9 +20,7 @@ static inline int16_t less(int16_t a, int16_t b) {
         return (int16_t) ((a - b) >> 15);
 }
 
-static void block_write(const uint8_t *bytes, char *ret) {
-        uint8_t values[BLOCK_SYMBOLS];
-
+static void block_write(const uint8_t *bytes, uint8_t *restrict values, char *restrict ret) {
         for (size_t i = 0, j = 0; i < BLOCK_BYTES; i += 3, j += 4) {
                 values[j] = bytes[i] >> 2;
                 values[j + 1] = (uint8_t) ((bytes[i] << 4 | bytes[i + 1] >> 4) & 63);
@@ -37,12 +35,15 @@ static void block_write(const uint8_t *bytes, char *ret) {
                                  (less(61, v) & ('+' - '0' - 10)) +
                                  (less(62, v) & ('/' - '+' - 1)));
         }
-        sodium_memzero(values, sizeof(values));
 }
 
-/* True when all are symbols. Two symbols differ from alphabet to alphabet. */
-static bool block_read(const char *text, int16_t symbol_62, int16_t symbol_63, uint8_t *ret) {
-        uint8_t values[BLOCK_SYMBOLS];
+/* True when all are symbols. Two symbols differ from alphabet to alphabet. The values are room for
+ * the caller to wipe. */
+static bool block_read(const char *restrict text,
+                int16_t symbol_62,
+                int16_t symbol_63,
+                uint8_t *restrict values,
+                uint8_t *restrict ret) {
         int16_t bad = 0;
 
         for (size_t i = 0; i < BLOCK_SYMBOLS; i++) {
@@ -61,7 +62,6 @@ static bool block_read(const char *text, int16_t symbol_62, int16_t symbol_63, u
                 ret[i + 1] = (uint8_t) (values[j + 1] << 4 | values[j + 2] >> 2);
                 ret[i + 2] = (uint8_t) (values[j + 2] << 6 | values[j + 3]);
         }
-        sodium_memzero(values, sizeof(values));
         return bad >= 0;
 }
 
@@ -69,21 +69,22 @@ char *text_base64(const void *data, size_t size) {
         const uint8_t *bytes = data;
         size_t length = (size + 2) / 3 * 4, n = 0, written = 0;
         char *text = malloc(length + 1), last[BLOCK_SYMBOLS];
-        uint8_t rest[BLOCK_BYTES] = { 0 };
+        uint8_t rest[BLOCK_BYTES] = { 0 }, values[BLOCK_SYMBOLS];
 
         if (!text)
                 return NULL;
         for (; size - n >= BLOCK_BYTES; n += BLOCK_BYTES, written += BLOCK_SYMBOLS)
-                block_write(bytes + n, text + written);
+                block_write(bytes + n, values, text + written);
         if (size > n)
                 memcpy(rest, bytes + n, size - n);
-        block_write(rest, last);
+        block_write(rest, values, last);
         memcpy(text + written, last, length - written);
         for (size_t i = 0; i < (3 - size % 3) % 3; i++)
                 text[length - 1 - i] = '=';
         text[length] = 0;
         sodium_memzero(rest, sizeof(rest));
         sodium_memzero(last, sizeof(last));
+        sodium_memzero(values, sizeof(values));
         return text;
 }
 
@@ -101,7 +102,7 @@ int text_from_base64(const char *text, bool url_safe, uint8_t **ret, size_t *ret
         int16_t symbol_62 = is_url ? '-' : '+', symbol_63 = is_url ? '_' : '/';
         size_t n_symbols = count_symbols(text), size, n = 0, written = 0;
         char rest[BLOCK_SYMBOLS];
-        uint8_t last[BLOCK_BYTES], *data;
+        uint8_t last[BLOCK_BYTES], values[BLOCK_SYMBOLS], *data;
         bool good;
 
         if (n_symbols == SIZE_MAX)
@@ -112,19 +113,20 @@ int text_from_base64(const char *text, bool url_safe, uint8_t **ret, size_t *ret
                 return -ENOMEM;
 
         for (good = true; good && n_symbols - n >= BLOCK_SYMBOLS; n += BLOCK_SYMBOLS) {
-                good = block_read(text + n, symbol_62, symbol_63, data + written);
+                good = block_read(text + n, symbol_62, symbol_63, values, data + written);
                 written += BLOCK_BYTES;
         }
         if (good) {
                 memset(rest, 'A', sizeof(rest));
                 memcpy(rest, text + n, n_symbols - n);
-                good = block_read(rest, symbol_62, symbol_63, last);
+                good = block_read(rest, symbol_62, symbol_63, values, last);
                 memcpy(data + written, last, size - written);
                 /* The bits of the last symbol that belong to no byte must be zero. */
                 good = good && (n_symbols % 4 == 0 || last[size - written] == 0);
                 sodium_memzero(rest, sizeof(rest));
                 sodium_memzero(last, sizeof(last));
         }
+        sodium_memzero(values, sizeof(values));
         if (!good) {
                 sodium_memzero(data, size);
                 free(data);
