@@ -1,0 +1,425 @@
+/* The reference of the relay benchmark: what a bare libcurl multi loop needs for the same requests
+ * to the same relay. Draft V's Create, with a body as large as the relay client's, and Read, by the
+ * Initiator; TLS verified, connections kept, and nothing done with an answer but to look at its
+ * status. All requests are ready before the clock starts.
+ *
+ * `--make FILE` with `create` writes a line "mailbox claim digest" for each, which `read` and
+ * relay-frames.c read. At most --in-flight requests are under way; with --rate they start at that
+ * pace, --burst at a time. The result is one JSON line; CPU time is of this process from the first
+ * request to the last answer. */
+#include <curl/curl.h>
+#include <errno.h>
+#include <getopt.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <time.h>
+
+#include "cleanup.h"
+#include "draft-v.h"
+#include "text.h"
+#include "time-text.h"
+
+enum {
+        IN_FLIGHT_MAX = 256,
+        ANSWER_SIZE = 16 * 1024,
+        CONTENT_SIZE = 1350, /* of the plaintext: provisioning information as the driver shares it
+                              */
+};
+
+typedef struct Load Load;
+
+typedef struct Slot {
+        Load *load;
+        CURL *easy;
+        struct curl_slist *headers;
+        size_t index; /* of its request */
+        size_t size;
+        char answer[ANSWER_SIZE];
+} Slot;
+
+struct Load {
+        const char *relay, *ca_file, *make, *mailboxes;
+        bool create;
+        size_t count, in_flight, burst, n_connections_max;
+        double rate;
+
+        HttpRequest *requests;
+        char (*claims)[UUID_TEXT_SIZE];
+        char digest[64];
+        char **made;
+
+        CURLM *multi;
+        int epoll;
+        uint64_t timer; /* boot time at which libcurl wants to be called, 0: never */
+        Slot slots[IN_FLIGHT_MAX], *idle[IN_FLIGHT_MAX];
+        size_t n_idle, started, ended;
+        long n_connections;
+};
+
+__attribute__((format(printf, 1, 2), noreturn)) static void fail(const char *format, ...) {
+        va_list ap;
+
+        va_start(ap, format);
+        (void) vfprintf(stderr, format, ap);
+        va_end(ap);
+        (void) fputc('\n', stderr);
+        exit(EXIT_FAILURE);
+}
+
+static void must(bool done, const char *what) {
+        if (!done)
+                fail("%s failed", what);
+}
+
+static double processor_seconds(void) {
+        struct timespec t;
+
+        (void) clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+        return (double) t.tv_sec + (double) t.tv_nsec / 1e9;
+}
+
+/* --- the requests --- */
+
+static void prepare_creates(Load *load) {
+        uint8_t blob[12 + CONTENT_SIZE + 16], hash[crypto_hash_sha256_BYTES];
+        char base[256], request_id[UUID_TEXT_SIZE];
+        _cleanup_(freep) char *data = NULL, *digest = NULL;
+
+        randombytes_buf(blob, sizeof(blob));
+        data = text_base64(blob, sizeof(blob));
+        (void) crypto_hash_sha256(hash, blob, sizeof(blob));
+        digest = text_base64(hash, sizeof(hash));
+        must(data && digest, "memory");
+        (void) snprintf(load->digest, sizeof(load->digest), "%s", digest);
+        (void) snprintf(base, sizeof(base), "https://%s", load->relay);
+        for (size_t i = 0; i < load->count; i++) {
+                text_uuid4_random(load->claims[i]);
+                text_uuid4_random(request_id);
+                must(draft_v_create(base,
+                                     &(DraftVCaller){ .claim = load->claims[i],
+                                                     .request_id = request_id },
+                                     &(DraftVCreate){
+                                                     .title = "Room key",
+                                                     .description = "Hotel Adler",
+                                                     .image_url = "https://hotel.example/key.png",
+                                                     .payload_type = "AEAD_AES_128_GCM",
+                                                     .payload_data = data,
+                                                     .access_rights = "RWD",
+                                                     .expiration = time_wall() + 7200,
+                                     },
+                                     &load->requests[i]) == 0,
+                                "a request");
+        }
+}
+
+static void prepare_reads(Load *load) {
+        char mailbox[512], digest[64], claim[64], request_id[UUID_TEXT_SIZE];
+        FILE *f = fopen(load->mailboxes, "re");
+
+        must(f, "opening the list of mailboxes");
+        for (size_t i = 0; i < load->count; i++) {
+                if (fscanf(f, "%511s %63s %63s", mailbox, claim, digest) != 3) {
+                        rewind(f);
+                        must(fscanf(f, "%511s %63s %63s", mailbox, claim, digest) == 3, "reading");
+                }
+                text_uuid4_random(request_id);
+                must(draft_v_plain(DRAFT_V_READ,
+                                     mailbox,
+                                     &(DraftVCaller){ .claim = claim, .request_id = request_id },
+                                     &load->requests[i]) == 0,
+                                "a request");
+        }
+        (void) fclose(f);
+}
+
+static void write_mailboxes(const Load *load) {
+        FILE *f = fopen(load->make, "we");
+
+        must(f, "opening the list of mailboxes");
+        for (size_t i = 0; i < load->count; i++)
+                (void) fprintf(f, "%s %s %s\n", load->made[i], load->claims[i], load->digest);
+        must(fclose(f) == 0, "writing the list of mailboxes");
+}
+
+/* --- the loop --- */
+
+static int on_socket(CURL *easy, curl_socket_t fd, int what, void *userdata, void *known) {
+        struct epoll_event event = { .data.fd = fd };
+        Load *load = userdata;
+
+        (void) easy;
+        if (what == CURL_POLL_REMOVE)
+                return epoll_ctl(load->epoll, EPOLL_CTL_DEL, fd, NULL) < 0 ? -1 : 0;
+        if (what & CURL_POLL_IN)
+                event.events |= EPOLLIN;
+        if (what & CURL_POLL_OUT)
+                event.events |= EPOLLOUT;
+        (void) curl_multi_assign(load->multi, fd, load);
+        return epoll_ctl(load->epoll, known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event) < 0 ? -1
+                                                                                             : 0;
+}
+
+static int on_timer(CURLM *multi, long milliseconds, void *userdata) {
+        Load *load = userdata;
+
+        (void) multi;
+        load->timer = milliseconds < 0 ? 0 : time_boot() + (uint64_t) milliseconds * USEC_PER_MSEC;
+        return 0;
+}
+
+static size_t on_body(char *data, size_t size, size_t n, void *userdata) {
+        Slot *slot = userdata;
+
+        if (size * n >= sizeof(slot->answer) - slot->size)
+                return 0;
+        memcpy(slot->answer + slot->size, data, size * n);
+        slot->size += size * n;
+        return size * n;
+}
+
+static void start(Load *load, Slot *slot) {
+        const HttpRequest *request = &load->requests[load->started];
+
+        slot->index = load->started++;
+        slot->size = 0;
+        curl_slist_free_all(slot->headers);
+        slot->headers = curl_slist_append(NULL, "Accept: application/json");
+        slot->headers = curl_slist_append(slot->headers, "Expect:");
+        if (!request->body)
+                slot->headers = curl_slist_append(slot->headers, "Content-Type:");
+        for (size_t i = 0; i < request->n_headers; i++)
+                slot->headers = curl_slist_append(slot->headers, request->headers[i]);
+        must(slot->headers, "memory");
+        (void) curl_easy_setopt(slot->easy, CURLOPT_URL, request->url);
+        (void) curl_easy_setopt(slot->easy, CURLOPT_HTTPHEADER, slot->headers);
+        (void) curl_easy_setopt(slot->easy, CURLOPT_POSTFIELDSIZE, (long) request->body_size);
+        (void) curl_easy_setopt(slot->easy, CURLOPT_POSTFIELDS, request->body ? request->body : "");
+        must(curl_multi_add_handle(load->multi, slot->easy) == CURLM_OK, "starting a request");
+}
+
+static void keep_mailbox(Load *load, const Slot *slot) {
+        static const char begin[] = "{\"urlLink\":\"";
+        const char *end;
+
+        must(slot->size > sizeof(begin) && memcmp(slot->answer, begin, sizeof(begin) - 1) == 0,
+                        "finding the link");
+        end = memchr(slot->answer + sizeof(begin) - 1, '"', slot->size - sizeof(begin) + 1);
+        must(end, "finding the end of the link");
+        load->made[slot->index] = strndup(slot->answer + sizeof(begin) - 1,
+                        (size_t) (end - slot->answer) - sizeof(begin) + 1);
+        must(load->made[slot->index], "memory");
+}
+
+static void drain(Load *load) {
+        CURLMsg *message;
+        int left;
+
+        while ((message = curl_multi_info_read(load->multi, &left))) {
+                long status = 0, n = 0;
+                char *p = NULL;
+                Slot *slot;
+
+                must(message->data.result == CURLE_OK, curl_easy_strerror(message->data.result));
+                (void) curl_easy_getinfo(message->easy_handle, CURLINFO_RESPONSE_CODE, &status);
+                (void) curl_easy_getinfo(message->easy_handle, CURLINFO_NUM_CONNECTS, &n);
+                (void) curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &p);
+                slot = (Slot *) (void *) p;
+                if (status != 200)
+                        fail("status %ld", status);
+                load->n_connections += n;
+                if (load->make)
+                        keep_mailbox(load, slot);
+                (void) curl_multi_remove_handle(load->multi, slot->easy);
+                load->ended++;
+                load->idle[load->n_idle++] = slot;
+        }
+}
+
+/* How many more may start now, and when the next may. */
+static size_t due(const Load *load, uint64_t begin, uint64_t now, uint64_t *ret_next) {
+        size_t n = load->count - load->started, n_due;
+
+        *ret_next = UINT64_MAX;
+        if (load->rate > 0) {
+                n_due = (size_t) ((double) (now - begin) * load->rate / 1e6);
+                n_due -= n_due % load->burst;
+                n_due += load->burst;
+                if (n_due < load->count)
+                        *ret_next = begin + (uint64_t) ((double) n_due * 1e6 / load->rate) + 1;
+                n_due = n_due > load->started ? n_due - load->started : 0;
+                n = n < n_due ? n : n_due;
+        }
+        return n < load->n_idle ? n : load->n_idle;
+}
+
+static void loop(Load *load) {
+        struct epoll_event events[64];
+        uint64_t begin = time_boot(), now = begin, next;
+        int running, n;
+
+        while (load->ended < load->count) {
+                struct timespec wait;
+
+                for (size_t i = due(load, begin, now, &next); i > 0; i--)
+                        start(load, load->idle[--load->n_idle]);
+                if (load->timer != 0 && load->timer < next)
+                        next = load->timer;
+                next = next == UINT64_MAX ? USEC_PER_SEC : next > now ? next - now : 0;
+                wait = (struct timespec){ .tv_sec = (time_t) (next / USEC_PER_SEC),
+                        .tv_nsec = (long) (next % USEC_PER_SEC * 1000) };
+                n = epoll_pwait2(load->epoll, events, N_ELEMENTS(events), &wait, NULL);
+                if (n < 0 && errno != EINTR)
+                        fail("epoll_pwait2: %s", strerror(errno));
+                now = time_boot();
+                for (int i = 0; i < n; i++) {
+                        int action = 0;
+
+                        if (events[i].events & EPOLLIN)
+                                action |= CURL_CSELECT_IN;
+                        if (events[i].events & EPOLLOUT)
+                                action |= CURL_CSELECT_OUT;
+                        if (events[i].events & (EPOLLERR | EPOLLHUP))
+                                action |= CURL_CSELECT_ERR;
+                        (void) curl_multi_socket_action(
+                                        load->multi, events[i].data.fd, action, &running);
+                }
+                if (load->timer != 0 && load->timer <= now) {
+                        load->timer = 0;
+                        (void) curl_multi_socket_action(
+                                        load->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+                }
+                drain(load);
+        }
+}
+
+/* --- the whole --- */
+
+static void prepare_slots(Load *load) {
+        for (size_t i = 0; i < load->in_flight; i++) {
+                Slot *slot = &load->slots[i];
+
+                slot->load = load;
+                slot->easy = curl_easy_init();
+                must(slot->easy, "memory");
+                (void) curl_easy_setopt(slot->easy, CURLOPT_NOSIGNAL, 1L);
+                (void) curl_easy_setopt(slot->easy, CURLOPT_POST, 1L);
+                (void) curl_easy_setopt(
+                                slot->easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
+                (void) curl_easy_setopt(slot->easy, CURLOPT_CAINFO, load->ca_file);
+                /* As in curl-glue.c: with Debian's folder of issuers there is no cache of them. */
+                (void) curl_easy_setopt(slot->easy, CURLOPT_CAPATH, NULL);
+                (void) curl_easy_setopt(slot->easy, CURLOPT_PROXY, "");
+                (void) curl_easy_setopt(slot->easy, CURLOPT_WRITEFUNCTION, on_body);
+                (void) curl_easy_setopt(slot->easy, CURLOPT_WRITEDATA, slot);
+                (void) curl_easy_setopt(slot->easy, CURLOPT_PRIVATE, slot);
+                load->idle[load->n_idle++] = slot;
+        }
+}
+
+static void prepare(Load *load) {
+        load->requests = calloc(load->count, sizeof(*load->requests));
+        load->claims = calloc(load->count, sizeof(*load->claims));
+        load->made = calloc(load->count, sizeof(*load->made));
+        must(load->requests && load->claims && load->made, "memory");
+        must(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK, "libcurl");
+        load->multi = curl_multi_init();
+        load->epoll = epoll_create1(EPOLL_CLOEXEC);
+        must(load->multi && load->epoll >= 0, "the loop");
+        (void) curl_multi_setopt(load->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+        (void) curl_multi_setopt(load->multi, CURLMOPT_SOCKETDATA, load);
+        (void) curl_multi_setopt(load->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+        (void) curl_multi_setopt(load->multi, CURLMOPT_TIMERDATA, load);
+        (void) curl_multi_setopt(load->multi, CURLMOPT_MAXCONNECTS, (long) IN_FLIGHT_MAX);
+        (void) curl_multi_setopt(
+                        load->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long) load->n_connections_max);
+        prepare_slots(load);
+        if (load->create)
+                prepare_creates(load);
+        else
+                prepare_reads(load);
+}
+
+static void parse_arguments(int argc, char **argv, Load *load) {
+        static const struct option options[] = {
+                { "relay", required_argument, NULL, 'r' },
+                { "ca-file", required_argument, NULL, 'a' },
+                { "make", required_argument, NULL, 'm' },
+                { "mailboxes", required_argument, NULL, 'l' },
+                { "count", required_argument, NULL, 'n' },
+                { "in-flight", required_argument, NULL, 'f' },
+                { "connections", required_argument, NULL, 'c' },
+                { "rate", required_argument, NULL, 't' },
+                { "burst", required_argument, NULL, 'b' },
+                { 0 },
+        };
+        int c;
+
+        while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0)
+                switch (c) {
+                case 'r':
+                        load->relay = optarg;
+                        break;
+                case 'a':
+                        load->ca_file = optarg;
+                        break;
+                case 'm':
+                        load->make = optarg;
+                        break;
+                case 'l':
+                        load->mailboxes = optarg;
+                        break;
+                case 'n':
+                        load->count = strtoul(optarg, NULL, 10);
+                        break;
+                case 'f':
+                        load->in_flight = strtoul(optarg, NULL, 10);
+                        break;
+                case 'c':
+                        load->n_connections_max = strtoul(optarg, NULL, 10);
+                        break;
+                case 't':
+                        load->rate = strtod(optarg, NULL);
+                        break;
+                case 'b':
+                        load->burst = strtoul(optarg, NULL, 10);
+                        break;
+                default:
+                        exit(2);
+                }
+        load->create = optind == argc - 1 && strcmp(argv[optind], "create") == 0;
+        if (optind != argc - 1 || (!load->create && strcmp(argv[optind], "read") != 0) ||
+                        (!load->create && !load->mailboxes) || !load->relay || !load->ca_file ||
+                        load->count == 0 || load->in_flight == 0 || load->burst == 0 ||
+                        load->in_flight > IN_FLIGHT_MAX)
+                fail("usage: relay-multi create|read --relay HOST:PORT --ca-file FILE --count N "
+                     "--in-flight N [--connections N] [--make FILE] [--mailboxes FILE] "
+                     "[--rate N] [--burst N]");
+}
+
+int main(int argc, char **argv) {
+        static Load load = { .burst = 1 };
+        double processor, seconds;
+        uint64_t begin;
+
+        if (sodium_init() < 0)
+                fail("no randomness");
+        parse_arguments(argc, argv, &load);
+        prepare(&load);
+        processor = processor_seconds();
+        begin = time_boot();
+        loop(&load);
+        seconds = (double) (time_boot() - begin) / 1e6;
+        processor = processor_seconds() - processor;
+        if (load.make)
+                write_mailboxes(&load);
+        (void) printf("{\"requests\": %zu, \"seconds\": %.4f, \"rate\": %.1f, \"cpu_us\": %.2f, "
+                      "\"connections\": %ld}\n",
+                        load.count,
+                        seconds,
+                        (double) load.count / seconds,
+                        1e6 * processor / (double) load.count,
+                        load.n_connections);
+        return EXIT_SUCCESS;
+}
