@@ -352,18 +352,39 @@ static void odd(ShareContext *c, Transfer *transfer, const uint8_t *digest, Time
                                           "damaged.");
 }
 
+/* The number of the last message that was in the mailbox: those after it wait, or were refused. */
+static int last_number(Store *store, const Transfer *transfer, int *ret) {
+        bool was_there = false;
+        int number = transfer->count, r = 0;
+
+        while (!was_there && r == 0 && --number > 0) {
+                TransferMessage message;
+
+                r = store_transfer_message_get(store, transfer->share, number, &message);
+                if (r != 0)
+                        break;
+                was_there = message.has_digest;
+                transfer_message_done(&message);
+        }
+        *ret = number;
+        return r < 0 ? r : 0;
+}
+
 /* Positive: there is news, and the share is to be saved. */
 static int judge(ShareContext *c, Transfer *transfer, const json_t *answer) {
         const json_t *body = json_object_get(answer, "message");
         uint8_t digest[STORE_DIGEST_SIZE];
         bool has_digest = read_digest(answer, digest);
-        int r, number;
+        int r, number, last;
 
         if (has_digest) {
+                r = last_number(c->gateway->store, transfer, &last);
+                if (r < 0)
+                        return r;
                 r = store_transfer_message_find(c->gateway->store, c->share.n, digest, &number);
                 if (r < 0)
                         return r;
-                if (r == STORE_E_EXISTS && number == transfer->count - 1) { /* as it should be */
+                if (r == STORE_E_EXISTS && number == last) { /* as it should be */
                         know(transfer, digest);
                         return 0;
                 }
@@ -664,6 +685,15 @@ static int look_again(ShareContext *c, const OutboxRow *row, Transfer *transfer,
         return r < 0 ? r : OUTBOX_VERDICT_DONE;
 }
 
+/* What lay there is not what was known, so it is looked at, and our message written after that
+ * look. By then the relay may show again what was known: a look that knew it would have no news,
+ * and nothing would go on. Not at once, or a relay that shows now this and now that sets the pace.
+ */
+static int unread(ShareContext *c, const OutboxRow *row, Transfer *transfer) {
+        transfer->has_known = false;
+        return look_again(c, row, transfer, transfer_poll_msec(0, 0));
+}
+
 static int written(ShareContext *c,
                 const OutboxRow *row,
                 Transfer *transfer,
@@ -714,7 +744,7 @@ static int update_answered(ShareContext *c,
         if (streq(type, "done"))
                 return written(c, row, transfer, number, answer);
         if (streq(type, "again") && reason && streq(reason, "unread-message"))
-                return look_again(c, row, transfer, 0); /* it is written after that look */
+                return unread(c, row, transfer);
         if (streq(type, "again"))
                 return OUTBOX_VERDICT_AGAIN;
         if (streq(type, "gone"))

@@ -312,6 +312,23 @@ class Tests:
             assert one == two == three
 
     @tap.test
+    def what_is_unread_at_one_look_and_known_at_the_next_delays_our_message_and_no_more(self):
+        with TransferSite(self.build) as site:
+            phone = site.phone("echo:bob")
+            share = site.released(phone)
+            site.scripted.put(share, "answer")
+            site.wait_count(share, "message_received", 1)
+            unread = lambda frame: {"type": "again", "reason": "unread-message"}  # noqa: E731
+            site.scripted.answers["update"] = [unread, unread]
+            assert site.send(share).status == 202
+            found = site.wait_count(share, "message_sent", 1)
+            assert "message_repeated" not in events_of(found)
+            moments = site.scripted.moments("update")
+            assert len(moments) == 3
+            for earlier, later in zip(moments, moments[1:]):
+                assert later - earlier > 1.9, "a relay sets the pace"
+
+    @tap.test
     def an_unread_message_is_read_before_ours_is_written(self):
         with TransferSite(self.build) as site:
             phone = site.phone("echo:bob")
