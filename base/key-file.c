@@ -9,24 +9,8 @@
 #include "text.h"
 
 enum {
-        LIVE_KEYS = 2, /* during a rotation: what is sealed to the older one is still to be opened
-                        */
+        LIVE_KEYS = 2, /* what was sealed before a rotation is still to be opened */
 };
-
-static int read_fixed(const char *text, uint8_t *ret, size_t size) {
-        uint8_t *data;
-        size_t n;
-        int r;
-
-        r = text_from_base64(text, false, &data, &n);
-        if (r < 0)
-                return r;
-        if (n == size)
-                memcpy(ret, data, size);
-        sodium_memzero(data, n);
-        free(data);
-        return n == size ? 0 : -EBADMSG;
-}
 
 static RelayPrivateKeys *keys_allocate(void) {
         RelayPrivateKeys *keys = sodium_malloc(sizeof(*keys));
@@ -56,7 +40,7 @@ static int read_key(const json_t *object, RelayPrivateKey *ret) {
 
         if (json_read_members(object, table, N_ELEMENTS(table), false, &members, &problem) != 0)
                 return -EBADMSG;
-        r = read_fixed(members.secret, ret->secret, sizeof(ret->secret));
+        r = text_from_base64_exactly(members.secret, ret->secret, sizeof(ret->secret));
         if (r < 0)
                 return r;
         ret->not_after = members.not_after;
@@ -84,7 +68,7 @@ int relay_private_keys_read(const Secret *content, RelayPrivateKeys **ret) {
                         !json_is_array(list) || json_array_size(list) < 1 ||
                         json_array_size(list) > RELAY_KEYS_MAX)
                 return -EBADMSG;
-        r = read_fixed(seed, keys->signing_seed, sizeof(keys->signing_seed));
+        r = text_from_base64_exactly(seed, keys->signing_seed, sizeof(keys->signing_seed));
         if (r < 0)
                 return r;
         for (; keys->n_keys < json_array_size(list); keys->n_keys++) {

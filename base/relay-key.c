@@ -41,20 +41,6 @@ void relay_key_sign(RelayPublicKey *key, const uint8_t signing_key[64]) {
         (void) crypto_sign_detached(key->signature, NULL, bytes, sizeof(bytes), signing_key);
 }
 
-static int read_fixed(const char *text, uint8_t *ret, size_t size) {
-        _cleanup_(freep) uint8_t *data = NULL;
-        size_t n;
-        int r;
-
-        r = text_from_base64(text, false, &data, &n);
-        if (r < 0)
-                return r;
-        if (n != size)
-                return -EBADMSG;
-        memcpy(ret, data, size);
-        return 0;
-}
-
 static int read_key(
                 const json_t *object, const uint8_t signer[RELAY_KEY_SIZE], RelayPublicKey *ret) {
         struct {
@@ -84,10 +70,10 @@ static int read_key(
 
         if (json_read_members(object, table, N_ELEMENTS(table), false, &members, &problem) != 0)
                 return -EBADMSG;
-        r = read_fixed(members.key, ret->key, sizeof(ret->key));
+        r = text_from_base64_exactly(members.key, ret->key, sizeof(ret->key));
         if (r < 0)
                 return r;
-        r = read_fixed(members.signature, ret->signature, sizeof(ret->signature));
+        r = text_from_base64_exactly(members.signature, ret->signature, sizeof(ret->signature));
         if (r < 0)
                 return r;
         ret->not_after = members.not_after;
@@ -118,7 +104,7 @@ int relay_public_keys_read(const void *data, size_t size, RelayPublicKeys *ret) 
         if (!signer || !json_is_array(list) || json_array_size(list) < 1 ||
                         json_array_size(list) > RELAY_KEYS_MAX)
                 return -EBADMSG;
-        r = read_fixed(signer, keys.signer, sizeof(keys.signer));
+        r = text_from_base64_exactly(signer, keys.signer, sizeof(keys.signer));
         if (r < 0)
                 return r;
 

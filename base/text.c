@@ -138,6 +138,21 @@ int text_from_base64(const char *text, bool url_safe, uint8_t **ret, size_t *ret
         return 0;
 }
 
+int text_from_base64_exactly(const char *text, void *ret, size_t size) {
+        uint8_t *data;
+        size_t n;
+        int r;
+
+        r = text_from_base64(text, false, &data, &n);
+        if (r < 0)
+                return r;
+        if (n == size)
+                memcpy(ret, data, size);
+        sodium_memzero(data, n);
+        free(data);
+        return n == size ? 0 : -EBADMSG;
+}
+
 void text_hex(const void *data, size_t size, char *ret) {
         (void) sodium_bin2hex(ret, 2 * size + 1, data, size);
 }

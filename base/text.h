@@ -18,6 +18,10 @@ char *text_base64(const void *data, size_t size);
  * -EBADMSG: not base64. The caller frees *ret (one NUL byte follows the content). */
 int text_from_base64(const char *text, bool url_safe, uint8_t **ret, size_t *ret_size);
 
+/* Reads exactly size bytes of standard base64, padded or not; no copy of them is left behind.
+ * -EBADMSG: not base64, or of another size. -ENOMEM. ret is written only on success. */
+int text_from_base64_exactly(const char *text, void *ret, size_t size);
+
 /* Lower-case hexadecimal; ret has 2 * size + 1 bytes. */
 void text_hex(const void *data, size_t size, char *ret);
 

@@ -70,12 +70,11 @@ void token_entry(const char *id, const uint8_t hash[TOKEN_HASH_SIZE], char ret[T
 }
 
 bool token_entry_is_valid(const char *entry) {
-        _cleanup_(freep) uint8_t *verifier = NULL;
-        size_t size;
+        uint8_t verifier[TOKEN_HASH_SIZE];
 
         return strlen(entry) == TOKEN_ENTRY_SIZE - 1 && strspn(entry, id_symbols) == 8 &&
-               entry[8] == ':' && text_from_base64(entry + 9, false, &verifier, &size) == 0 &&
-               size == TOKEN_HASH_SIZE;
+               entry[8] == ':' &&
+               text_from_base64_exactly(entry + 9, verifier, sizeof(verifier)) == 0;
 }
 
 bool token_entry_matches(const char *entry, const char *id, const uint8_t hash[TOKEN_HASH_SIZE]) {

@@ -152,27 +152,12 @@ static int read_members_of(RelayFrameKind kind,
         return 0;
 }
 
-static int read_known(const char *text, RelayFrame *frame) {
-        _cleanup_(freep) uint8_t *data = NULL;
-        size_t size;
-        int r;
-
-        if (!text)
-                return 0;
-        r = text_from_base64(text, false, &data, &size);
-        if (r < 0)
-                return r;
-        if (size != sizeof(frame->known))
-                return -EBADMSG;
-        memcpy(frame->known, data, size);
-        frame->has_known = true;
-        return 0;
-}
-
 static int read_octets(const Members *members, RelayFrame *frame) {
-        int r;
+        int r = 0;
 
-        r = read_known(members->known, frame);
+        frame->has_known = members->known;
+        if (members->known)
+                r = text_from_base64_exactly(members->known, frame->known, sizeof(frame->known));
         if (r == 0 && members->state)
                 r = text_from_base64(members->state, false, &frame->state, &frame->state_size);
         return r;

@@ -34,6 +34,18 @@ static int from_base64(const char *text, bool url_safe) {
         return text_from_base64(text, url_safe, &read, &size);
 }
 
+static void base64_of_a_fixed_size_is_taken_whole_or_not_at_all(void **state) {
+        static const char *const bad[] = { "", "Zm8=", "Zm9vYg==", "Zm9", "Zm-v", "no base64" };
+        uint8_t three[] = { 1, 2, 3 };
+
+        for (size_t i = 0; i < N_ELEMENTS(bad); i++) {
+                assert_int_equal(text_from_base64_exactly(bad[i], three, 3), -EBADMSG);
+                assert_memory_equal(three, "\1\2\3", 3);
+        }
+        assert_int_equal(text_from_base64_exactly("Zm9v", three, 3), 0);
+        assert_memory_equal(three, "foo", 3);
+}
+
 static void base64_may_lack_its_padding_and_nothing_else(void **state) {
         static const char *const bad[] = {
                 "Z",
@@ -309,6 +321,7 @@ static void a_word_may_be_made_in_place_and_in_one_byte(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(base64_is_that_of_rfc_4648),
+                cmocka_unit_test(base64_of_a_fixed_size_is_taken_whole_or_not_at_all),
                 cmocka_unit_test(base64_may_lack_its_padding_and_nothing_else),
                 cmocka_unit_test(the_url_safe_alphabet_is_read_only_on_request),
                 cmocka_unit_test(hexadecimal_has_exactly_two_digits_a_byte),
