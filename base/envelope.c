@@ -2,35 +2,15 @@
 
 #include <errno.h>
 #include <sodium.h>
-#include <string.h>
 
 #include "cleanup.h"
-#include "json-quick.h"
 #include "json-read.h"
 #include "text.h"
-
-_Static_assert(ENVELOPE_KEY_SIZE == crypto_box_PUBLICKEYBYTES &&
-                                ENVELOPE_KEY_SIZE == crypto_box_SECRETKEYBYTES,
-                "an envelope's key is one of crypto_box");
 
 enum {
         TENANT_MAX = 64,
         CLASS_MAX = 32,
 };
-
-/* Bytes of the heap that are wiped when they go. Not a Secret: its guard pages cost several system
- * calls, and a box is opened for each share. */
-typedef struct Plain {
-        uint8_t *data;
-        size_t size;
-} Plain;
-
-static void plain_done(Plain *plain) {
-        if (plain->data)
-                sodium_memzero(plain->data, plain->size);
-        free(plain->data);
-        *plain = (Plain){ NULL, 0 };
-}
 
 typedef struct BindingMembers {
         const char *tenant, *nonce, *recipients, *credential_class;
@@ -38,9 +18,9 @@ typedef struct BindingMembers {
         const json_t *provisioning;
 } BindingMembers;
 
+/* Those that every reader wants come first. */
 static const JsonMember binding_members[] = {
         { "tenant", JSON_KIND_STRING, offsetof(BindingMembers, tenant), true, 1, TENANT_MAX },
-        { "nonce", JSON_KIND_STRING, offsetof(BindingMembers, nonce), true, 1, 32 },
         { "recipients", JSON_KIND_STRING, offsetof(BindingMembers, recipients), true, 1, 64 },
         { "class",
                         JSON_KIND_STRING,
@@ -48,40 +28,21 @@ static const JsonMember binding_members[] = {
                         true,
                         1,
                         CLASS_MAX },
+        { "nonce", JSON_KIND_STRING, offsetof(BindingMembers, nonce), true, 1, 32 },
         { "not_after", JSON_KIND_INTEGER, offsetof(BindingMembers, not_after), true, 1, INT64_MAX },
         { "v", JSON_KIND_INTEGER, offsetof(BindingMembers, version), true, 1, 1 },
         { "provisioning", JSON_KIND_OBJECT, offsetof(BindingMembers, provisioning), true, 0, 0 },
 };
 
-static const JsonMember foreign_members[] = {
-        { "tenant", JSON_KIND_STRING, offsetof(BindingMembers, tenant), true, 1, TENANT_MAX },
-        { "recipients", JSON_KIND_STRING, offsetof(BindingMembers, recipients), true, 1, 64 },
-        { "class",
-                        JSON_KIND_STRING,
-                        offsetof(BindingMembers, credential_class),
-                        true,
-                        1,
-                        CLASS_MAX },
-};
-
 enum {
+        N_FOREIGN_MEMBERS = 3, /* what is known of a box that its owner sealed alone */
         N_BINDING_MEMBERS = 5, /* without those that only the sealed object has */
 };
 
 static int read_fixed(const char *text, uint8_t *ret, size_t size) {
-        _cleanup_(freep) uint8_t *data = NULL;
-        size_t n;
-        int r;
+        int r = text_from_base64_exactly(text, ret, size);
 
-        r = text_from_base64(text, false, &data, &n);
-        if (r == -EBADMSG)
-                return ENVELOPE_E_FORM;
-        if (r < 0)
-                return r;
-        if (n != size)
-                return ENVELOPE_E_FORM;
-        memcpy(ret, data, size);
-        return 0;
+        return r == -EBADMSG ? ENVELOPE_E_FORM : r;
 }
 
 static int binding_from_members(const BindingMembers *members, EnvelopeBinding *ret) {
@@ -126,8 +87,8 @@ int envelope_binding_read_foreign(const json_t *object, EnvelopeBinding *ret) {
         if (json_object_get(object, "nonce") || json_object_get(object, "not_after"))
                 return ENVELOPE_E_FORM;
         if (json_read_members(object,
-                            foreign_members,
-                            N_ELEMENTS(foreign_members),
+                            binding_members,
+                            N_FOREIGN_MEMBERS,
                             false,
                             &members,
                             &problem) != 0)
@@ -162,74 +123,17 @@ json_t *envelope_binding_write(const EnvelopeBinding *binding) {
                         (json_int_t) binding->not_after);
 }
 
-static int write_plain(const EnvelopeBinding *binding, const json_t *provisioning, Plain *ret) {
+int envelope_seal(const EnvelopeBinding *binding,
+                const json_t *provisioning,
+                const uint8_t public_key[ENVELOPE_KEY_SIZE],
+                char **ret_box) {
         json_auto_t *object = json_object(), *members = envelope_binding_write(binding);
-        size_t size;
 
         if (!object || !members || json_object_set_new(object, "v", json_integer(1)) < 0 ||
                         json_object_update(object, members) < 0 ||
                         json_object_set(object, "provisioning", (json_t *) provisioning) < 0)
                 return -ENOMEM;
-
-        size = json_quick_write(object, NULL, 0);
-        if (size == 0)
-                return -EINVAL;
-        if (size > ENVELOPE_CONTENT_MAX)
-                return -EMSGSIZE;
-        *ret = (Plain){ malloc(size), size };
-        if (!ret->data)
-                return -ENOMEM;
-        (void) json_quick_write(object, ret->data, size);
-        return 0;
-}
-
-int envelope_seal(const EnvelopeBinding *binding,
-                const json_t *provisioning,
-                const uint8_t public_key[ENVELOPE_KEY_SIZE],
-                char **ret_box) {
-        _cleanup_(plain_done) Plain plain = { NULL, 0 };
-        _cleanup_(freep) uint8_t *box = NULL;
-        char *text;
-        int r;
-
-        r = write_plain(binding, provisioning, &plain);
-        if (r < 0)
-                return r;
-        box = malloc(crypto_box_SEALBYTES + plain.size);
-        if (!box)
-                return -ENOMEM;
-        if (crypto_box_seal(box, plain.data, plain.size, public_key) < 0)
-                return -EINVAL;
-
-        text = text_base64(box, crypto_box_SEALBYTES + plain.size);
-        if (!text)
-                return -ENOMEM;
-        *ret_box = text;
-        return 0;
-}
-
-static int open_plain(const char *box,
-                const uint8_t public_key[ENVELOPE_KEY_SIZE],
-                const uint8_t secret_key[ENVELOPE_KEY_SIZE],
-                Plain *ret) {
-        _cleanup_(freep) uint8_t *sealed = NULL;
-        size_t size;
-        int r;
-
-        r = text_from_base64(box, false, &sealed, &size);
-        if (r == -EBADMSG)
-                return ENVELOPE_E_BOX;
-        if (r < 0)
-                return r;
-        if (size <= crypto_box_SEALBYTES || size > crypto_box_SEALBYTES + ENVELOPE_CONTENT_MAX)
-                return ENVELOPE_E_BOX;
-
-        *ret = (Plain){ malloc(size), size - crypto_box_SEALBYTES };
-        if (!ret->data)
-                return -ENOMEM;
-        if (crypto_box_seal_open(ret->data, sealed, size, public_key, secret_key) < 0)
-                return ENVELOPE_E_BOX;
-        return 0;
+        return sealed_json_seal(object, public_key, ret_box);
 }
 
 /* All members are compared before the verdict, so that its time does not say which one differs. */
@@ -249,26 +153,13 @@ static bool binding_equal(const EnvelopeBinding *a, const EnvelopeBinding *b) {
         return equal;
 }
 
-/* Opens a box and reads what is in it. The strings of *ret are borrowed from *ret_object. */
-static int open_and_read(const char *box,
-                const uint8_t public_key[ENVELOPE_KEY_SIZE],
-                const uint8_t secret_key[ENVELOPE_KEY_SIZE],
-                EnvelopeBinding *ret,
-                const json_t **ret_provisioning,
-                json_t **ret_object) {
-        _cleanup_(plain_done) Plain plain = { NULL, 0 };
-        json_auto_t *object = NULL;
+/* An unknown member may be a condition that we would break: refuse. The strings of *ret are
+ * borrowed. */
+static int read_sealed(
+                const json_t *object, EnvelopeBinding *ret, const json_t **ret_provisioning) {
         BindingMembers members = { 0 };
         JsonProblem problem;
-        int r;
 
-        r = open_plain(box, public_key, secret_key, &plain);
-        if (r != 0)
-                return r;
-        r = json_read(plain.data, plain.size, ENVELOPE_DEPTH_MAX, &object, &problem);
-        if (r != 0)
-                return r < 0 ? r : ENVELOPE_E_FORM;
-        /* An unknown member may be a condition that we would break: refuse. */
         if (json_read_members(object,
                             binding_members,
                             N_ELEMENTS(binding_members),
@@ -276,36 +167,12 @@ static int open_and_read(const char *box,
                             &members,
                             &problem) != 0)
                 return ENVELOPE_E_FORM;
-        r = binding_from_members(&members, ret);
-        if (r != 0)
-                return r;
-
         *ret_provisioning = members.provisioning;
-        *ret_object = TAKE_PTR(object);
-        return 0;
+        return binding_from_members(&members, ret);
 }
 
-int envelope_open(const char *box,
-                const uint8_t public_key[ENVELOPE_KEY_SIZE],
-                const uint8_t secret_key[ENVELOPE_KEY_SIZE],
-                const EnvelopeBinding *expected,
-                json_t **ret_provisioning) {
-        json_auto_t *object = NULL;
-        const json_t *provisioning;
-        EnvelopeBinding binding;
-        int r;
-
-        r = open_and_read(box, public_key, secret_key, &binding, &provisioning, &object);
-        if (r != 0)
-                return r;
-        if (!binding_equal(&binding, expected))
-                return ENVELOPE_E_DIFFERS;
-
-        *ret_provisioning = json_incref((json_t *) provisioning);
-        return 0;
-}
-
-int envelope_open_foreign(const char *box,
+static int open_if(bool (*equal)(const EnvelopeBinding *a, const EnvelopeBinding *b),
+                const char *box,
                 const uint8_t public_key[ENVELOPE_KEY_SIZE],
                 const uint8_t secret_key[ENVELOPE_KEY_SIZE],
                 const EnvelopeBinding *expected,
@@ -316,13 +183,47 @@ int envelope_open_foreign(const char *box,
         EnvelopeBinding binding;
         int r;
 
-        r = open_and_read(box, public_key, secret_key, &binding, &provisioning, &object);
+        r = sealed_json_open(box, public_key, secret_key, ENVELOPE_DEPTH_MAX, &object);
         if (r != 0)
                 return r;
-        if (!owner_equal(&binding, expected))
+        r = read_sealed(object, &binding, &provisioning);
+        if (r != 0)
+                return r;
+        if (!equal(&binding, expected))
                 return ENVELOPE_E_DIFFERS;
 
         *ret_not_after = binding.not_after;
         *ret_provisioning = json_incref((json_t *) provisioning);
         return 0;
+}
+
+int envelope_open(const char *box,
+                const uint8_t public_key[ENVELOPE_KEY_SIZE],
+                const uint8_t secret_key[ENVELOPE_KEY_SIZE],
+                const EnvelopeBinding *expected,
+                json_t **ret_provisioning) {
+        int64_t not_after;
+
+        return open_if(binding_equal,
+                        box,
+                        public_key,
+                        secret_key,
+                        expected,
+                        &not_after,
+                        ret_provisioning);
+}
+
+int envelope_open_foreign(const char *box,
+                const uint8_t public_key[ENVELOPE_KEY_SIZE],
+                const uint8_t secret_key[ENVELOPE_KEY_SIZE],
+                const EnvelopeBinding *expected,
+                int64_t *ret_not_after,
+                json_t **ret_provisioning) {
+        return open_if(owner_equal,
+                        box,
+                        public_key,
+                        secret_key,
+                        expected,
+                        ret_not_after,
+                        ret_provisioning);
 }

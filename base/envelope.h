@@ -9,17 +9,19 @@
 #include <jansson.h>
 #include <stdint.h>
 
+#include "sealed-json.h"
+
 enum {
         ENVELOPE_NONCE_SIZE = 16,
         ENVELOPE_RECIPIENTS_SIZE = 32,
-        ENVELOPE_KEY_SIZE = 32,
-        ENVELOPE_CONTENT_MAX = 40 * 1024, /* the JSON object; its box in base64 fits a frame */
+        ENVELOPE_KEY_SIZE = SEALED_JSON_KEY_SIZE,
+        ENVELOPE_CONTENT_MAX = SEALED_JSON_MAX, /* of the JSON object */
         ENVELOPE_DEPTH_MAX = 32,
 };
 
 typedef enum EnvelopeError {
-        ENVELOPE_E_BOX = 1,  /* not base64, too large, or it does not open with this key */
-        ENVELOPE_E_FORM = 2, /* what is inside, or the object to read, is not of the form above */
+        ENVELOPE_E_BOX = SEALED_JSON_E_BOX,
+        ENVELOPE_E_FORM = SEALED_JSON_E_FORM, /* what is inside or read is not of the form above */
         ENVELOPE_E_DIFFERS = 3, /* it opens, but belongs to something else than expected */
 } EnvelopeError;
 

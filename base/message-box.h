@@ -10,16 +10,18 @@
 #include <jansson.h>
 #include <stdint.h>
 
+#include "sealed-json.h"
+
 enum {
-        MESSAGE_BOX_KEY_SIZE = 32,
-        MESSAGE_BOX_CONTENT_MAX = 40 * 1024, /* the JSON object; its box in base64 fits a frame */
+        MESSAGE_BOX_KEY_SIZE = SEALED_JSON_KEY_SIZE,
+        MESSAGE_BOX_CONTENT_MAX = SEALED_JSON_MAX, /* of the JSON object */
         MESSAGE_BOX_SHARE_MAX = 64,
         MESSAGE_BOX_DEPTH_MAX = 33, /* one more than what a mailbox's content may have */
 };
 
 typedef enum MessageBoxError {
-        MESSAGE_BOX_E_BOX = 1,     /* not base64, too large, or it does not open with this key */
-        MESSAGE_BOX_E_FORM = 2,    /* what is inside is not of the form above */
+        MESSAGE_BOX_E_BOX = SEALED_JSON_E_BOX,
+        MESSAGE_BOX_E_FORM = SEALED_JSON_E_FORM, /* what is inside is not of the form above */
         MESSAGE_BOX_E_DIFFERS = 3, /* it opens, but is of another share or has another number */
 } MessageBoxError;
 

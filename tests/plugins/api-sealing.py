@@ -202,9 +202,12 @@ def what_the_page_says_in_numbers_is_so():
     assert f"the hash is `{api.recipients_hash(*ADDRESSES)}`" in text
     assert "`xmpp:bob@example.org` and `sms:+4915112345678`" in text
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(PAGE))))
-    with open(os.path.join(root, "base", "envelope.h")) as f:
-        header = f.read()
-    size = eval(re.search(r"ENVELOPE_CONTENT_MAX = ([\d *]+)", header)[1])
+    header = ""
+    for name in ("envelope.h", "sealed-json.h"):
+        with open(os.path.join(root, "base", name)) as f:
+            header += f.read()
+    assert "ENVELOPE_CONTENT_MAX = SEALED_JSON_MAX," in header
+    size = eval(re.search(r"SEALED_JSON_MAX = ([\d *]+)", header)[1])
     depth = re.search(r"ENVELOPE_DEPTH_MAX = (\d+)", header)[1]
     assert f"at most {size:,}\noctets and {depth} levels" in text
     with start() as house, house.front() as front:
