@@ -12,13 +12,12 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from harness import tap  # noqa: E402
+
 PAGE, SOURCE, VESTIBULED, VESTIBULECTL = sys.argv[1:]
 PLACEHOLDER = '"ENTRY"'
 SHARED = "Keys of all channels, fronts and relays"
-
-
-class Skip(Exception):
-    pass
 
 
 def read(*path):
@@ -152,7 +151,7 @@ def each_credential_that_check_names_is_explained():
 
 def mandoc_has_no_complaint():
     if not shutil.which("mandoc"):
-        raise Skip("there is no mandoc")
+        raise tap.Skip("there is no mandoc")
     answer = subprocess.run(["mandoc", "-Tlint", "-Wwarning", PAGE], capture_output=True, text=True, timeout=60)
     assert answer.returncode == 0, answer.stdout + answer.stderr
 
@@ -164,21 +163,5 @@ TESTS = [the_page_names_all_sections_and_keys_of_the_grammar_and_no_others, the_
          mandoc_has_no_complaint]
 
 
-def main():
-    failed = 0
-    print("1..%d" % len(TESTS))
-    for number, test in enumerate(TESTS, 1):
-        try:
-            test()
-            print("ok %d - %s" % (number, test.__name__))
-        except Skip as reason:
-            print("ok %d - %s # SKIP %s" % (number, test.__name__, reason))
-        except Exception as error:
-            failed += 1
-            print("not ok %d - %s" % (number, test.__name__))
-            print("".join("# %s\n" % line for line in ("%s: %s" % (type(error).__name__, error)).splitlines()), end="")
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tap.run(TESTS))

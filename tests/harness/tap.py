@@ -1,5 +1,6 @@
 """Runs functions as tests and reports in the Test Anything Protocol."""
 
+import inspect
 import sys
 import time
 import traceback
@@ -15,8 +16,10 @@ class Skip(Exception):
 
 
 def run(tests, only=()):
-    """Runs (name, function) pairs, or those alone that are named; returns an exit status."""
+    """Runs (name, function) pairs, or functions by their own names, or those alone that are named; returns an exit
+    status."""
     failed = 0
+    tests = [test if isinstance(test, tuple) else (test.__name__, test) for test in tests]
     tests = [pair for pair in tests if not only or pair[0] in only]
     print("1..%d" % len(tests), flush=True)
     for number, (name, function) in enumerate(tests, 1):
@@ -44,6 +47,14 @@ def tests_of(instance):
     marked = [method for method in found if getattr(method, "is_test", False)]
     marked.sort(key=lambda method: method.__func__.__code__.co_firstlineno)
     return [(method.__name__, method) for method in marked]
+
+
+def functions_below(first):
+    """The functions without arguments that stand below `first` in its module, so far."""
+    return [value for value in list(first.__globals__.values())
+            if inspect.isfunction(value) and value.__code__.co_argcount == 0
+            and value.__code__.co_filename == first.__code__.co_filename
+            and value.__code__.co_firstlineno > first.__code__.co_firstlineno]
 
 
 def test(function):

@@ -6,7 +6,6 @@ usage: api-ctl.py VESTIBULE_API VESTIBULECTL [--show | NAME...]     prints TAP, 
 import base64
 import http.server
 import importlib.util
-import inspect
 import json
 import os
 import re
@@ -15,7 +14,6 @@ import sys
 import tempfile
 import threading
 import time
-import traceback
 
 sys.dont_write_bytecode = True
 specification = importlib.util.spec_from_file_location(
@@ -433,9 +431,7 @@ def the_doctor_names_what_is_wrong_and_what_to_do():
         expect(p.run("doctor", url="http://127.0.0.1:1"), 69, "no answer", "systemctl status")
 
 
-TESTS = [value for value in list(globals().values())
-         if inspect.isfunction(value) and value.__code__.co_argcount == 0
-         and value.__code__.co_firstlineno > start.__code__.co_firstlineno]
+TESTS = api.tap.functions_below(start)
 
 
 def show():
@@ -454,16 +450,4 @@ if __name__ == "__main__":
     api.PROGRAM = PROGRAM
     if sys.argv[3:] == ["--show"]:
         sys.exit(show())
-    chosen = [t for t in TESTS if len(sys.argv) < 4 or t.__name__ in sys.argv[3:]]
-    print(f"1..{len(chosen)}")
-    failed = 0
-    for number, test in enumerate(chosen, 1):
-        try:
-            test()
-            print(f"ok {number} - {test.__name__}", flush=True)
-        except Exception:
-            failed += 1
-            print(f"not ok {number} - {test.__name__}", flush=True)
-            for line in traceback.format_exc().splitlines():
-                print("# " + line, flush=True)
-    sys.exit(1 if failed else 0)
+    sys.exit(api.tap.run(TESTS, sys.argv[3:]))

@@ -8,7 +8,6 @@ import ctypes
 import ctypes.util
 import hashlib
 import http.client
-import inspect
 import json
 import os
 import queue
@@ -20,7 +19,9 @@ import sys
 import tempfile
 import threading
 import time
-import traceback
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from harness import tap  # noqa: E402
 
 SHARE = "shr_01j0000000000000000000000a"
 KEY = '"0123456789abcdefghijkl"'
@@ -1078,22 +1079,8 @@ def nothing_secret_is_logged():
         assert marker not in g.log, g.log
 
 
-TESTS = [value for value in list(globals().values())
-         if inspect.isfunction(value) and value.__code__.co_argcount == 0
-         and value.__code__.co_firstlineno > start.__code__.co_firstlineno]
+TESTS = tap.functions_below(start)
 
 if __name__ == "__main__":
     PROGRAM = sys.argv[1]
-    chosen = [t for t in TESTS if len(sys.argv) < 3 or t.__name__ in sys.argv[2:]]
-    print(f"1..{len(chosen)}")
-    failed = 0
-    for number, test in enumerate(chosen, 1):
-        try:
-            test()
-            print(f"ok {number} - {test.__name__}", flush=True)
-        except Exception:
-            failed += 1
-            print(f"not ok {number} - {test.__name__}", flush=True)
-            for line in traceback.format_exc().splitlines():
-                print("# " + line, flush=True)
-    sys.exit(1 if failed else 0)
+    sys.exit(tap.run(TESTS, sys.argv[2:]))

@@ -10,6 +10,9 @@ import sys
 
 import yaml
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from harness import tap  # noqa: E402
+
 ROOT = sys.argv[1]
 
 
@@ -257,13 +260,4 @@ TESTS = [every_route_is_described_and_the_other_way_round, every_query_parameter
          limits_are_the_same_in_openapi_the_front_and_the_gateway, limits_of_queries_and_sentences_are_those_of_the_code,
          members_of_answers_are_those_that_the_gateway_writes,
          words_of_a_share_and_its_messages_are_those_of_the_code, every_reference_leads_somewhere]
-failed = 0
-print(f"1..{len(TESTS)}")
-for number, test in enumerate(TESTS, 1):
-    try:
-        test()
-        print(f"ok {number} - {test.__name__}")
-    except Exception as error:
-        failed += 1
-        print(f"not ok {number} - {test.__name__}\n# {type(error).__name__}: {error}")
-sys.exit(1 if failed else 0)
+sys.exit(tap.run(TESTS))

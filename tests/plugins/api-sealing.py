@@ -6,7 +6,6 @@ usage: api-sealing.py SEALING.md VESTIBULE_RELAY_CLIENT VESTIBULE_API OPEN_BOX [
 """
 import base64
 import importlib.util
-import inspect
 import json
 import os
 import re
@@ -14,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import traceback
 
 sys.dont_write_bytecode = True
 specification = importlib.util.spec_from_file_location(
@@ -220,23 +218,9 @@ def what_the_page_says_in_numbers_is_so():
     assert "422 `unknown-key`" in text
 
 
-TESTS = [value for value in list(globals().values())
-         if inspect.isfunction(value) and value.__code__.co_argcount == 0
-         and value.__code__.co_firstlineno > start.__code__.co_firstlineno]
+TESTS = api.tap.functions_below(start)
 
 if __name__ == "__main__":
     PAGE, RELAY_CLIENT, API, OPEN_BOX = sys.argv[1:5]
     api.PROGRAM = API
-    chosen = [t for t in TESTS if len(sys.argv) < 6 or t.__name__ in sys.argv[5:]]
-    print(f"1..{len(chosen)}")
-    failed = 0
-    for number, test in enumerate(chosen, 1):
-        try:
-            test()
-            print(f"ok {number} - {test.__name__}", flush=True)
-        except Exception:
-            failed += 1
-            print(f"not ok {number} - {test.__name__}", flush=True)
-            for line in traceback.format_exc().splitlines():
-                print("# " + line, flush=True)
-    sys.exit(1 if failed else 0)
+    sys.exit(api.tap.run(TESTS, sys.argv[5:]))

@@ -426,6 +426,6 @@ if __name__ == "__main__":
     program.subprocess.run([program.CLIENT, "--make-key", path("keys")], check=True, stdout=program.subprocess.DEVNULL)
     if not sys.argv[5:] or "a_slow_tenant_holds_up_no_other" in sys.argv[5:]:
         slow = Slow()
-    status = tap.run([(test.__name__, test) for test in TESTS], sys.argv[5:])
+    status = tap.run(TESTS, sys.argv[5:])
     program.folder.cleanup()
     os._exit(status)

@@ -8,7 +8,6 @@ import ctypes
 import ctypes.util
 import json
 import os
-import re
 import signal
 import socket
 import ssl
@@ -20,6 +19,10 @@ import threading
 import time
 import uuid
 import warnings
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from harness import tap  # noqa: E402
+from harness.https_server import HttpsServer  # noqa: E402
 
 CLIENT, RECEIVE, RELAY = sys.argv[1:4]
 warnings.simplefilter("ignore", DeprecationWarning)  # TLS 1.1 is what one test is about
@@ -79,81 +82,18 @@ def make_certificates():
 
 # Relays ---------------------------------------------------------------------------------------------------------------
 
-class Request:
-    def __init__(self, head, body):
-        lines = head.decode("latin-1").split("\r\n")
-        self.method, self.target, _ = lines[0].split(" ")
-        self.headers = {k.lower(): v.strip() for k, v in (line.split(":", 1) for line in lines[1:])}
-        self.body = body
-
-
-class Scripted:
-    """A TLS server that answers what `script(request)` returns: bytes, or None to close without an answer."""
+class Scripted(HttpsServer):
+    """Answers what `script(request)` returns."""
 
     def __init__(self, script, certificate="good", maximum=None):
-        self.script, self.accepted, self.handshakes, self.requests, self.raw = script, 0, 0, [], b""
-        self.moments = []  # at which connections came
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(path(certificate + ".pem"), path(certificate + ".key"))
         if maximum:
             context.minimum_version = ssl.TLSVersion.TLSv1
             context.maximum_version = maximum
             context.set_ciphers("ALL:@SECLEVEL=0")
-        self.context, self.lock = context, threading.Lock()
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
-        self.url = "https://127.0.0.1:%d" % self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            with self.lock:
-                self.accepted += 1
-                self.moments.append(time.monotonic())
-            threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
-
-    def serve(self, plain):
-        try:
-            connection = self.context.wrap_socket(plain, server_side=True)
-            with self.lock:
-                self.handshakes += 1
-            while True:
-                request = self.read(connection)
-                if request is None:
-                    return
-                answer = self.script(request)
-                if answer is None:
-                    return
-                connection.sendall(answer)
-                if b"\r\nConnection: close" in answer:
-                    return
-        except OSError:
-            pass
-        finally:
-            plain.close()
-
-    def read(self, connection):
-        data = b""
-        while b"\r\n\r\n" not in data:
-            more = connection.recv(65536)
-            if not more:
-                return None
-            data += more
-        head, body = data.split(b"\r\n\r\n", 1)
-        length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
-        while length and len(body) < int(length.group(1)):
-            body += connection.recv(65536)
-        request = Request(head, body)
-        with self.lock:
-            self.requests.append(request)
-            self.raw += head + body
-        return request
-
-    def close(self):
-        self.listener.close()
+        self.script = script
+        super().__init__(context, lambda request: self.script(request))
 
 
 def http(status, body=b"", request=None, headers=""):
@@ -771,23 +711,13 @@ TESTS = [
 ]
 
 if __name__ == "__main__":
-    import traceback
     make_certificates()
     subprocess.run([CLIENT, "--make-key", path("keys")], check=True, stdout=subprocess.DEVNULL)
     closed = socket.socket()  # nobody listens there, and nobody else can
     closed.bind(("127.0.0.1", 0))
     silence, unreachable = Silence(), Unreachable("https://127.0.0.1:%d" % closed.getsockname()[1])
     untrusted = Unreachable(Scripted(created_by, certificate="self-signed").url)
-    failed = 0
-    print("1..%d" % len(TESTS))
-    for index, test in enumerate(TESTS, 1):
-        try:
-            test()
-            print("ok %d - %s" % (index, test.__name__), flush=True)
-        except Exception:
-            failed += 1
-            print("not ok %d - %s" % (index, test.__name__))
-            print("".join("# " + line + "\n" for line in traceback.format_exc().splitlines()), end="", flush=True)
+    status = tap.run(TESTS)
     sys.stdout.flush()
     folder.cleanup()
-    os._exit(1 if failed else 0)
+    os._exit(status)

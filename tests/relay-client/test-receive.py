@@ -11,7 +11,6 @@ import json
 import os
 import re
 import signal
-import socket
 import ssl
 import stat
 import subprocess
@@ -27,6 +26,7 @@ import client  # noqa: E402
 import draft_r  # noqa: E402
 import draft_v  # noqa: E402
 from harness import tap  # noqa: E402
+from harness.https_server import HttpsServer  # noqa: E402
 from relay_harness import Relay, make_certificate  # noqa: E402
 
 RECEIVE, RELAY, FAULTS = (os.path.abspath(path) for path in sys.argv[1:4])
@@ -58,87 +58,29 @@ def wait_until(condition, what):
         time.sleep(0.005)
 
 
-class Asked:
-    def __init__(self, method, target, headers, body):
-        self.method, self.target, self.headers, self.body = method, target, headers, body
-
-    @property
-    def id(self):
-        return self.headers.get("mailbox-request-id")
-
-
-class Proxy:
+class Proxy(HttpsServer):
     """Passes requests on to a relay of its own. `script(number, asked, forward)` may do so later, never, or change what
     comes back; it returns (status, headers, body), or None to close the connection."""
 
     def __init__(self, *options, program=RELAY):
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.authority = "127.0.0.1:%d" % self.listener.getsockname()[1]
-        self.url = "https://" + self.authority
+        super().__init__(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), self.play)
         self.relay = Relay(program, "--public-url", self.url, *options)
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(self.relay.certificate, self.relay.key)
         self.script = lambda number, asked, forward: forward()
-        self.lock, self.asked, self.accepted, self.raw = threading.Lock(), [], 0, b""
-        threading.Thread(target=self.accept, daemon=True).start()
 
     @property
     def direct(self):
         """The relay itself, for the sender."""
         return "https://127.0.0.1:%d" % self.relay.port
 
-    def accept(self):
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            with self.lock:
-                self.accepted += 1
-            threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
-
-    def serve(self, plain):
-        try:
-            with self.context.wrap_socket(plain, server_side=True) as connection:
-                while self.exchange(connection):
-                    pass
-        except OSError:
-            pass
-        finally:
-            plain.close()
-
-    def exchange(self, connection):
-        asked = self.read(connection)
-        if not asked:
-            return False
-        with self.lock:
-            self.asked.append(asked)
-            number = len(self.asked)
-        answer = self.script(number, asked, lambda: self.forward(asked))
+    def play(self, asked):
+        answer = self.script(asked.number, asked, lambda: self.forward(asked))
         if answer is None:
-            return False
+            return None
         status, headers, body = answer
         lines = ["HTTP/1.1 %d X" % status, "Content-Length: %d" % len(body)]
         lines += ["%s: %s" % pair for pair in headers.items() if pair[0].lower() not in ("content-length", "connection")]
-        connection.sendall("\r\n".join(lines + ["", ""]).encode() + body)
-        return True
-
-    def read(self, connection):
-        data = b""
-        while b"\r\n\r\n" not in data:
-            more = connection.recv(65536)
-            if not more:
-                return None
-            data += more
-        head, body = data.split(b"\r\n\r\n", 1)
-        length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
-        while length and len(body) < int(length.group(1)):
-            body += connection.recv(65536)
-        with self.lock:
-            self.raw += head + body
-        first, *lines = head.decode("latin-1").split("\r\n")
-        method, target, _ = first.split(" ")
-        return Asked(method, target, {k.lower(): v.strip() for k, v in (line.split(":", 1) for line in lines)}, body)
+        return "\r\n".join(lines + ["", ""]).encode() + body
 
     def forward(self, asked):
         context = ssl.create_default_context(cafile=self.relay.certificate)
@@ -151,15 +93,11 @@ class Proxy:
         finally:
             connection.close()
 
-    def of(self, *methods):
-        with self.lock:
-            return [asked for asked in self.asked if asked.method in methods]
-
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self.listener.close()
+        self.close()
         with self.relay:
             pass
 
@@ -357,10 +295,10 @@ def a_car_key_takes_three_messages_over_one_connection():
             "Received: Car key\nMessage 0 is answered.\nAll was received, and the mailbox is deleted.\n", run.stderr
         assert wallet.calls() == ["0", "2"]
         assert proxy.accepted == 1, "%d connections" % proxy.accepted
-        methods = [asked.method for asked in proxy.asked]
+        methods = [asked.method for asked in proxy.requests]
         assert methods[:3] == ["POST", "POST", "PUT"] and methods[-2:] == ["POST", "DELETE"], methods
-        assert len({asked.id for asked in proxy.asked}) == len(proxy.asked), "an id served two requests"
-        assert len({asked.headers["mailbox-device-claim"] for asked in proxy.asked}) == 1
+        assert len({asked.id for asked in proxy.requests}) == len(proxy.requests), "an id served two requests"
+        assert len({asked.headers["mailbox-device-claim"] for asked in proxy.requests}) == 1
 
 
 @test
@@ -380,7 +318,7 @@ def the_secret_reaches_neither_relay_nor_state_file():
                 bare = text.split(b".")[-1].rstrip(b"=")
                 for form in (text, bare, sender.secret, sender.secret.hex().encode()):
                     assert form not in seen, form
-                assert not any("#" in asked.target or {"referer", "cookie"} & set(asked.headers) for asked in proxy.asked)
+                assert not any("#" in asked.target or {"referer", "cookie"} & set(asked.headers) for asked in proxy.requests)
                 for form in (bare, sender.secret, sender.secret.hex().encode(), b"MARKER"):
                     assert form not in state, state
     at_once(transfer, (Sender, SenderR))
@@ -394,8 +332,8 @@ def draft_r_takes_three_messages_in_each_suite_and_mode():
             run = wallet.handle(sender.answer(THIRD).link, "--context", mode)
             complete(sender, wallet, run)
             assert wallet.calls() == ["0", "2"] and proxy.accepted == 1
-            deletes, puts = proxy.of("DELETE"), proxy.of("PUT")
-            assert len(puts) == 1 and proxy.asked.index(deletes[0]) < proxy.asked.index(puts[0])
+            deletes, puts = proxy.sent("DELETE"), proxy.sent("PUT")
+            assert len(puts) == 1 and proxy.requests.index(deletes[0]) < proxy.requests.index(puts[0])
             assert puts[0].headers["if-none-match"] == "*"
     at_once(transfer, [(suite, "hash") for suite in draft_r.SUITES] + [("TLS_AES_128_GCM_SHA256", "raw")])
 
@@ -438,7 +376,7 @@ def kill_at(kind, method, nth, executed):
         process, started, killed = None, threading.Event(), []
 
         def script(_, asked, forward):
-            if killed or asked.method != method or len(proxy.of(method)) != nth:
+            if killed or asked.method != method or len(proxy.sent(method)) != nth:
                 return forward()
             if executed:
                 forward()
@@ -453,7 +391,7 @@ def kill_at(kind, method, nth, executed):
         wallet.end(process)
         assert killed, (kind, method, nth)
         complete(sender, wallet, wallet.handle(sender.link))
-        puts = [(asked.target, asked.id, asked.body) for asked in proxy.of("PUT")]
+        puts = [(asked.target, asked.id, asked.body) for asked in proxy.sent("PUT")]
         assert len(set(puts)) == 1, "other octets were sent"
         assert len(puts) == 1 or method == "PUT", "what was known to be sent was sent again"
         calls = wallet.calls()
@@ -481,7 +419,7 @@ def a_wallet_killed_around_its_handler_goes_on():
             first = wallet.handle(sender.answer(THIRD).link)
             assert first.returncode == -signal.SIGKILL and not wallet.exists(hook), first
             complete(sender, wallet, wallet.handle(sender.link))
-            assert len({(asked.target, asked.id, asked.body) for asked in proxy.of("PUT")}) == 1
+            assert len({(asked.target, asked.id, asked.body) for asked in proxy.sent("PUT")}) == 1
             assert wallet.calls() == (["0", "0", "2"] if hook.endswith("0") else ["0", "2", "2"])
     at_once(transfer, [(kind, "kill.%s.%d" % (when, number)) for kind in (Sender, SenderR) for when in ("before", "after")
                        for number in (0, 2)])
@@ -503,7 +441,7 @@ def an_answer_whose_response_is_lost_is_sent_once():
 
             proxy.script = script
             complete(sender, wallet, wallet.handle(sender.answer(THIRD).link))
-            puts = proxy.of("PUT")
+            puts = proxy.sent("PUT")
             assert len(lost) == 2 and len(puts) >= 2 and len({(asked.target, asked.id, asked.body) for asked in puts}) == 1
             assert wallet.calls() == ["0", "2"]
     at_once(transfer, (Sender, SenderR))
@@ -528,7 +466,7 @@ def old_and_reflected_messages_are_not_given_to_the_handler():
             run = wallet.handle(sender.link)
             assert run.returncode == 0 and answered.is_set(), run
             assert wallet.calls() == ["0", "2"] and wallet.read("got.2") == THIRD
-            assert len(proxy.of("POST")) == reads, "the relay was honest"
+            assert len(proxy.sent("POST")) == reads, "the relay was honest"
             assert run.stderr.count("shows a message that was there before") == (fault == "stale"), run.stderr
     at_once(transfer, (("stale", 4), ("reflect", 4)))
 
@@ -544,7 +482,7 @@ def an_unread_message_is_not_written_over():
         os.unlink(wallet.path("wait.0"))
         run = wallet.end(process)
         assert run.returncode == 0 and wallet.calls() == ["0", "2"] and wallet.read("got.2") == THIRD, run
-        assert not proxy.of("PUT") and sender.is_gone()
+        assert not proxy.sent("PUT") and sender.is_gone()
 
 
 @test
@@ -556,7 +494,7 @@ def a_busy_relay_is_asked_again_with_the_same_id():
         proxy.script = script
         run = wallet.run(sender.link)
         assert run.returncode == 0, run
-        assert len({asked.id for asked in proxy.of("POST")}) == 1 and len(proxy.of("POST")) == 3
+        assert len({asked.id for asked in proxy.sent("POST")}) == 1 and len(proxy.sent("POST")) == 3
 
 
 @test
@@ -579,7 +517,7 @@ def an_untrusted_certificate_is_asked_once():
         certificate, _ = make_certificate(wallet.folder)
         run = wallet.run(sender.link, certificate=certificate)
         assert run.returncode == 6 and run.stdout == "", run
-        assert "certificate is not trusted" in run.stderr and proxy.accepted == 1 and not proxy.asked, run.stderr
+        assert "certificate is not trusted" in run.stderr and proxy.accepted == 1 and not proxy.requests, run.stderr
 
 
 @test
@@ -617,7 +555,7 @@ def what_one_device_gives_up_another_can_have():
         proxy.script = script
         run = wallet.run(sender.link, "--relinquish", "--state", wallet.state, word=None)
         assert run.returncode == 0 and "given up" in run.stderr and not wallet.exists("state"), run
-        assert len(proxy.of("PATCH")) == 2 and len({asked.id for asked in proxy.of("PATCH")}) == 1
+        assert len(proxy.sent("PATCH")) == 2 and len({asked.id for asked in proxy.sent("PATCH")}) == 1
         got = other.run(sender.link)
         assert got.returncode == 0 and json.loads(got.stdout) == json.loads(FIRST), got
 
@@ -627,7 +565,7 @@ def who_does_not_hold_a_mailbox_cannot_give_it_up():
     with Story() as (proxy, sender, wallet), Wallet(proxy) as other:
         assert wallet.run(sender.link, "--relinquish").returncode == 2
         assert wallet.run(sender.link, "--relinquish", "--state", wallet.state).returncode == 2 and not wallet.exists("state")
-        assert not proxy.asked
+        assert not proxy.requests
         assert wallet.run(sender.link, "--keep", "--state", wallet.state).returncode == 0
         assert other.run(sender.link, "--state", other.state).returncode == 3
         run = other.run(sender.link, "--relinquish", "--state", other.state)
@@ -667,7 +605,7 @@ def a_relinquishment_that_was_killed_is_finished():
         proxy.script = lambda number, asked, forward: forward()
         assert wallet.run(sender.link, "--state", wallet.state).returncode == 2, "it read what it was giving up"
         assert wallet.run(sender.link, "--relinquish", "--state", wallet.state).returncode == 0
-        assert len(proxy.of("PATCH")) == 2 and len({asked.id for asked in proxy.of("PATCH")}) == 1
+        assert len(proxy.sent("PATCH")) == 2 and len({asked.id for asked in proxy.sent("PATCH")}) == 1
         assert other.run(sender.link).returncode == 0
 
 
@@ -779,7 +717,7 @@ def a_handler_that_fails_leaves_everything_as_it_is():
             command = command % wallet.path("trapped") if "%s" in command else command
             run = wallet.run(sender.link, "--state", wallet.state, "--handler", command, "--handler-timeout", "1")
             assert run.returncode == 11 and words in run.stderr and "The mailbox is kept" in run.stderr, run
-            assert not proxy.of("PUT")
+            assert not proxy.sent("PUT")
             complete(sender, wallet, wallet.handle(sender.answer(THIRD).link))
     at_once(transfer, [(case, kind) for case in cases for kind in (Sender, SenderR)])
 

@@ -101,9 +101,6 @@ class Between(Scripted):
 
         self.meddle = meddle
 
-    def sent(self, method):
-        return [request for request in self.requests if request.method == method]
-
     def close(self):
         super().close()
         self.relay.close()
@@ -887,7 +884,7 @@ def make_keys():
 if __name__ == "__main__":
     program.make_certificates()
     make_keys()
-    status = tap.run([(test.__name__, test) for test in TESTS], sys.argv[4:])
+    status = tap.run(TESTS, sys.argv[4:])
     sys.stdout.flush()
     program.folder.cleanup()
     os._exit(status)
