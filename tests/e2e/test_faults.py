@@ -470,6 +470,7 @@ class Rows:
 
     def check_requests(self, row):
         """A request that is repeated is the same, and a claim is never used for a second mailbox."""
+        assert not row.traffic.impatient, "before the time that the relay named: %s" % row.traffic.impatient
         bodies, ids = {}, {}
         for (who, operation), claim, id, body in (
                 entry for entry in row.traffic.asked if not isinstance(entry[0], str)):

@@ -8,11 +8,12 @@ import re
 import socket
 import ssl
 import threading
+import time
 
 from .server_folder import free_port
 
 MAILBOX = re.compile(r"^/v1/m/([0-9A-Fa-f-]{36})$")
-RETRY_AFTER = 1
+RETRY_AFTER = 3
 OVERSIZE = b" " * (4 << 20)
 HUGE_PIECE, HUGE_PIECES = b" " * 65536, 1024
 FOLLOWED = "/followed"
@@ -51,6 +52,8 @@ class Traffic:
         self.initiators = set()  # claims
         self.locations = []  # of Draft R, in the order of their first use
         self.expired = False
+        self.not_before = {}  # request id: when it may come again
+        self.impatient = []  # what came again before that
         self.lock = threading.Lock()
 
     def next_fault(self, where):
@@ -184,8 +187,10 @@ class FaultyRelay:
                 traffic.initiators.add(claim)
             who = "initiator" if claim in traffic.initiators else "recipient"
             exchange.where = who, operation
-            traffic.asked.append((exchange.where, claim, exchange.header("Mailbox-Request-ID"),
-                                  hashlib.sha256(exchange.body).hexdigest()))
+            id = exchange.header("Mailbox-Request-ID")
+            traffic.asked.append((exchange.where, claim, id, hashlib.sha256(exchange.body).hexdigest()))
+            if time.monotonic() < traffic.not_before.get(id, 0):
+                traffic.impatient.append(exchange.where)
         return traffic
 
     def _find(self, exchange):
@@ -245,6 +250,7 @@ class FaultyRelay:
         if traffic and traffic.expired:
             return self._plain(exchange, 404, b"")
         if kind in ("503", "429"):
+            traffic.not_before[exchange.header("Mailbox-Request-ID")] = time.monotonic() + RETRY_AFTER
             return self._plain(exchange, int(kind), b"", [("Retry-After", str(RETRY_AFTER))])
         if kind in ("400", "401"):
             return self._plain(exchange, int(kind), b"")
