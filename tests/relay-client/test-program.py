@@ -130,16 +130,20 @@ class Gateway:
     """Starts the client on a socketpair and speaks frames with it."""
 
     def __init__(self, settings, credentials=None, welcome=True):
+        self.settings, self.credentials, self.welcome = settings, credentials or path("keys"), welcome
+        self.start()
+
+    def start(self):
         ours, theirs = socket.socketpair()
         self.socket, self.buffer, self.waiting, self.status, self.next_id = ours, b"", {}, [], 0
         self.stderr = tempfile.TemporaryFile(dir=folder.name)
         self.process = subprocess.Popen([CLIENT, "--gateway", "fd:%d" % theirs.fileno()], pass_fds=[theirs.fileno()], stderr=self.stderr,
-                                        env={"CREDENTIALS_DIRECTORY": credentials or path("keys")})
+                                        env={"CREDENTIALS_DIRECTORY": self.credentials})
         theirs.close()
         hello = self.receive()
         assert hello["type"] == "hello" and hello["role"] == "relay", hello
-        if welcome:
-            self.send({"type": "welcome", "protocol": 1, "settings": settings})
+        if self.welcome:
+            self.send({"type": "welcome", "protocol": 1, "settings": self.settings})
 
     def send(self, frame):
         data = json.dumps(frame).encode()

@@ -6,6 +6,7 @@ Usage: test-transfer.py CLIENT RECEIVE RELAY [name…]"""
 
 import base64
 import ctypes
+import functools
 import hashlib
 import http.client
 import importlib.machinery
@@ -242,6 +243,53 @@ def blob_of(payload):
     return base64.b64decode(payload["data"])
 
 
+def on_a_relay(*options, settings=settings_for, credentials=None, **more):
+    """For a test that takes a relay and a client with these settings, both of which end well behind it."""
+    def decorate(test):
+        @functools.wraps(test)
+        def run():
+            relay = Between(*options)
+            gateway = Gateway(settings(relay, **more), credentials)
+            test(relay, gateway)
+            gateway.close()
+            relay.close()
+        return run
+
+    return decorate
+
+
+def v_guest(share):
+    return Guest(share.link)
+
+
+def begun(gateway, guest_of=v_guest):
+    """A share and its recipient, who has the link."""
+    share = Share(gateway)
+    share.make()
+    return share, guest_of(share)
+
+
+def answered(gateway):
+    """The same, after the recipient's first message was read."""
+    share, guest = begun(gateway)
+    guest.write(message(1))
+    share.take(1)
+    return share, guest
+
+
+class Hold:
+    """A relay that keeps the first request, and answers it when the test says so."""
+
+    def __init__(self, relay):
+        self.arrived, self.freed = threading.Event(), threading.Event()
+        relay.meddle = self.meddle
+
+    def meddle(self, request, forward):
+        self.arrived.set()
+        self.freed.wait(20)
+        return forward()
+
+
 # Draft V --------------------------------------------------------------------------------------------------------------
 
 def v_three_messages_pass_and_each_side_reads_the_others():
@@ -282,9 +330,8 @@ def v_three_messages_pass_and_each_side_reads_the_others():
     relay.close()
 
 
-def v_a_create_whose_answer_was_lost_is_repeated_with_the_same_octets():
-    relay = Between("--repeat-created")
-    gateway = Gateway(settings_for(relay))
+@on_a_relay("--repeat-created")
+def v_a_create_whose_answer_was_lost_is_repeated_with_the_same_octets(relay, gateway):
     share = Share(gateway)
     for executed in (False, True):
         relay.lose_next("POST", executed)
@@ -295,18 +342,11 @@ def v_a_create_whose_answer_was_lost_is_repeated_with_the_same_octets():
     assert len({request.headers["mailbox-request-id"] for request in creates}) == 1
     assert nothing(share.read(1)), "what lies there is what was written, whatever got lost"
     assert Guest(share.link).read() == FIRST
-    gateway.close()
-    relay.close()
 
 
-def v_an_update_whose_answer_was_lost_is_done_when_it_is_repeated():
-    relay = Between()
-    gateway = Gateway(settings_for(relay))
-    share = Share(gateway)
-    share.make()
-    guest = Guest(share.link)
-    guest.write(message(1))
-    share.take(1)
+@on_a_relay()
+def v_an_update_whose_answer_was_lost_is_done_when_it_is_repeated(relay, gateway):
+    share, guest = answered(gateway)
 
     request = str(uuid.uuid4())
     relay.lose_next("PUT", executed=False)
@@ -323,19 +363,14 @@ def v_an_update_whose_answer_was_lost_is_done_when_it_is_repeated():
 
     # A client that was killed meanwhile writes the same.
     gateway.kill()
-    gateway = share.gateway = Gateway(settings_for(relay))
+    gateway.start()
     assert share.update(2, message(2), request=request)["type"] == "done"
     assert len(relay.sent("PUT")) == 3
-    gateway.close()
-    relay.close()
 
 
-def v_nothing_is_written_over_what_was_not_read():
-    relay = Between()
-    gateway = Gateway(settings_for(relay))
-    share = Share(gateway)
-    share.make()
-    guest = Guest(share.link)
+@on_a_relay()
+def v_nothing_is_written_over_what_was_not_read(relay, gateway):
+    share, guest = begun(gateway)
     guest.write(message(1))
     early = share.update(2, message(2))
     assert (early["type"], early["reason"]) == ("again", "unread-message"), early
@@ -349,16 +384,11 @@ def v_nothing_is_written_over_what_was_not_read():
     guest.write(message(1, "second thoughts"))
     assert share.take(2) == message(1, "second thoughts")  # a recipient may write twice
     assert share.update(3, message(3))["type"] == "done" and guest.read() == message(3)
-    gateway.close()
-    relay.close()
 
 
-def v_an_old_message_has_its_old_digest_and_our_own_is_told_as_such():
-    relay = Between()
-    gateway = Gateway(settings_for(relay))
-    share = Share(gateway)
-    share.make()
-    guest = Guest(share.link)
+@on_a_relay()
+def v_an_old_message_has_its_old_digest_and_our_own_is_told_as_such(relay, gateway):
+    share, guest = begun(gateway)
     first = guest.lies_there()
     stale = guest.write(message(1))
     share.take(1)
@@ -378,16 +408,11 @@ def v_an_old_message_has_its_old_digest_and_our_own_is_told_as_such():
     assert share.read(3)["own"] is True
     relay.show(first)
     assert share.update(4, message(4))["reason"] == "unread-message"
-    gateway.close()
-    relay.close()
 
 
-def v_what_cannot_be_read_is_named_and_known_from_then_on():
-    relay = Between()
-    gateway = Gateway(settings_for(relay))
-    share = Share(gateway)
-    share.make()
-    guest = Guest(share.link)
+@on_a_relay()
+def v_what_cannot_be_read_is_named_and_known_from_then_on(relay, gateway):
+    share, guest = begun(gateway)
     kind, other = guest.kind, os.urandom(16)
     for payload, word in (
             (draft_v.payload_seal(kind, other, packed(message(1))), "auth"),
@@ -409,13 +434,10 @@ def v_what_cannot_be_read_is_named_and_known_from_then_on():
     assert share.take(1) == message(1)
     log = gateway.log()
     assert log.count("what lies in a mailbox cannot be read: auth") == 2 and "MARKER" not in log, log
-    gateway.close()
-    relay.close()
 
 
-def v_a_tenant_may_keep_the_secret():
-    relay = Between()
-    gateway = Gateway(settings_for(relay), path("no-front"))  # nobody here could read the answers anyway
+@on_a_relay(credentials=path("no-front"))  # nobody here could read the answers anyway
+def v_a_tenant_may_keep_the_secret(relay, gateway):
     secret = os.urandom(32)
     sealed = draft_v.payload_seal("AEAD_AES_256_GCM", secret, packed(FIRST))
     share = Share(gateway, {"encrypted": sealed}, encrypted=True)
@@ -440,13 +462,10 @@ def v_a_tenant_may_keep_the_secret():
     assert is_refused(gateway.call(plain), "envelope-form")
     share.encrypted = False
     assert is_refused(gateway.call(share.update_frame(4, {"encrypted": second})), "envelope-form")
-    gateway.close()
-    relay.close()
 
 
-def v_a_box_that_the_tenant_sealed_is_bound_to_what_is_known_of_it():
-    relay = Between()
-    gateway = Gateway(settings_for(relay))
+@on_a_relay()
+def v_a_box_that_the_tenant_sealed_is_bound_to_what_is_known_of_it(relay, gateway):
     expiration = int(time.time()) + 7200
 
     def shorn(frame):
@@ -469,13 +488,10 @@ def v_a_box_that_the_tenant_sealed_is_bound_to_what_is_known_of_it():
     short = Share(gateway, envelope={"not_after": expiration - 1}, expiration=expiration)
     shorn(short.create)
     assert is_refused(short.make(), "envelope-expired")
-    gateway.close()
-    relay.close()
 
 
-def v_a_frame_that_does_not_fit_makes_no_request():
-    relay = Between()
-    gateway = Gateway(settings_for(relay))
+@on_a_relay()
+def v_a_frame_that_does_not_fit_makes_no_request(relay, gateway):
     share, other = Share(gateway), Share(gateway)
     share.make()
     other.make()
@@ -502,24 +518,19 @@ def v_a_frame_that_does_not_fit_makes_no_request():
     assert is_refused(third.make(), "envelope-differs")
     gateway.close()
 
-    gateway = Gateway(settings_for(relay), path("no-front"))
+    gateway.credentials = path("no-front")
+    gateway.start()
     assert is_refused(Share(gateway).make(), "no-front-key")
     assert Share(gateway, rights="RD").make()["type"] == "done"
     # An answer to a share of before waits for the key.
     Guest(share.link).write(message(1))
-    share.gateway = gateway
     waiting = share.read(1)
     assert (waiting["type"], waiting["reason"], waiting["retry_after"]) == ("again", "no-front-key", 60), waiting
-    gateway.close()
-    relay.close()
 
 
-def v_a_claim_that_is_not_ours_reads_and_writes_nothing():
-    relay = Between()
-    gateway = Gateway(settings_for(relay))
-    share = Share(gateway)
-    share.make()
-    guest = Guest(share.link)
+@on_a_relay()
+def v_a_claim_that_is_not_ours_reads_and_writes_nothing(relay, gateway):
+    share, guest = begun(gateway)
     guest.write(message(1))
     stranger = str(uuid.uuid4())
     assert gateway.call(share.frame("read", claim=stranger))["type"] == "claimed"
@@ -527,33 +538,21 @@ def v_a_claim_that_is_not_ours_reads_and_writes_nothing():
     assert gateway.call(share.update_frame(2, message(2), claim=stranger))["type"] == "unauthorised"
     assert gateway.call(share.frame("delete", claim=stranger, request=str(uuid.uuid4())))["type"] == "unauthorised"
     assert guest.read() == message(1)
-    gateway.close()
-    relay.close()
 
 
-def v_one_claim_has_one_request_under_way_whatever_it_is():
-    arrived, held = threading.Event(), threading.Event()
-    relay = Between()
-    gateway = Gateway(settings_for(relay))
+@on_a_relay()
+def v_one_claim_has_one_request_under_way_whatever_it_is(relay, gateway):
     share = Share(gateway)
     share.make()
-
-    def hold(request, forward):
-        arrived.set()
-        held.wait(20)
-        return forward()
-
-    relay.meddle = hold
+    hold = Hold(relay)
     first = gateway.ask(share.frame("read", expect=1, known=share.known))
-    assert arrived.wait(20)
+    assert hold.arrived.wait(20)
     for frame in (share.frame("read", claim=share.create["claim"].upper()), share.update_frame(2, message(2)),
                   share.frame("delete", request=str(uuid.uuid4())), share.create):
         answer = gateway.call(frame)
         assert (answer["type"], answer["reason"]) == ("again", "claim-is-busy"), answer
-    held.set()
+    hold.freed.set()
     assert nothing(gateway.answer(first))
-    gateway.close()
-    relay.close()
 
 
 def v_older_header_names_and_an_attestation_are_spoken_where_they_are_set():
@@ -630,9 +629,8 @@ def r_three_messages_pass_in_every_suite():
     relay.close()
 
 
-def r_the_literal_context_is_spoken_where_it_is_set():
-    relay = Between()
-    gateway = Gateway(r_settings(relay, mode="raw"))
+@on_a_relay(settings=r_settings, mode="raw")
+def r_the_literal_context_is_spoken_where_it_is_set(relay, gateway):
     tiny = {"format": "f", "content": {}}
     share = Share(gateway, tiny)
     share.make()
@@ -641,20 +639,18 @@ def r_the_literal_context_is_spoken_where_it_is_set():
     guest.write(packed(tiny))
     assert share.take(1) == tiny
     assert share.update(2, tiny)["type"] == "done" and json.loads(guest.read()) == tiny
-    gateway.close()
-    relay.close()
 
 
-def r_a_share_of_one_message_needs_no_state():
-    relay = Between()
-    gateway = Gateway(r_settings(relay), path("no-front"))
+@on_a_relay(settings=r_settings, credentials=path("no-front"))
+def r_a_share_of_one_message_needs_no_state(relay, gateway):
     share = Share(gateway, rights="RD")
     assert "state" not in share.make()
     assert nothing(gateway.call(share.frame("read")))
     gateway.close()
 
     # What the run was made with is found after the settings have changed.
-    gateway = share.gateway = Gateway(r_settings(relay, "aes-256-gcm-sha384", "raw"), path("no-front"))
+    gateway.settings = r_settings(relay, "aes-256-gcm-sha384", "raw")
+    gateway.start()
     assert nothing(gateway.call(share.frame("read")))
     assert json.loads(r_guest(share).read()) == FIRST
     assert gateway.call(share.frame("read"))["type"] == "gone" and share.delete()["type"] == "gone"
@@ -665,13 +661,10 @@ def r_a_share_of_one_message_needs_no_state():
         assert gateway.call(frame)["type"] == "refused"
     assert is_refused(Share(gateway, {"encrypted": draft_v.payload_seal("AEAD_AES_128_GCM", bytes(16), b"x")}, encrypted=True).make(),
                       "not-in-draft-r")
-    gateway.close()
-    relay.close()
 
 
-def r_what_was_lost_is_repeated_from_the_old_state_with_the_same_octets():
-    relay = Between()
-    gateway = Gateway(r_settings(relay))
+@on_a_relay(settings=r_settings)
+def r_what_was_lost_is_repeated_from_the_old_state_with_the_same_octets(relay, gateway):
     share = Share(gateway)
     for executed in (False, True):
         relay.lose_next("PUT", executed)
@@ -698,23 +691,18 @@ def r_what_was_lost_is_repeated_from_the_old_state_with_the_same_octets():
         relay.lose_next("PUT")
         assert share.update(2, message(2))["type"] == "again"
         gateway.kill()
-        gateway = share.gateway = Gateway(r_settings(relay))
+        gateway.start()
     after = share.update(2, message(2))
     assert after["type"] == "done", after
     puts = relay.sent("PUT")[-3:]
     assert len({put.body for put in puts}) == len({put.target for put in puts}) == 1
     assert after["digest"] == digest_of(puts[0].body)
     assert json.loads(guest.read()) == message(2)
-    gateway.close()
-    relay.close()
 
 
-def r_what_was_read_is_deleted_before_anything_is_written():
-    relay = Between()
-    gateway = Gateway(r_settings(relay))
-    share = Share(gateway)
-    share.make()
-    guest = r_guest(share)
+@on_a_relay(settings=r_settings)
+def r_what_was_read_is_deleted_before_anything_is_written(relay, gateway):
+    share, guest = begun(gateway, r_guest)
     guest.read()
     place = urllib.parse.urlsplit(guest.run.url()).path
     guest.write(packed(message(1)))
@@ -723,13 +711,10 @@ def r_what_was_read_is_deleted_before_anything_is_written():
     assert share.update(2, message(2))["type"] == "done"
     order = [(request.method, request.target) for request in relay.requests[seen:]]
     assert order[0] == ("DELETE", place) and order[-1][0] == "PUT" and {method for method, _ in order[:-1]} == {"DELETE"}, order
-    gateway.close()
-    relay.close()
 
 
-def r_who_has_no_turn_or_another_number_sends_nothing():
-    relay = Between()
-    gateway = Gateway(r_settings(relay))
+@on_a_relay(settings=r_settings)
+def r_who_has_no_turn_or_another_number_sends_nothing(relay, gateway):
     share = Share(gateway)
     share.make()
     seen = len(relay.requests)
@@ -742,18 +727,12 @@ def r_who_has_no_turn_or_another_number_sends_nothing():
     share.state, share.id = state, "shr_of_somebody_else"
     assert is_refused(share.read(1), "state")
     assert len(relay.requests) == seen
-    gateway.close()
-    relay.close()
 
 
-def r_a_run_that_breaks_ends_for_good():
-    relay = Between()
-    gateway = Gateway(r_settings(relay))
-
+@on_a_relay(settings=r_settings)
+def r_a_run_that_breaks_ends_for_good(relay, gateway):
     def at_the_guests_turn():
-        share = Share(gateway)
-        share.make()
-        guest = r_guest(share)
+        share, guest = begun(gateway, r_guest)
         guest.read()
         return share, guest
 
@@ -789,31 +768,19 @@ def r_a_run_that_breaks_ends_for_good():
     lost = share.update(2, message(2))
     assert is_refused(lost, "abort-race-lost") and lost["state"], lost
     assert "MARKER" not in gateway.log()
-    gateway.close()
-    relay.close()
 
 
-def r_one_share_has_one_request_under_way():
-    arrived, held = threading.Event(), threading.Event()
-    relay = Between()
-    gateway = Gateway(r_settings(relay))
+@on_a_relay(settings=r_settings)
+def r_one_share_has_one_request_under_way(relay, gateway):
     share = Share(gateway)
     share.make()
-
-    def hold(request, forward):
-        arrived.set()
-        held.wait(20)
-        return forward()
-
-    relay.meddle = hold
+    hold = Hold(relay)
     first = gateway.ask(share.frame("read", expect=1))
-    assert arrived.wait(20)
+    assert hold.arrived.wait(20)
     answer = gateway.call(share.frame("read", claim=str(uuid.uuid4())))
     assert (answer["type"], answer["reason"]) == ("again", "claim-is-busy"), answer
-    held.set()
+    hold.freed.set()
     assert nothing(gateway.answer(first))
-    gateway.close()
-    relay.close()
 
 
 # Settings -------------------------------------------------------------------------------------------------------------
