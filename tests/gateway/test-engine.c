@@ -8,7 +8,6 @@
 #include <cmocka.h>
 
 #include <errno.h>
-#include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -16,9 +15,10 @@
 
 #include "engine.h"
 #include "log.h"
+#include "scratch.h"
 
 typedef struct World {
-        char directory[64];
+        char directory[SCRATCH_SIZE];
         sd_event *event;
         Store *store;
         Engine *engine;
@@ -75,25 +75,17 @@ static void close_world(World *w) {
 static int setup(void **state) {
         World *w = calloc(1, sizeof(*w));
 
-        strcpy(w->directory, "/tmp/test-engine.XXXXXX");
-        assert_non_null(mkdtemp(w->directory));
+        scratch_make("engine", w->directory);
         open_world(w);
         *state = w;
         return 0;
-}
-
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw) {
-        (void) st;
-        (void) type;
-        (void) ftw;
-        return remove(path);
 }
 
 static int teardown(void **state) {
         World *w = *state;
 
         close_world(w);
-        (void) nftw(w->directory, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+        scratch_remove(w->directory);
         free(w);
         return 0;
 }

@@ -9,17 +9,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <sched.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
 #include "log.h"
+#include "scratch.h"
 #include "store.h"
 
 typedef struct World {
-        char directory[64];
+        char directory[SCRATCH_SIZE];
         Store *store;
 } World;
 
@@ -29,26 +29,18 @@ static int setup(void **state) {
         World *w = calloc(1, sizeof(*w));
         int64_t stored = -1;
 
-        strcpy(w->directory, "/tmp/test-store.XXXXXX");
-        assert_non_null(mkdtemp(w->directory));
+        scratch_make("store", w->directory);
         assert_int_equal(store_open(&w->store, w->directory, check, &stored), 0);
         assert_int_equal(stored, 0);
         *state = w;
         return 0;
 }
 
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw) {
-        (void) st;
-        (void) type;
-        (void) ftw;
-        return remove(path);
-}
-
 static int teardown(void **state) {
         World *w = *state;
 
         store_close(w->store);
-        (void) nftw(w->directory, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+        scratch_remove(w->directory);
         free(w);
         return 0;
 }
@@ -601,7 +593,8 @@ static void a_transfer_and_its_messages_come_back_as_they_were(void **state) {
         m.from = TRANSFER_RECIPIENT;
         m.state = TRANSFER_RECEIVED;
         assert_int_equal(store_transfer_message_put(w->store, &m), 0);
-        assert_int_equal(store_transfer_message_find(w->store, 7, m.digest, &number), STORE_E_EXISTS);
+        assert_int_equal(store_transfer_message_find(w->store, 7, m.digest, &number),
+                        STORE_E_EXISTS);
         assert_int_equal(number, 2);
         assert_int_equal(store_transfer_message_find(w->store, 8, m.digest, &number), 0);
         assert_int_equal(store_transfer_message_next(w->store, 7, 1, &other), 0);
@@ -805,8 +798,9 @@ int main(void) {
                                 teardown),
                 cmocka_unit_test_setup_teardown(the_log_is_bounded_by_a_pause, setup, teardown),
                 cmocka_unit_test_setup_teardown(one_process_one_key_one_version, setup, teardown),
-                cmocka_unit_test_setup_teardown(
-                                a_transfer_and_its_messages_come_back_as_they_were, setup, teardown),
+                cmocka_unit_test_setup_teardown(a_transfer_and_its_messages_come_back_as_they_were,
+                                setup,
+                                teardown),
                 cmocka_unit_test_setup_teardown(
                                 only_transfers_that_are_polled_are_listed, setup, teardown),
                 cmocka_unit_test_setup_teardown(

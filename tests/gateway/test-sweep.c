@@ -1,103 +1,14 @@
 /* When the sweep comes, on a whole gateway whose plugins never connect: what is due is done, once,
  * also while the gateway ends and while others make more due. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "test.h"
 
-#include <cmocka.h>
-
-#include <fcntl.h>
-#include <ftw.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include "gateway.h"
 #include "log.h"
-
-#define CONFIG                                                                      \
-        "gateway { state = \"%s/state\"  log_level = error }\n"                     \
-        "front tenants { listen = { \"127.0.0.1:8480\" } }\n"                       \
-        "relay main { url = \"https://relay.example.org\" }\n"                      \
-        "channel echo { listen = /run/echo }\n"                                     \
-        "policy hotel { class = hotel  channels = { echo } }\n"                     \
-        "tenant adler { name = \"Hotel Adler\"\n"                                   \
-        "  token = { \"abcdefgh:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\" }\n" \
-        "  policies = { hotel }  relay = main }\n"
-
-typedef struct World {
-        char directory[64];
-        char config[128];
-        sd_event *event;
-        Gateway *gateway;
-} World;
-
-static void write_file(const World *w, const char *name, const void *data, size_t size) {
-        char path[128];
-        int fd;
-
-        (void) snprintf(path, sizeof(path), "%s/%s", w->directory, name);
-        fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-        assert_true(fd >= 0);
-        assert_int_equal(write(fd, data, size), size);
-        assert_int_equal(close(fd), 0);
-}
-
-static void open_gateway(World *w) {
-        assert_int_equal(gateway_new(&w->gateway, w->event, w->config), 0);
-        log_set_max_priority(-1);
-}
-
-static int setup(void **state) {
-        static const uint8_t root[32] = { 7 };
-        World *w = calloc(1, sizeof(*w));
-        char text[2048];
-
-        strcpy(w->directory, "/tmp/test-sweep.XXXXXX");
-        assert_non_null(mkdtemp(w->directory));
-        (void) snprintf(w->config, sizeof(w->config), "%s/vestibule.conf", w->directory);
-        (void) snprintf(text, sizeof(text), CONFIG, w->directory);
-        write_file(w, "vestibule.conf", text, strlen(text));
-        write_file(w, "root.key", root, sizeof(root));
-        assert_int_equal(setenv("CREDENTIALS_DIRECTORY", w->directory, 1), 0);
-        assert_int_equal(setenv("VESTIBULE_TEMPLATES", TEST_TEMPLATES, 1), 0);
-        assert_true(sd_event_new(&w->event) >= 0);
-        open_gateway(w);
-        *state = w;
-        return 0;
-}
-
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw) {
-        (void) st;
-        (void) type;
-        (void) ftw;
-        return remove(path);
-}
-
-static int teardown(void **state) {
-        World *w = *state;
-
-        gateway_free(w->gateway);
-        sd_event_unref(w->event);
-        (void) nftw(w->directory, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
-        free(w);
-        return 0;
-}
+#include "world.h"
 
 static int insert(Gateway *g, int64_t n, int64_t due) {
-        Share share = { .n = n,
-                .tenant = (char *) "adler",
-                .policy = (char *) "hotel",
-                .state = LIFECYCLE_INVITED,
-                .goal = LIFECYCLE_STATE_MAX,
-                .created = 1,
-                .expires = due,
-                .due = due };
+        Share share = world_share(n, LIFECYCLE_INVITED);
 
-        rules_default(RULES_HOTEL, &share.rules);
-        attempts_init(&share.attempts, 3, 9);
+        share.expires = share.due = due;
         return store_share_insert(g->store, &share);
 }
 
@@ -155,7 +66,7 @@ static void a_sweep_that_waits_when_the_gateway_ends_is_done(void **state) {
         assert_int_equal(state_of(w, 1), LIFECYCLE_INVITED);
         w->gateway = gateway_free(w->gateway);
         assert_int_equal(sd_event_run(w->event, 0), 0); /* nothing is left to run */
-        open_gateway(w);
+        world_open(w);
         assert_int_equal(state_of(w, 1), LIFECYCLE_EXPIRED);
 }
 
@@ -167,7 +78,7 @@ static void a_sweep_that_fails_while_the_gateway_ends_is_left_to_the_next_start(
         run_until_asked(w);
         assert_int_equal(store_begin(w->gateway->store), 0); /* so that no batch can begin */
         w->gateway = gateway_free(w->gateway);
-        open_gateway(w);
+        world_open(w);
         assert_int_equal(state_of(w, 1), LIFECYCLE_INVITED);
         assert_int_equal(gateway_start(w->gateway), 0);
         assert_int_equal(seconds_to_next(w), 0);
@@ -251,22 +162,24 @@ static void a_page_of_shares_that_cannot_be_swept_is_postponed_and_the_next_swep
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test_setup_teardown(
-                                a_sweep_that_waits_when_the_gateway_ends_is_done, setup, teardown),
+                cmocka_unit_test_setup_teardown(a_sweep_that_waits_when_the_gateway_ends_is_done,
+                                world_setup,
+                                world_teardown),
                 cmocka_unit_test_setup_teardown(
                                 a_sweep_that_fails_while_the_gateway_ends_is_left_to_the_next_start,
-                                setup,
-                                teardown),
+                                world_setup,
+                                world_teardown),
                 cmocka_unit_test_setup_teardown(
                                 what_becomes_due_in_the_batch_of_a_sweep_is_seen_to_in_time,
-                                setup,
-                                teardown),
-                cmocka_unit_test_setup_teardown(
-                                with_nothing_due_the_sweep_comes_in_a_minute, setup, teardown),
+                                world_setup,
+                                world_teardown),
+                cmocka_unit_test_setup_teardown(with_nothing_due_the_sweep_comes_in_a_minute,
+                                world_setup,
+                                world_teardown),
                 cmocka_unit_test_setup_teardown(
                                 a_page_of_shares_that_cannot_be_swept_is_postponed_and_the_next_swept_at_once,
-                                setup,
-                                teardown),
+                                world_setup,
+                                world_teardown),
         };
 
         log_set_max_priority(-1);
