@@ -3,6 +3,7 @@ reflection, the pace of its looks, restarts. The relay client is played by the t
 answer what no real one would."""
 
 import base64
+import contextlib
 import hashlib
 import os
 import socket
@@ -196,11 +197,28 @@ class Tests:
     def __init__(self, options):
         self.build = options.build
 
+    @contextlib.contextmanager
+    def house(self):
+        with TransferSite(self.build) as site:
+            yield site, site.phone("echo:bob")
+
+    @contextlib.contextmanager
+    def released(self):
+        """A share whose link is on the phone."""
+        with self.house() as (site, phone):
+            yield site, site.released(phone)
+
+    @contextlib.contextmanager
+    def answered(self):
+        """The same, after the recipient's first message was read."""
+        with self.released() as (site, share):
+            site.scripted.put(share, "answer")
+            site.wait_count(share, "message_received", 1)
+            yield site, share
+
     @tap.test
     def a_car_key_takes_as_many_messages_as_it_likes_in_turn(self):
-        with TransferSite(self.build) as site:
-            phone = site.phone("echo:bob")
-            share = site.released(phone)
+        with self.released() as (site, share):
             create = site.scripted.wait_frame("create")
             assert create["rights"] == "RWD"
             assert site.show(share)["turn"] == "recipient"
@@ -231,9 +249,7 @@ class Tests:
 
     @tap.test
     def what_the_recipient_wrote_stays_sealed_and_is_listed_in_pages(self):
-        with TransferSite(self.build) as site:
-            phone = site.phone("echo:bob")
-            share = site.released(phone)
+        with self.released() as (site, share):
             site.scripted.put(share, "the recipient's answer")
             site.wait_count(share, "message_received", 1)
             first, second = site.messages(share)
@@ -254,8 +270,7 @@ class Tests:
 
     @tap.test
     def one_message_is_all_that_a_policy_with_rights_rd_carries(self):
-        with TransferSite(self.build) as site:
-            phone = site.phone("echo:bob")
+        with self.house() as (site, phone):
             share = site.released(phone, policy="single")
             assert site.scripted.wait_frame("create")["rights"] == "RD"
             assert problem_of(site.send(share)) == "one-message"
@@ -263,9 +278,7 @@ class Tests:
 
     @tap.test
     def an_old_message_or_our_own_is_no_message(self):
-        with TransferSite(self.build) as site:
-            phone = site.phone("echo:bob")
-            share = site.released(phone)
+        with self.released() as (site, share):
             first = site.scripted.blobs[share["id"]]
             site.scripted.put(share, "answer 1")
             site.wait_count(share, "message_received", 1)
@@ -283,9 +296,7 @@ class Tests:
 
     @tap.test
     def what_cannot_be_opened_is_noted_and_ends_nothing(self):
-        with TransferSite(self.build) as site:
-            phone = site.phone("echo:bob")
-            share = site.released(phone)
+        with self.released() as (site, share):
             site.scripted.put(share, "noise")
             site.wait_count(share, "message_unreadable", 1)
             count = len(site.scripted.frames("read"))
@@ -297,11 +308,7 @@ class Tests:
 
     @tap.test
     def a_lost_answer_to_a_write_is_asked_for_again_with_the_same_values(self):
-        with TransferSite(self.build) as site:
-            phone = site.phone("echo:bob")
-            share = site.released(phone)
-            site.scripted.put(share, "answer")
-            site.wait_count(share, "message_received", 1)
+        with self.answered() as (site, share):
             again = lambda frame: {"type": "again", "reason": "timeout"}  # noqa: E731
             site.scripted.answers["update"] = [again, again]
             assert site.send(share).status == 202
@@ -313,11 +320,7 @@ class Tests:
 
     @tap.test
     def what_is_unread_at_one_look_and_known_at_the_next_delays_our_message_and_no_more(self):
-        with TransferSite(self.build) as site:
-            phone = site.phone("echo:bob")
-            share = site.released(phone)
-            site.scripted.put(share, "answer")
-            site.wait_count(share, "message_received", 1)
+        with self.answered() as (site, share):
             unread = lambda frame: {"type": "again", "reason": "unread-message"}  # noqa: E731
             site.scripted.answers["update"] = [unread, unread]
             assert site.send(share).status == 202
@@ -330,11 +333,7 @@ class Tests:
 
     @tap.test
     def an_unread_message_is_read_before_ours_is_written(self):
-        with TransferSite(self.build) as site:
-            phone = site.phone("echo:bob")
-            share = site.released(phone)
-            site.scripted.put(share, "answer")
-            site.wait_count(share, "message_received", 1)
+        with self.answered() as (site, share):
 
             def overtaken(frame):
                 site.scripted.blobs[frame["share"]] = "second thoughts"
@@ -351,11 +350,7 @@ class Tests:
 
     @tap.test
     def a_refused_message_leaves_the_turn_where_it_was(self):
-        with TransferSite(self.build) as site:
-            phone = site.phone("echo:bob")
-            share = site.released(phone)
-            site.scripted.put(share, "answer")
-            site.wait_count(share, "message_received", 1)
+        with self.answered() as (site, share):
             site.scripted.answers["update"] = [
                 lambda frame: {"type": "refused", "reason": "too-large"}]
             assert site.send(share).status == 202
@@ -366,11 +361,7 @@ class Tests:
 
     @tap.test
     def cancelling_works_out_of_turn_and_wipes_the_messages(self):
-        with TransferSite(self.build) as site:
-            phone = site.phone("echo:bob")
-            share = site.released(phone)
-            site.scripted.put(share, "answer")
-            site.wait_count(share, "message_received", 1)
+        with self.answered() as (site, share):
             hold = threading.Event()
             site.scripted.answers["update"] = [lambda frame: hold.set()]  # never answered
             assert site.send(share).status == 202
@@ -388,9 +379,7 @@ class Tests:
 
     @tap.test
     def a_run_that_the_protocol_ends_for_good_ends_the_share(self):
-        with TransferSite(self.build) as site:
-            phone = site.phone("echo:bob")
-            share = site.released(phone)
+        with self.released() as (site, share):
             site.scripted.answers["read"] = [
                 lambda frame: {"type": "refused", "reason": "abort-auth", "state": "c3RhdGU="}]
             ended = site.wait_state(share, "failed", timeout=PATIENCE)
@@ -399,8 +388,7 @@ class Tests:
 
     @tap.test
     def a_state_is_kept_and_what_was_read_is_acknowledged_before_more_is_asked(self):
-        with TransferSite(self.build) as site:
-            phone = site.phone("echo:bob")
+        with self.house() as (site, phone):
             site.scripted.answers["read"] = [
                 lambda frame: {"type": "done", "state": "b25l", "message": {"kid": "k", "box": "Ym94"}}]
             site.scripted.answers["acknowledge"] = [
@@ -421,9 +409,7 @@ class Tests:
 
     @tap.test
     def looks_keep_their_pace_and_begin_anew_after_progress(self):
-        with TransferSite(self.build) as site:
-            phone = site.phone("echo:bob")
-            share = site.released(phone)
+        with self.released() as (site, share):
             for number in range(3):
                 site.scripted.wait_frame("read", number)
             moments = site.scripted.moments("read")[:3]
@@ -440,8 +426,7 @@ class Tests:
     @tap.test
     def after_a_restart_looks_are_spread_over_what_the_age_allows(self):
         count = 40
-        with TransferSite(self.build) as site:
-            phone = site.phone("echo:bob")
+        with self.house() as (site, phone):
             shares = []
             for _ in range(count):
                 shares.append(site.released(phone))
@@ -459,11 +444,7 @@ class Tests:
 
     @tap.test
     def the_gateway_killed_between_the_messages_loses_none(self):
-        with TransferSite(self.build) as site:
-            phone = site.phone("echo:bob")
-            share = site.released(phone)
-            site.scripted.put(share, "answer")
-            site.wait_count(share, "message_received", 1)
+        with self.answered() as (site, share):
             held = threading.Event()
             site.scripted.answers["update"] = [lambda frame: held.set()]
             assert site.send(share).status == 202
@@ -481,11 +462,7 @@ class Tests:
 
     @tap.test
     def a_repeated_request_sends_one_message(self):
-        with TransferSite(self.build) as site:
-            phone = site.phone("echo:bob")
-            share = site.released(phone)
-            site.scripted.put(share, "answer")
-            site.wait_count(share, "message_received", 1)
+        with self.answered() as (site, share):
             key = "0123456789abcdef0123456789abcdef"
             first = site.send(share, key=key)
             second = site.send(share, key=key)
@@ -497,8 +474,7 @@ class Tests:
     @tap.test
     def the_tenants_own_claims_are_used_and_never_twice(self):
         claims = ["11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"]
-        with TransferSite(self.build) as site:
-            phone = site.phone("echo:bob")
+        with self.house() as (site, phone):
             duplicate = lambda frame: {"type": "duplicate"}  # noqa: E731
             site.scripted.answers["create"] = [duplicate]
             share = site.released(phone, claims=claims)
@@ -517,8 +493,7 @@ class Tests:
     def a_tenant_that_keeps_the_secret_is_passed_ciphertext(self):
         blob = base64.b64encode(bytes(range(60))).decode()
         encrypted = {"type": "AEAD_AES_256_GCM", "data": blob}
-        with TransferSite(self.build) as site:
-            phone = site.phone("echo:bob")
+        with self.house() as (site, phone):
             site.scripted.answers["read"] = [
                 lambda frame: {"type": "done", "digest": digest_of("x"),
                                "message": {"encrypted": encrypted}}]
@@ -536,8 +511,7 @@ class Tests:
     @tap.test
     def content_is_issued_only_after_the_confirmation_and_stored_before_the_mailbox(self):
         url = "https://tenant.example/keys/4711"
-        with TransferSite(self.build) as site:
-            phone = site.phone("echo:bob")
+        with self.house() as (site, phone):
             site.scripted.answers["mint"] = [
                 lambda frame: {"type": "again", "reason": "http-503"},
                 lambda frame: {"type": "done", "kid": "0123456789abcdef", "box": "Ym94"}]
@@ -560,8 +534,7 @@ class Tests:
 
     @tap.test
     def a_tenant_that_issues_nothing_ends_the_share_and_no_mailbox_is_made(self):
-        with TransferSite(self.build) as site:
-            phone = site.phone("echo:bob")
+        with self.house() as (site, phone):
             site.scripted.answers["mint"] = [
                 lambda frame: {"type": "refused", "reason": "http-410"}]
             share = site.create(phone.addresses[0],
@@ -573,8 +546,7 @@ class Tests:
 
     @tap.test
     def a_share_that_is_cancelled_while_its_content_is_issued_never_gets_a_mailbox(self):
-        with TransferSite(self.build) as site:
-            phone = site.phone("echo:bob")
+        with self.house() as (site, phone):
             held = threading.Event()
             site.scripted.answers["mint"] = [lambda frame: held.set()]
             share = site.create(phone.addresses[0],
@@ -604,8 +576,7 @@ class Tests:
 
     @tap.test
     def that_it_was_another_device_is_told_also_after_the_end(self):
-        with TransferSite(self.build) as site:
-            phone = site.phone("echo:bob")
+        with self.house() as (site, phone):
             share = site.released(phone)
             link = phone.wait_message("link")
             site.wait_event(share, "link_accepted")
