@@ -4,6 +4,7 @@
 
 #include "curl-glue.h"
 #include "draft-v.h"
+#include "receive-words.h"
 #include "time-text.h"
 
 enum {
@@ -22,26 +23,24 @@ struct ReceiveExchange {
         int error;
 };
 
-int receive_exchange_new(ReceiveExchange **ret,
-                const char *protocol_name,
-                const char *const *hosts,
-                DraftRContextMode mode,
-                DraftVDialect dialect,
-                const char *ca_file) {
+static int exchange_new(
+                const ReceiveOptions *options, const ReceiveLink *link, ReceiveExchange **ret) {
         _cleanup_(receive_exchange_freep) ReceiveExchange *e = calloc(1, sizeof(*e));
         int r;
 
         if (!e)
                 return -ENOMEM;
-        e->protocol = relay_protocol_find(protocol_name);
-        e->terms = (RelayTerms){ .hosts = hosts, .mode = mode, .dialect = dialect };
+        e->protocol = relay_protocol_find(link->protocol_name);
+        e->terms = (RelayTerms){
+                .hosts = options->hosts, .mode = options->mode, .dialect = options->dialect
+        };
         r = sd_event_new(&e->event);
         if (r < 0)
                 return r;
         r = http_client_new(&e->http,
                         e->event,
                         &(HttpPolicy){
-                                        .ca_file = ca_file,
+                                        .ca_file = options->ca_file,
                                         .user_agent = "vestibule",
                                         .answer_max = DRAFT_V_ANSWER_MAX,
                         });
@@ -49,6 +48,13 @@ int receive_exchange_new(ReceiveExchange **ret,
                 return r;
         *ret = TAKE_PTR(e);
         return 0;
+}
+
+int receive_exchange_new(
+                const ReceiveOptions *options, const ReceiveLink *link, ReceiveExchange **ret) {
+        int r = exchange_new(options, link, ret);
+
+        return r < 0 ? receive_say_errno(r, "The TLS library") : 0;
 }
 
 static void on_answer(const HttpAnswer *answer, void *userdata);

@@ -1,17 +1,16 @@
 /* One job of relay.h after another, each awaited, over one connection that is kept. */
 #pragma once
 
+#include "receive-link.h"
+#include "receive-options.h"
 #include "relay.h"
 
 typedef struct ReceiveExchange ReceiveExchange;
 
-/* hosts are borrowed. */
-int receive_exchange_new(ReceiveExchange **ret,
-                const char *protocol_name,
-                const char *const *hosts,
-                DraftRContextMode mode,
-                DraftVDialect dialect,
-                const char *ca_file);
+/* For a link's protocol, and as the options say, whose hosts are borrowed. 0, or the exit status of
+ * what was said. */
+int receive_exchange_new(
+                const ReceiveOptions *options, const ReceiveLink *link, ReceiveExchange **ret);
 
 /* Runs an operation to its end, four times at most while there is no usable answer, with the same
  * ids, after 1, 2 and 4 seconds or when the relay says. 0: *ret has ended, and is the caller's. */

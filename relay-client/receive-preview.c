@@ -2,6 +2,7 @@
 
 #include <errno.h>
 
+#include "receive-exchange.h"
 #include "receive-print.h"
 #include "receive-words.h"
 
@@ -43,14 +44,9 @@ int receive_preview(const ReceiveOptions *options, const ReceiveLink *link) {
 
         if (link->is_draft_r)
                 return receive_say(RECEIVE_USAGE, "A link of this kind has no preview.");
-        r = receive_exchange_new(&exchange,
-                        link->protocol_name,
-                        options->hosts,
-                        options->mode,
-                        options->dialect,
-                        options->ca_file);
-        if (r < 0)
-                return receive_say_errno(r, "The TLS library");
+        r = receive_exchange_new(options, link, &exchange);
+        if (r != 0)
+                return r;
         text_uuid4_random(request_id);
         r = receive_exchange_run(exchange,
                         &(RelayJobTask){

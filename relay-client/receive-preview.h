@@ -2,7 +2,6 @@
  * takes no hold on the mailbox, and the relay is told neither a claim nor the Secret. */
 #pragma once
 
-#include "receive-exchange.h"
 #include "receive-link.h"
 #include "receive-options.h"
 

@@ -84,14 +84,9 @@ static int transfer(const ReceiveOptions *options,
         };
         int r;
 
-        r = receive_exchange_new(&exchange,
-                        link->protocol_name,
-                        options->hosts,
-                        options->mode,
-                        options->dialect,
-                        options->ca_file);
-        if (r < 0)
-                return receive_say_errno(r, "The TLS library");
+        r = receive_exchange_new(options, link, &exchange);
+        if (r != 0)
+                return r;
         t.exchange = exchange;
         /* The claim is durable before the relay hears of it. */
         r = receive_transfer_store(&t);
