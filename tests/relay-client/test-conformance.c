@@ -7,6 +7,7 @@
 #include <sodium.h>
 
 #include "cleanup.h"
+#include "draft-v-case.h"
 #include "draft-v.h"
 #include "key-file.h"
 #include "payload.h"
@@ -14,21 +15,11 @@
 #include "secret.h"
 #include "share-url.h"
 
-#define MAILBOX "https://relay.example/v1/m/3f0c1a52-6f0b-4a6e-9c1d-0b1f5f1f2a77"
-#define REQUEST "00000000-0000-4000-8000-00000000000a"
 #define OTHER_REQUEST "00000000-0000-4000-8000-00000000000b"
-#define CLAIM "5b1f4c1e-2f57-4b0e-8d0a-6a7c1f0e9a01"
 #define SECRET_TEXT "hXlr6aRC7KgJpOLTNZaLsw=="
-#define ECHOED "Mailbox-Request-ID: " REQUEST "\r\n"
 #define LINK_BODY "{\"urlLink\":\"" MAILBOX "\"}"
 #define PAYLOAD "\"payload\":{\"type\":\"AEAD_AES_128_GCM\",\"data\":\"AAAA\"}"
 #define READ_BODY "{" PAYLOAD "}"
-
-enum {
-        NOW = 1795262400, /* 2026-11-21T12:00:00Z */
-};
-
-static const char *const hosts[] = { "relay.example", NULL };
 
 static const DraftVCreate create = {
         .title = "Room key",
@@ -137,14 +128,7 @@ static void read_answer_of(DraftVOperation operation,
                 const char *headers,
                 const char *body,
                 DraftVAnswer *ret) {
-        HttpAnswer answer = {
-                .status = status,
-                .failure = status == 0 ? "timeout" : NULL,
-                .headers = headers,
-                .headers_size = strlen(headers),
-                .body = body,
-                .body_size = strlen(body),
-        };
+        HttpAnswer answer = answer_of(status, headers, body, strlen(body));
 
         assert_int_equal(draft_v_read_answer(operation, REQUEST, &answer, hosts, NOW, ret), 0);
 }

@@ -9,24 +9,15 @@
 #include <errno.h>
 
 #include "cleanup.h"
+#include "draft-v-case.h"
 #include "draft-v.h"
 #include "secret.h"
 
-#define MAILBOX "https://relay.example/v1/m/3f0c1a52-6f0b-4a6e-9c1d-0b1f5f1f2a77"
-#define REQUEST "00000000-0000-4000-8000-00000000000a"
-#define CLAIM "5b1f4c1e-2f57-4b0e-8d0a-6a7c1f0e9a01"
-#define ECHOED "Mailbox-Request-ID: " REQUEST "\r\n"
 #define LINK_BODY "{\"urlLink\":\"" MAILBOX "\",\"isPushNotificationSupported\":false}"
 #define READ_BODY                                                                            \
         "{\"payload\":{\"type\":\"AEAD_AES_128_GCM\",\"data\":\"AAAA\"},"                    \
         "\"displayInformation\":{\"title\":\"T\",\"description\":\"D\",\"imageURL\":\"I\"}," \
         "\"expiration\":\"2021-11-03T20:32:34+0000\"}"
-
-enum {
-        NOW = 1795262400 /* Sat, 21 Nov 2026 12:00:00 GMT */
-};
-
-static const char *const hosts[] = { "relay.example", NULL };
 
 static void answer_read(DraftVOperation operation,
                 int status,
@@ -34,14 +25,7 @@ static void answer_read(DraftVOperation operation,
                 const char *body,
                 size_t body_size,
                 DraftVAnswer *ret) {
-        HttpAnswer answer = {
-                .status = status,
-                .failure = status == 0 ? "timeout" : NULL,
-                .headers = headers,
-                .headers_size = strlen(headers),
-                .body = body,
-                .body_size = body_size,
-        };
+        HttpAnswer answer = answer_of(status, headers, body, body_size);
 
         assert_int_equal(draft_v_read_answer(operation, REQUEST, &answer, hosts, NOW, ret), 0);
 }

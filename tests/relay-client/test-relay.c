@@ -9,23 +9,15 @@
 #include <cmocka.h>
 
 #include "cleanup.h"
+#include "draft-v-case.h"
 #include "relay.h"
 #include "secret.h"
 
-#define MAILBOX "https://relay.example/v1/m/3f0c1a52-6f0b-4a6e-9c1d-0b1f5f1f2a77"
-#define REQUEST "00000000-0000-4000-8000-00000000000a"
-#define CLAIM "5b1f4c1e-2f57-4b0e-8d0a-6a7c1f0e9a01"
-#define ECHOED "Mailbox-Request-ID: " REQUEST "\r\n"
 #define READ_BODY                                                                            \
         "{\"payload\":{\"type\":\"AEAD_AES_128_GCM\",\"data\":\"AAAA\"},"                    \
         "\"displayInformation\":{\"title\":\"T\",\"description\":\"D\",\"imageURL\":\"I\"}," \
         "\"expiration\":\"2021-11-03T20:32:34Z\"}"
 
-enum {
-        NOW = 1795262400, /* Sat, 21 Nov 2026 12:00:00 GMT */
-};
-
-static const char *const hosts[] = { "relay.example", NULL };
 static const RelayTerms terms = { .hosts = hosts, .url = "https://relay.example" };
 
 static const uint8_t secret[16] = { 0x85, 0x79, 0x6b, 0xe9 };
@@ -59,14 +51,7 @@ static RelayJob *begin(const RelayJobTask *task, HttpRequest *ret) {
 
 static int
 tell(RelayJob *job, int status, const char *headers, const char *body, HttpRequest *ret) {
-        HttpAnswer answer = {
-                .status = status,
-                .failure = status == 0 ? "timeout" : NULL,
-                .headers = headers,
-                .headers_size = strlen(headers),
-                .body = body,
-                .body_size = strlen(body),
-        };
+        HttpAnswer answer = answer_of(status, headers, body, strlen(body));
 
         return relay_job_answer(job, &answer, NOW, ret);
 }
