@@ -9,6 +9,15 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+static void check_written(const RelayFrame *frame) {
+        assert(frame->box && frame->box_kid && frame->kid && json_is_object(frame->envelope));
+        assert((frame->kind == RELAY_FRAME_UPDATE) == (frame->number > 0));
+        if (frame->kind == RELAY_FRAME_UPDATE)
+                return;
+        assert(frame->title && frame->description && frame->image_url && frame->rights);
+        assert(frame->vertical && frame->expiration > 1795262400);
+}
+
 static void read_as(RelayFrameKind kind, const json_t *object, bool has_claims) {
         const char *reason = NULL;
         RelayFrame frame;
@@ -20,6 +29,10 @@ static void read_as(RelayFrameKind kind, const json_t *object, bool has_claims) 
                 return;
         assert(frame.kind == kind && frame.share[0] && (frame.number == 0 || frame.kid));
         assert(!has_claims || kind == RELAY_FRAME_ACKNOWLEDGE || frame.claim);
+        if (kind == RELAY_FRAME_CREATE || kind == RELAY_FRAME_UPDATE)
+                check_written(&frame);
+        else
+                assert(!frame.box && !frame.envelope);
         relay_frame_done(&frame);
 }
 
