@@ -146,6 +146,9 @@ int message_repeat(ShareContext *c, OutboxKind kind, int step, uint64_t delay_ms
 int message_notice(
                 ShareContext *c, TemplateMessage message, const char *channel, const char *address);
 
+/* Tells who has confirmed that nothing comes of it; before the step that ends the share. */
+int message_not_made(ShareContext *c);
+
 /* Makes the frame for a stored message. STORE_E_NOT_FOUND. */
 int message_frame(Gateway *g, const VaultKey *key, int64_t share, int part, json_t **ret);
 

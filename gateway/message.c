@@ -221,7 +221,9 @@ int message_link(ShareContext *c, const char *link, bool resend) {
                 return send_again(c, OUTBOX_LINK, channel->name, 0);
         return send_new(c,
                         &(MessagePlan){ .kind = OUTBOX_LINK,
-                                        .template = TEMPLATE_LINK,
+                                        .template = c->share.flags & SHARE_ENCRYPTED
+                                                                    ? TEMPLATE_LINK_PART
+                                                                    : TEMPLATE_LINK,
                                         .channel = channel->name,
                                         .address = address,
                                         .link = link,
@@ -242,6 +244,15 @@ int message_notice(ShareContext *c,
                                         .address = address,
                                         .expires = c->share.expires > c->now ? c->share.expires
                                                                              : c->now + 3600 });
+}
+
+int message_not_made(ShareContext *c) {
+        const ConfigChannel *channel;
+        const char *address;
+
+        if (!share_route(c, c->share.step, &address, &channel))
+                return 0; /* its channel is configured no more */
+        return message_notice(c, TEMPLATE_NOT_MADE, channel->name, address);
 }
 
 int message_frame(Gateway *g, const VaultKey *key, int64_t share, int part, json_t **ret) {

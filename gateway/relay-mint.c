@@ -26,7 +26,9 @@ int relay_mint_claim(ShareContext *c, json_t **ret) {
 static int not_issued(ShareContext *c) {
         int r;
 
-        r = share_step(c, LIFECYCLE_EVENT_NOT_ISSUED);
+        r = message_not_made(c);
+        if (r >= 0)
+                r = share_step(c, LIFECYCLE_EVENT_NOT_ISSUED);
         if (r == 0)
                 r = share_save(c);
         return r < 0 ? r : OUTBOX_VERDICT_DONE;

@@ -182,6 +182,14 @@ static int step_done(ShareContext *c, const OutboxRow *row, LifecycleEvent event
         return r < 0 ? r : OUTBOX_VERDICT_DONE;
 }
 
+/* The recipient has confirmed, and there is no link to send. */
+static int not_released(ShareContext *c, const OutboxRow *row, LifecycleEvent event) {
+        int r;
+
+        r = message_not_made(c);
+        return r < 0 ? r : step_done(c, row, event);
+}
+
 /* Ends a withdrawal whose mailbox is gone or never was. */
 static int withdrawn(ShareContext *c, const OutboxRow *row) {
         return step_done(c, row, lifecycle_withdrawn(c->share.goal));
@@ -264,7 +272,7 @@ static int mailbox_made(ShareContext *c, const OutboxRow *row, const json_t *ans
 
         if (!is_link_of(c, mailbox, link)) {
                 log_error("The relay client answered with a link that is not its relay's.");
-                return releasing ? step_done(c, row, LIFECYCLE_EVENT_RELAY_REFUSED)
+                return releasing ? not_released(c, row, LIFECYCLE_EVENT_RELAY_REFUSED)
                                  : withdrawn(c, row);
         }
         share_drop(&c->share.mailbox, c->share.mailbox_size);
@@ -303,7 +311,7 @@ static int generation_lost(ShareContext *c, const OutboxRow *row) {
         if (c->share.state == LIFECYCLE_WITHDRAWING)
                 return withdrawn(c, row);
         if (c->share.generation + 1 >= generations_max(c))
-                return step_done(c, row, LIFECYCLE_EVENT_RELAY_REFUSED);
+                return not_released(c, row, LIFECYCLE_EVENT_RELAY_REFUSED);
         share_note(&c->share, c->now, TIMELINE_GENERATION, c->share.generation + 1, 0);
         return step_done(c, row, LIFECYCLE_EVENT_GENERATION_LOST);
 }
@@ -327,11 +335,11 @@ static int create_answered(ShareContext *c, const OutboxRow *row, const json_t *
                         return OUTBOX_VERDICT_AGAIN;
                 if (c->share.state == LIFECYCLE_WITHDRAWING)
                         return withdrawn(c, row);
-                return step_done(c, row, LIFECYCLE_EVENT_RELAY_UNREACHABLE);
+                return not_released(c, row, LIFECYCLE_EVENT_RELAY_UNREACHABLE);
         }
         if (c->share.state == LIFECYCLE_WITHDRAWING)
                 return withdrawn(c, row);
-        return step_done(c, row, LIFECYCLE_EVENT_RELAY_REFUSED);
+        return not_released(c, row, LIFECYCLE_EVENT_RELAY_REFUSED);
 }
 
 /* The poll's own pace: 2 s, doubling, at most 15 minutes. */

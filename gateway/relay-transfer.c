@@ -126,13 +126,8 @@ int transfer_add_state(ShareContext *c, json_t *frame) {
 
 static bool read_digest(const json_t *answer, uint8_t ret[STORE_DIGEST_SIZE]) {
         const char *text = json_string_value(json_object_get(answer, "digest"));
-        _cleanup_(freep) uint8_t *bytes = NULL;
-        size_t size;
 
-        if (!text || text_from_base64(text, false, &bytes, &size) != 0 || size != STORE_DIGEST_SIZE)
-                return false;
-        memcpy(ret, bytes, STORE_DIGEST_SIZE);
-        return true;
+        return text && text_from_base64_exactly(text, ret, STORE_DIGEST_SIZE) == 0;
 }
 
 static int add_known(const Transfer *transfer, json_t *frame) {

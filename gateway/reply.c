@@ -332,8 +332,8 @@ static int answer_done_word(ShareContext *c, const Reply *reply) {
                         TIMELINE_ACKNOWLEDGED);
 }
 
-/* Another device has opened the link. Where it has been emptied already nothing can be taken back
- * here, and the sender is told all the same. */
+/* Somebody else has opened the link. Where the mailbox has been emptied nothing can be taken back
+ * here; the timeline tells the sender all the same. */
 static int answer_taken(ShareContext *c, const Reply *reply) {
         char id[ID_TEXT_SIZE];
 
@@ -343,14 +343,15 @@ static int answer_taken(ShareContext *c, const Reply *reply) {
                                 TEMPLATE_TAKEN,
                                 LIFECYCLE_EVENT_CLAIMED_ELSEWHERE,
                                 TIMELINE_CLAIMED_ELSEWHERE);
-        if (c->share.state == LIFECYCLE_COMPLETED) {
-                vault_id(c->gateway->vault, VAULT_ID_SHARE, c->share.n, 0, id);
-                log_record(LOG_NOTICE,
-                                &(LogFields){ .share = id, .tenant = c->share.tenant },
-                                "A tenant should look at a share that is completed: its recipient "
-                                "says that another device had it.");
-        }
-        return say(c, reply, TEMPLATE_OVER);
+        if (c->share.state != LIFECYCLE_COMPLETED)
+                return say(c, reply, TEMPLATE_OVER);
+        share_note(&c->share, c->now, TIMELINE_CLAIMED_ELSEWHERE, 0, c->share.step);
+        vault_id(c->gateway->vault, VAULT_ID_SHARE, c->share.n, 0, id);
+        log_record(LOG_NOTICE,
+                        &(LogFields){ .share = id, .tenant = c->share.tenant },
+                        "A tenant should look at a share that is completed: its recipient says "
+                        "that somebody else had it.");
+        return say(c, reply, TEMPLATE_TAKEN_LATE);
 }
 
 static int answer_bound(ShareContext *c, Reply *reply, const Answer *answer) {

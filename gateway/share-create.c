@@ -352,7 +352,8 @@ static int check_envelope(Ask *ask, Creation *c) {
                         409,
                         "stale-envelope",
                         "The content was sealed for something else",
-                        "Ask for the tenant's description again, and seal again.");
+                        "Repeat the request; if you sealed it yourself, fetch GET /v1/keys and GET "
+                        "/v1/policies first, and seal again.");
         return 1;
 }
 

@@ -76,6 +76,9 @@ static const struct {
         [TEMPLATE_OVER] = { "over", 0, 0, false },
         [TEMPLATE_DONE] = { "done", 0, V(SENDER) | V(TAG), false },
         [TEMPLATE_TAKEN] = { "taken", 0, V(SENDER) | V(TAG), false },
+        [TEMPLATE_TAKEN_LATE] = { "taken-late", 0, 0, false },
+        [TEMPLATE_NOT_MADE] = { "not-made", 0, V(SENDER) | V(KIND) | V(TAG), false },
+        [TEMPLATE_LINK_PART] = { "link-part", V(LINK) | V(SENDER) | V(TAG), V(KIND), true },
 };
 
 /* The longest value of each, for the estimate of SMS parts. */

@@ -22,7 +22,7 @@ typedef enum TemplateMessage {
         TEMPLATE_MISTYPED,   /* the check symbol is wrong; nothing was spent */
         TEMPLATE_WRONG,      /* a try was spent; needs tries */
         TEMPLATE_LOCKED,   /* the answer to the wrong code that was the last; later ones get OVER */
-        TEMPLATE_LINK,     /* the only one with link; repeats are the same bytes */
+        TEMPLATE_LINK,     /* this and LINK_PART alone have a link; repeats are the same bytes */
         TEMPLATE_DECLINED, /* the answer to NO */
         TEMPLATE_DISOWNED, /* the answer to NOT ME */
         TEMPLATE_STOPPED,  /* the answer to STOP */
@@ -31,7 +31,10 @@ typedef enum TemplateMessage {
         TEMPLATE_NOT_UNDERSTOOD, /* bound, but neither a code nor a word */
         TEMPLATE_OVER,           /* after the end, whatever the end was */
         TEMPLATE_DONE,           /* the recipient said that the key has arrived */
-        TEMPLATE_TAKEN,          /* the recipient said that another device has opened the link */
+        TEMPLATE_TAKEN,          /* the recipient said that somebody else has opened the link */
+        TEMPLATE_TAKEN_LATE,     /* the same, when the mailbox has been emptied already */
+        TEMPLATE_NOT_MADE,       /* confirmed, and then there was nothing to send */
+        TEMPLATE_LINK_PART,      /* in place of TEMPLATE_LINK where the sender keeps the Secret */
         _TEMPLATE_MESSAGE_MAX,
 } TemplateMessage;
 

@@ -272,9 +272,10 @@ static int end(ShareContext *c) {
                         &(LogFields){ .share = id,
                                         .tenant = s->tenant,
                                         .state = lifecycle_state_name(s->state) },
-                        "A share has ended as %s (%s).",
+                        "A share has ended as %s%s%s.",
                         lifecycle_state_name(s->state),
-                        lifecycle_cause_name(s->cause));
+                        s->cause == LIFECYCLE_CAUSE_NONE ? "" : ": ",
+                        s->cause == LIFECYCLE_CAUSE_NONE ? "" : lifecycle_cause_name(s->cause));
         return 0;
 }
 

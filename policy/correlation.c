@@ -18,8 +18,9 @@ bool correlation_is_open(LifecycleState state, AnswerKind kind) {
         case ANSWER_YES:
                 return challenged;
         case ANSWER_DONE:
-        case ANSWER_TAKEN:
                 return state == LIFECYCLE_RELEASED;
+        case ANSWER_TAKEN: /* who was first may have emptied the mailbox already */
+                return state == LIFECYCLE_RELEASED || state == LIFECYCLE_COMPLETED;
         case ANSWER_HELP:
         case ANSWER_OTHER:
         case ANSWER_EMPTY:
