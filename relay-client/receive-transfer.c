@@ -451,6 +451,12 @@ static int relinquish(ReceiveTransfer *t) {
                 return receive_say(RECEIVE_USAGE,
                                 "A link of this kind cannot be given up: whoever has it can open "
                                 "it until the first one has.");
+        /* What may have been sent counts: it may have come through. */
+        if (state->written.n > 0)
+                return receive_say(RECEIVE_USAGE,
+                                "This device has answered already; another one would take its "
+                                "answer for the sender's message. Ask the sender to cancel and to "
+                                "share again.");
         if (state->phase != RECEIVE_GIVING_UP) {
                 state->phase = RECEIVE_GIVING_UP;
                 text_uuid4_random(state->request_id);

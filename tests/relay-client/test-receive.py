@@ -584,6 +584,17 @@ def who_does_not_hold_a_mailbox_cannot_give_it_up():
 
 
 @test
+def who_has_answered_cannot_give_the_mailbox_up():
+    with Story() as (proxy, sender, wallet):
+        assert wallet.handle(sender.link, "--wait", "0").returncode == 10
+        run = wallet.run(sender.link, "--relinquish", "--state", wallet.state)
+        assert run.returncode == 2 and "This device has answered already" in run.stderr, run
+        assert not proxy.sent("PATCH") and wallet.exists("state")
+        sender.answer(THIRD).join()
+        assert wallet.handle(sender.link).returncode == 0, "the refusal has cost it the transfer"
+
+
+@test
 def a_relinquishment_that_was_killed_is_finished():
     with Story() as (proxy, sender, wallet), Wallet(proxy) as other:
         assert wallet.run(sender.link, "--keep", "--state", wallet.state).returncode == 0
