@@ -32,7 +32,7 @@ static const char help[] =
                 "  --wait SECONDS       wait so long for each message (with a handler: until\n"
                 "                       the mailbox expires; without: 0)\n"
                 "  --report COMMAND     when another device was first, give this command the\n"
-                "                       words that tell the sender\n"
+                "                       words that tell the sender; needs --state\n"
                 "  --relinquish         give up this device's hold on the mailbox, so that\n"
                 "                       another one can open the link; needs --state\n"
                 "  --preview            print what anybody with the link may see, and open "
@@ -217,6 +217,10 @@ static int check_options(const ReceiveOptions *options) {
                 return receive_say(RECEIVE_USAGE,
                                 "--json prints the message, and --handler takes it: give one of "
                                 "them.");
+        if (options->report && !options->state_file)
+                return receive_say(RECEIVE_USAGE,
+                                "--report needs --state: without it a second run of this device "
+                                "looks like another device.");
         if (options->relinquish && !options->state_file)
                 return receive_say(RECEIVE_USAGE,
                                 "--relinquish needs the --state FILE of the run that opened the "

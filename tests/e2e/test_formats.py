@@ -250,7 +250,7 @@ class Tests:
             thief = site.receive(link, "--keep", "--state", site.path("thief"))
             assert thief.returncode == 0, thief.stderr
             words = site.path("words")
-            late = site.receive(link, "--report", "cat > %s" % words)
+            late = site.receive(link, "--state", site.path("late"), "--report", "cat > %s" % words)
             assert late.returncode == 3, late.stderr
             with open(words) as file:
                 phone.say(share["tag"] + " " + file.read().strip())
