@@ -1,3 +1,5 @@
+/* What a recipient wrote, on its way to the front: it opens for its share, its number and its key
+ * alone, and holds one form only. */
 #include "test.h"
 
 #include <sodium.h>
