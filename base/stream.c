@@ -9,6 +9,7 @@
 
 struct FrameStream {
         int fd;
+        sd_event *event;
         sd_event_source *io, *flush;
         FrameStreamFrame on_frame;
         FrameStreamEnd on_end;
@@ -25,6 +26,7 @@ static void stream_release(FrameStream *s) {
         sd_event_source_disable_unref(s->io);
         sd_event_source_disable_unref(s->flush);
         s->io = s->flush = NULL;
+        sd_event_unref(s->event);
         s->fd = close_fd(s->fd);
         frame_buffer_done(&s->in);
         frame_buffer_done(&s->out);
@@ -174,6 +176,23 @@ static int on_flush(sd_event_source *source, void *userdata) {
         return 0;
 }
 
+/* After what is ready already, so that its frames go in the same write: a deferred source keeps the
+ * place in the queue that it got when it was made, so the last one would always come first. */
+static void stream_flush_later(FrameStream *s) {
+        sd_event_source *flush;
+        int enabled;
+
+        if (s->want_write || (sd_event_source_get_enabled(s->flush, &enabled) >= 0 &&
+                                             enabled != SD_EVENT_OFF))
+                return;
+        if (sd_event_add_defer(s->event, &flush, on_flush, s) < 0) {
+                (void) sd_event_source_set_enabled(s->flush, SD_EVENT_ONESHOT);
+                return;
+        }
+        sd_event_source_disable_unref(s->flush);
+        s->flush = flush;
+}
+
 int frame_stream_new(FrameStream **ret,
                 sd_event *event,
                 int fd,
@@ -190,6 +209,7 @@ int frame_stream_new(FrameStream **ret,
                 .on_frame = on_frame,
                 .on_end = on_end,
                 .userdata = userdata,
+                .event = sd_event_ref(event),
                 .reading = true };
 
         flags = fcntl(fd, F_GETFL);
@@ -224,8 +244,7 @@ int frame_stream_send(FrameStream *s, const json_t *frame) {
         if (r < 0)
                 return r;
         s->sent_size = frame_buffer_size(&s->out) - before - FRAME_HEADER_SIZE;
-        if (!s->want_write)
-                (void) sd_event_source_set_enabled(s->flush, SD_EVENT_ONESHOT);
+        stream_flush_later(s);
         return 0;
 }
 

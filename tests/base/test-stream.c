@@ -3,6 +3,7 @@
 #include "test.h"
 
 #include <stdio.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include "frame.h"
@@ -159,6 +160,40 @@ static void writes_gather_until_the_end_of_the_turn(void **state) {
         settle(s);
         assert_int_equal(peer_reads(s, bytes, sizeof(bytes)), queued);
         assert_int_equal(frame_stream_queued(s->stream), 0);
+}
+
+static int answer_on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        Side *s = userdata;
+
+        (void) fd;
+        (void) revents;
+        assert_int_equal(frame_stream_send_new(s->stream, numbered(0)), 0);
+        return sd_event_source_set_enabled(source, SD_EVENT_OFF);
+}
+
+static void what_is_ready_at_once_is_answered_in_one_write(void **state) {
+        sd_event_source *sources[2];
+        Side *s = *state;
+        uint8_t bytes[4096];
+        int fds[2];
+
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+        for (unsigned i = 0; i < 2; i++)
+                assert_true(sd_event_add_io(s->event,
+                                            &sources[i],
+                                            fds[i],
+                                            EPOLLOUT,
+                                            answer_on_io,
+                                            s) >= 0);
+        one_turn(s);
+        one_turn(s);
+        assert_int_equal(peer_reads(s, bytes, sizeof(bytes)), 0);
+        one_turn(s);
+        assert_int_equal(peer_reads(s, bytes, sizeof(bytes)), 2 * (4 + 18));
+        for (unsigned i = 0; i < 2; i++) {
+                sd_event_source_disable_unref(sources[i]);
+                fds[i] = close_fd(fds[i]);
+        }
 }
 
 static void a_stream_that_does_not_read_loses_nothing(void **state) {
@@ -377,6 +412,7 @@ int main(void) {
                 stream_test(a_frame_may_arrive_byte_by_byte),
                 stream_test(a_loud_peer_gets_64_frames_a_turn),
                 stream_test(writes_gather_until_the_end_of_the_turn),
+                stream_test(what_is_ready_at_once_is_answered_in_one_write),
                 stream_test(a_stream_that_does_not_read_loses_nothing),
                 stream_test(a_stream_stopped_at_the_turn_s_last_frame_stays_stopped),
                 stream_test(a_peer_that_reads_slowly_gets_everything),
