@@ -31,7 +31,8 @@ static int refuse_relay(const char *authority, const char *const *hosts) {
                                         hosts[i],
                                         authority);
         return receive_say(RECEIVE_NOT_ALLOWED,
-                        "The relay %s is not among those that are allowed.",
+                        "The relay %s is not among those that are allowed. Name it with --allow if "
+                        "you trust it.",
                         authority);
 }
 
@@ -52,7 +53,7 @@ static int read_share_url(const char *text, const char *const *hosts, ReceiveLin
                 return refuse_scheme();
         if (r > 0)
                 return receive_say(RECEIVE_USAGE,
-                                "This is no share URL (%s).",
+                                "This is no share URL (%s). Copy the whole link.",
                                 share_url_error_name((ShareUrlError) r));
         if (!is_allowed(url->authority, hosts))
                 return refuse_relay(url->authority, hosts);
@@ -60,11 +61,6 @@ static int read_share_url(const char *text, const char *const *hosts, ReceiveLin
                 return receive_say(RECEIVE_USAGE,
                                 "This share URL speaks version %s; only v1 is known.",
                                 url->version);
-        if (url->secret_size == 0)
-                return receive_say(RECEIVE_USAGE,
-                                "The link is not complete: the part after # is missing. Copy the "
-                                "whole link, in quotes; if the Secret came apart from it, append "
-                                "it after a #.");
         memcpy(ret->authority, url->authority, sizeof(ret->authority));
         (void) snprintf(ret->subject, sizeof(ret->subject), "%s/%s", url->authority, url->mailbox);
         return 0;
@@ -115,6 +111,14 @@ int receive_link_read(const char *text, const char *const *hosts, ReceiveLink *r
         if (r != 0)
                 receive_link_done(ret);
         return r;
+}
+
+int receive_link_require_secret(const ReceiveLink *link) {
+        if (link->is_draft_r || link->url.secret_size > 0)
+                return 0;
+        return receive_say(RECEIVE_USAGE,
+                        "The link is not complete: the part after # is missing. Copy the whole "
+                        "link, in quotes; if the Secret came apart from it, append it after a #.");
 }
 
 void receive_link_done(ReceiveLink *link) {

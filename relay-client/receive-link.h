@@ -21,9 +21,13 @@ typedef struct ReceiveLink {
         char *text;                         /* Draft R */
 } ReceiveLink;
 
-/* Checks everything that can be checked before the relay is asked; hosts is the allow-list. 0, or
- * the exit status of what was said; on an error nothing is left to end. */
+/* Checks everything that can be checked before the relay is asked, but for the Secret of Draft V,
+ * which may be absent; hosts is the allow-list. 0, or the exit status of what was said; on an error
+ * nothing is left to end. */
 int receive_link_read(const char *text, const char *const *hosts, ReceiveLink *ret);
+
+/* For whatever decrypts. 0, or the exit status of what was said. */
+int receive_link_require_secret(const ReceiveLink *link);
 void receive_link_done(ReceiveLink *link);
 
 /* A key that follows from the link and the salt, and from neither alone. */

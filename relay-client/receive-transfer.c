@@ -74,8 +74,9 @@ static int explain_gone(const ReceiveTransfer *t) {
                                 "The mailbox has expired. Ask the sender for a new link.");
         if (t->state->number == 0 && t->state->phase == RECEIVE_READING)
                 return receive_say(RECEIVE_GONE,
-                                "The mailbox is gone: withdrawn, collected or expired. Ask the "
-                                "sender for a new link.");
+                                "There is nothing at this link any more: it was collected, "
+                                "withdrawn or has expired. If it was not you who collected it, "
+                                "tell the sender at once: answer TAKEN, and call.");
         return receive_say(RECEIVE_GONE,
                         "The sender has ended the transfer: the mailbox is gone before it "
                         "expired.");
@@ -152,10 +153,11 @@ static int give_up(const ReceiveTransfer *t, ReceiveStep step) {
         if (t->retry_after > 0)
                 return receive_say(RECEIVE_UNREACHABLE,
                                 "The relay %s is busy (%s). Nothing is lost: try again in %u "
-                                "seconds%s.",
+                                "second%s%s.",
                                 t->link->authority,
                                 t->reason,
                                 t->retry_after,
+                                t->retry_after == 1 ? "" : "s",
                                 t->file ? " with the same state file" : "");
         if (is_held_in_vain(t))
                 return receive_say(RECEIVE_UNREACHABLE,
@@ -267,9 +269,10 @@ static int explain_handler(const ReceiveTransfer *t, int error, int status) {
         switch (error) {
         case RECEIVE_COMMAND_E_TIMEOUT:
                 return receive_say(RECEIVE_NO_ANSWER,
-                                "The handler took longer than %u seconds for message %lld, and was "
-                                "ended. The mailbox is kept. %s",
+                                "The handler took longer than %u second%s for message %lld, and "
+                                "was ended. The mailbox is kept. %s",
                                 t->options->handler_timeout,
+                                t->options->handler_timeout == 1 ? "" : "s",
                                 number,
                                 how_to_go_on(t));
         case RECEIVE_COMMAND_E_TOO_LARGE:

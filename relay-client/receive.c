@@ -125,14 +125,14 @@ static int report(const ReceiveOptions *options) {
                                 &status);
         if (r == 0)
                 return receive_say(RECEIVE_CLAIMED,
-                                "Another device has opened this link before. The sender has been "
-                                "told: the key may be in the wrong hands.");
+                                "Another device has opened this link before: the key may be in the "
+                                "wrong hands. It was handed to the command of --report.");
         if (options->report)
                 (void) receive_say(0, "The command of --report failed: the sender was not told.");
         return receive_say(RECEIVE_CLAIMED,
                         "Another device has opened this link before. If that was not you, the key "
                         "may be in the wrong hands: answer the message that brought the link with "
-                        "TAKEN, and the sender is told at once.");
+                        "TAKEN, and the sender can see it.");
 }
 
 static int run(int argc, char **argv) {
@@ -143,6 +143,8 @@ static int run(int argc, char **argv) {
         r = receive_options_read(argc, argv, &options);
         if (r == 0)
                 r = receive_link_read(options.link, options.hosts, &link);
+        if (r == 0 && !options.preview)
+                r = receive_link_require_secret(&link);
         receive_options_done(&options);
         if (r != 0)
                 return r;

@@ -318,7 +318,7 @@ def a_recipient_asks_only_allowed_relays():
     link = relay.url + "/v1/m/3f0c1a52-6f0b-4a6e-9c1d-0b1f5f1f2a77?v=a#hXlr6aRC7KgJpOLTNZaLsw=="
     assert receive(link, relay, allow=False).returncode == 2
     other = receive(link, relay, "--allow", "relay.example", allow=False)
-    assert other.returncode == 7 and other.stderr.endswith("is not among those that are allowed.\n"), other
+    assert other.returncode == 7 and other.stderr.endswith("Name it with --allow if you trust it.\n"), other
     portless = receive(link, relay, "--allow", "relay.example", "--allow", "127.0.0.1", allow=False)
     assert portless.returncode == 7, portless
     assert "--allow 127.0.0.1 means port 443; write --allow " + relay.url[8:] + "." in portless.stderr, portless
@@ -326,7 +326,9 @@ def a_recipient_asks_only_allowed_relays():
     for incomplete in (link.split("#")[0], link.split("#")[0] + "#"):
         result = receive(incomplete, relay)
         assert result.returncode == 2 and result.stderr.startswith("The link is not complete: the part after # is missing."), result
-    assert receive("", relay).returncode == 2
+    for broken in ("", link.replace("/m/", "/x/")):
+        result = receive(broken, relay)
+        assert result.returncode == 2 and result.stderr.endswith("Copy the whole link.\n"), result
     assert relay.accepted == 0
     assert receive(link, relay).returncode == 4
     request, = relay.requests

@@ -574,7 +574,10 @@ def who_does_not_hold_a_mailbox_cannot_give_it_up():
         assert run.returncode == 8 and "does not hold the mailbox" in run.stderr, run
         assert wallet.run(sender.link, "--state", wallet.state).returncode == 0
         run = wallet.run(sender.link, "--state", wallet.state)
-        assert run.returncode == 4, run
+        assert run.returncode == 4 and run.stderr.startswith("There is nothing at this link any more: "), run
+        assert "tell the sender at once: answer TAKEN, and call." in run.stderr, run
+        run = other.run(sender.link, "--state", other.path("late"), "--report", "touch '%s'" % other.path("words"))
+        assert run.returncode == 4 and not other.exists("words"), "it may just have been withdrawn"
     with Story(sender=SenderR) as (proxy, sender, wallet):
         wallet.write("wait.0")
         process = wallet.start(sender.link, "--state", wallet.state, "--handler", wallet.path("handler"))
@@ -628,7 +631,7 @@ def who_comes_second_can_have_it_reported():
         assert wallet.run(sender.link, "--keep").returncode == 0
         told = other.run(sender.link, "--state", other.state, "--report", "cat > '%s'; echo no" % other.path("words"))
         assert told.returncode == 3 and other.read("words") == b"TAKEN\n" and told.stdout == "", told
-        assert "The sender has been told" in told.stderr and "answer the message" not in told.stderr
+        assert "handed to the command of --report" in told.stderr and "answer the message" not in told.stderr
         failed = other.run(sender.link, "--state", other.state, "--report", "exit 7")
         assert failed.returncode == 3 and "was not told" in failed.stderr and "with TAKEN" in failed.stderr, failed
         alone = other.run(sender.link)
@@ -727,8 +730,8 @@ def waiting_ends_when_it_should_and_can_go_on():
 
 @test
 def a_handler_that_fails_leaves_everything_as_it_is():
-    cases = (("exit 3", "status 3"), ("kill -9 $$", "status 137"), ("sleep 60", "longer than 1 seconds"),
-             ("trap '' TERM; touch '%s'; while :; do sleep 1; done", "longer than 1 seconds"),
+    cases = (("exit 3", "status 3"), ("kill -9 $$", "status 137"), ("sleep 60", "longer than 1 second for"),
+             ("trap '' TERM; touch '%s'; while :; do sleep 1; done", "longer than 1 second for"),
              ("cat > /dev/null; head -c 40000 /dev/zero", "more than 32768 bytes"), ("echo hello", "cannot be sent"),
              ("echo '{}'", "cannot be sent"), ("echo '{\"format\":\"x\",\"content\":{},\"format\":\"y\"}'", "cannot be sent"))
 

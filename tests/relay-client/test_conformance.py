@@ -374,6 +374,8 @@ def c08_a_preview_takes_no_hold_and_tells_no_claim():
         assert (method, body) == ("GET", b"") and is_uuid4(headers["mailbox-request-id"]), headers
         assert not [name for name in headers if "claim" in name or "attest" in name], headers
         mailbox, = relay.mailboxes.mailboxes.values()
+        apart = receive(link.split("#")[0], relay, "--preview")
+        assert (apart.returncode, apart.stdout) == (0, result.stdout), "a preview needs no Secret"
         assert mailbox.recipient is None
         assert receive(link, relay).returncode == 0
         assert receive(link, relay, "--preview").returncode == EXIT_GONE
