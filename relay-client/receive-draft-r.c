@@ -6,19 +6,45 @@
 #include "receive-transfer.h"
 #include "receive-words.h"
 
-/* A task with the run as it is, under a key that the caller wipes. */
-static RelayJobTask
-task_of(const ReceiveTransfer *t, RelayJobOperation operation, uint8_t root[RECEIVE_ROOT_SIZE]) {
+/* One operation, with the run as it is. content: of an update, or NULL. */
+static int
+run_job(ReceiveTransfer *t, RelayJobOperation operation, const Plaintext *content, RelayJob **ret) {
         const ReceiveState *state = t->state;
+        uint8_t root[RECEIVE_ROOT_SIZE];
+        int r;
 
         receive_link_root(t->link, state->salt, root);
-        return (RelayJobTask){
-                .operation = operation,
-                .identity = { .root = root, .kid = "receive", .share = state->subject },
-                .link = t->link->text,
-                .state = state->run,
-                .state_size = state->run_size,
-        };
+        r = receive_exchange_run(t->exchange,
+                        &(RelayJobTask){
+                                        .operation = operation,
+                                        .identity = { .root = root,
+                                                        .kid = "receive",
+                                                        .share = state->subject },
+                                        .link = t->link->text,
+                                        .state = state->run,
+                                        .state_size = state->run_size,
+                                        .content = content ? content->data : NULL,
+                                        .content_size = content ? content->size : 0,
+                        },
+                        ret);
+        sodium_memzero(root, sizeof(root));
+        return r;
+}
+
+/* What the state keeps: the message, or our answer to it. */
+static int open_kept(ReceiveTransfer *t, Plaintext *ret) {
+        uint8_t root[RECEIVE_ROOT_SIZE];
+        int r;
+
+        receive_link_root(t->link, t->state->salt, root);
+        r = receive_state_open(t->state, root, ret);
+        sodium_memzero(root, sizeof(root));
+        if (r < 0)
+                return receive_say_errno(r, "The message");
+        if (r > 0)
+                return receive_say(RECEIVE_TROUBLE,
+                                "The state file was changed, and cannot be used any more.");
+        return 0;
 }
 
 static int take_run(ReceiveState *state, const RelayResult *result) {
@@ -57,16 +83,6 @@ static int explain(ReceiveTransfer *t, const RelayResult *result, ReceiveStep *r
                         result->reason);
 }
 
-static int read_message(ReceiveTransfer *t, RelayJob **ret) {
-        uint8_t root[RECEIVE_ROOT_SIZE];
-        const RelayJobTask task = task_of(t, RELAY_JOB_READ, root);
-        int r;
-
-        r = receive_exchange_run(t->exchange, &task, ret);
-        sodium_memzero(root, sizeof(root));
-        return r;
-}
-
 static int take_message(ReceiveTransfer *t, const RelayResult *result) {
         _cleanup_(plaintext_done) Plaintext plaintext = PLAINTEXT_NULL;
         int r;
@@ -86,18 +102,10 @@ static int take_message(ReceiveTransfer *t, const RelayResult *result) {
 /* Of a run that was killed after it had kept the message. */
 static int recall(ReceiveTransfer *t) {
         _cleanup_(plaintext_done) Plaintext plaintext = PLAINTEXT_NULL;
-        uint8_t root[RECEIVE_ROOT_SIZE];
         int r;
 
-        receive_link_root(t->link, t->state->salt, root);
-        r = receive_state_open(t->state, root, &plaintext);
-        sodium_memzero(root, sizeof(root));
-        if (r < 0)
-                return receive_say_errno(r, "The message");
-        if (r > 0)
-                return receive_say(RECEIVE_TROUBLE,
-                                "The state file was changed, and cannot be used any more.");
-        return receive_transfer_take(t, &plaintext);
+        r = open_kept(t, &plaintext);
+        return r == 0 ? receive_transfer_take(t, &plaintext) : r;
 }
 
 /* The first message was there before its link was: there is no waiting for it. */
@@ -110,7 +118,7 @@ static int look(ReceiveTransfer *t, ReceiveStep *ret) {
                 *ret = RECEIVE_STEP_DONE;
                 return recall(t);
         }
-        r = read_message(t, &job);
+        r = run_job(t, RELAY_JOB_READ, NULL, &job);
         if (r < 0)
                 return receive_say_errno(r, "Reading the message");
         result = relay_job_result(job);
@@ -133,13 +141,10 @@ static int look(ReceiveTransfer *t, ReceiveStep *ret) {
  * before the answer is sent. */
 static int acknowledge(ReceiveTransfer *t) {
         _cleanup_(relay_job_freep) RelayJob *job = NULL;
-        uint8_t root[RECEIVE_ROOT_SIZE];
-        const RelayJobTask task = task_of(t, RELAY_JOB_ACKNOWLEDGE, root);
         const RelayResult *result;
         int r;
 
-        r = receive_exchange_run(t->exchange, &task, &job);
-        sodium_memzero(root, sizeof(root));
+        r = run_job(t, RELAY_JOB_ACKNOWLEDGE, NULL, &job);
         if (r < 0)
                 return receive_say_errno(r, "Deleting the message");
         result = relay_job_result(job);
@@ -177,34 +182,17 @@ static int answer(ReceiveTransfer *t, const void *content, size_t size) {
         return content ? seal(t, content, size) : 0;
 }
 
-static int update(ReceiveTransfer *t, const Plaintext *content, RelayJob **ret) {
-        uint8_t root[RECEIVE_ROOT_SIZE];
-        RelayJobTask task = task_of(t, RELAY_JOB_UPDATE, root);
-        int r;
-
-        task.content = content->data;
-        task.content_size = content->size;
-        r = receive_exchange_run(t->exchange, &task, ret);
-        sodium_memzero(root, sizeof(root));
-        return r;
-}
-
 static int send_answer(ReceiveTransfer *t, ReceiveStep *ret) {
         _cleanup_(plaintext_done) Plaintext content = PLAINTEXT_NULL;
         _cleanup_(relay_job_freep) RelayJob *job = NULL;
-        uint8_t root[RECEIVE_ROOT_SIZE];
         const RelayResult *result;
         ReceiveState *state = t->state;
         int r;
 
-        receive_link_root(t->link, state->salt, root);
-        r = receive_state_open(state, root, &content);
-        sodium_memzero(root, sizeof(root));
-        if (r > 0)
-                return receive_say(RECEIVE_TROUBLE,
-                                "The state file was changed, and cannot be used any more.");
-        if (r == 0)
-                r = update(t, &content, &job);
+        r = open_kept(t, &content);
+        if (r != 0)
+                return r;
+        r = run_job(t, RELAY_JOB_UPDATE, &content, &job);
         if (r < 0)
                 return receive_say_errno(r, "Answering");
         result = relay_job_result(job);
@@ -221,13 +209,7 @@ static int send_answer(ReceiveTransfer *t, ReceiveStep *ret) {
 }
 
 static int end(ReceiveTransfer *t, RelayJob **ret) {
-        uint8_t root[RECEIVE_ROOT_SIZE];
-        const RelayJobTask task = task_of(t, RELAY_JOB_DELETE, root);
-        int r;
-
-        r = receive_exchange_run(t->exchange, &task, ret);
-        sodium_memzero(root, sizeof(root));
-        return r;
+        return run_job(t, RELAY_JOB_DELETE, NULL, ret);
 }
 
 const ReceiveSide receive_draft_r = {
