@@ -282,11 +282,19 @@ static size_t utf8_sequence(const uint8_t *p, size_t size) {
         return n;
 }
 
+/* Eight bytes at once: most texts are nothing else. */
+static bool is_ascii(const uint8_t *p) {
+        uint64_t word;
+
+        memcpy(&word, p, sizeof(word));
+        return (word & UINT64_C(0x8080808080808080)) == 0;
+}
+
 bool text_is_utf8(const void *data, size_t size) {
         const uint8_t *p = data;
 
         while (size > 0) {
-                size_t n = utf8_sequence(p, size);
+                size_t n = size >= 8 && is_ascii(p) ? 8 : utf8_sequence(p, size);
 
                 if (n == 0)
                         return false;

@@ -269,6 +269,11 @@ static void utf8_is_that_of_rfc_3629(void **state) {
                 { "\xc3(", false },
                 { "\xe2\x28\xa1", false },
                 { "a\xc3\xa4\xff", false },
+                { "longer than eight and \xc3\xa4 within", true },
+                { "eight by\xff", false },
+                { "\xff and eight more", false },
+                { "a \xffnd eight more", false },
+                { "eight and \xc3", false },
         };
 
         for (size_t i = 0; i < N_ELEMENTS(cases); i++)
