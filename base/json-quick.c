@@ -428,6 +428,13 @@ size_t json_quick_write(const json_t *value, void *buffer, size_t room) {
         return w.failed ? json_dumpb(value, buffer, room, JSON_COMPACT | JSON_ENCODE_ANY) : w.size;
 }
 
+size_t json_quick_write_text(const char *text, void *buffer, size_t room) {
+        Writer w = { .buffer = buffer, .room = room };
+
+        write_string(&w, text, strlen(text));
+        return w.size;
+}
+
 char *json_quick_text(const json_t *value) {
         json_malloc_t allocate;
         size_t size;

@@ -16,6 +16,9 @@ json_t *json_quick_read(const void *data, size_t size, unsigned max_depth);
  * which no more than room bytes were written, and no NUL. 0: out of memory, or no JSON value. */
 size_t json_quick_write(const json_t *value, void *buffer, size_t room);
 
+/* The same of a string that is UTF-8, as it stands in quotes. */
+size_t json_quick_write_text(const char *text, void *buffer, size_t room);
+
 /* The same as a string, as json_dumps() makes it: for json_wipe_free(), where json-wipe.h is used.
  * NULL for NULL. */
 char *json_quick_text(const json_t *value);

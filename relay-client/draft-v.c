@@ -1,5 +1,6 @@
 #include "draft-v.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,6 +16,10 @@
 #include "share-url.h"
 #include "text.h"
 #include "time-text.h"
+
+enum {
+        BODY_PIECES_MAX = 16,
+};
 
 typedef struct Operation {
         const char *method;
@@ -93,18 +98,55 @@ static int begin(DraftVOperation operation, const DraftVCaller *caller, HttpRequ
         return relay_http_add_header(request, "%s: %s", dialect->attestation, caller->attestation);
 }
 
-static int set_body(DraftVDialect dialect, const json_t *body, HttpRequest *request) {
-        size_t size = json_quick_write(body, NULL, 0);
+/* A body member by member, because values of jansson copy and check every text once more. */
+typedef struct Piece {
+        const char *json; /* written as it is */
+        const char *text; /* then written as a string, or NULL */
+} Piece;
 
-        if (size == 0)
-                return -EINVAL;
+typedef struct Body {
+        Piece pieces[BODY_PIECES_MAX];
+        size_t n_pieces;
+} Body;
+
+static void add_piece(Body *body, const char *json, const char *text) {
+        assert(body->n_pieces < BODY_PIECES_MAX);
+        body->pieces[body->n_pieces++] = (Piece){ json, text };
+}
+
+/* The size of the whole, which is the room there must be, or none. */
+static size_t write_body(const Body *body, char *buffer, size_t room) {
+        size_t size = 0;
+
+        for (size_t i = 0; i < body->n_pieces; i++) {
+                const Piece *piece = &body->pieces[i];
+                size_t n = strlen(piece->json);
+
+                if (room > 0)
+                        memcpy(buffer + size, piece->json, n);
+                size += n;
+                if (piece->text)
+                        size += json_quick_write_text(piece->text,
+                                        room > 0 ? buffer + size : NULL,
+                                        room > 0 ? room - size : 0);
+        }
+        return size;
+}
+
+static int set_body(DraftVDialect dialect, const Body *body, HttpRequest *request) {
+        size_t size = write_body(body, NULL, 0);
+
         if (size > DRAFT_V_BODY_MAX)
                 return -EMSGSIZE;
         request->body = malloc(size);
         if (!request->body)
                 return -ENOMEM;
-        request->body_size = json_quick_write(body, request->body, size);
+        request->body_size = write_body(body, request->body, size);
         return relay_http_add_header(request, "Content-Type: %s", dialects[dialect].media_type);
+}
+
+static bool is_text(const char *text) {
+        return text_is_utf8(text, strlen(text));
 }
 
 static bool text_fits(const char *text, size_t max_characters) {
@@ -112,7 +154,7 @@ static bool text_fits(const char *text, size_t max_characters) {
 
         for (const char *p = text; *p; p++)
                 n += (*p & 0xc0) != 0x80;
-        return n <= max_characters && text_is_utf8(text, strlen(text));
+        return n <= max_characters && is_text(text);
 }
 
 /* A token of one member would make the relay refuse the whole request. */
@@ -120,8 +162,7 @@ static bool token_is_valid(const DraftVToken *token) {
         if (!token->type && !token->data)
                 return true;
         return token->type && token->data && token->type[0] && token->data[0] &&
-               text_is_utf8(token->type, strlen(token->type)) &&
-               text_is_utf8(token->data, strlen(token->data));
+               is_text(token->type) && is_text(token->data);
 }
 
 static bool create_is_valid(const DraftVCreate *create) {
@@ -130,51 +171,30 @@ static bool create_is_valid(const DraftVCreate *create) {
                text_fits(create->image_url, DRAFT_V_IMAGE_URL_MAX) &&
                strlen(create->image_url) <= DRAFT_V_IMAGE_URL_MAX && create->access_rights[0] &&
                strspn(create->access_rights, "RWD") == strlen(create->access_rights) &&
+               is_text(create->payload_type) && is_text(create->payload_data) &&
                token_is_valid(&create->token);
 }
 
-static int add_token(json_t *body, const DraftVToken *token) {
-        if (!token->type)
-                return 0;
-        return json_object_set_new(body,
-                               "notificationToken",
-                               json_pack("{s:s, s:s}",
-                                               "type",
-                                               token->type,
-                                               "tokenData",
-                                               token->data)) < 0
-                               ? -ENOMEM
-                               : 0;
+static void add_payload(Body *body, const char *before, const char *type, const char *data) {
+        add_piece(body, before, NULL);
+        add_piece(body, "\"payload\":{\"type\":", type);
+        add_piece(body, ",\"data\":", data);
+        add_piece(body, "}", NULL);
 }
 
-static json_t *create_body(const DraftVCreate *create) {
-        char expiration[TIME_TEXT_SIZE];
-
-        time_text(create->expiration, expiration);
-        return json_pack("{s:{s:s, s:s, s:s}, s:{s:s, s:s}, s:{s:s, s:s}}",
-                        "displayInformation",
-                        "title",
-                        create->title,
-                        "description",
-                        create->description,
-                        "imageURL",
-                        create->image_url,
-                        "payload",
-                        "type",
-                        create->payload_type,
-                        "data",
-                        create->payload_data,
-                        "mailboxConfiguration",
-                        "accessRights",
-                        create->access_rights,
-                        "expiration",
-                        expiration);
+static void add_end(Body *body, const DraftVToken *token) {
+        if (token->type) {
+                add_piece(body, ",\"notificationToken\":{\"type\":", token->type);
+                add_piece(body, ",\"tokenData\":", token->data);
+                add_piece(body, "}", NULL);
+        }
+        add_piece(body, "}", NULL);
 }
 
 /* Builds everything but the URL, which goes to request and is freed with it. */
 static int finish(DraftVOperation operation,
                 const DraftVCaller *caller,
-                const json_t *body,
+                const Body *body,
                 HttpRequest *request,
                 HttpRequest *ret) {
         int r;
@@ -196,29 +216,32 @@ int draft_v_create(const char *base_url,
                 HttpRequest *ret) {
         _cleanup_(http_request_done) HttpRequest request = HTTP_REQUEST_NULL;
         char authority[SHARE_URL_AUTHORITY_SIZE];
-        json_auto_t *body = NULL;
-        int r;
+        char expiration[TIME_TEXT_SIZE];
+        Body body = { .n_pieces = 0 };
 
         if (!create_is_valid(create) || share_url_authority(base_url, authority) != 0)
                 return -EINVAL;
-        body = create_body(create);
-        if (!body)
-                return -ENOMEM;
-        r = add_token(body, &create->token);
-        if (r < 0)
-                return r;
+        time_text(create->expiration, expiration);
+        add_piece(&body, "{\"displayInformation\":{\"title\":", create->title);
+        add_piece(&body, ",\"description\":", create->description);
+        add_piece(&body, ",\"imageURL\":", create->image_url);
+        add_payload(&body, "},", create->payload_type, create->payload_data);
+        add_piece(&body, ",\"mailboxConfiguration\":{\"accessRights\":", create->access_rights);
+        add_piece(&body, ",\"expiration\":", expiration);
+        add_piece(&body, "}", NULL);
+        add_end(&body, &create->token);
         if (asprintf(&request.url, "https://%s%s", authority, dialects[caller->dialect].path) < 0) {
                 request.url = NULL;
                 return -ENOMEM;
         }
-        return finish(DRAFT_V_CREATE, caller, body, &request, ret);
+        return finish(DRAFT_V_CREATE, caller, &body, &request, ret);
 }
 
 /* A request to a mailbox itself, with or without body. */
 static int to_mailbox(DraftVOperation operation,
                 const char *mailbox,
                 const DraftVCaller *caller,
-                const json_t *body,
+                const Body *body,
                 HttpRequest *ret) {
         _cleanup_(http_request_done) HttpRequest request = HTTP_REQUEST_NULL;
 
@@ -235,23 +258,14 @@ int draft_v_update(const char *mailbox,
                 const DraftVCaller *caller,
                 const DraftVUpdate *update,
                 HttpRequest *ret) {
-        json_auto_t *body = NULL;
-        int r;
+        Body body = { .n_pieces = 0 };
 
-        if (!token_is_valid(&update->token))
+        if (!is_text(update->payload_type) || !is_text(update->payload_data) ||
+                        !token_is_valid(&update->token))
                 return -EINVAL;
-        body = json_pack("{s:{s:s, s:s}}",
-                        "payload",
-                        "type",
-                        update->payload_type,
-                        "data",
-                        update->payload_data);
-        if (!body)
-                return -ENOMEM;
-        r = add_token(body, &update->token);
-        if (r < 0)
-                return r;
-        return to_mailbox(DRAFT_V_UPDATE, mailbox, caller, body, ret);
+        add_payload(&body, "{", update->payload_type, update->payload_data);
+        add_end(&body, &update->token);
+        return to_mailbox(DRAFT_V_UPDATE, mailbox, caller, &body, ret);
 }
 
 int draft_v_plain(DraftVOperation operation,

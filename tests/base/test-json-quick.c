@@ -93,6 +93,24 @@ static void no_more_is_written_than_there_is_room(void **state) {
         json_wipe_free(dumped);
 }
 
+static void a_text_is_written_as_in_a_value(void **state) {
+        static const char *const texts[] = { "", "plain and long enough", "\"\\\n\x01\xc3\xa4/" };
+
+        for (size_t i = 0; i < N_ELEMENTS(texts); i++) {
+                json_auto_t *value = json_string(texts[i]);
+                char expected[64], written[64];
+                size_t size = json_quick_write(value, expected, sizeof(expected));
+
+                assert_int_equal(json_quick_write_text(texts[i], NULL, 0), size);
+                memset(written, '?', sizeof(written));
+                assert_int_equal(json_quick_write_text(texts[i], written, size - 1), size);
+                assert_memory_equal(written, expected, size - 1);
+                assert_int_equal(written[size - 1], '?');
+                assert_int_equal(json_quick_write_text(texts[i], written, size), size);
+                assert_memory_equal(written, expected, size);
+        }
+}
+
 static void what_cannot_be_written_is_none(void **state) {
         json_auto_t *real = json_pack("[f]", 1.5);
         char *text = json_quick_text(real);
@@ -108,6 +126,7 @@ int main(void) {
                 cmocka_unit_test(what_is_read_and_written_is_what_jansson_reads_and_writes),
                 cmocka_unit_test(what_is_wrong_or_rare_is_left_to_jansson),
                 cmocka_unit_test(no_more_is_written_than_there_is_room),
+                cmocka_unit_test(a_text_is_written_as_in_a_value),
                 cmocka_unit_test(what_cannot_be_written_is_none),
         };
 

@@ -356,11 +356,26 @@ static void a_create_that_no_relay_would_take_is_not_built(void **state) {
         bad.title = "\xff";
         assert_int_equal(draft_v_create("https://relay.example", &caller, &bad, &request), -EINVAL);
         bad = create;
+        bad.payload_data = "AAAAAAAA\xff";
+        assert_int_equal(draft_v_create("https://relay.example", &caller, &bad, &request), -EINVAL);
+        bad = create;
         bad.access_rights = "RX";
         assert_int_equal(draft_v_create("https://relay.example", &caller, &bad, &request), -EINVAL);
         assert_int_equal(draft_v_create("http://relay.example", &caller, &create, &request),
                         -EINVAL);
         assert_null(request.url);
+}
+
+static void an_update_of_no_text_is_not_built(void **state) {
+        HttpRequest request = HTTP_REQUEST_NULL;
+
+        (void) state;
+        assert_int_equal(draft_v_update(MAILBOX,
+                                         &caller,
+                                         &(DraftVUpdate){ .payload_type = "AEAD_AES_256_GCM",
+                                                         .payload_data = "BBBBBBBB\xff" },
+                                         &request),
+                        -EINVAL);
 }
 
 static void the_other_operations_have_no_body(void **state) {
@@ -520,6 +535,7 @@ int main(void) {
                 cmocka_unit_test(retry_after_is_honoured_within_reason),
                 cmocka_unit_test(a_create_carries_what_the_draft_wants),
                 cmocka_unit_test(a_create_that_no_relay_would_take_is_not_built),
+                cmocka_unit_test(an_update_of_no_text_is_not_built),
                 cmocka_unit_test(the_other_operations_have_no_body),
                 cmocka_unit_test(an_update_carries_a_payload),
                 cmocka_unit_test(an_older_relay_is_given_its_own_header_names),
