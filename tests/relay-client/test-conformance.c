@@ -158,7 +158,7 @@ static void c01_nothing_but_https_is_asked(void **state) {
                 char relay[64], mailbox[128];
 
                 (void) snprintf(relay, sizeof(relay), "%srelay.example", schemes[i]);
-                (void) snprintf(mailbox, sizeof(mailbox), "%s%s", schemes[i], MAILBOX + 8);
+                (void) snprintf(mailbox, sizeof(mailbox), "%s%s", schemes[i], &MAILBOX[8]);
                 for (int operation = 0; operation < _DRAFT_V_OPERATION_MAX; operation++) {
                         HttpRequest request = HTTP_REQUEST_NULL;
 
