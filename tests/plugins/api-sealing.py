@@ -1,14 +1,17 @@
 #!/usr/bin/python3
 """plugins/api/SEALING.md as somebody would follow it: its functions are taken out of the page and run as they stand,
-with keys that the relay client made and the API shows, and what they sealed is opened as the relay client opens it.
+with keys that the relay client made and the API shows, and what they sealed is opened as the relay client opens it;
+what they encrypted, as the recipient does.
 
-usage: api-sealing.py SEALING.md VESTIBULE_RELAY_CLIENT VESTIBULE_API OPEN_BOX [NAME...]     prints TAP
+usage: api-sealing.py SEALING.md VESTIBULE_RELAY_CLIENT VESTIBULE_API OPEN_BOX VESTIBULE_RECEIVE [NAME...]
+prints TAP
 """
 import base64
 import importlib.util
 import json
 import os
 import re
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -19,6 +22,7 @@ specification = importlib.util.spec_from_file_location(
     "api_http", os.path.join(os.path.dirname(os.path.abspath(__file__)), "api-http.py"))
 api = importlib.util.module_from_spec(specification)
 specification.loader.exec_module(api)
+from harness.https_server import HttpsServer  # noqa: E402
 
 # What a program around the functions does: reads what to seal, and prints what goes into the request.
 DRIVERS = {
@@ -46,8 +50,10 @@ def page():
         return f.read()
 
 
-def code_of(language):
-    (block,) = re.findall(rf"^```{language}\n(.*?)^```$", page(), re.MULTILINE | re.DOTALL)
+def code_of(language, function="seal"):
+    """The block of the page that has this function."""
+    (block,) = [block for block in re.findall(rf"^```{language}\n(.*?)^```$", page(), re.MULTILINE | re.DOTALL)
+                if re.search(rf"^(def|function) {function}\(", block, re.MULTILINE)]
     return block
 
 
@@ -218,9 +224,58 @@ def what_the_page_says_in_numbers_is_so():
     assert "422 `unknown-key`" in text
 
 
+class Mailbox:
+    """A relay with one mailbox, of Draft V, that takes everybody's word."""
+
+    def __init__(self, folder):
+        self.payload, self.certificate = None, os.path.join(folder, "certificate.pem")
+        key = os.path.join(folder, "key.pem")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                        "-keyout", key, "-out", self.certificate, "-days", "2", "-subj", "/CN=localhost",
+                        "-addext", "subjectAltName=IP:127.0.0.1"], check=True, stderr=subprocess.DEVNULL)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.certificate, key)
+        self.server = HttpsServer(context, self.answer)
+        self.link = self.server.url + "/v1/m/3f0c1a52-6f0b-4a6e-9c1d-0b1f5f1f2a77?v=a"
+
+    def answer(self, request):
+        if request.method == "PUT":
+            self.payload = json.loads(request.body)["payload"]
+        body = json.dumps({"payload": self.payload} if request.method == "POST" else {}).encode()
+        head = (f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nMailbox-Request-ID: {request.id}\r\n"
+                f"Content-Length: {len(body)}\r\n\r\n")
+        return head.encode() + body
+
+    def receive(self, fragment, *options):
+        return subprocess.run([RECEIVE, "--allow", self.server.authority, "--ca-file", self.certificate, *options, "-"],
+                              input=f"{self.link}#{fragment}\n", capture_output=True, text=True, timeout=60)
+
+
+def the_recipient_decrypts_what_the_page_encrypted_and_the_page_his_answer():
+    recipe = {}
+    exec(compile(code_of("python", "encrypt"), PAGE, "exec"), recipe)
+    with start() as house, house.front() as front:
+        mailbox = Mailbox(house.folder.name)
+        for size in (16, 32):
+            secret = os.urandom(size)
+            written = [recipe["encrypt"](secret, PROVISIONING) for _ in range(2)]
+            assert written[0]["encrypted"]["data"][:16] != written[1]["encrypted"]["data"][:16], "one IV twice"
+            sealed = create(front, written[0])
+            sealed = {name: sealed[name] for name in ("kid", "box", "recipients", "class")}
+            mailbox.payload = house.opened(sealed)["provisioning"]["encrypted"]
+            got = mailbox.receive(recipe["fragment"](secret), "--keep")
+            assert got.returncode == 0 and json.loads(got.stdout) == PROVISIONING, got
+            assert mailbox.receive(recipe["fragment"](os.urandom(size)), "--keep").returncode == 5
+            answered = mailbox.receive(recipe["fragment"](secret), "--handler", "sed s/marker/answer/", "--wait", "0")
+            assert answered.returncode == 10, answered
+            token = recipe["decrypt"](secret, mailbox.payload)["content"]["token"]
+            assert token == PROVISIONING["content"]["token"].replace("marker", "answer")
+        mailbox.server.close()
+
+
 TESTS = api.tap.functions_below(start)
 
 if __name__ == "__main__":
-    PAGE, RELAY_CLIENT, API, OPEN_BOX = sys.argv[1:5]
+    PAGE, RELAY_CLIENT, API, OPEN_BOX, RECEIVE = sys.argv[1:6]
     api.PROGRAM = API
-    sys.exit(api.tap.run(TESTS, sys.argv[5:]))
+    sys.exit(api.tap.run(TESTS, sys.argv[6:]))
