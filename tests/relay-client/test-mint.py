@@ -47,8 +47,8 @@ class Tenant(Scripted):
     def __init__(self, script=None, certificate="localhost"):
         super().__init__(script or self.issue, certificate)
         self.url = "https://localhost:%d" % self.listener.getsockname()[1]
-        self.database = sqlite3.connect(path("issued-%d" % self.listener.getsockname()[1]), isolation_level=None, check_same_thread=False)
-        self.n_issued, self.mutex = 0, threading.Lock()
+        self.store = path("issued-%d" % self.listener.getsockname()[1])
+        self.n_issued = 0
 
     def make(self, share):
         self.n_issued += 1
@@ -59,8 +59,8 @@ class Tenant(Scripted):
             share = recipe["share_of"](self.url + request.target, request.headers, request.body, signer())
         except (ValueError, KeyError, InvalidSignature):
             return http(401)
-        with self.mutex:
-            return http(200, recipe["answer_for"](self.database, share, self.make).encode())
+        with contextlib.closing(sqlite3.connect(self.store, isolation_level=None, timeout=20)) as database:
+            return http(200, recipe["answer_for"](database, share, self.make).encode())
 
 
 def share_id():
