@@ -56,11 +56,14 @@ json_t *client_answer_again(const char *reason, unsigned retry_after) {
         return frame;
 }
 
-json_t *client_answer_written(const ClientQuestion *question) {
-        json_t *frame = new_frame("done");
+json_t *client_answer_written(void) {
+        return new_frame("done");
+}
 
-        set_digest(&frame, question->release->digest);
-        return frame;
+/* Draft R: it is known only once the run was gone on with, and told then. */
+void client_answer_add_written(const ClientQuestion *question, json_t **frame) {
+        if (question->frame->kind == RELAY_FRAME_UPDATE && question->release->payload_data)
+                set_digest(frame, question->release->digest);
 }
 
 /* A share of one message needs no state: see relay.h. */
@@ -232,10 +235,11 @@ static json_t *done_read(const ClientQuestion *question, const RelayResult *resu
                                               : done_read_slot(question, result, now);
 }
 
-static json_t *done_update(const ClientQuestion *question, const RelayResult *result) {
+static json_t *done_update(const RelayResult *result) {
         json_t *frame = new_frame("done");
 
-        set_digest(&frame, result->has_digest ? result->digest : question->release->digest);
+        if (result->has_digest)
+                set_digest(&frame, result->digest);
         set_state(&frame, result);
         return frame;
 }
@@ -257,7 +261,7 @@ static json_t *done(const ClientQuestion *question, const RelayResult *result, i
         case RELAY_FRAME_READ:
                 return done_read(question, result, now);
         case RELAY_FRAME_UPDATE:
-                return done_update(question, result);
+                return done_update(result);
         case RELAY_FRAME_ACKNOWLEDGE:
                 return done_acknowledge(question, result);
         case RELAY_FRAME_DELETE:

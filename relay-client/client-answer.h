@@ -24,4 +24,9 @@ json_t *client_answer_refused(const char *reason);
 json_t *client_answer_again(const char *reason, unsigned retry_after); /* 0: as it likes */
 
 /* Update: what was to be written lies there already. */
-json_t *client_answer_written(const ClientQuestion *question);
+json_t *client_answer_written(void);
+
+/* Adds to any answer to an update of Draft V the digest of what was, or would have been, written: a
+ * relay that said no may show it all the same, and nothing but this tells the gateway then that it
+ * is ours. A frame that cannot have it is dropped, and *frame NULL; NULL is left alone. */
+void client_answer_add_written(const ClientQuestion *question, json_t **frame);

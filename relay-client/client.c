@@ -111,6 +111,13 @@ static void answer(Client *c, int64_t id, json_t *frame) {
         plugin_answer(c->plugin, id, frame ? frame : client_answer_again("no-memory", 1));
 }
 
+static void job_answer(const Job *job, json_t *frame) {
+        const ClientQuestion question = question_of(job);
+
+        client_answer_add_written(&question, &frame);
+        answer(job->client, job->id, frame);
+}
+
 /* Tells the gateway at each change, and the journal as well. */
 static void tell_reachable(Client *c, const HttpAnswer *http) {
         if (http->status != 0) {
@@ -231,13 +238,13 @@ static void job_compared(Job *job) {
         else if (read_verdict_digest(result->payload_data, digest) < 0)
                 frame = client_answer_again("no-memory", 1);
         else if (memcmp(digest, job->release.digest, sizeof(digest)) == 0)
-                frame = client_answer_written(&question);
+                frame = client_answer_written();
         else if (memcmp(digest, job->frame.known, sizeof(digest)) == 0) {
                 job_go_on(job, begin_step(job, &request), &request);
                 return;
         } else
                 frame = client_answer_again("unread-message", 0);
-        answer(job->client, job->id, frame);
+        job_answer(job, frame);
         (void) job_free(job);
 }
 
@@ -250,9 +257,7 @@ static void job_ended(Job *job) {
                 job_compared(job);
                 return;
         }
-        answer(job->client,
-                        job->id,
-                        client_answer(&question, relay_job_result(job->relay), time_wall()));
+        job_answer(job, client_answer(&question, relay_job_result(job->relay), time_wall()));
         (void) job_free(job);
 }
 
@@ -279,7 +284,7 @@ static void job_go_on(Job *job, int r, HttpRequest *request) {
                 job_remember(job);
                 return;
         }
-        answer(job->client, job->id, client_answer_again("no-memory", 1));
+        job_answer(job, client_answer_again("no-memory", 1));
         (void) job_free(job);
 }
 
@@ -348,11 +353,11 @@ static void request_relay(Client *c, RelayFrameKind kind, int64_t id, const json
         }
         if (r == RELAY_FRAME_E_REFUSED) {
                 log_warning("a request was refused before the relay was asked: %s", reason);
-                answer(c, id, client_answer_refused(reason));
+                job_answer(job, client_answer_refused(reason));
                 return;
         }
         if (is_busy(job)) {
-                answer(c, id, client_answer_again("claim-is-busy", 1));
+                job_answer(job, client_answer_again("claim-is-busy", 1));
                 return;
         }
         r = begin_step(job, &request);

@@ -386,6 +386,46 @@ def v_nothing_is_written_over_what_was_not_read(relay, gateway):
     assert share.update(3, message(3))["type"] == "done" and guest.read() == message(3)
 
 
+@on_a_relay(credentials=path("no-front"))
+def v_whatever_an_update_comes_to_its_digest_is_told(relay, gateway):
+    secret = os.urandom(32)
+    seal_one = functools.partial(draft_v.payload_seal, "AEAD_AES_256_GCM", secret)
+    share = Share(gateway, {"encrypted": seal_one(packed(FIRST))}, encrypted=True)
+    share.make()
+    guest = Guest(share.link, secret)
+    guest.write(message(1))
+    second = seal_one(packed(message(2)))
+    content, expected = {"encrypted": second}, digest_of(blob_of(second))
+
+    def told(*words, **more):
+        answer = share.update(2, content, **more)
+        assert (answer["type"], answer.get("reason"), answer["digest"]) == (*words, expected), (words, answer)
+
+    told("again", "unread-message")
+    share.known = share.read(1)["digest"]
+    hold = Hold(relay)
+    first = gateway.ask(share.update_frame(2, content))
+    assert hold.arrived.wait(20)
+    told("again", "claim-is-busy")
+    relay.meddle = lambda request, forward: program.http(400, b"", request) if request.method == "PUT" else forward()
+    hold.freed.set()
+    answer = gateway.answer(first)  # the relay keeps it and says no
+    assert (answer["type"], answer["reason"], answer["digest"]) == ("refused", "http-400", expected), answer
+    told("unauthorised", None, claim=str(uuid.uuid4()))
+    for method, status, words in (("POST", 503, ("again", "http-503")), ("PUT", 401, ("unauthorised", None)),
+                                  ("POST", 404, ("gone", None)), ("PUT", 404, ("gone", None))):
+        relay.meddle = lambda request, forward: program.http(status, b"", request) if request.method == method else forward()
+        told(*words)
+    relay.lose_next("PUT")
+    told("again", "cut")
+    told("done", None)
+    # What was not opened has none, and nobody else's answers have one.
+    assert "digest" not in share.update(2, content, message_kid="0123456789abcdef")
+    assert "digest" not in gateway.call(share.frame("read"))
+    gateway.close()
+    gateway.start()
+
+
 @on_a_relay()
 def v_an_old_message_has_its_old_digest_and_our_own_is_told_as_such(relay, gateway):
     share, guest = begun(gateway)
@@ -820,6 +860,7 @@ TESTS = [
     v_a_create_whose_answer_was_lost_is_repeated_with_the_same_octets,
     v_an_update_whose_answer_was_lost_is_done_when_it_is_repeated,
     v_nothing_is_written_over_what_was_not_read,
+    v_whatever_an_update_comes_to_its_digest_is_told,
     v_an_old_message_has_its_old_digest_and_our_own_is_told_as_such,
     v_what_cannot_be_read_is_named_and_known_from_then_on,
     v_a_tenant_may_keep_the_secret,
