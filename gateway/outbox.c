@@ -211,6 +211,15 @@ static void timer_arm(Outbox *o) {
         (void) sd_event_source_set_enabled(o->timer, SD_EVENT_ONESHOT);
 }
 
+static bool is_poll(const Item *item) {
+        return item->public.kind == OUTBOX_POLL;
+}
+
+/* Polls that became due while nobody could be asked must not all come at once. */
+static uint64_t spread_msec(const Item *item) {
+        return transfer_first_poll_msec(time_wall() - item->public.since, randombytes_random());
+}
+
 static uint64_t on_grid(uint64_t due, uint64_t msec) {
         uint64_t grid = USEC_PER_MSEC *
                         (msec < OUTBOX_POLL_COARSE_FROM_MSEC
@@ -222,7 +231,7 @@ static uint64_t on_grid(uint64_t due, uint64_t msec) {
 
 static void item_wait(Outbox *o, Item *item, uint64_t msec) {
         item->due = time_boot() + msec * USEC_PER_MSEC;
-        if (item->public.kind == OUTBOX_POLL)
+        if (is_poll(item))
                 item->due = on_grid(item->due, msec);
         item->state = ITEM_WAITING;
         if (msec == 0 || heap_push(o, item) < 0)
@@ -371,7 +380,11 @@ static void on_answer(PluginLink *link, int error, json_t *answer, void *userdat
                 outbox_link_changed(o, item->lane->link);
         if (error != 0) { /* nobody knows whether it was done: the same again, with the same
                              identity */
-                item_wait(o, item, error == -ETIMEDOUT ? OUTBOX_RETRY_FIRST_MSEC : 0);
+                item_wait(o,
+                                item,
+                                is_poll(item)         ? spread_msec(item)
+                                : error == -ETIMEDOUT ? OUTBOX_RETRY_FIRST_MSEC
+                                                      : 0);
                 return;
         }
         item->state = ITEM_SETTLING;
@@ -487,10 +500,28 @@ int outbox_add_lane(Outbox *o, const char *name, PluginLink *link) {
         return 0;
 }
 
+static void spread_polls(Outbox *o, Lane *lane) {
+        Queue all = lane->ready;
+        Item *item;
+
+        if (!all.first)
+                return;
+        queue_init(&lane->ready);
+        while ((item = queue_pop(&all)))
+                if (is_poll(item))
+                        item_wait(o, item, spread_msec(item));
+                else
+                        queue_push(&lane->ready, item);
+}
+
 void outbox_carrier_changed(Outbox *o, PluginLink *link, bool up) {
-        for (Lane *lane = o->lanes; lane; lane = lane->next)
-                if (lane->link == link)
-                        lane->down = !up;
+        for (Lane *lane = o->lanes; lane; lane = lane->next) {
+                if (lane->link != link)
+                        continue;
+                lane->down = !up;
+                if (up)
+                        spread_polls(o, lane);
+        }
         outbox_link_changed(o, link);
 }
 

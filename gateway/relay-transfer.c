@@ -17,7 +17,8 @@
 #include "log.h"
 
 enum {
-        DETAIL_MAX = 255, /* of a timeline entry */
+        DETAIL_MAX = 255,  /* of a timeline entry */
+        ODD_NOTES_MAX = 8, /* of each kind, for each share */
 };
 
 static int detail_of(int number) {
@@ -212,7 +213,9 @@ static void know(Transfer *transfer, const uint8_t digest[STORE_DIGEST_SIZE]) {
 
 int transfer_begin(ShareContext *c, const json_t *answer) {
         Store *store = c->gateway->store;
-        Transfer transfer = { .share = c->share.n, .progress = c->now, .count = 1 };
+        Transfer transfer = {
+                .share = c->share.n, .progress = c->now, .count = 1, .turn = TRANSFER_RECIPIENT
+        };
         TransferMessage first = { .share = c->share.n,
                 .from = TRANSFER_INITIATOR,
                 .state = TRANSFER_ACCEPTED,
@@ -287,7 +290,9 @@ bool transfer_poll_is_quiet(
                        !json_object_get(answer, "state");
         if (!streq(type, "again"))
                 return false;
-        if (retry_after <= TRANSFER_POLL_MAX_SECONDS && 1000 * retry_after > *ret_retry)
+        if (retry_after > TRANSFER_POLL_MAX_SECONDS)
+                retry_after = TRANSFER_POLL_MAX_SECONDS;
+        if (1000 * retry_after > *ret_retry)
                 *ret_retry = 1000 * retry_after;
         return true;
 }
@@ -310,31 +315,104 @@ static int put_message(ShareContext *c, TransferMessage *message, const json_t *
         return r;
 }
 
+/* What becomes of the queued message; its body is needed no more. */
+static int settle_message(ShareContext *c, int number, TransferState state, const uint8_t *digest) {
+        TransferMessage message = { .share = c->share.n,
+                .number = number,
+                .from = TRANSFER_INITIATOR,
+                .state = state,
+                .at = c->now,
+                .has_digest = digest != NULL };
+
+        if (digest)
+                memcpy(message.digest, digest, sizeof(message.digest));
+        share_note(&c->share,
+                        c->now,
+                        state == TRANSFER_ACCEPTED ? TIMELINE_MESSAGE_SENT
+                                                   : TIMELINE_MESSAGE_REFUSED,
+                        detail_of(number),
+                        0);
+        return put_message(c, &message, NULL);
+}
+
+/* The relay has our message: it is the recipient's turn. Returns 1. */
+static int accepted(ShareContext *c, Transfer *transfer, int number, const uint8_t *digest) {
+        int r;
+
+        transfer->turn = TRANSFER_RECIPIENT;
+        transfer->progress = c->now;
+        gateway_count(c->gateway, COUNTER_MESSAGES_SENT);
+        r = settle_message(c, number, TRANSFER_ACCEPTED, digest);
+        return r < 0 ? r : 1;
+}
+
+/* The mailbox holds one message: what was read there and not answered is another one's now. */
+static int replace_unanswered(ShareContext *c, const Transfer *transfer) {
+        Store *store = c->gateway->store;
+        TransferMessage last;
+        int r;
+
+        r = store_transfer_message_get(store, c->share.n, transfer->count - 1, &last);
+        if (r != 0)
+                return r < 0 ? r : 0;
+        if (last.state == TRANSFER_RECEIVED) {
+                share_drop(&last.body, last.body_size);
+                last.body_size = 0;
+                last.state = TRANSFER_REPLACED;
+                r = store_transfer_message_put(store, &last);
+        }
+        transfer_message_done(&last);
+        return r;
+}
+
+/* The number of the message of ours that the relay does not have yet, or 0. */
+static int queued_number(ShareContext *c, int *ret) {
+        int r;
+
+        *ret = 0;
+        r = store_transfer_message_queued(c->gateway->store, c->share.n, ret);
+        return r < 0 ? r : 0;
+}
+
+/* Only what was awaited is progress: who writes again and again does not set the pace. */
 static int received(
                 ShareContext *c, Transfer *transfer, const uint8_t *digest, const json_t *body) {
         TransferMessage message = { .share = c->share.n,
-                .number = transfer->count++,
                 .from = TRANSFER_RECIPIENT,
                 .state = TRANSFER_RECEIVED,
                 .at = c->now,
                 .has_digest = digest != NULL };
+        int r, queued;
 
+        r = queued_number(c, &queued);
+        if (r == 0 && (queued > 0 || transfer->turn == TRANSFER_INITIATOR))
+                r = replace_unanswered(c, transfer);
+        if (r < 0)
+                return r;
+        message.number = transfer->count++;
         if (digest) {
                 memcpy(message.digest, digest, sizeof(message.digest));
                 know(transfer, digest);
         }
-        transfer->progress = c->now;
+        if (queued == 0 && transfer->turn == TRANSFER_RECIPIENT) {
+                transfer->turn = TRANSFER_INITIATOR;
+                transfer->progress = c->now;
+        }
         gateway_count(c->gateway, COUNTER_MESSAGES_RECEIVED);
         share_note(&c->share, c->now, TIMELINE_MESSAGE_RECEIVED, detail_of(message.number), 0);
         return put_message(c, &message, body);
 }
 
-/* Something lies there that is no message: it is noted once, and then known. */
-static void odd(ShareContext *c, Transfer *transfer, const uint8_t *digest, TimelineEvent event) {
+/* Something lies there that is no message. Who can write there could fill the journal with it. */
+static void odd(ShareContext *c, TimelineEvent event) {
         char id[ID_TEXT_SIZE];
+        int n = 0;
 
-        know(transfer, digest);
         gateway_count(c->gateway, COUNTER_MESSAGES_ODD);
+        for (int i = 0; i < c->share.n_timeline; i++)
+                n += c->share.timeline[i].event == event;
+        if (n >= ODD_NOTES_MAX)
+                return;
         share_note(&c->share, c->now, event, 0, 0);
         vault_id(c->gateway->vault, VAULT_ID_SHARE, c->share.n, 0, id);
         log_record(LOG_WARNING,
@@ -347,22 +425,43 @@ static void odd(ShareContext *c, Transfer *transfer, const uint8_t *digest, Time
                                           "damaged.");
 }
 
-/* The number of the last message that was in the mailbox: those after it wait, or were refused. */
-static int last_number(Store *store, const Transfer *transfer, int *ret) {
-        bool was_there = false;
-        int number = transfer->count, r = 0;
+/* A blob that was there before. Positive: there is news all the same. */
+static int seen_before(ShareContext *c, Transfer *transfer, int number, const uint8_t *digest) {
+        Store *store = c->gateway->store;
+        TransferMessage message;
+        bool is_theirs = false;
+        int r, queued, last;
 
-        while (!was_there && r == 0 && --number > 0) {
-                TransferMessage message;
-
-                r = store_transfer_message_get(store, transfer->share, number, &message);
-                if (r != 0)
-                        break;
-                was_there = message.has_digest;
+        r = store_transfer_message_get(store, c->share.n, number, &message);
+        if (r == 0) {
+                is_theirs = message.from == TRANSFER_RECIPIENT;
                 transfer_message_done(&message);
+                r = store_transfer_message_last(store, c->share.n, &last);
         }
-        *ret = number;
-        return r < 0 ? r : 0;
+        if (r == 0)
+                r = queued_number(c, &queued);
+        if (r != 0)
+                return r < 0 ? r : -EBADMSG;
+
+        know(transfer, digest);
+        if (queued > 0 && number == queued) /* it had arrived, and that was not answered */
+                return accepted(c, transfer, number, digest);
+        if (number != last) {
+                odd(c, TIMELINE_MESSAGE_REPEATED);
+                return 1;
+        }
+        /* Read while ours was under way, and there still: it answers ours. */
+        if (queued > 0 || transfer->turn == TRANSFER_INITIATOR || !is_theirs)
+                return 0;
+        transfer->turn = TRANSFER_INITIATOR;
+        return 1;
+}
+
+/* What says how to read a blob lies beside it, and may be right the next time. */
+static bool is_damaged_for_good(const json_t *answer) {
+        const char *word = json_string_value(json_object_get(answer, "unreadable"));
+
+        return word && !streq(word, "unsupported-type") && !streq(word, "key-length");
 }
 
 /* Positive: there is news, and the share is to be saved. */
@@ -370,59 +469,37 @@ static int judge(ShareContext *c, Transfer *transfer, const json_t *answer) {
         const json_t *body = json_object_get(answer, "message");
         uint8_t digest[STORE_DIGEST_SIZE];
         bool has_digest = read_digest(answer, digest);
-        int r, number, last;
+        int r, number;
 
         if (has_digest) {
-                r = last_number(c->gateway->store, transfer, &last);
-                if (r < 0)
-                        return r;
                 r = store_transfer_message_find(c->gateway->store, c->share.n, digest, &number);
-                if (r < 0)
-                        return r;
-                if (r == STORE_E_EXISTS && number == last) { /* as it should be */
-                        know(transfer, digest);
-                        return 0;
-                }
-                if (r == STORE_E_EXISTS || json_is_true(json_object_get(answer, "own"))) {
-                        odd(c, transfer, digest, TIMELINE_MESSAGE_REPEATED);
-                        return 1;
-                }
+                if (r <= 0)
+                        return r < 0 ? r : seen_before(c, transfer, number, digest);
         }
         if (json_is_object(body)) {
                 r = received(c, transfer, has_digest ? digest : NULL, body);
                 return r < 0 ? r : 1;
         }
-        if (has_digest && json_object_get(answer, "unreadable")) {
-                odd(c, transfer, digest, TIMELINE_MESSAGE_UNREADABLE);
+        if (!has_digest)
+                return 0;
+        if (json_is_true(json_object_get(answer, "own"))) {
+                know(transfer, digest);
+                odd(c, TIMELINE_MESSAGE_REPEATED);
                 return 1;
         }
-        return 0;
-}
-
-/* The number of the message of ours that the relay does not have yet, or 0. */
-static int queued_number(Store *store, const Transfer *transfer, int *ret) {
-        int r = 0;
-
-        *ret = 0;
-        for (int number = 1; number < transfer->count; number++) {
-                TransferMessage message;
-
-                r = store_transfer_message_next(store, transfer->share, number, &message);
-                if (r != 0)
-                        return r < 0 ? r : 0;
-                number = message.number;
-                if (message.state == TRANSFER_QUEUED)
-                        *ret = number;
-                transfer_message_done(&message);
-        }
-        return r;
+        if (!json_object_get(answer, "unreadable"))
+                return 0;
+        if (is_damaged_for_good(answer))
+                know(transfer, digest);
+        odd(c, TIMELINE_MESSAGE_UNREADABLE);
+        return 1;
 }
 
 /* After a look: on with the message that waits, or on looking. */
 static int go_on(ShareContext *c, Transfer *transfer, uint64_t *ret_retry) {
         int r, queued;
 
-        r = queued_number(c->gateway->store, transfer, &queued);
+        r = queued_number(c, &queued);
         if (r < 0)
                 return r;
         if (queued == 0) {
@@ -430,7 +507,7 @@ static int go_on(ShareContext *c, Transfer *transfer, uint64_t *ret_retry) {
                 return OUTBOX_VERDICT_AGAIN;
         }
         transfer->polling = false;
-        r = share_queue_relay(c, OUTBOX_UPDATE, 0);
+        r = share_queue_relay(c, OUTBOX_UPDATE, 1000 * (uint64_t) TRANSFER_POLL_MIN_SECONDS);
         return r < 0 ? r : OUTBOX_VERDICT_DONE;
 }
 
@@ -521,26 +598,12 @@ int transfer_poll_answered(ShareContext *c,
 
 /* --- writing --- */
 
-static int find_turn(Store *store, const Transfer *transfer, TransferParty *ret) {
-        TransferMessage last;
-        int r;
-
-        *ret = TRANSFER_RECIPIENT;
-        r = store_transfer_message_get(store, transfer->share, transfer->count - 1, &last);
-        if (r != 0)
-                return r < 0 ? r : 0;
-        if (transfer_is_initiators_turn(last.from, last.state))
-                *ret = TRANSFER_INITIATOR;
-        transfer_message_done(&last);
-        return 0;
-}
-
 TransferParty transfer_turn(ShareContext *c) {
         TransferParty turn = TRANSFER_RECIPIENT;
         Transfer transfer;
 
         if (store_transfer_get(c->gateway->store, c->share.n, &transfer) == 0) {
-                (void) find_turn(c->gateway->store, &transfer, &turn);
+                turn = transfer.turn;
                 transfer_done(&transfer);
         }
         return turn;
@@ -552,7 +615,6 @@ int transfer_add(ShareContext *c, const json_t *body, int *ret_number) {
                 .from = TRANSFER_INITIATOR,
                 .state = TRANSFER_QUEUED,
                 .at = c->now };
-        TransferParty turn;
         Transfer transfer;
         bool was_polling;
         int r;
@@ -561,12 +623,12 @@ int transfer_add(ShareContext *c, const json_t *body, int *ret_number) {
         if (r != 0)
                 return r < 0 ? r : TRANSFER_E_NOT_YOUR_TURN;
         was_polling = transfer.polling;
-        r = find_turn(store, &transfer, &turn);
-        if (r == 0 && turn != TRANSFER_INITIATOR)
+        if (transfer.turn != TRANSFER_INITIATOR)
                 r = TRANSFER_E_NOT_YOUR_TURN;
         if (r == 0) {
                 message.number = transfer.count++;
                 *ret_number = message.number;
+                transfer.turn = TRANSFER_RECIPIENT;
                 transfer.polling = false;
                 r = put_message(c, &message, body);
         }
@@ -624,7 +686,7 @@ int transfer_update_claim(ShareContext *c, OutboxRow *row, json_t **ret) {
         r = store_transfer_get(store, c->share.n, &transfer);
         if (r != 0)
                 return r < 0 ? r : OUTBOX_VERDICT_DONE;
-        r = queued_number(store, &transfer, &number);
+        r = queued_number(c, &number);
         if (r >= 0 && number == 0)
                 r = OUTBOX_VERDICT_DONE;
         if (r == 0)
@@ -644,26 +706,6 @@ int transfer_update_claim(ShareContext *c, OutboxRow *row, json_t **ret) {
                 r = update_frame(c, &transfer, body, number, ret);
         transfer_done(&transfer);
         return r;
-}
-
-/* What becomes of the queued message; its body is needed no more. */
-static int settle_message(ShareContext *c, int number, TransferState state, const uint8_t *digest) {
-        TransferMessage message = { .share = c->share.n,
-                .number = number,
-                .from = TRANSFER_INITIATOR,
-                .state = state,
-                .at = c->now,
-                .has_digest = digest != NULL };
-
-        if (digest)
-                memcpy(message.digest, digest, sizeof(message.digest));
-        share_note(&c->share,
-                        c->now,
-                        state == TRANSFER_ACCEPTED ? TIMELINE_MESSAGE_SENT
-                                                   : TIMELINE_MESSAGE_REFUSED,
-                        detail_of(number),
-                        0);
-        return put_message(c, &message, NULL);
 }
 
 /* Ends the writing, whatever came of it, and looks again after a while. */
@@ -686,7 +728,7 @@ static int look_again(ShareContext *c, const OutboxRow *row, Transfer *transfer,
  */
 static int unread(ShareContext *c, const OutboxRow *row, Transfer *transfer) {
         transfer->has_known = false;
-        return look_again(c, row, transfer, transfer_poll_msec(0, 0));
+        return look_again(c, row, transfer, next_look_msec(c->gateway, transfer->progress));
 }
 
 static int written(ShareContext *c,
@@ -700,23 +742,47 @@ static int written(ShareContext *c,
 
         if (has_digest)
                 know(transfer, digest);
-        transfer->progress = c->now;
-        gateway_count(c->gateway, COUNTER_MESSAGES_SENT);
         r = take_state(c->gateway, transfer, answer);
         if (r >= 0)
-                r = settle_message(c, number, TRANSFER_ACCEPTED, has_digest ? digest : NULL);
+                r = accepted(c, transfer, number, has_digest ? digest : NULL);
         return r < 0 ? r : look_again(c, row, transfer, transfer_poll_msec(0, 0));
 }
 
+/* What the relay may have of our message after all is recognised when it is shown. */
+static int note_digest(ShareContext *c, int number, const json_t *answer) {
+        Store *store = c->gateway->store;
+        uint8_t digest[STORE_DIGEST_SIZE];
+        TransferMessage message;
+        int r;
+
+        if (!read_digest(answer, digest))
+                return 0;
+        r = store_transfer_message_get(store, c->share.n, number, &message);
+        if (r != 0)
+                return r < 0 ? r : 0;
+        if (!message.has_digest) {
+                message.has_digest = true;
+                memcpy(message.digest, digest, sizeof(message.digest));
+                r = store_transfer_message_put(store, &message);
+        }
+        transfer_message_done(&message);
+        return r;
+}
+
+/* It is the initiator's turn still, with another message. */
 static int not_written(ShareContext *c,
                 const OutboxRow *row,
                 Transfer *transfer,
                 int number,
-                const char *type) {
+                const json_t *answer) {
+        const char *type = json_string_value(json_object_get(answer, "type"));
+        uint8_t digest[STORE_DIGEST_SIZE];
+        bool has_digest = read_digest(answer, digest);
         uint64_t retry;
         int r;
 
-        r = settle_message(c, number, TRANSFER_REFUSED, NULL);
+        transfer->turn = TRANSFER_INITIATOR;
+        r = settle_message(c, number, TRANSFER_REFUSED, has_digest ? digest : NULL);
         if (r >= 0 && !streq(type, "refused"))
                 r = relay_mailbox_refused(c, OUTBOX_READ, type, &retry);
         return r < 0 ? r : look_again(c, row, transfer, transfer_poll_msec(0, 0));
@@ -731,22 +797,24 @@ static int update_answered(ShareContext *c,
         const char *reason = json_string_value(json_object_get(answer, "reason"));
         int r, number;
 
-        r = queued_number(c->gateway->store, transfer, &number);
+        r = queued_number(c, &number);
         if (r < 0)
                 return r;
         if (number == 0)
                 return look_again(c, row, transfer, *ret_retry);
         if (streq(type, "done"))
                 return written(c, row, transfer, number, answer);
-        if (streq(type, "again") && reason && streq(reason, "unread-message"))
-                return unread(c, row, transfer);
-        if (streq(type, "again"))
-                return OUTBOX_VERDICT_AGAIN;
         if (streq(type, "gone"))
                 return relay_mailbox_gone(c);
         if (is_abort(answer))
                 return broken(c, transfer, answer);
-        return not_written(c, row, transfer, number, type);
+        if (!streq(type, "again"))
+                return not_written(c, row, transfer, number, answer);
+        r = note_digest(c, number, answer);
+        if (r < 0)
+                return r;
+        return reason && streq(reason, "unread-message") ? unread(c, row, transfer)
+                                                         : OUTBOX_VERDICT_AGAIN;
 }
 
 int transfer_update_answered(

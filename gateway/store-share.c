@@ -37,13 +37,25 @@ void transfer_message_done(TransferMessage *message) {
         memset(message, 0, sizeof(*message));
 }
 
+/* Of a long transfer the oldest messages give way, which are listed elsewhere as well; else the
+ * middle, so that the beginning and the end of the story stay. */
+static size_t entry_to_drop(const Share *share) {
+        for (size_t i = 0; i < SHARE_TIMELINE_MAX; i++) {
+                TimelineEvent event = (TimelineEvent) share->timeline[i].event;
+
+                if (event == TIMELINE_MESSAGE_SENT || event == TIMELINE_MESSAGE_RECEIVED)
+                        return i;
+        }
+        return SHARE_TIMELINE_MAX / 2;
+}
+
 void share_note(Share *share, int64_t now, TimelineEvent event, int detail, int step) {
         if (share->n_timeline == SHARE_TIMELINE_MAX) {
-                size_t middle = SHARE_TIMELINE_MAX / 2;
+                size_t i = entry_to_drop(share);
 
-                memmove(&share->timeline[middle],
-                                &share->timeline[middle + 1],
-                                (SHARE_TIMELINE_MAX - middle - 1) * sizeof(TimelineEntry));
+                memmove(&share->timeline[i],
+                                &share->timeline[i + 1],
+                                (SHARE_TIMELINE_MAX - i - 1) * sizeof(TimelineEntry));
                 share->n_timeline--;
         }
         share->timeline[share->n_timeline++] = (TimelineEntry){

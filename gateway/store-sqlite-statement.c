@@ -64,14 +64,16 @@ static const char *const sql[_SQL_MAX] = {
         [SQL_OUTBOX_REMOVE_ALL]  = "DELETE FROM outbox WHERE share = ?1 AND (kind <> 3 OR ?2 = 0)",
         [SQL_OUTBOX_EACH]        = "SELECT share, part, kind, lane, attempts, dead, reason FROM outbox WHERE dead = ?1 "
                                    "ORDER BY share, part",
-        [SQL_TRANSFER_PUT]       = "INSERT OR REPLACE INTO transfer VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-        [SQL_TRANSFER_GET]       = "SELECT share, lane, progress, count, polls, polling, known, frame, state "
+        [SQL_TRANSFER_PUT]       = "INSERT OR REPLACE INTO transfer VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        [SQL_TRANSFER_GET]       = "SELECT share, lane, progress, count, polls, polling, turn, known, frame, state "
                                    "FROM transfer WHERE share = ?1",
         [SQL_TRANSFER_REMOVE]    = "DELETE FROM transfer WHERE share = ?1",
-        [SQL_TRANSFER_EACH]      = "SELECT share, lane, progress, count, polls, polling FROM transfer WHERE polling = 1",
+        [SQL_TRANSFER_EACH]      = "SELECT share, lane, progress, count, polls, polling, turn FROM transfer WHERE polling = 1",
         [SQL_TRANSFER_MESSAGE_PUT]  = "INSERT OR REPLACE INTO transfer_message VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         [SQL_TRANSFER_MESSAGE_NEXT] = "SELECT share, number, sender, state, at, digest, body FROM transfer_message "
                                       "WHERE share = ?1 AND number >= ?2 ORDER BY number LIMIT 1",
+        [SQL_TRANSFER_MESSAGE_QUEUED] = "SELECT min(number) FROM transfer_message WHERE share = ?1 AND state = 1",
+        [SQL_TRANSFER_MESSAGE_LAST] = "SELECT max(number) FROM transfer_message WHERE share = ?1 AND state IN (2, 3, 5)",
         [SQL_TRANSFER_MESSAGE_FIND] = "SELECT max(number) FROM transfer_message WHERE share = ?1 AND digest = ?2",
         [SQL_TRANSFER_MESSAGE_REMOVE] = "DELETE FROM transfer_message WHERE share = ?1",
         [SQL_ADDRESS_PUT]        = "INSERT OR IGNORE INTO address VALUES (?1, 0, ?2)",

@@ -16,9 +16,10 @@ int store_transfer_put(Store *s, const Transfer *transfer) {
         sql_bind_number(stmt, 4, transfer->count);
         sql_bind_number(stmt, 5, transfer->polls);
         sql_bind_number(stmt, 6, transfer->polling);
-        sql_bind_blob(stmt, 7, transfer->has_known ? transfer->known : NULL, STORE_DIGEST_SIZE);
-        sql_bind_blob(stmt, 8, transfer->frame, transfer->frame_size);
-        sql_bind_blob(stmt, 9, transfer->state, transfer->state_size);
+        sql_bind_number(stmt, 7, transfer->turn);
+        sql_bind_blob(stmt, 8, transfer->has_known ? transfer->known : NULL, STORE_DIGEST_SIZE);
+        sql_bind_blob(stmt, 9, transfer->frame, transfer->frame_size);
+        sql_bind_blob(stmt, 10, transfer->state, transfer->state_size);
         return sql_run(s, stmt);
 }
 
@@ -29,7 +30,8 @@ static void read_numbers(sqlite3_stmt *stmt, Transfer *ret) {
                 .progress = sqlite3_column_int64(stmt, 2),
                 .count = sql_column_int(stmt, 3),
                 .polls = sql_column_int(stmt, 4),
-                .polling = sql_column_int(stmt, 5) };
+                .polling = sql_column_int(stmt, 5),
+                .turn = (TransferParty) sql_column_int(stmt, 6) };
         (void) snprintf(ret->lane, sizeof(ret->lane), "%s", lane ? lane : "");
 }
 
@@ -37,10 +39,12 @@ static int read_transfer(sqlite3_stmt *stmt, Transfer *ret) {
         int r;
 
         read_numbers(stmt, ret);
-        ret->has_known = sql_column_array(stmt, 6, ret->known, STORE_DIGEST_SIZE, 1) == 1;
-        r = sql_column_blob(stmt, 7, &ret->frame, &ret->frame_size);
+        if (!transfer_party_name(ret->turn))
+                return -EBADMSG;
+        ret->has_known = sql_column_array(stmt, 7, ret->known, STORE_DIGEST_SIZE, 1) == 1;
+        r = sql_column_blob(stmt, 8, &ret->frame, &ret->frame_size);
         if (r >= 0)
-                r = sql_column_blob(stmt, 8, &ret->state, &ret->state_size);
+                r = sql_column_blob(stmt, 9, &ret->state, &ret->state_size);
         if (r < 0)
                 transfer_done(ret);
         return r;
@@ -136,20 +140,40 @@ int store_transfer_message_get(Store *s, int64_t n, int number, TransferMessage 
         return r;
 }
 
-int store_transfer_message_find(
-                Store *s, int64_t n, const uint8_t digest[STORE_DIGEST_SIZE], int *ret_number) {
-        sqlite3_stmt *stmt = sql_statement(s, SQL_TRANSFER_MESSAGE_FIND);
-        int code, r = 0;
+/* The one number that a statement over a share's messages gives, if there is one. */
+static int find_number(Store *s, sqlite3_stmt *stmt, int *ret_number) {
+        int code, r = STORE_E_NOT_FOUND;
 
-        sql_bind_number(stmt, 1, n);
-        sql_bind_blob(stmt, 2, digest, STORE_DIGEST_SIZE);
         code = sqlite3_step(stmt);
         if (code != SQLITE_ROW)
                 r = sql_failed(s, "find a message");
         else if (sqlite3_column_type(stmt, 0) != SQLITE_NULL) {
                 *ret_number = sql_column_int(stmt, 0);
-                r = STORE_E_EXISTS;
+                r = 0;
         }
         (void) sqlite3_reset(stmt);
         return r;
+}
+
+int store_transfer_message_queued(Store *s, int64_t n, int *ret_number) {
+        sqlite3_stmt *stmt = sql_statement(s, SQL_TRANSFER_MESSAGE_QUEUED);
+
+        sql_bind_number(stmt, 1, n);
+        return find_number(s, stmt, ret_number);
+}
+
+int store_transfer_message_last(Store *s, int64_t n, int *ret_number) {
+        sqlite3_stmt *stmt = sql_statement(s, SQL_TRANSFER_MESSAGE_LAST);
+
+        sql_bind_number(stmt, 1, n);
+        return find_number(s, stmt, ret_number);
+}
+
+int store_transfer_message_find(
+                Store *s, int64_t n, const uint8_t digest[STORE_DIGEST_SIZE], int *ret_number) {
+        sqlite3_stmt *stmt = sql_statement(s, SQL_TRANSFER_MESSAGE_FIND);
+
+        sql_bind_number(stmt, 1, n);
+        sql_bind_blob(stmt, 2, digest, STORE_DIGEST_SIZE);
+        return find_number(s, stmt, ret_number);
 }

@@ -64,8 +64,8 @@ static const char *const schema[SCHEMA_VERSION] = {
               "PRAGMA user_version = 1;",
         [1] = "CREATE TABLE transfer (share INTEGER PRIMARY KEY, lane TEXT NOT NULL, progress "
               "INTEGER NOT NULL,"
-              " count INTEGER NOT NULL, polls INTEGER NOT NULL, polling INTEGER NOT NULL, known "
-              "BLOB,"
+              " count INTEGER NOT NULL, polls INTEGER NOT NULL, polling INTEGER NOT NULL, turn "
+              "INTEGER NOT NULL, known BLOB,"
               " frame BLOB NOT NULL, state BLOB);"
               "CREATE TABLE transfer_message (share INTEGER, number INTEGER, sender INTEGER NOT "
               "NULL,"

@@ -21,7 +21,7 @@
 enum {
         STORE_DIGEST_SIZE = 32,
         SHARE_ADDRESSES_MAX = 5,
-        SHARE_TIMELINE_MAX = 64, /* entries; beyond that the middle is cut */
+        SHARE_TIMELINE_MAX = 64, /* entries; beyond that share_note() says which give way */
 };
 
 typedef enum StoreError {
@@ -116,7 +116,8 @@ void share_done(Share *share);
 /* Wipes and drops one owned blob. */
 void share_drop(uint8_t **blob, size_t size);
 
-/* Appends to the timeline; a full one loses its middle entry. */
+/* Appends to the timeline; a full one loses its oldest message of a transfer, or its middle entry.
+ */
 void share_note(Share *share, int64_t now, TimelineEvent event, int detail, int step);
 
 const char *timeline_event_name(TimelineEvent event);
@@ -156,6 +157,7 @@ typedef struct Transfer {
         int count;        /* the number of the next message */
         int polls;        /* the part of the poll that counts; older ones end themselves */
         bool polling;
+        TransferParty turn; /* who writes next; the recipient's while a message of ours is queued */
         bool has_known;
         uint8_t known[STORE_DIGEST_SIZE]; /* SHA-256 of what was last seen in the mailbox */
         uint8_t *frame;                   /* what each look says: a JSON object */
@@ -305,7 +307,11 @@ int store_transfer_message_put(Store *store, const TransferMessage *message);
 int store_transfer_message_get(Store *store, int64_t n, int number, TransferMessage *ret);
 /* The first whose number is at least this. STORE_E_NOT_FOUND. */
 int store_transfer_message_next(Store *store, int64_t n, int number, TransferMessage *ret);
-/* STORE_E_EXISTS: a message of the share has this digest, and *ret_number is the last such. */
+/* The message of ours that the relay does not have yet; there is one at most. STORE_E_NOT_FOUND. */
+int store_transfer_message_queued(Store *store, int64_t n, int *ret_number);
+/* The last message that was in the mailbox. STORE_E_NOT_FOUND. */
+int store_transfer_message_last(Store *store, int64_t n, int *ret_number);
+/* The last message of the share with this digest. STORE_E_NOT_FOUND. */
 int store_transfer_message_find(
                 Store *store, int64_t n, const uint8_t digest[STORE_DIGEST_SIZE], int *ret_number);
 

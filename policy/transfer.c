@@ -10,11 +10,6 @@ enum {
         CHANCE_DIVISOR = 5,
 };
 
-bool transfer_is_initiators_turn(TransferParty last, TransferState state) {
-        return last == TRANSFER_RECIPIENT ||
-               (last == TRANSFER_INITIATOR && state == TRANSFER_REFUSED);
-}
-
 static uint64_t interval_msec(int64_t age) {
         const uint64_t max = 1000 * (uint64_t) TRANSFER_POLL_MAX_SECONDS;
         uint64_t seconds = age > 0 ? (uint64_t) age : 0, schedule, by_age;
@@ -62,6 +57,8 @@ const char *transfer_state_name(TransferState state) {
                 return "received";
         case TRANSFER_REFUSED:
                 return "refused";
+        case TRANSFER_REPLACED:
+                return "replaced";
         }
         return NULL;
 }

@@ -1,4 +1,4 @@
-/* A transfer of several messages through one mailbox: who may write, and when to look again. The
+/* A transfer of several messages through one mailbox: its parties, and when to look again. The
  * mailbox holds one message, which the next one overwrites, so that the two sides take turns; the
  * initiator writes first. Draft V, sections 1.9 to 1.12 of the relay's protocol. */
 #pragma once
@@ -17,16 +17,13 @@ typedef enum TransferState {
         TRANSFER_ACCEPTED = 2, /* ours, and the relay has it */
         TRANSFER_RECEIVED = 3, /* the recipient's */
         TRANSFER_REFUSED = 4,  /* ours, and the relay will not have it */
+        TRANSFER_REPLACED = 5, /* the recipient's, who wrote another before it was answered */
 } TransferState;
 
 enum {
         TRANSFER_POLL_MAX_SECONDS = 600,
         TRANSFER_POLL_MIN_SECONDS = 2,
 };
-
-/* Whether the initiator may write now: after a message of the recipient, or in place of one of its
- * own that was refused. */
-bool transfer_is_initiators_turn(TransferParty last, TransferState state);
 
 /* How long to wait before the next look, in milliseconds, when the last progress was `age` seconds
  * ago: 2 s at first, half as much again each time up to a minute, and not less than a twentieth of

@@ -114,6 +114,7 @@ static void add_transfer(World *w, int64_t n, const char *claim, const char *mai
                 .count = 1,
                 .polls = 1,
                 .polling = true,
+                .turn = TRANSFER_RECIPIENT,
                 .has_known = true };
         TransferMessage first = { .share = n,
                 .from = TRANSFER_INITIATOR,

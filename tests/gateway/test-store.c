@@ -544,6 +544,7 @@ static Transfer a_transfer(int64_t n) {
                 .count = 1,
                 .polls = 3,
                 .polling = true,
+                .turn = TRANSFER_INITIATOR,
                 .has_known = true,
                 .frame = filled(20, 0x51),
                 .frame_size = 20 };
@@ -582,6 +583,7 @@ static void a_transfer_and_its_messages_come_back_as_they_were(void **state) {
         assert_int_equal(store_transfer_get(w->store, 7, &back), 0);
         assert_int_equal(back.count, 1);
         assert_true(back.polling && back.has_known);
+        assert_int_equal(back.turn, TRANSFER_INITIATOR);
         assert_memory_equal(back.known, t.known, sizeof(t.known));
         assert_int_equal(back.frame_size, 20);
         assert_memory_equal(back.frame, t.frame, 20);
@@ -593,10 +595,13 @@ static void a_transfer_and_its_messages_come_back_as_they_were(void **state) {
         m.from = TRANSFER_RECIPIENT;
         m.state = TRANSFER_RECEIVED;
         assert_int_equal(store_transfer_message_put(w->store, &m), 0);
-        assert_int_equal(store_transfer_message_find(w->store, 7, m.digest, &number),
-                        STORE_E_EXISTS);
+        assert_int_equal(store_transfer_message_find(w->store, 7, m.digest, &number), 0);
         assert_int_equal(number, 2);
-        assert_int_equal(store_transfer_message_find(w->store, 8, m.digest, &number), 0);
+        assert_int_equal(store_transfer_message_find(w->store, 8, m.digest, &number),
+                        STORE_E_NOT_FOUND);
+        assert_int_equal(store_transfer_message_last(w->store, 7, &number), 0);
+        assert_int_equal(number, 2);
+        assert_int_equal(store_transfer_message_queued(w->store, 7, &number), STORE_E_NOT_FOUND);
         assert_int_equal(store_transfer_message_next(w->store, 7, 1, &other), 0);
         assert_int_equal(other.number, 2);
         assert_int_equal(other.from, TRANSFER_RECIPIENT);
@@ -604,6 +609,14 @@ static void a_transfer_and_its_messages_come_back_as_they_were(void **state) {
         transfer_message_done(&other);
         assert_int_equal(store_transfer_message_get(w->store, 7, 1, &other), STORE_E_NOT_FOUND);
         assert_int_equal(store_transfer_message_next(w->store, 7, 3, &other), STORE_E_NOT_FOUND);
+        m.number = 3;
+        m.from = TRANSFER_INITIATOR;
+        m.state = TRANSFER_QUEUED;
+        assert_int_equal(store_transfer_message_put(w->store, &m), 0);
+        assert_int_equal(store_transfer_message_queued(w->store, 7, &number), 0);
+        assert_int_equal(number, 3);
+        assert_int_equal(store_transfer_message_last(w->store, 7, &number), 0);
+        assert_int_equal(number, 2);
 
         assert_int_equal(store_transfer_remove(w->store, 7), 0);
         assert_int_equal(store_transfer_get(w->store, 7, &back), STORE_E_NOT_FOUND);
@@ -750,6 +763,29 @@ static void the_files_are_nobody_elses(void **state) {
         }
 }
 
+static void a_long_transfer_leaves_the_rest_of_the_timeline_alone(void **state) {
+        Share s = { .created = 0 };
+        int n_others = 0;
+
+        (void) state;
+        share_note(&s, 1, TIMELINE_CREATED, 0, 0);
+        share_note(&s, 2, TIMELINE_RELEASED, 0, 0);
+        for (int i = 0; i < 3 * SHARE_TIMELINE_MAX; i++)
+                share_note(&s,
+                                3 + i,
+                                i % 2 ? TIMELINE_MESSAGE_SENT : TIMELINE_MESSAGE_RECEIVED,
+                                0,
+                                0);
+        share_note(&s, 900, TIMELINE_ENDED, 0, 0);
+        assert_int_equal(s.n_timeline, SHARE_TIMELINE_MAX);
+        for (int i = 0; i < s.n_timeline; i++)
+                n_others += s.timeline[i].event != TIMELINE_MESSAGE_SENT &&
+                            s.timeline[i].event != TIMELINE_MESSAGE_RECEIVED;
+        assert_int_equal(n_others, 3);
+        assert_int_equal(s.timeline[1].event, TIMELINE_RELEASED);
+        assert_int_equal(s.timeline[SHARE_TIMELINE_MAX - 2].at, 3 + 3 * SHARE_TIMELINE_MAX - 1);
+}
+
 static void a_full_timeline_loses_its_middle(void **state) {
         Share s = { .created = 0 };
 
@@ -814,6 +850,7 @@ int main(void) {
                                 a_store_whose_shares_cannot_be_read_is_not_opened, setup, teardown),
                 cmocka_unit_test_setup_teardown(the_files_are_nobody_elses, setup, teardown),
                 cmocka_unit_test(a_full_timeline_loses_its_middle),
+                cmocka_unit_test(a_long_transfer_leaves_the_rest_of_the_timeline_alone),
         };
 
         log_set_max_priority(-1);

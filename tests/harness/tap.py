@@ -20,6 +20,10 @@ def run(tests, only=()):
     status."""
     failed = 0
     tests = [test if isinstance(test, tuple) else (test.__name__, test) for test in tests]
+    unknown = set(only) - {name for name, _ in tests}
+    if unknown:
+        print("there is no test %s" % ", ".join(sorted(unknown)), file=sys.stderr)
+        return 2
     tests = [pair for pair in tests if not only or pair[0] in only]
     print("1..%d" % len(tests), flush=True)
     for number, (name, function) in enumerate(tests, 1):

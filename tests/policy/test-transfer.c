@@ -1,14 +1,7 @@
-/* Whose turn it is in a transfer of several messages, and when the mailbox is looked at. */
+/* When the mailbox of a transfer is looked at. */
 #include "transfer.h"
 
 #include "../base/test.h"
-
-static void the_two_sides_take_turns(void **state) {
-        assert_true(transfer_is_initiators_turn(TRANSFER_RECIPIENT, TRANSFER_RECEIVED));
-        assert_true(transfer_is_initiators_turn(TRANSFER_INITIATOR, TRANSFER_REFUSED));
-        assert_false(transfer_is_initiators_turn(TRANSFER_INITIATOR, TRANSFER_QUEUED));
-        assert_false(transfer_is_initiators_turn(TRANSFER_INITIATOR, TRANSFER_ACCEPTED));
-}
 
 /* The schedule of section 1.11 as it is written: 2 s, times 1.5, up to 60 s. */
 static void a_young_transfer_is_looked_at_as_the_schedule_says(void **state) {
@@ -69,13 +62,13 @@ static void values_outside_have_no_name(void **state) {
         assert_string_equal(transfer_state_name(TRANSFER_ACCEPTED), "accepted");
         assert_string_equal(transfer_state_name(TRANSFER_RECEIVED), "received");
         assert_string_equal(transfer_state_name(TRANSFER_REFUSED), "refused");
+        assert_string_equal(transfer_state_name(TRANSFER_REPLACED), "replaced");
         assert_null(transfer_party_name((TransferParty) 0));
         assert_null(transfer_state_name((TransferState) 0));
 }
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(the_two_sides_take_turns),
                 cmocka_unit_test(a_young_transfer_is_looked_at_as_the_schedule_says),
                 cmocka_unit_test(an_old_one_waits_a_twentieth_of_its_age_and_ten_minutes_at_most),
                 cmocka_unit_test(
