@@ -39,6 +39,7 @@ struct Client {
         MintFetch *mint;
         Job *jobs[JOB_SLOTS]; /* that are under way, by lock */
         bool down, echo_logged;
+        bool echoes; /* of the settings' terms */
         char reason[RELAY_REASON_SIZE];
 };
 
@@ -284,7 +285,9 @@ static void job_go_on(Job *job, int r, HttpRequest *request) {
                 job_remember(job);
                 return;
         }
-        job_answer(job, client_answer_again("no-memory", 1));
+        job_answer(job,
+                        r == -EINVAL ? client_answer_refused("bad-request")
+                                     : client_answer_again("no-memory", 1));
         (void) job_free(job);
 }
 
@@ -352,7 +355,10 @@ static void request_relay(Client *c, RelayFrameKind kind, int64_t id, const json
                 return;
         }
         if (r == RELAY_FRAME_E_REFUSED) {
-                log_warning("a request was refused before the relay was asked: %s", reason);
+                log_record(LOG_WARNING,
+                                &(LogFields){ .share = job->frame.share },
+                                "a request was refused before the relay was asked: %s",
+                                reason);
                 job_answer(job, client_answer_refused(reason));
                 return;
         }
@@ -388,6 +394,8 @@ int client_new(Client **ret, Plugin *plugin, const json_t *settings) {
                 return -ENOMEM;
         c->plugin = plugin;
         r = client_settings_new(&c->settings, settings);
+        if (r == 0)
+                c->settings->terms.echoes = &c->echoes;
         if (r == 0)
                 r = client_settings_http(settings, plugin_event(plugin), &c->http);
         if (r == 0)

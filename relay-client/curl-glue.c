@@ -5,6 +5,7 @@
 #include <openssl/ssl.h>
 #include <sodium.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/epoll.h>
 
 #include "http-reader.h"
@@ -54,11 +55,11 @@ struct Connection {
         bool met_private, met_public; /* addresses, where only public ones are asked */
 };
 
-/* One "HOST[:PORT]"; gone when it has neither connections nor requests. */
+/* One "HOST[:PORT]" as one party asks it; gone when it has neither connections nor requests. */
 struct Host {
         HttpClient *client;
         Host *next;
-        char *authority;
+        char *authority, *party;
         TransferList waiting;
         Connection *connections, *idle;
         size_t n_connections, n_connecting;
@@ -141,7 +142,7 @@ static int url_split(const char *url,
         const char *path;
         size_t n;
 
-        if (strncmp(url, scheme, sizeof(scheme) - 1) != 0)
+        if (strncasecmp(url, scheme, sizeof(scheme) - 1) != 0)
                 return -EINVAL;
         url += sizeof(scheme) - 1;
         n = strspn(url, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_:[]");
@@ -212,11 +213,21 @@ static int write_request(const HttpClient *c,
 
 /* --- hosts and their connections --- */
 
-static int host_get(HttpClient *c, const char *authority, size_t size, Host **ret) {
+static void host_release(Host *host) {
+        free(host->authority);
+        free(host->party);
+        free(host);
+}
+
+static int host_get(
+                HttpClient *c, const char *authority, size_t size, const char *party, Host **ret) {
         Host *host;
 
+        if (!party)
+                party = "";
         for (host = c->hosts; host; host = host->next)
-                if (strncmp(host->authority, authority, size) == 0 && host->authority[size] == 0) {
+                if (strncmp(host->authority, authority, size) == 0 && host->authority[size] == 0 &&
+                                streq(host->party, party)) {
                         *ret = host;
                         return 0;
                 }
@@ -225,8 +236,9 @@ static int host_get(HttpClient *c, const char *authority, size_t size, Host **re
                 return -ENOMEM;
         host->client = c;
         host->authority = strndup(authority, size);
-        if (!host->authority) {
-                free(host);
+        host->party = strdup(party);
+        if (!host->authority || !host->party) {
+                host_release(host);
                 return -ENOMEM;
         }
         host->next = c->hosts;
@@ -241,8 +253,7 @@ static void host_free(Host *host) {
                         *p = host->next;
                         break;
                 }
-        free(host->authority);
-        free(host);
+        host_release(host);
 }
 
 static void connection_close(Connection *connection) {
@@ -307,7 +318,7 @@ static void connection_answered(Connection *connection, bool keep) {
         Host *host = connection->host;
         HttpAnswer answer = http_reader_answer(&connection->reader);
 
-        keep = keep && http_reader_keeps(&connection->reader) && t->sent == t->out_size;
+        keep = keep && http_reader_keeps(&connection->reader);
         list_remove(&host->client->running, t);
         t->done(&answer, t->userdata);
         (void) transfer_free(t);
@@ -339,6 +350,13 @@ static void connection_read(Connection *connection) {
                         return;
                 if (code != CURLE_OK) {
                         connection_fail(connection, "cut");
+                        return;
+                }
+                /* Nobody has answered what he has not read. On a kept connection that is a
+                 * stray's fault, and the request goes on another. */
+                if (n > 0 && connection->transfer->sent < connection->transfer->out_size) {
+                        connection_fail(connection,
+                                        connection->n_answers > 0 ? "cut" : "no-answer");
                         return;
                 }
                 r = n == 0 ? http_reader_end(&connection->reader)
@@ -378,7 +396,8 @@ static bool connection_write(Connection *connection) {
         return true;
 }
 
-/* An idle connection has nothing to say but TLS's own; who speaks or ends is left. */
+/* An idle connection has nothing to say but TLS's own; who speaks or ends is left: what it said
+ * would be taken for the answer to the next request. */
 static bool idle_is_well(Connection *connection) {
         HttpClient *c = connection->host->client;
         size_t n;
@@ -398,7 +417,6 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userda
         } else {
                 bool broken = (revents & EPOLLOUT) && !connection_write(connection);
 
-                /* Who takes no more of a request may have answered it. */
                 if (broken || (revents & (EPOLLIN | EPOLLHUP | EPOLLERR)))
                         connection_read(connection);
         }
@@ -645,7 +663,8 @@ static Connection *idle_take(Host *host, uint64_t now) {
         while (host->idle) {
                 Connection *connection = host->idle;
 
-                if (now - connection->idle_since < HTTP_IDLE_SECONDS * USEC_PER_SEC) {
+                if (now - connection->idle_since < HTTP_IDLE_SECONDS * USEC_PER_SEC &&
+                                idle_is_well(connection)) {
                         host->idle = connection->next_idle;
                         connection->next_idle = NULL;
                         return connection;
@@ -963,7 +982,7 @@ int http_client_send(HttpClient *c, HttpRequest *request, HttpDone done, void *u
         r = url_split(request->url, &authority, &authority_size, &path, &path_size);
         if (r < 0)
                 return r;
-        r = host_get(c, authority, authority_size, &host);
+        r = host_get(c, authority, authority_size, request->party, &host);
         if (r < 0)
                 return r;
         r = write_request(c, request, host->authority, path, path_size, t);

@@ -17,6 +17,7 @@ typedef struct HttpRequest {
         size_t n_headers;
         char *body; /* NULL: none, which for POST means an empty one */
         size_t body_size;
+        const char *party; /* borrowed; its connections carry nobody else's requests. NULL: none */
 } HttpRequest;
 
 #define HTTP_REQUEST_NULL ((HttpRequest){ .method = NULL })

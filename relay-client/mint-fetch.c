@@ -105,7 +105,9 @@ static void on_http_done(const HttpAnswer *http, void *userdata) {
                 answer_again(fetch, job->id, from_tenant.reason, from_tenant.retry_after);
                 return;
         case MINT_REFUSED:
-                log_warning("tenant %s did not issue, which ends a share: %s",
+                log_record(LOG_WARNING,
+                                &(LogFields){ .share = job->mint.share },
+                                "tenant %s did not issue, which ends a share: %s",
                                 job->mint.binding.tenant,
                                 from_tenant.reason);
                 answer_refused(fetch, job->id, from_tenant.reason);
@@ -130,6 +132,7 @@ static int job_send(MintFetch *fetch, Job *job) {
         r = mint_request(&job->mint, fetch->keys->signing_seed, time_wall(), &request);
         if (r < 0)
                 return r;
+        request.party = job->mint.binding.tenant;
         r = http_client_send(fetch->http, &request, on_http_done, job);
         if (r < 0)
                 return r;
@@ -145,7 +148,11 @@ void mint_fetch_ask(MintFetch *fetch, int64_t id, const json_t *frame) {
 
         r = job ? mint_read(frame, time_wall(), &job->mint, &reason) : -ENOMEM;
         if (r == MINT_E_REFUSED) {
-                log_warning("a mint was refused before the tenant was asked: %s", reason);
+                log_record(LOG_WARNING,
+                                &(LogFields){ .share = json_string_value(
+                                                              json_object_get(frame, "share")) },
+                                "a mint was refused before the tenant was asked: %s",
+                                reason);
                 answer_refused(fetch, id, reason);
                 return;
         }

@@ -17,6 +17,7 @@ struct ReceiveExchange {
         HttpClient *http;
         const RelayProtocol *protocol;
         RelayTerms terms;
+        bool echoes; /* of terms */
 
         RelayJob *job; /* under way; not ours */
         bool ended;
@@ -32,7 +33,10 @@ static int exchange_new(
                 return -ENOMEM;
         e->protocol = relay_protocol_find(link->protocol_name);
         e->terms = (RelayTerms){
-                .hosts = options->hosts, .mode = options->mode, .dialect = options->dialect
+                .hosts = options->hosts,
+                .mode = options->mode,
+                .dialect = options->dialect,
+                .echoes = &e->echoes,
         };
         r = sd_event_new(&e->event);
         if (r < 0)

@@ -167,6 +167,17 @@ static int set_values(RelayJob *job) {
         return 0;
 }
 
+/* A relay that has repeated our ids goes on to: what comes without may be the answer to somebody
+ * else's request. */
+static bool has_lost_echo(const RelayJob *job, const DraftVAnswer *answer) {
+        bool *echoes = job->terms->echoes;
+
+        if (!echoes || !answer->reachable)
+                return false;
+        *echoes = *echoes || !answer->missing_echo;
+        return *echoes && answer->missing_echo;
+}
+
 static int answered(RelayJob *job, const HttpAnswer *http, int64_t now, HttpRequest *ret_request) {
         static const RelayOutcome outcomes[] = {
                 [DRAFT_V_DONE] = RELAY_DONE,
@@ -190,6 +201,8 @@ static int answered(RelayJob *job, const HttpAnswer *http, int64_t now, HttpRequ
                         &own->answer);
         if (r < 0)
                 return r;
+        if (has_lost_echo(job, &own->answer))
+                return relay_job_end(job, RELAY_AGAIN, "missing-echo");
         if (own->answer.outcome == DRAFT_V_REREAD && !own->reread)
                 return reread(job, ret_request);
         r = set_values(job);

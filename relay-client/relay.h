@@ -78,7 +78,9 @@ typedef struct RelayTerms {
         const char *url;          /* Draft V: the relay's https://HOST[:PORT] */
         DraftVDialect dialect;    /* Draft V: the names of its headers */
         const char *attestation;  /* Draft V: as in draft-v.h; NULL: none */
-        const char *template;     /* Draft R: of runs that begin; checked, its variable last */
+        bool *echoes; /* Draft V: set once an answer had an echo; from then on one without is
+                       * nobody's (RELAY_AGAIN, "missing-echo"). NULL: none is ever missed */
+        const char *template; /* Draft R: of runs that begin; checked, its variable last */
         DraftRSuite suite;
         DraftRContextMode mode; /* of runs that begin, at both sides: a link does not say it */
 } RelayTerms;

@@ -616,6 +616,89 @@ def v_older_header_names_and_an_attestation_are_spoken_where_they_are_set():
     relay.close()
 
 
+# Connections ---------------------------------------------------------------------------------------------------------
+
+class Stray(Scripted):
+    """Sends the bytes of `script(request)` one by one, each in a TLS record of its own, but in one piece to the socket: who
+    has read the first finds the others at his next look, and not before."""
+
+    def serve(self, plain):
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        session = self.context.wrap_bio(incoming, outgoing, server_side=True)
+
+        def run(function, *arguments):
+            while True:
+                try:
+                    value = function(*arguments)
+                    plain.sendall(outgoing.read())
+                    return value
+                except ssl.SSLWantReadError:
+                    plain.sendall(outgoing.read())
+                    data = plain.recv(65536)
+                    if not data:
+                        raise OSError("it has ended") from None
+                    incoming.write(data)
+
+        class Reads:
+            def recv(self, size):
+                return run(session.read, size)
+
+        try:
+            run(session.do_handshake)
+            while request := self.read(Reads()):
+                self.requests.append(request)
+                for record in self.script(request):
+                    session.write(record)
+                plain.sendall(outgoing.read())
+        except OSError:
+            pass
+        finally:
+            plain.close()
+
+
+def v_what_nobody_asked_for_answers_no_other_request():
+    relay = Stray(lambda request: [created_by(request, str(uuid.uuid4())), created_by(request, str(uuid.uuid4()))])
+    gateway = Gateway(settings_for(relay))
+    # More than there are connections: the next request waits for each.
+    for number in [gateway.ask(create_frame()) for _ in range(60)]:
+        answer = gateway.answer(number)
+        assert answer["type"] == "done", answer
+    gateway.close()
+    relay.close()
+
+
+def v_who_echoed_once_is_believed_no_more_without():
+    def create(request):
+        return program.http(200, {"urlLink": "https://%s/v1/m/%s" % (request.headers["host"], uuid.uuid4())})
+
+    relay = Scripted(create)
+    gateway = Gateway(settings_for(relay))
+    assert gateway.call(create_frame())["type"] == "done"
+    relay.script = created_by
+    assert gateway.call(create_frame())["type"] == "done"
+    for script in (create, lambda request: program.http(400), lambda request: program.http(404)):
+        relay.script = script
+        answer = gateway.call(create_frame())
+        assert (answer["type"], answer.get("reason")) == ("again", "missing-echo"), answer
+    gateway.close()
+    relay.close()
+
+
+def v_a_scheme_is_a_scheme_in_capitals_too():
+    def create(request):
+        return program.http(200, {"urlLink": "HTTPS://%s/v1/m/%s" % (request.headers["host"], uuid.uuid4())}, request)
+
+    relay = Scripted(create)
+    gateway = Gateway(settings_for(relay))
+    frame = create_frame()
+    created = gateway.call(frame)
+    relay.script = lambda request: program.http(200, b"", request)
+    answer = gateway.call(program.mailbox_frame("delete", created, frame))
+    assert answer["type"] == "done", answer
+    gateway.close()
+    relay.close()
+
+
 # Draft R --------------------------------------------------------------------------------------------------------------
 
 def r_settings(relay, suite="aes-128-gcm-sha256", mode="hash", **more):
@@ -869,6 +952,9 @@ TESTS = [
     v_a_claim_that_is_not_ours_reads_and_writes_nothing,
     v_one_claim_has_one_request_under_way_whatever_it_is,
     v_older_header_names_and_an_attestation_are_spoken_where_they_are_set,
+    v_what_nobody_asked_for_answers_no_other_request,
+    v_who_echoed_once_is_believed_no_more_without,
+    v_a_scheme_is_a_scheme_in_capitals_too,
     r_three_messages_pass_in_every_suite,
     r_the_literal_context_is_spoken_where_it_is_set,
     r_a_share_of_one_message_needs_no_state,
