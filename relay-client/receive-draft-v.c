@@ -153,10 +153,16 @@ static int answer(ReceiveTransfer *t, const void *content, size_t size) {
 
 static int update(ReceiveTransfer *t, ReceiveStep *ret) {
         _cleanup_(relay_job_freep) RelayJob *job = NULL;
-        const ReceiveState *state = t->state;
+        ReceiveState *state = t->state;
         const RelayResult *result;
         int r;
 
+        if (!state->sent) {
+                state->sent = true;
+                r = receive_transfer_store(t);
+                if (r != 0)
+                        return r;
+        }
         r = receive_exchange_run(t->exchange,
                         &(RelayJobTask){
                                         .operation = RELAY_JOB_UPDATE,
@@ -181,27 +187,64 @@ static void go_on(ReceiveState *state) {
         free(state->payload_data);
         state->payload_type = state->payload_data = NULL;
         state->request_id[0] = 0;
+        state->sent = false;
         state->number += 2;
         state->phase = RECEIVE_READING;
 }
 
+/* Whether it is a message of who has the link; anybody can put other octets there. */
+static int opens(const ReceiveTransfer *t, const RelayResult *result) {
+        _cleanup_(plaintext_done) Plaintext plaintext = PLAINTEXT_NULL;
+        const ShareUrl *url = &t->link->url;
+        json_auto_t *provisioning = NULL;
+        int r;
+
+        r = payload_decrypt(result->payload_type,
+                        result->payload_data,
+                        true,
+                        url->secret,
+                        url->secret_size,
+                        &plaintext);
+        if (r == 0)
+                r = payload_provisioning_read(plaintext.data, plaintext.size, &provisioning);
+        return r < 0 ? r : r == 0;
+}
+
+/* Neither ours nor what we answer. A message that was never there before: ours was sent and taken
+ * before, or the other side did not wait for it; either way it is the next message. */
+static int pass_over(ReceiveTransfer *t, const Blob *blob, ReceiveStep *ret) {
+        const ReceiveState *state = t->state;
+        int r;
+
+        *ret = RECEIVE_STEP_OLD;
+        if (receive_digests_has(&state->written, &blob->digest) ||
+                        receive_digests_has(&state->accepted, &blob->digest))
+                return 0;
+        r = opens(t, blob->result);
+        if (r < 0)
+                return receive_say_errno(r, "The message");
+        if (r > 0) {
+                t->overtaken = !state->sent;
+                *ret = RECEIVE_STEP_DONE;
+        }
+        return 0;
+}
+
 /* Nothing unread is written over: only what was answered may lie there. Ours lies there: it was
- * sent before. Something new: it was sent and taken before, or the other side did not wait for it;
- * either way it is the next message. */
+ * sent before. */
 static int send_answer(ReceiveTransfer *t, ReceiveStep *ret) {
         _cleanup_(blob_done) Blob blob = { .job = NULL };
         ReceiveState *state = t->state;
         int r;
 
+        t->overtaken = false;
         r = read_blob(t, &blob, ret);
         if (r != 0 || *ret != RECEIVE_STEP_DONE)
                 return r;
         if (receive_digests_has_last(&state->accepted, &blob.digest))
                 r = update(t, ret);
-        else if (!receive_digests_has_last(&state->written, &blob.digest) &&
-                        (receive_digests_has(&state->written, &blob.digest) ||
-                                        receive_digests_has(&state->accepted, &blob.digest)))
-                *ret = RECEIVE_STEP_OLD;
+        else if (!receive_digests_has_last(&state->written, &blob.digest))
+                r = pass_over(t, &blob, ret);
         if (r == 0 && *ret == RECEIVE_STEP_DONE)
                 go_on(state);
         return r;

@@ -90,7 +90,7 @@ static json_t *write_digests(const ReceiveDigests *digests) {
 }
 
 static json_t *write_draft_v(const ReceiveState *state) {
-        return json_pack("{s:s, s:s, s:o, s:o, s:s*, s:s*}",
+        return json_pack("{s:s, s:s, s:o, s:o, s:s*, s:s*, s:b}",
                         "claim",
                         state->claim,
                         "request",
@@ -102,7 +102,9 @@ static json_t *write_draft_v(const ReceiveState *state) {
                         "type",
                         state->payload_type,
                         "data",
-                        state->payload_data);
+                        state->payload_data,
+                        "sent",
+                        (int) state->sent);
 }
 
 static json_t *write_draft_r(const ReceiveState *state) {
@@ -200,7 +202,8 @@ static int read_draft_v(const json_t *object, ReceiveState *ret) {
         struct {
                 const char *claim, *request, *type, *data;
                 const json_t *accepted, *written;
-        } m = { 0 };
+                bool sent;
+        } m = { .sent = true }; /* what does not say it may have been */
         const JsonMember members[] = {
                 { "claim", JSON_KIND_STRING, offsetof(__typeof__(m), claim), true, 36, 36 },
                 { "request", JSON_KIND_STRING, offsetof(__typeof__(m), request), true, 0, 36 },
@@ -223,6 +226,7 @@ static int read_draft_v(const json_t *object, ReceiveState *ret) {
                                 false,
                                 1,
                                 RECEIVE_CONTENT_MAX },
+                { "sent", JSON_KIND_BOOLEAN, offsetof(__typeof__(m), sent), false, 0, 0 },
         };
         JsonProblem problem;
         int r;
@@ -234,6 +238,7 @@ static int read_draft_v(const json_t *object, ReceiveState *ret) {
                         (ret->phase == RECEIVE_ANSWERING && (!m.type || !m.data || !m.request[0])))
                 return RECEIVE_STATE_E_FORM;
         memcpy(ret->claim, m.claim, UUID_TEXT_SIZE);
+        ret->sent = m.sent;
         memcpy(ret->request_id, m.request, strlen(m.request) + 1);
         r = read_digests(m.accepted, &ret->accepted);
         if (r == 0)

@@ -54,6 +54,7 @@ typedef struct ReceiveState {
         ReceiveDigests accepted, written; /* of the other side, and of ours, the one to be sent
                                              included */
         char *payload_type, *payload_data; /* ANSWERING: what is to be sent */
+        bool sent;                         /* and may have been */
 
         /* Draft R. */
         uint8_t salt[RECEIVE_ROOT_SIZE];

@@ -365,7 +365,11 @@ static int send_answer(ReceiveTransfer *t) {
         if (r != 0)
                 return r;
         if (!t->options->quiet)
-                (void) receive_say(0, "Message %lld is answered.", number);
+                (void) receive_say(0,
+                                t->overtaken ? "Message %lld was not answered: the sender has "
+                                               "written again."
+                                             : "Message %lld is answered.",
+                                number);
         return receive_transfer_store(t);
 }
 

@@ -30,6 +30,7 @@ typedef struct ReceiveTransfer {
         char reason[RELAY_REASON_SIZE]; /* of a step that is to be tried again */
         unsigned retry_after;
         bool said_trouble, said_old;
+        bool overtaken; /* the other side wrote again before our answer was sent, which never is */
 } ReceiveTransfer;
 
 /* What a step came to. */

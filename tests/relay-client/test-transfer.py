@@ -684,6 +684,30 @@ def v_who_echoed_once_is_believed_no_more_without():
     relay.close()
 
 
+@on_a_relay()
+def v_what_does_not_open_takes_no_answer_away(relay, gateway):
+    share = Share(gateway)
+    share.make()
+    state, reads = path("odd-state"), []
+    garbage = {"type": "AEAD_AES_128_GCM", "data": b64(os.urandom(60))}
+
+    def meddle(request, forward):
+        if request.method == "POST" and not reads.append(request) and len(reads) == 2:
+            return program.http(200, {"payload": garbage, "displayInformation": {"title": "", "description": "", "imageURL": ""},
+                                      "expiration": "2099-01-01T00:00:00Z"}, request)
+        return forward()
+
+    relay.meddle = meddle
+    handler = "cat >/dev/null; echo '%s'" % json.dumps(message(1))
+    run = [program.RECEIVE, "--ca-file", path("ca.pem"), "--allow", relay.url[8:], "--state", state, "--handler", handler, "--wait", "0",
+           "accept", "-"]
+    first = subprocess.run(run, input=share.link + "\n", capture_output=True, text=True, timeout=60)
+    assert "is answered" not in first.stderr and not relay.sent("PUT"), first
+    second = subprocess.run(run, input=share.link + "\n", capture_output=True, text=True, timeout=60)
+    assert second.stderr.count("Message 0 is answered.") == 1 and len(relay.sent("PUT")) == 1, second
+    assert share.take(1) == message(1)
+
+
 def v_a_scheme_is_a_scheme_in_capitals_too():
     def create(request):
         return program.http(200, {"urlLink": "HTTPS://%s/v1/m/%s" % (request.headers["host"], uuid.uuid4())}, request)
@@ -954,6 +978,7 @@ TESTS = [
     v_older_header_names_and_an_attestation_are_spoken_where_they_are_set,
     v_what_nobody_asked_for_answers_no_other_request,
     v_who_echoed_once_is_believed_no_more_without,
+    v_what_does_not_open_takes_no_answer_away,
     v_a_scheme_is_a_scheme_in_capitals_too,
     r_three_messages_pass_in_every_suite,
     r_the_literal_context_is_spoken_where_it_is_set,
