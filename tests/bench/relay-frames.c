@@ -75,7 +75,7 @@ static json_t *read_public_key(const Load *load, uint8_t ret[ENVELOPE_KEY_SIZE],
         _cleanup_(freep) uint8_t *bytes = NULL;
         const json_t *key;
         json_t *file;
-        size_t size;
+        size_t size = 0;
 
         must(asprintf(&path, "%s/relay-key.pub", load->keys) > 0, "memory");
         file = json_load_file(path, 0, NULL);

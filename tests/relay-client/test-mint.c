@@ -80,11 +80,11 @@ static void the_request_is_the_one_of_the_vector(void **state) {
                 "Content-Type: application/json",
                 "Content-Digest: sha-256=:IS5bTzAw0FwfTMrmeCNU7WRrkl5UdKM/glaNp1zzYXQ=:",
                 "Idempotency-Key: \"" SHARE "\"",
-                "Signature-Input: vestibule=(\"@method\" \"@target-uri\" \"content-type\" "
-                "\"content-digest\" \"idempotency-key\");created=1795262400;"
-                "keyid=\"40bca4eaf9d2b097\";alg=\"ed25519\";tag=\"vestibule-mint\"",
-                "Signature: vestibule=:Z5SVNr8IpfbQsRU/VvFcxItV1BLdo3olpjONs+VJuvKJTq/"
-                "ibttPFmvWYd35K1Rx6n5F5OMUiWMjk33ND9F1Cw==:",
+                ("Signature-Input: vestibule=(\"@method\" \"@target-uri\" \"content-type\" "
+                 "\"content-digest\" \"idempotency-key\");created=1795262400;"
+                 "keyid=\"40bca4eaf9d2b097\";alg=\"ed25519\";tag=\"vestibule-mint\""),
+                ("Signature: vestibule=:Z5SVNr8IpfbQsRU/VvFcxItV1BLdo3olpjONs+VJuvKJTq/"
+                 "ibttPFmvWYd35K1Rx6n5F5OMUiWMjk33ND9F1Cw==:"),
         };
         _cleanup_(http_request_done) HttpRequest request = HTTP_REQUEST_NULL;
         _cleanup_(mint_done) Mint mint = { 0 };
