@@ -54,7 +54,7 @@ static bool block_read(const char *restrict text,
                 v = (int16_t) (v + (less('0' - 1, c) & less(c, '9' + 1) & (c - '0' + 53)));
                 v = (int16_t) (v + (~less(c, symbol_62) & ~less(symbol_62, c) & 63));
                 v = (int16_t) (v + (~less(c, symbol_63) & ~less(symbol_63, c) & 64));
-                bad |= v;
+                bad = (int16_t) (bad | v);
                 values[i] = (uint8_t) v;
         }
         for (size_t i = 0, j = 0; i < BLOCK_BYTES; i += 3, j += 4) {
