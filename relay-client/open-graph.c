@@ -56,7 +56,7 @@ static void skip_past(Cursor *c, const char *text) {
 /* Quoted either way, or bare. */
 static Span take_value(Cursor *c) {
         Span value;
-        char quote = c->at < c->end ? *c->at : 0;
+        char quote = (char) (c->at < c->end ? *c->at : 0);
 
         if (quote == '"' || quote == '\'') {
                 const char *close = memchr(c->at + 1, quote, (size_t) (c->end - c->at) - 1);

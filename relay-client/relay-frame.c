@@ -182,7 +182,7 @@ static RelayFrame frame_of(RelayFrameKind kind, const Members *members) {
                 .description = members->description,
                 .image_url = members->image_url,
                 .expiration = members->expiration,
-                .vertical = members->vertical ? members->vertical[0] : 0,
+                .vertical = (char) (members->vertical ? members->vertical[0] : 0),
         };
 }
 
