@@ -91,8 +91,10 @@ class FormatSite(Site):
         return self.tenant.get("/v1/shares/%s/messages" % share["id"]).json["messages"]
 
     def wait_received(self, share, count):
-        self.wait(share, lambda found: events_of(found).count("message_received") >= count,
-                  "%d messages" % count, timeout=PATIENCE)
+        """Until so many messages came and it is our turn: one that came while ours was under way is no
+        answer before that is known."""
+        self.wait(share, lambda found: events_of(found).count("message_received") >= count and
+                  found.get("turn") == "initiator", "%d messages" % count, timeout=PATIENCE)
         return self.messages(share)[-1]
 
     def send(self, share, provisioning):

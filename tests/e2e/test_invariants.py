@@ -211,6 +211,9 @@ class Tests:
                 phone.wait(lambda number=number: len(
                     [m for m in phone.messages if m["kind"] == "link"]) == number + 2,
                     15, "the link once more")
+                # Until the carrier's word is in, another would be the same that is on its way.
+                site.wait(share, lambda found, number=number:
+                          events_of(found).count("link_accepted") == number + 2, "it was accepted")
             answer = site.tenant.post("/v1/shares/%s/resend" % share["id"])
             assert answer.status == 409 and "too-many-resends" in answer.json["type"], answer
             phone.say("HELP")
