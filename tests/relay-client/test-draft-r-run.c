@@ -828,6 +828,7 @@ static void a_share_of_one_message_needs_its_mailbox_only(void **state) {
 
                         alice.terms = bob.terms;
                         assert_int_equal(ask(&alice, RELAY_JOB_CREATE, "one"), RELAY_DONE);
+                        delete.mailbox = alice.mailbox;
                         alice.terms.suite = DRAFT_R_AES_128_GCM_SHA256;
                         alice.terms.mode = !mode;
                         assert_int_equal(ask_task(&alice, &delete), RELAY_DONE);
