@@ -24,28 +24,29 @@ static inline bool is_digit(uint8_t c) {
         return c >= '0' && c <= '9';
 }
 
-/* Of eight bytes, which of their top bits mark one that is a control, quote or backslash; only the
- * lowest mark is certain, and no mark means that there is none. */
-static inline uint64_t marks(uint64_t word) {
-        const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones * 0x80;
-        uint64_t quote = word ^ ones * '"', backslash = word ^ ones * '\\';
+enum { LANES = 16 };
 
-        return (((word - ones * 0x20) & ~word) | ((quote - ones) & ~quote) |
-                               ((backslash - ones) & ~backslash)) &
-               tops;
+typedef uint8_t Lanes __attribute__((vector_size(LANES)));
+typedef uint64_t Words __attribute__((vector_size(LANES)));
+
+/* As many bytes as there are lanes, all of which stand for themselves; UTF-8 passes where it may.
+ */
+static inline bool are_plain(const uint8_t *p, bool with_utf8) {
+        const uint8_t space = 0x20, quote = '"', backslash = '\\', top = with_utf8 ? 0 : 0x80;
+        Lanes c, others;
+        Words words;
+
+        memcpy(&c, p, sizeof(c));
+        others = (Lanes) (c < space) | (Lanes) (c == quote) | (Lanes) (c == backslash) | (c & top);
+        words = (Words) others;
+        return (words[0] | words[1]) == 0;
 }
 
 /* Behind the bytes that stand for themselves, and where UTF-8 begins unless it may be among them.
  */
 static const uint8_t *skip_plain(const uint8_t *p, const uint8_t *end, bool with_utf8) {
-        const uint64_t tops = with_utf8 ? 0 : UINT64_C(0x8080808080808080);
-        uint64_t word;
-
-        for (; end - p >= 8; p += 8) {
-                memcpy(&word, p, 8);
-                if (marks(word) | (word & tops))
-                        break;
-        }
+        while (end - p >= LANES && are_plain(p, with_utf8))
+                p += LANES;
         while (p < end && (is_plain(*p) || (with_utf8 && *p >= 0x80)))
                 p++;
         return p;

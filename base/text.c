@@ -1,5 +1,6 @@
 #include "text.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -9,82 +10,93 @@
 static const char base32_symbols[] = "0123456789abcdefghjkmnpqrstvwxyz";
 
 /* Base64 without tables and without branches on what is read or written, like libsodium's, so that
- * its time tells nothing; but many symbols at once, which the compiler turns into vectors. */
+ * its time tells nothing; but a block of symbols at once, one in each lane of a vector. */
 enum {
-        BLOCK_SYMBOLS = 32,
-        BLOCK_BYTES = 24,
+        BLOCK_SYMBOLS = 16,
+        BLOCK_BYTES = 12,
 };
 
-/* All ones if a < b, else zeros; both are small. */
-static inline int16_t less(int16_t a, int16_t b) {
-        return (int16_t) ((a - b) >> 15);
+typedef uint8_t Lanes __attribute__((vector_size(BLOCK_SYMBOLS)));
+typedef uint64_t Words __attribute__((vector_size(BLOCK_SYMBOLS)));
+
+/* All ones in each lane whose symbol is one from first to last. */
+static inline Lanes lanes_between(Lanes c, uint8_t first, uint8_t last) {
+        return (Lanes) (c >= first) & (Lanes) (c <= last);
 }
 
-static void block_write(const uint8_t *bytes, uint8_t *restrict values, char *restrict ret) {
-        for (size_t i = 0, j = 0; i < BLOCK_BYTES; i += 3, j += 4) {
-                values[j] = bytes[i] >> 2;
-                values[j + 1] = (uint8_t) ((bytes[i] << 4 | bytes[i + 1] >> 4) & 63);
-                values[j + 2] = (uint8_t) ((bytes[i + 1] << 2 | bytes[i + 2] >> 6) & 63);
-                values[j + 3] = bytes[i + 2] & 63;
-        }
-        for (size_t i = 0; i < BLOCK_SYMBOLS; i++) {
-                int16_t v = values[i];
+/* Six bytes become eight of six bits each, in the order of memory, and back. */
+static inline uint64_t word_split(const uint8_t bytes[6]) {
+        uint32_t four;
+        uint16_t two;
+        uint64_t x;
 
-                ret[i] = (char) (v + 'A' + (less(25, v) & ('a' - 'A' - 26)) +
-                                 (less(51, v) & ('0' - 'a' - 26)) +
-                                 (less(61, v) & ('+' - '0' - 10)) +
-                                 (less(62, v) & ('/' - '+' - 1)));
-        }
+        memcpy(&four, bytes, sizeof(four));
+        memcpy(&two, bytes + sizeof(four), sizeof(two));
+        x = (uint64_t) be32toh(four) << 16 | be16toh(two);
+        x = x >> 24 | (x & UINT64_C(0xffffff)) << 32;
+        x = (x >> 12 & UINT64_C(0x00000fff00000fff)) | (x & UINT64_C(0x00000fff00000fff)) << 16;
+        x = (x >> 6 & UINT64_C(0x003f003f003f003f)) | (x & UINT64_C(0x003f003f003f003f)) << 8;
+        return htole64(x);
 }
 
-/* True when all are symbols. Two symbols differ from alphabet to alphabet. The values are room for
- * the caller to wipe. */
-static bool block_read(const char *restrict text,
-                int16_t symbol_62,
-                int16_t symbol_63,
-                uint8_t *restrict values,
-                uint8_t *restrict ret) {
-        int16_t bad = 0;
+static inline void word_join(uint64_t x, uint8_t ret[6]) {
+        x = le64toh(x);
+        x = (x & UINT64_C(0x003f003f003f003f)) << 6 | (x >> 8 & UINT64_C(0x003f003f003f003f));
+        x = (x & UINT64_C(0x00000fff00000fff)) << 12 | (x >> 16 & UINT64_C(0x00000fff00000fff));
+        x = htobe64(x << 40 | x >> 32 << 16);
+        memcpy(ret, &x, 6);
+}
 
-        for (size_t i = 0; i < BLOCK_SYMBOLS; i++) {
-                int16_t c = (uint8_t) text[i], v = -1;
+static void block_write(const uint8_t bytes[BLOCK_BYTES], char *ret) {
+        /* How far a symbol is from its value: in A-Z, and how much more from a, 0, + and / on. */
+        const uint8_t upper = 'A', lower = 'a' - 'A' - 26, digit = (uint8_t) ('0' - 'a' - 26),
+                      symbol_62 = (uint8_t) ('+' - '0' - 10), symbol_63 = '/' - '+' - 1;
+        const uint8_t last_upper = 25, last_lower = 51, last_digit = 61, value_62 = 62;
+        Lanes v = (Lanes) (Words){ word_split(bytes), word_split(bytes + BLOCK_BYTES / 2) };
 
-                v = (int16_t) (v + (less('A' - 1, c) & less(c, 'Z' + 1) & (c - 'A' + 1)));
-                v = (int16_t) (v + (less('a' - 1, c) & less(c, 'z' + 1) & (c - 'a' + 27)));
-                v = (int16_t) (v + (less('0' - 1, c) & less(c, '9' + 1) & (c - '0' + 53)));
-                v = (int16_t) (v + (~less(c, symbol_62) & ~less(symbol_62, c) & 63));
-                v = (int16_t) (v + (~less(c, symbol_63) & ~less(symbol_63, c) & 64));
-                bad = (int16_t) (bad | v);
-                values[i] = (uint8_t) v;
-        }
-        for (size_t i = 0, j = 0; i < BLOCK_BYTES; i += 3, j += 4) {
-                ret[i] = (uint8_t) (values[j] << 2 | values[j + 1] >> 4);
-                ret[i + 1] = (uint8_t) (values[j + 1] << 4 | values[j + 2] >> 2);
-                ret[i + 2] = (uint8_t) (values[j + 2] << 6 | values[j + 3]);
-        }
-        return bad >= 0;
+        v += upper + ((Lanes) (v > last_upper) & lower) + ((Lanes) (v > last_lower) & digit) +
+             ((Lanes) (v > last_digit) & symbol_62) + ((Lanes) (v > value_62) & symbol_63);
+        memcpy(ret, &v, sizeof(v));
+}
+
+/* True when all are symbols. Two symbols differ from alphabet to alphabet. */
+static bool block_read(const char *text, uint8_t symbol_62, uint8_t symbol_63, uint8_t *ret) {
+        /* All values are more by one until the end, so that zero is no symbol. */
+        const uint8_t upper = 'A' - 1, lower = 'a' - 27, digit = (uint8_t) ('0' - 53),
+                      value_62 = 63, value_63 = 64, one = 1;
+        Lanes c, v;
+        Words words;
+
+        memcpy(&c, text, sizeof(c));
+        v = (lanes_between(c, 'A', 'Z') & (c - upper)) +
+            (lanes_between(c, 'a', 'z') & (c - lower)) +
+            (lanes_between(c, '0', '9') & (c - digit)) + ((Lanes) (c == symbol_62) & value_62) +
+            ((Lanes) (c == symbol_63) & value_63) - one;
+        words = (Words) v;
+        word_join(words[0], ret);
+        word_join(words[1], ret + BLOCK_BYTES / 2);
+        return ((words[0] | words[1]) & UINT64_C(0x8080808080808080)) == 0;
 }
 
 char *text_base64(const void *data, size_t size) {
         const uint8_t *bytes = data;
         size_t length = (size + 2) / 3 * 4, n = 0, written = 0;
         char *text = malloc(length + 1), last[BLOCK_SYMBOLS];
-        uint8_t rest[BLOCK_BYTES] = { 0 }, values[BLOCK_SYMBOLS];
+        uint8_t rest[BLOCK_BYTES] = { 0 };
 
         if (!text)
                 return NULL;
         for (; size - n >= BLOCK_BYTES; n += BLOCK_BYTES, written += BLOCK_SYMBOLS)
-                block_write(bytes + n, values, text + written);
+                block_write(bytes + n, text + written);
         if (size > n)
                 memcpy(rest, bytes + n, size - n);
-        block_write(rest, values, last);
+        block_write(rest, last);
         memcpy(text + written, last, length - written);
         for (size_t i = 0; i < (3 - size % 3) % 3; i++)
                 text[length - 1 - i] = '=';
         text[length] = 0;
         sodium_memzero(rest, sizeof(rest));
         sodium_memzero(last, sizeof(last));
-        sodium_memzero(values, sizeof(values));
         return text;
 }
 
@@ -99,10 +111,10 @@ static size_t count_symbols(const char *text) {
 
 int text_from_base64(const char *text, bool url_safe, uint8_t **ret, size_t *ret_size) {
         bool is_url = url_safe && strpbrk(text, "-_");
-        int16_t symbol_62 = is_url ? '-' : '+', symbol_63 = is_url ? '_' : '/';
+        uint8_t symbol_62 = is_url ? '-' : '+', symbol_63 = is_url ? '_' : '/';
         size_t n_symbols = count_symbols(text), size, n = 0, written = 0;
         char rest[BLOCK_SYMBOLS];
-        uint8_t last[BLOCK_BYTES], values[BLOCK_SYMBOLS], *data;
+        uint8_t last[BLOCK_BYTES], *data;
         bool good;
 
         if (n_symbols == SIZE_MAX)
@@ -113,20 +125,19 @@ int text_from_base64(const char *text, bool url_safe, uint8_t **ret, size_t *ret
                 return -ENOMEM;
 
         for (good = true; good && n_symbols - n >= BLOCK_SYMBOLS; n += BLOCK_SYMBOLS) {
-                good = block_read(text + n, symbol_62, symbol_63, values, data + written);
+                good = block_read(text + n, symbol_62, symbol_63, data + written);
                 written += BLOCK_BYTES;
         }
         if (good) {
                 memset(rest, 'A', sizeof(rest));
                 memcpy(rest, text + n, n_symbols - n);
-                good = block_read(rest, symbol_62, symbol_63, values, last);
+                good = block_read(rest, symbol_62, symbol_63, last);
                 memcpy(data + written, last, size - written);
                 /* The bits of the last symbol that belong to no byte must be zero. */
                 good = good && (n_symbols % 4 == 0 || last[size - written] == 0);
                 sodium_memzero(rest, sizeof(rest));
                 sodium_memzero(last, sizeof(last));
         }
-        sodium_memzero(values, sizeof(values));
         if (!good) {
                 sodium_memzero(data, size);
                 free(data);

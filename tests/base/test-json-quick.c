@@ -31,6 +31,38 @@ static void what_is_read_and_written_is_what_jansson_reads_and_writes(void **sta
         assert_same("[\"\\n\",[[[1]]]\n\t\r ]");
 }
 
+/* Many bytes are looked at together, so that each must be seen wherever it stands among them. */
+static void each_byte_is_seen_in_each_place(void **state) {
+        enum { SIZE = 40 };
+
+        for (size_t place = 0; place < SIZE; place++)
+                for (int byte = 0; byte < 0x100; byte++) {
+                        json_auto_t *fast = NULL, *slow = NULL;
+                        char text[SIZE + 5];
+                        char *written, *dumped;
+
+                        (void) memcpy(text, "[\"", 2);
+                        (void) memset(text + 2, 'x', SIZE);
+                        (void) memcpy(text + 2 + SIZE, "\"]", 3);
+                        text[2 + place] = (char) byte;
+                        fast = json_quick_read(text, SIZE + 4, 4);
+                        slow = json_loadb(text, SIZE + 4, JSON_REJECT_DUPLICATES, NULL);
+                        if (!slow) {
+                                assert_null(fast);
+                                continue;
+                        }
+                        assert_true(json_equal(fast, slow));
+
+                        json_decref(slow);
+                        slow = json_pack("[s#]", text + 2, SIZE);
+                        written = json_quick_text(slow);
+                        dumped = json_dumps(slow, JSON_COMPACT);
+                        assert_string_equal(written, dumped);
+                        json_wipe_free(written);
+                        json_wipe_free(dumped);
+                }
+}
+
 static void what_is_wrong_or_rare_is_left_to_jansson(void **state) {
         static const char *const texts[] = {
                 "",
@@ -124,6 +156,7 @@ static void what_cannot_be_written_is_none(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(what_is_read_and_written_is_what_jansson_reads_and_writes),
+                cmocka_unit_test(each_byte_is_seen_in_each_place),
                 cmocka_unit_test(what_is_wrong_or_rare_is_left_to_jansson),
                 cmocka_unit_test(no_more_is_written_than_there_is_room),
                 cmocka_unit_test(a_text_is_written_as_in_a_value),

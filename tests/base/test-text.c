@@ -2,6 +2,8 @@
  */
 #include "test.h"
 
+#include <errno.h>
+#include <sodium.h>
 #include <stdio.h>
 
 #include "text.h"
@@ -25,6 +27,30 @@ static void base64_is_that_of_rfc_4648(void **state) {
         check_base64("foob", "Zm9vYg==");
         check_base64("fooba", "Zm9vYmE=");
         check_base64("foobar", "Zm9vYmFy");
+}
+
+static void base64_of_any_length_is_that_of_libsodium(void **state) {
+        uint8_t bytes[100];
+        char expected[sodium_base64_ENCODED_LEN(sizeof(bytes), sodium_base64_VARIANT_ORIGINAL)];
+
+        for (size_t size = 0; size <= sizeof(bytes); size++)
+                for (int round = 0; round < 50; round++) {
+                        _cleanup_(freep) uint8_t *read = NULL;
+                        _cleanup_(freep) char *written = NULL;
+                        size_t n;
+
+                        randombytes_buf(bytes, size);
+                        written = text_base64(bytes, size);
+                        (void) sodium_bin2base64(expected,
+                                        sizeof(expected),
+                                        bytes,
+                                        size,
+                                        sodium_base64_VARIANT_ORIGINAL);
+                        assert_string_equal(written, expected);
+                        assert_int_equal(text_from_base64(written, false, &read, &n), 0);
+                        assert_int_equal(n, size);
+                        assert_memory_equal(read, bytes, size);
+                }
 }
 
 static int from_base64(const char *text, bool url_safe) {
@@ -69,6 +95,23 @@ static void base64_may_lack_its_padding_and_nothing_else(void **state) {
         for (size_t i = 0; i < N_ELEMENTS(bad); i++)
                 if (from_base64(bad[i], false) != -EBADMSG)
                         fail_msg("`%s` was taken for base64", bad[i]);
+}
+
+/* Many symbols are looked at together, so that each must be seen wherever it stands among them. */
+static void each_byte_is_a_symbol_or_not_in_each_place(void **state) {
+        static const char symbols[] =
+                        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        char text[45] = "";
+
+        for (size_t place = 0; place < sizeof(text) - 1; place++)
+                for (int byte = 1; byte < 0x100; byte++) {
+                        if (byte == '=' && place == sizeof(text) - 2)
+                                continue; /* there it is padding */
+                        (void) memset(text, 'A', sizeof(text) - 1);
+                        text[place] = (char) byte;
+                        assert_int_equal(from_base64(text, false),
+                                        strchr(symbols, byte) ? 0 : -EBADMSG);
+                }
 }
 
 static void the_url_safe_alphabet_is_read_only_on_request(void **state) {
@@ -326,6 +369,8 @@ static void a_word_may_be_made_in_place_and_in_one_byte(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(base64_is_that_of_rfc_4648),
+                cmocka_unit_test(base64_of_any_length_is_that_of_libsodium),
+                cmocka_unit_test(each_byte_is_a_symbol_or_not_in_each_place),
                 cmocka_unit_test(base64_of_a_fixed_size_is_taken_whole_or_not_at_all),
                 cmocka_unit_test(base64_may_lack_its_padding_and_nothing_else),
                 cmocka_unit_test(the_url_safe_alphabet_is_read_only_on_request),
