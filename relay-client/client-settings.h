@@ -6,7 +6,7 @@
 #include <systemd/sd-event.h>
 
 #include "cleanup.h"
-#include "curl-glue.h"
+#include "http-client.h"
 #include "mint-fetch.h"
 #include "relay.h"
 #include "release.h"

@@ -1,5 +1,5 @@
 /* One HTTP exchange as values, so that the protocols (draft-v.h, draft-r.h) need no network and the
- * network (curl-glue.h) knows no protocol. */
+ * network (http-client.h) knows no protocol. */
 #pragma once
 
 #include <stddef.h>

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "curl-glue.h"
+#include "http-client.h"
 #include "log.h"
 #include "mint.h"
 #include "time-text.h"

@@ -2,8 +2,8 @@
 
 #include <errno.h>
 
-#include "curl-glue.h"
 #include "draft-v.h"
+#include "http-client.h"
 #include "receive-words.h"
 #include "time-text.h"
 

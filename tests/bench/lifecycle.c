@@ -25,7 +25,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include "curl-glue.h"
+#include "http-client.h"
 #include "draft-v.h"
 #include "payload.h"
 #include "share-url.h"

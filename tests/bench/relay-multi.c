@@ -308,7 +308,7 @@ static void prepare_slots(Load *load) {
                 (void) curl_easy_setopt(
                                 slot->easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
                 (void) curl_easy_setopt(slot->easy, CURLOPT_CAINFO, load->ca_file);
-                /* As in curl-glue.c: with Debian's folder of issuers there is no cache of them. */
+                /* As in http-connection.c: with Debian's folder of issuers there is no cache of them. */
                 (void) curl_easy_setopt(slot->easy, CURLOPT_CAPATH, NULL);
                 (void) curl_easy_setopt(slot->easy, CURLOPT_PROXY, "");
                 (void) curl_easy_setopt(slot->easy, CURLOPT_WRITEFUNCTION, on_body);
