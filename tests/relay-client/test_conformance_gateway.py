@@ -9,49 +9,11 @@ import sys
 import threading
 import uuid
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [os.path.join(HERE, "..", "relay-double"), os.path.join(HERE, "..")]
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
-import relay as relay_double  # noqa: E402
 from harness import tap  # noqa: E402
-from harness.vestibule import Site, options_of_test, wait_until  # noqa: E402
-
-
-class Relay(relay_double.Relay):
-    """The second implementation in the place of ours. `before(request)` may give the answer itself, and `after` replaces
-    one that was given; a request is (method, headers, body), with the names of headers in lower case."""
-
-    def __init__(self, folder):
-        super().__init__()
-        self.certificate, self.host = self.ca_file, self.url[len("https://"):]
-        self.errors = self.log = os.path.join(folder, "no-relay.log")
-        self.before = self.after = None
-        self.seen = []
-
-    def handle(self, method, target, headers, body):
-        request = method, {name.lower(): value for name, value in headers.items()}, body
-        self.seen.append(request)
-        answer = self.before(request) if self.before else None
-        if answer is None:
-            answer = super().handle(method, target, headers, body)
-            answer = self.after(request, answer) or answer if self.after else answer
-        return answer
-
-    def start(self):
-        self.__enter__()
-
-    def stop(self):
-        self.__exit__(None, None, None)
-
-    def creates(self):
-        return [request for request in self.seen if request[0] == "POST" and request[2]]
-
-
-class DoubleSite(Site):
-    def __init__(self, build):
-        super().__init__(build)
-        self.relay = Relay(self.folder)
-        self.write_configuration()
+from harness.second_relay import SecondRelaySite  # noqa: E402
+from harness.vestibule import options_of_test, wait_until  # noqa: E402
 
 
 OPTIONS = options_of_test(__doc__)
@@ -87,7 +49,7 @@ def c05_c12_what_is_repeated_after_a_kill_is_the_same_request():
             arrived.set()
             assert held.wait(60)
 
-    with DoubleSite(OPTIONS.build) as site:
+    with SecondRelaySite(OPTIONS.build) as site:
         site.relay.before = hold
         phone, share = a_confirmed_share(site, "bob")
         assert arrived.wait(30), "the relay was not asked"
@@ -114,7 +76,7 @@ def c05_a_refused_request_is_repeated_with_its_id():
             return 503, {"Retry-After": "1"}, b""
         return None
 
-    with DoubleSite(OPTIONS.build) as site:
+    with SecondRelaySite(OPTIONS.build) as site:
         site.relay.before = refuse
         phone, share = a_confirmed_share(site, "bob")
         link_for(phone)
@@ -128,7 +90,7 @@ def c05_a_refused_request_is_repeated_with_its_id():
 
 
 def c09_each_mailbox_has_claims_of_its_own():
-    with DoubleSite(OPTIONS.build) as site:
+    with SecondRelaySite(OPTIONS.build) as site:
         claims = []
         for name in ("bob", "eve"):
             phone, share = a_confirmed_share(site, name)
@@ -155,7 +117,7 @@ def c09_c28_a_mailbox_whose_link_is_lost_is_left_and_another_made():
             return 503, {"Retry-After": "1"}, b""
         return 201, {}, b""
 
-    with DoubleSite(OPTIONS.build) as site:
+    with SecondRelaySite(OPTIONS.build) as site:
         site.relay.after = lose
         phone, share = a_confirmed_share(site, "bob")
         link = link_for(phone)
@@ -166,7 +128,7 @@ def c09_c28_a_mailbox_whose_link_is_lost_is_left_and_another_made():
 
 
 def c31_a_mailbox_that_is_gone_long_before_its_end_was_collected():
-    with DoubleSite(OPTIONS.build) as site:
+    with SecondRelaySite(OPTIONS.build) as site:
         phone, share = a_confirmed_share(site, "bob")
         link_for(phone)
         with site.relay.lock:
@@ -175,7 +137,7 @@ def c31_a_mailbox_that_is_gone_long_before_its_end_was_collected():
 
 
 def c38_a_share_can_be_called_back_once_its_link_is_out():
-    with DoubleSite(OPTIONS.build) as site:
+    with SecondRelaySite(OPTIONS.build) as site:
         phone, share = a_confirmed_share(site, "bob")
         link = link_for(phone)
         assert site.receive(link, "--keep").returncode == 0
@@ -185,7 +147,7 @@ def c38_a_share_can_be_called_back_once_its_link_is_out():
 
 
 def c41_the_relay_does_not_learn_who_the_parties_are():
-    with DoubleSite(OPTIONS.build) as site:
+    with SecondRelaySite(OPTIONS.build) as site:
         phone = site.phone("echo:bob-zq7")
         share = site.create("echo:bob-zq7", reference="reference-Zq7",
                             recipient={"addresses": ["echo:bob-zq7"], "name": "Name-Zq7", "locale": "en", "time_zone": "Europe/Berlin"})
