@@ -450,7 +450,9 @@ static int load_row(const OutboxRow *row, void *userdata) {
         Gateway *g = userdata;
         /* Polls are spread, so that a restart is not a burst; all else goes at once. */
         uint64_t delay = row->kind == OUTBOX_READ
-                                         ? randombytes_uniform(LIFECYCLE_POLL_FIRST_SECONDS * 1000)
+                                         ? TRANSFER_POLL_MIN_MSEC +
+                                                           randombytes_uniform(
+                                                                           TRANSFER_POLL_MIN_MSEC)
                                          : 0;
         int r;
 

@@ -119,19 +119,24 @@ static void heap_down(Outbox *o, size_t i) {
         heap_set(o, i, item);
 }
 
-static int heap_push(Outbox *o, Item *item) {
-        if (o->n_heap == o->heap_allocated) {
-                size_t allocated = o->heap_allocated ? o->heap_allocated * 2 : 64;
-                Item **heap = reallocarray(o->heap, allocated, sizeof(Item *));
+/* Each item has its place from birth, so that none is ever without patience for want of memory. */
+static int heap_reserve(Outbox *o, size_t n) {
+        size_t allocated = o->heap_allocated ? o->heap_allocated * 2 : 64;
+        Item **heap;
 
-                if (!heap)
-                        return -ENOMEM;
-                o->heap = heap;
-                o->heap_allocated = allocated;
-        }
+        if (n <= o->heap_allocated)
+                return 0;
+        heap = reallocarray(o->heap, allocated, sizeof(Item *));
+        if (!heap)
+                return -ENOMEM;
+        o->heap = heap;
+        o->heap_allocated = allocated;
+        return 0;
+}
+
+static void heap_push(Outbox *o, Item *item) {
         heap_set(o, o->n_heap++, item);
         heap_up(o, o->n_heap - 1);
-        return 0;
 }
 
 static void heap_remove(Outbox *o, Item *item) {
@@ -167,7 +172,7 @@ static int item_new(Outbox *o, const OutboxRow *row, Item **ret) {
                 lane = lane->next;
         if (!lane)
                 return -ENXIO;
-        item = calloc(1, sizeof(*item));
+        item = heap_reserve(o, o->n_items + 1) < 0 ? NULL : calloc(1, sizeof(*item));
         if (!item)
                 return -ENOMEM;
         item->public = (OutboxItem){
@@ -215,6 +220,10 @@ static bool is_poll(const Item *item) {
         return item->public.kind == OUTBOX_POLL;
 }
 
+static bool is_look(const Item *item) {
+        return is_poll(item) || item->public.kind == OUTBOX_READ;
+}
+
 /* Polls that became due while nobody could be asked must not all come at once. */
 static uint64_t spread_msec(const Item *item) {
         return transfer_first_poll_msec(time_wall() - item->public.since, randombytes_random());
@@ -230,13 +239,18 @@ static uint64_t on_grid(uint64_t due, uint64_t msec) {
 }
 
 static void item_wait(Outbox *o, Item *item, uint64_t msec) {
+        if (is_look(item) && msec < TRANSFER_POLL_MIN_MSEC)
+                msec = TRANSFER_POLL_MIN_MSEC;
         item->due = time_boot() + msec * USEC_PER_MSEC;
         if (is_poll(item))
                 item->due = on_grid(item->due, msec);
+        if (msec == 0) {
+                item_ready(o, item);
+                return;
+        }
         item->state = ITEM_WAITING;
-        if (msec == 0 || heap_push(o, item) < 0)
-                item_ready(o, item); /* without memory for patience, at once */
-        else if (item->position == 0)
+        heap_push(o, item);
+        if (item->position == 0)
                 timer_arm(o);
 }
 
@@ -349,7 +363,7 @@ static void ready_kept(Outbox *o) {
                 oldest_first = item->next;
                 item->next_fresh = o->fresh;
                 o->fresh = item;
-                if (item->delay > 0) {
+                if (item->delay > 0 || is_look(item)) {
                         item_wait(o, item, item->delay);
                         continue;
                 }
@@ -474,7 +488,7 @@ void outbox_settle(Outbox *o, OutboxItem *public, OutboxVerdict verdict, uint64_
 
         if (verdict == OUTBOX_VERDICT_DONE)
                 item_free(o, item);
-        else if ((public->kind == OUTBOX_READ || public->kind == OUTBOX_POLL) && retry_msec > 0)
+        else if (is_look(item) && retry_msec > 0)
                 item_wait(o, item, retry_msec); /* a poll has a pace of its own */
         else
                 item_wait(o, item, retry_msec > backoff ? retry_msec : backoff);

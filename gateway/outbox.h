@@ -3,6 +3,8 @@
  * are ready, leased to a plugin, or waiting for another try, and when. After a restart every row is
  * ready.
  *
+ * However a look at a relay comes to wait, it waits the two seconds of transfer.h at least.
+ *
  * Rows are claimed inside a batch's transaction, where the caller looks again whether they may
  * still run, and handed to the plugin once that transaction is durable. */
 #pragma once

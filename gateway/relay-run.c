@@ -434,7 +434,8 @@ int relay_answered(ShareContext *c,
                 return mailbox_gone(c, row);
         if (streq(type, "claimed") || streq(type, "unauthorised") || streq(type, "refused"))
                 return relay_mailbox_refused(c, row->kind, type, ret_retry);
-        if (row->kind == OUTBOX_READ && *ret_retry == 0)
-                *ret_retry = poll_msec(item->tries);
+        if (row->kind == OUTBOX_READ && *ret_retry < poll_msec(item->tries))
+                *ret_retry = poll_msec(
+                                item->tries); /* whoever asks for less does not set the pace */
         return OUTBOX_VERDICT_AGAIN; /* at the latest the mailbox's own end ends it: sweep.c */
 }

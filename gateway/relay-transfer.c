@@ -281,8 +281,7 @@ static uint64_t next_look_msec(const Gateway *g, int64_t since) {
 bool transfer_poll_is_quiet(
                 Gateway *g, const OutboxItem *item, const json_t *answer, uint64_t *ret_retry) {
         const char *type = json_string_value(json_object_get(answer, "type"));
-        uint64_t retry_after =
-                        (uint64_t) json_integer_value(json_object_get(answer, "retry_after"));
+        json_int_t retry_after = json_integer_value(json_object_get(answer, "retry_after"));
 
         *ret_retry = next_look_msec(g, item->since);
         if (streq(type, "done"))
@@ -290,10 +289,8 @@ bool transfer_poll_is_quiet(
                        !json_object_get(answer, "state");
         if (!streq(type, "again"))
                 return false;
-        if (retry_after > TRANSFER_POLL_MAX_SECONDS)
-                retry_after = TRANSFER_POLL_MAX_SECONDS;
-        if (1000 * retry_after > *ret_retry)
-                *ret_retry = 1000 * retry_after;
+        *ret_retry = transfer_poll_later_msec(
+                        gateway_now(g) - item->since, retry_after, randombytes_random());
         return true;
 }
 
@@ -507,7 +504,7 @@ static int go_on(ShareContext *c, Transfer *transfer, uint64_t *ret_retry) {
                 return OUTBOX_VERDICT_AGAIN;
         }
         transfer->polling = false;
-        r = share_queue_relay(c, OUTBOX_UPDATE, 1000 * (uint64_t) TRANSFER_POLL_MIN_SECONDS);
+        r = share_queue_relay(c, OUTBOX_UPDATE, TRANSFER_POLL_MIN_MSEC);
         return r < 0 ? r : OUTBOX_VERDICT_DONE;
 }
 
@@ -813,6 +810,8 @@ static int update_answered(ShareContext *c,
         r = note_digest(c, number, answer);
         if (r < 0)
                 return r;
+        if (*ret_retry < TRANSFER_POLL_MIN_MSEC)
+                *ret_retry = TRANSFER_POLL_MIN_MSEC; /* another try begins with a look */
         return reason && streq(reason, "unread-message") ? unread(c, row, transfer)
                                                          : OUTBOX_VERDICT_AGAIN;
 }

@@ -16,7 +16,7 @@ static uint64_t interval_msec(int64_t age) {
 
         if (seconds > (uint64_t) AGE_DIVISOR * TRANSFER_POLL_MAX_SECONDS)
                 return max;
-        schedule = 1000 * (uint64_t) TRANSFER_POLL_MIN_SECONDS + 500 * seconds;
+        schedule = TRANSFER_POLL_MIN_MSEC + 500 * seconds;
         if (schedule > 1000 * (uint64_t) SCHEDULE_LAST_SECONDS)
                 schedule = 1000 * (uint64_t) SCHEDULE_LAST_SECONDS;
         by_age = 1000 * seconds / AGE_DIVISOR;
@@ -31,8 +31,17 @@ uint64_t transfer_poll_msec(int64_t age, uint32_t random) {
         return interval + chance <= max ? interval + chance : max - (interval + chance - max);
 }
 
+uint64_t transfer_poll_later_msec(int64_t age, int64_t retry_after, uint32_t random) {
+        uint64_t pace = transfer_poll_msec(age, random), wanted;
+
+        if (retry_after > TRANSFER_POLL_MAX_SECONDS)
+                retry_after = TRANSFER_POLL_MAX_SECONDS;
+        wanted = retry_after > 0 ? 1000 * (uint64_t) retry_after : 0;
+        return wanted > pace ? wanted : pace;
+}
+
 uint64_t transfer_first_poll_msec(int64_t age, uint32_t random) {
-        const uint64_t min = 1000 * (uint64_t) TRANSFER_POLL_MIN_SECONDS;
+        const uint64_t min = TRANSFER_POLL_MIN_MSEC;
 
         return min + (interval_msec(age) - min) * (random % 65536) / 65536;
 }

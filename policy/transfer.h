@@ -20,9 +20,16 @@ typedef enum TransferState {
         TRANSFER_REPLACED = 5, /* the recipient's, who wrote another before it was answered */
 } TransferState;
 
+/* The pace. Between two requests about one share that nobody caused there are at least two seconds:
+ * a look at its mailbox comes no sooner after anything else that we asked its relay about it, and
+ * neither does another try of a write. What a tenant or a recipient causes follows at once, and
+ * is one operation however many requests it takes: creation, a first write, which looks before it
+ * overwrites, the acknowledgement of what was read, deletion. Nothing that a relay says makes it
+ * faster. */
 enum {
         TRANSFER_POLL_MAX_SECONDS = 600,
         TRANSFER_POLL_MIN_SECONDS = 2,
+        TRANSFER_POLL_MIN_MSEC = 1000 * TRANSFER_POLL_MIN_SECONDS,
 };
 
 /* How long to wait before the next look, in milliseconds, when the last progress was `age` seconds
@@ -30,6 +37,10 @@ enum {
  * the age; at most ten minutes. A fifth of it is chance: never less than the interval, except that
  * at its upper end it is at most the ten minutes. */
 uint64_t transfer_poll_msec(int64_t age, uint32_t random);
+
+/* The same when the relay asks to be left alone for retry_after seconds: the longer of the two, and
+ * at most the ten minutes. A number below zero asks for nothing. */
+uint64_t transfer_poll_later_msec(int64_t age, int64_t retry_after, uint32_t random);
 
 /* The same after a restart, which must not become a burst: anywhere in the interval, but not sooner
  * than two seconds. */

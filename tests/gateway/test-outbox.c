@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "outbox.h"
+#include "time-text.h"
 
 struct PluginLink {
         bool up;
@@ -314,6 +315,49 @@ static void waiting_rows_become_ready_by_the_timer(void **state) {
                 assert_int_equal(w->link.asked[i].n, 5 - i);
 }
 
+static OutboxRow look_of(int64_t n) {
+        OutboxRow row = row_of(n);
+
+        row.kind = n % 2 ? OUTBOX_READ : OUTBOX_POLL;
+        row.since = time_wall();
+        return row;
+}
+
+/* Runs until so many are asked; the time until the first of them. */
+static uint64_t usec_until_asked(World *w, size_t n) {
+        uint64_t begin = time_boot(), first = 0;
+
+        for (int turns = 0; w->link.n_asked < n; turns++) {
+                assert_in_range(turns, 0, 10000);
+                assert_true(sd_event_run(w->event, USEC_PER_SEC) >= 0);
+                batch(w);
+                if (first == 0 && w->link.n_asked > 0)
+                        first = time_boot() - begin;
+        }
+        return first;
+}
+
+static void a_look_waits_two_seconds_at_least_whatever_makes_it_wait(void **state) {
+        static const int errors[] = { 0, 0, -ECONNRESET, -ETIMEDOUT };
+        World *w = *state;
+        OutboxRow row;
+
+        for (int64_t n = 0; n < 8; n++) {
+                row = look_of(n);
+                assert_int_equal(outbox_load(w->outbox, &row, 0), 0);
+        }
+        assert_true(usec_until_asked(w, 8) >= 2 * USEC_PER_SEC);
+        for (size_t i = 0; i < 8; i++) {
+                answer(w, errors[i / 2]);
+                if (errors[i / 2] == 0) /* a relay in a hurry; an answer that could not be stored */
+                        outbox_settle(w->outbox, w->settling, OUTBOX_VERDICT_AGAIN, i < 2 ? 1 : 0);
+        }
+        row = look_of(8);
+        assert_int_equal(outbox_note(w->outbox, &row, 0), 0);
+        outbox_keep(w->outbox);
+        assert_true(usec_until_asked(w, 9) >= 2 * USEC_PER_SEC);
+}
+
 static void a_lane_that_nobody_named_is_told(void **state) {
         World *w = *state;
         OutboxRow row = row_of(1);
@@ -383,6 +427,10 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(a_row_waits_for_its_delay, setup, teardown),
                 cmocka_unit_test_setup_teardown(
                                 waiting_rows_become_ready_by_the_timer, setup, teardown),
+                cmocka_unit_test_setup_teardown(
+                                a_look_waits_two_seconds_at_least_whatever_makes_it_wait,
+                                setup,
+                                teardown),
                 cmocka_unit_test_setup_teardown(a_lane_that_nobody_named_is_told, setup, teardown),
                 cmocka_unit_test(the_backoff_doubles_up_to_its_end_with_jitter),
                 cmocka_unit_test_setup_teardown(many_rows_are_found_and_dropped, setup, teardown),

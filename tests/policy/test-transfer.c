@@ -41,6 +41,24 @@ static void chance_never_makes_it_sooner_than_the_interval_nor_later_than_ten_mi
         assert_true(transfer_poll_msec(3600, 1023) > 210000); /* there is some */
 }
 
+static void a_relay_is_left_alone_as_long_as_it_asks_and_never_looked_at_sooner(void **state) {
+        assert_int_equal(transfer_poll_later_msec(0, 30, 0), 30000);
+        assert_int_equal(transfer_poll_later_msec(0, 1, 0), 2000);
+        assert_int_equal(transfer_poll_later_msec(3600, 30, 0), 180000);
+        assert_int_equal(transfer_poll_later_msec(0, 3600, 0), 600000);
+        assert_int_equal(transfer_poll_later_msec(0, INT64_MAX, 0), 600000);
+}
+
+static void a_relay_that_asks_for_less_than_nothing_asks_for_nothing(void **state) {
+        static const int64_t negative[] = { -1, -600, INT64_MIN };
+
+        for (size_t i = 0; i < N_ELEMENTS(negative); i++) {
+                assert_int_equal(transfer_poll_later_msec(0, negative[i], 0), 2000);
+                assert_int_equal(transfer_poll_later_msec(3600, negative[i], 500),
+                                transfer_poll_msec(3600, 500));
+        }
+}
+
 static void a_restart_spreads_over_the_whole_interval(void **state) {
         size_t quarters[4] = { 0 };
 
@@ -73,6 +91,9 @@ int main(void) {
                 cmocka_unit_test(an_old_one_waits_a_twentieth_of_its_age_and_ten_minutes_at_most),
                 cmocka_unit_test(
                                 chance_never_makes_it_sooner_than_the_interval_nor_later_than_ten_minutes),
+                cmocka_unit_test(
+                                a_relay_is_left_alone_as_long_as_it_asks_and_never_looked_at_sooner),
+                cmocka_unit_test(a_relay_that_asks_for_less_than_nothing_asks_for_nothing),
                 cmocka_unit_test(a_restart_spreads_over_the_whole_interval),
                 cmocka_unit_test(values_outside_have_no_name),
         };
