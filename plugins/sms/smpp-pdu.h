@@ -1,11 +1,11 @@
 /* SMPP 3.4 as values: the octets of a centre's PDUs to what they say, and what we say to octets. No
  * I/O, no clock, one thread: libsmpp34, which packs, has globals.
  *
- * Reading does not use libsmpp34. Its unpacker logs each field into a global buffer of 2048 bytes
- * and goes on behind the buffer's end when that is full, which some fifteen optional parameters
- * are enough for; it looks for a string's end beyond the PDU, and keeps the parameters of what it
+ * Reading does not use libsmpp34. Its unpacker logs each field into a global buffer of 2048 octets
+ * and goes on behind the buffer's end when that is full, for which some thirty optional parameters
+ * are enough; it looks for a string's end beyond the PDU, and keeps the parameters of what it
  * refuses. So every length is checked here against the specification's, each field is read once,
- * and an octet of a stranger reaches that library never. What it packs is ours, and bounded. */
+ * and an octet of a stranger never reaches that library. What it packs is ours, and bounded. */
 #pragma once
 
 #include <stdbool.h>

@@ -88,7 +88,8 @@ typedef enum SmsQuiet {
 } SmsQuiet;
 
 /* Whether a moment is within the quiet hours of a country, and *ret_until, the first moment from
- * which it is not in any of its zones; INT64_MAX when there is none within a week. A country
+ * which it is not in any of its zones; INT64_MAX when there is none within a week. In
+ * a night in which clocks are put forward it is told as late as they are put. A country
  * without zones that the function knows is asked about as if it had all zones from UTC-12 to
  * UTC+14: then it is always possibly quiet until INT64_MAX, unless the hours are short. */
 SmsQuiet sms_quiet(const char *country,

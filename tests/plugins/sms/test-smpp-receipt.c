@@ -104,6 +104,10 @@ static void parameters_count_before_the_text(void **state) {
                 assert_string_equal(receipt.error, "3/0022");
                 assert_int_equal(smpp_receipt_read(NULL, 0, &tlvs, &receipt), 0);
         }
+        tlvs = (SmppReceiptTlvs){ .state = 2 }; /* of a message that it does not name */
+        assert_int_equal(smpp_receipt_read(NULL, 0, &tlvs, &receipt), 0);
+        assert_int_equal(receipt.outcome, SMPP_OUTCOME_DELIVERED);
+        assert_string_equal(receipt.id, "");
         tlvs.state = 99; /* of no version: the text's word counts */
         assert_int_equal(smpp_receipt_read("stat:EXPIRED", 12, &tlvs, &receipt), 0);
         assert_int_equal(receipt.outcome, SMPP_OUTCOME_EXPIRED);

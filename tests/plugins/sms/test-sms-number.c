@@ -101,7 +101,7 @@ static void national_ranges_at_a_price_are_refused(void **state) {
                 "+420900123456",
                 "+421900123456",
                 "+3690123456",
-                "+302909123456",
+                "+309091234567",
                 "+353700123456",
                 "+19002345678",
                 "+385611234",
@@ -239,7 +239,7 @@ static bool offset_of(void *context, const char *zone, int64_t seconds, int32_t 
                 if (streq(zone, zones[i].zone)) {
                         *ret = (int32_t) (zones[i].hours * HOUR);
                         if (streq(zone, "Europe/London") && seconds >= NOON + 10 * HOUR)
-                                *ret += (int32_t) HOUR;
+                                *ret -= (int32_t) HOUR;
                         return true;
                 }
         return false;
@@ -284,7 +284,7 @@ static void a_country_of_many_zones_is_quiet_while_one_is(void **state) {
 
 static void a_clock_that_changes_in_the_night_is_heeded(void **state) {
         (void) state;
-        assert_quiet("GB", offset_of, NOON + 9 * HOUR, SMS_QUIET_CERTAINLY, NOON + 20 * HOUR);
+        assert_quiet("GB", offset_of, NOON + 9 * HOUR, SMS_QUIET_CERTAINLY, NOON + 21 * HOUR);
 }
 
 static void where_nothing_is_known_it_is_possibly_night(void **state) {
