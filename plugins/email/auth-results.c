@@ -71,7 +71,7 @@ static bool read_value(Reading *reading, char *ret, size_t ret_size) {
                 ret[n++] = *reading->at.p++;
         }
         ret[n] = '\0';
-        return n > 0 && !is_next(reading, '"') && !is_next(reading, '\\') && text_is_utf8(ret, n);
+        return n > 0 && text_is_utf8(ret, n);
 }
 
 /* The domain of an address or a domain alone, in the form that canonical addresses have. */

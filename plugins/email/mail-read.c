@@ -37,7 +37,7 @@ static bool looks_like_field(const char *line, size_t size) {
 
 typedef struct Count {
         size_t boundaries, fields, multiparts;
-        size_t field_size; /* of the field, or line, with the folds so far */
+        size_t field_size, field_colons; /* of the field, or line, with the folds so far */
 } Count;
 
 /* A multipart has to name its boundary, a message within a message its type. */
@@ -54,10 +54,21 @@ static size_t count_containers(const char *line, size_t size) {
         return n;
 }
 
+/* GMime reads the addresses of a message within a message, and calls itself for a group in a group
+ * as often as there are some: 50,000 colons end the process. */
+static size_t count_colons(const char *line, size_t size) {
+        size_t n = 0;
+
+        for (size_t i = 0; i < size; i++)
+                n += line[i] == ':';
+        return n;
+}
+
 static int count_line(Count *count, const char *line, size_t size) {
         bool fold = size > 0 && (*line == ' ' || *line == '\t');
 
         count->field_size = fold ? count->field_size + size : size;
+        count->field_colons = (fold ? count->field_colons : 0) + count_colons(line, size);
         count->boundaries += size >= 2 && line[0] == '-' && line[1] == '-';
         count->fields += !fold && looks_like_field(line, size);
         count->multiparts += count_containers(line, size);
@@ -66,7 +77,10 @@ static int count_line(Count *count, const char *line, size_t size) {
         if (count->boundaries > MAIL_READ_BOUNDARIES_MAX ||
                         count->fields > MAIL_READ_FIELD_LINES_MAX)
                 return MAIL_READ_E_PARTS;
-        return count->multiparts > MAIL_READ_MULTIPARTS_MAX ? MAIL_READ_E_DEPTH : 0;
+        return count->multiparts > MAIL_READ_MULTIPARTS_MAX ||
+                                               count->field_colons > MAIL_READ_COLONS_MAX
+                               ? MAIL_READ_E_DEPTH
+                               : 0;
 }
 
 static int check_body(const char *data, size_t size) {

@@ -27,6 +27,7 @@ enum {
         MAIL_READ_MULTIPARTS_MAX = 64,     /* and messages within messages */
         MAIL_READ_BOUNDARIES_MAX = 5000,   /* lines that begin with "--" */
         MAIL_READ_FIELD_LINES_MAX = 20000, /* lines of the body that look like fields */
+        MAIL_READ_COLONS_MAX = 1000,       /* of a field or line: groups within groups */
         MAIL_READ_DEPTH_MAX = 16,          /* of parts within parts */
         MAIL_READ_PARTS_MAX = 200,
         MAIL_READ_ID_SIZE = 65, /* hexadecimal digest, with the final NUL */

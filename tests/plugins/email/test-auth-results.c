@@ -158,6 +158,10 @@ static void what_a_sender_puts_into_comments_and_quotes_says_nothing(void **stat
 
 static void contradictions_and_repetitions_fail_closed(void **state) {
         static const Case cases[] = {
+                { "Authentication-Results: mx.hotel.test; dmarc=fail; dmarc=pass "
+                  "header.from=example.org\r\n" FROM,
+                                AUTH_RESULTS_AMBIGUOUS,
+                                NONE },
                 { "Authentication-Results: mx.hotel.test; dmarc=pass header.from=example.org; "
                   "dmarc=pass header.from=example.org\r\n" FROM,
                                 AUTH_RESULTS_AMBIGUOUS,
@@ -199,6 +203,7 @@ static void what_breaks_the_grammar_says_nothing(void **state) {
                 "mx.hotel.test; none; dmarc=pass header.from=example.org",
                 "mx.hotel.test; dmarc=pass action=none header.from=example.org",
                 "mx.hotel.test; dmarc=pass header.from=example.org\"x\"",
+                "mx.hotel.test; dmarc=pass reason=\"x\"header.from=example.org",
                 "mx.hotel.test; dmarc=pass header.from=",
                 "mx.hotel.test; dmarc=pass header.from=@",
                 "mx.hotel.test; dmarc= header.from=example.org",

@@ -174,6 +174,10 @@ static void the_text_is_found_in_every_structure(void **state) {
                          "boundary=b\r\n\r\n--b\r\n\r\nYES\r\n--b\r\n"
                          "Content-Type: application/pgp-signature\r\n\r\nx\r\n--b--\r\n",
                         "YES");
+        /* What is no alternative is another thing, such as what was attached. */
+        assert_text(FROM "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n \r\n--b\r\n"
+                         "Content-Type: text/html\r\n\r\n<p>NO\r\n--b--\r\n",
+                        "");
         /* A mail within a mail is somebody else's. */
         assert_text(FROM "Content-Type: message/rfc822\r\n\r\nFrom: x@y.z\r\n\r\nYES\r\n", "");
         assert_text(FROM "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: "
@@ -421,6 +425,14 @@ static void bombs_are_refused_before_they_are_parsed(void **state) {
                                 ";\r\n a*0=b",
                                 1024 * 1024,
                                 MAIL_READ_E_LENGTH },
+                { FROM "Content-Type: message/rfc822\r\n\r\nTo:",
+                                "\r\n a:",
+                                256 * 1024,
+                                MAIL_READ_E_DEPTH },
+                { FROM "Content-Type: message/rfc822\r\n\r\nTo:",
+                                "a:",
+                                256 * 1024,
+                                MAIL_READ_E_DEPTH },
         };
 
         (void) state;

@@ -66,6 +66,8 @@ static void the_text_above_a_quotation_is_the_answer(void **state) {
                 /* Thunderbird */
                 { "JA\n\nAm 22.11.26 um 15:00 schrieb Hotel Adler:\n" QUOTED, "JA" },
                 { "YES\n\nOn 11/22/26 15:00, Hotel Adler wrote:\n" QUOTED, "YES" },
+                { "Am Montag, 23. bin ich da\nAm 22.11.26 um 15:00 schrieb Hotel Adler:\n" QUOTED,
+                                "Am Montag, 23. bin ich da" },
                 /* a program that does not mark what it quotes */
                 { "YES\nOn 22/11/2026 15:00, Hotel wrote:\nHotel Adler shares a key.\nAnswer NO\n",
                                 "YES" },
