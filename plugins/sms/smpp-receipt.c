@@ -115,6 +115,8 @@ int smpp_receipt_read(
         assert(text || size == 0);
         assert(tlvs && ret);
 
+        if (!text)
+                text = "";
         if (size > SMPP_RECEIPT_TEXT_MAX)
                 size = SMPP_RECEIPT_TEXT_MAX;
         if (read_field(text, size, "stat", word, sizeof(word)))

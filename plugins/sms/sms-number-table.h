@@ -17,6 +17,7 @@ typedef struct SmsPrefix {
 typedef struct SmsRefused {
         const char *digits;
         SmsRange range;
+        size_t digits_min; /* shorter numbers that begin so are ordinary ones */
 } SmsRefused;
 
 typedef struct SmsCountryZones {

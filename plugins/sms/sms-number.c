@@ -45,6 +45,7 @@ static const SmsRefused *find_refused(const char *digits) {
 
         for (size_t i = 0; i < sms_n_refused; i++)
                 if (starts_with(digits, sms_refused[i].digits) &&
+                                strlen(digits) >= sms_refused[i].digits_min &&
                                 (!best || strlen(sms_refused[i].digits) > strlen(best->digits)))
                         best = &sms_refused[i];
         return best;

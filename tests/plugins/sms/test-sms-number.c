@@ -115,6 +115,10 @@ static void national_ranges_at_a_price_are_refused(void **state) {
                 if (r != SMS_NUMBER_E_RANGE)
                         fail_msg("%s: %d", premium[i], r);
         }
+        /* In Dublin only the length tells an ordinary number from a premium one. */
+        assert_refused("+3531520123456", SMS_NUMBER_E_RANGE, SMS_RANGE_PREMIUM);
+        assert_refused("+3531850123456", SMS_NUMBER_E_RANGE, SMS_RANGE_SHARED);
+        assert_country("+35315201234", "IE");
         assert_refused("+491801234567", SMS_NUMBER_E_RANGE, SMS_RANGE_SHARED);
         assert_refused("+447012345678", SMS_NUMBER_E_RANGE, SMS_RANGE_PERSONAL);
         assert_refused("+447640123456", SMS_NUMBER_E_RANGE, SMS_RANGE_PAGER);
