@@ -110,8 +110,9 @@ int smpp_message_receipt(const SmppMessage *message, SmppReceipt *ret);
 
 typedef struct SmppReading {
         SmsAlphabet default_alphabet; /* what data_coding 0 is: SMS_GSM7, SMS_LATIN1 or SMS_ASCII */
-        bool packed;                  /* GSM-7 comes with eight septets in seven octets */
-        const char *country_code;     /* for sms_number_from_carrier() */
+        bool one_is_gsm7; /* data_coding 1 is GSM-7 too, as some centres and libraries have it */
+        bool packed;      /* GSM-7 comes with eight septets in seven octets */
+        const char *country_code; /* for sms_number_from_carrier() */
         bool unknown_is_international;
 } SmppReading;
 
@@ -128,7 +129,7 @@ int smpp_message_part(const SmppMessage *message, const SmppReading *reading, Sm
 
 /* The alphabet of a data_coding, by SMPP 3.4 section 5.2.19 and, for classes, TS 23.038 section 4.
  * SMPP_E_CODING. */
-int smpp_alphabet(uint8_t data_coding, SmsAlphabet default_alphabet, SmsAlphabet *ret);
+int smpp_alphabet(uint8_t data_coding, const SmppReading *reading, SmsAlphabet *ret);
 
 typedef struct SmppOctets {
         uint8_t data[SMPP_WRITE_SIZE];

@@ -316,15 +316,15 @@ int smpp_read(const uint8_t *octets, size_t size, SmppPdu *ret) {
         return r;
 }
 
-int smpp_alphabet(uint8_t data_coding, SmsAlphabet default_alphabet, SmsAlphabet *ret) {
-        assert(ret);
+int smpp_alphabet(uint8_t data_coding, const SmppReading *reading, SmsAlphabet *ret) {
+        assert(reading && ret);
 
         switch (data_coding) {
         case 0x00:
-                *ret = default_alphabet;
+                *ret = reading->default_alphabet;
                 return 0;
         case 0x01:
-                *ret = SMS_ASCII;
+                *ret = reading->one_is_gsm7 ? SMS_GSM7 : SMS_ASCII;
                 return 0;
         case 0x03:
                 *ret = SMS_LATIN1;
@@ -394,7 +394,7 @@ int smpp_message_part(const SmppMessage *message, const SmppReading *reading, Sm
 
         ret->part = (SmsPart){ .from = ret->from, .to = message->to };
         octets = &ret->part.octets;
-        r = smpp_alphabet(message->data_coding, reading->default_alphabet, &octets->alphabet);
+        r = smpp_alphabet(message->data_coding, reading, &octets->alphabet);
         if (r != 0)
                 return r;
         if (!sms_number_from_carrier(message->from,

@@ -28,7 +28,10 @@ static void check_part(const SmppMessage *message, const SmppReading *reading) {
 static void check_message(const SmppMessage *message, const uint8_t *data, size_t size) {
         static const SmppReading readings[] = {
                 { .default_alphabet = SMS_GSM7 },
-                { .default_alphabet = SMS_GSM7, .packed = true, .country_code = "49" },
+                { .default_alphabet = SMS_GSM7,
+                                .packed = true,
+                                .one_is_gsm7 = true,
+                                .country_code = "49" },
                 { .default_alphabet = SMS_LATIN1, .unknown_is_international = true },
         };
         SmppReceipt receipt;

@@ -190,7 +190,7 @@ assert_part(const SmppPdu *pdu, const SmppReading *reading, const char *from, co
 static const SmppReading plain = { .default_alphabet = SMS_GSM7 };
 
 static void messages_are_read_in_each_alphabet(void **state) {
-        static const SmppReading latin = { .default_alphabet = SMS_LATIN1 };
+        static const SmppReading latin = { .default_alphabet = SMS_LATIN1, .one_is_gsm7 = true };
         static const struct {
                 uint8_t coding;
                 const char *octets;
@@ -226,8 +226,11 @@ static void messages_are_read_in_each_alphabet(void **state) {
         begin_deliver(&o, "4915112345678", 0, 0, "\xfc", 1);
         assert_int_equal(read_octets(&o, &pdu), 0);
         assert_part(&pdu, &latin, "+4915112345678", "\xc3\xbc");
+        begin_deliver(&o, "4915112345678", 1, 0, "\x01", 1);
+        assert_int_equal(read_octets(&o, &pdu), 0);
+        assert_part(&pdu, &latin, "+4915112345678", "\xc2\xa3");
         for (size_t i = 0; i < N_ELEMENTS(refused); i++)
-                assert_int_equal(smpp_alphabet(refused[i], SMS_GSM7, &alphabet), SMPP_E_CODING);
+                assert_int_equal(smpp_alphabet(refused[i], &plain, &alphabet), SMPP_E_CODING);
 }
 
 static void parts_say_which_they_are(void **state) {
