@@ -145,7 +145,7 @@ static int take_recipient(const MailHeader *group, Dsn *dsn) {
 /* Groups of fields between empty lines. The first is about the message; a report without it still
  * says what happened, so a group with an action is a recipient wherever it stands. */
 int dsn_read_status(const char *data, size_t size, Dsn *ret) {
-        for (size_t i = 0; size > 0 && i < 2 * DSN_RECIPIENTS_MAX; i++) {
+        for (size_t i = 0; size > 0 && i < (size_t) 2 * DSN_RECIPIENTS_MAX; i++) {
                 _cleanup_(mail_header_donep) MailHeader group = MAIL_HEADER_NULL;
                 int r = mail_header_split(data, size, &group);
 

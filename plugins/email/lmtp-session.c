@@ -14,6 +14,8 @@
 enum {
         OUTPUT_MAX = 64 * 1024, /* answers that may wait before no more commands are read */
         OUTPUT_LINE_MAX = 256,
+        /* Room for the answers of one mail, and for what may wait before it. */
+        OUTPUT_ROOM = OUTPUT_MAX + (LMTP_RECIPIENTS_MAX + 8) * OUTPUT_LINE_MAX,
         HOST_MAX = 200,
 };
 
@@ -47,8 +49,8 @@ struct LmtpSession {
         size_t scanned; /* of the input: holds no end of line up to here */
         bool skipping;  /* behind a command that was too long, before its CRLF */
 
-        char *output;
-        size_t output_size, output_room;
+        char output[OUTPUT_ROOM];
+        size_t output_size;
 
         /* The mail that is open. */
         char path[LMTP_PATH_SIZE];
@@ -75,11 +77,11 @@ static void end_mail(LmtpSession *session) {
         session->path[0] = session->candidate[0] = '\0';
 }
 
-/* Memory for answers is got before the input that they answer is read: see lmtp_session_next(). */
+/* There is room: no command is read while much of the output waits; see lmtp_session_next(). */
 static void answer(LmtpSession *session, const char *text) {
         size_t n = strlen(text);
 
-        assert(session->output_room - session->output_size >= n + 2);
+        assert(OUTPUT_ROOM - session->output_size >= n + 2);
         memcpy(session->output + session->output_size, text, n);
         memcpy(session->output + session->output_size + n, "\r\n", 2);
         session->output_size += n + 2;
@@ -110,11 +112,6 @@ int lmtp_session_new(const char *host, size_t size_max, LmtpSession **ret) {
         session = calloc(1, sizeof(*session));
         if (!session)
                 return -ENOMEM;
-        /* Room for the answers of one mail, and for what may wait before it. */
-        session->output_room = OUTPUT_MAX + (LMTP_RECIPIENTS_MAX + 8) * OUTPUT_LINE_MAX;
-        session->output = malloc(session->output_room);
-        if (!session->output)
-                return -ENOMEM;
         memcpy(session->host, host, strlen(host) + 1);
         session->size_max = size_max;
         (void) snprintf(greeting, sizeof(greeting), "220 %s LMTP", host);
@@ -127,7 +124,6 @@ LmtpSession *lmtp_session_free(LmtpSession *session) {
         if (!session)
                 return NULL;
         end_mail(session);
-        free(session->output);
         free(session);
         return NULL;
 }

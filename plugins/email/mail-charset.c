@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "cleanup.h"
+#include "utf8-filter.h"
 
 /* As mail says it, and as the C library does. Windows-1252 contains Latin-1's printable part, and
  * what calls itself Latin-1 is often that; GB18030 contains GB2312 and GBK; CP949 what Korean mail
@@ -77,16 +78,16 @@ static size_t copy(const char *data, size_t size, char *ret, size_t ret_size) {
 /* Each turn takes a byte at least, or ends. */
 static size_t convert(iconv_t converter, char *data, size_t size, char *ret, size_t ret_size) {
         char *out = ret;
-        size_t room = ret_size;
+        size_t room = ret_size, n;
 
         while (size > 0 && room > 0) {
                 if (iconv(converter, &data, &size, &out, &room) != (size_t) -1)
                         break;
-                if (errno != EILSEQ || room < 3 || size == 0)
+                if (errno != EILSEQ || room < 4 || size == 0)
                         break; /* no room, or a character that is cut off at the end */
-                memcpy(out, "\xef\xbf\xbd", 3);
-                out += 3;
-                room -= 3;
+                n = utf8_encode(0xfffd, out);
+                out += n;
+                room -= n;
                 data++;
                 size--;
         }

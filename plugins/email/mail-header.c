@@ -237,7 +237,7 @@ bool mail_message_id_read(const MailField *field, char ret[MAIL_HEADER_ID_SIZE])
 }
 
 int mail_address_from_spec(const char *spec, size_t size, char ret[ADDRESS_SIZE_MAX]) {
-        char uri[sizeof("mailto:") + 3 * SPEC_MAX];
+        char uri[sizeof("mailto:") + 3 * (size_t) SPEC_MAX];
         size_t n = strlen("mailto:");
         const char *reason;
         int r;

@@ -379,7 +379,8 @@ static void make_boundary(const char *message, char ret[BOUNDARY_SIZE]) {
         uint8_t hash[16];
 
         crypto_generichash(hash, sizeof(hash), (const uint8_t *) message, strlen(message), NULL, 0);
-        memcpy(ret, "=_", 2);
+        ret[0] = '=';
+        ret[1] = '_';
         text_hex(hash, sizeof(hash), ret + 2);
 }
 

@@ -435,7 +435,6 @@ static size_t prepare(const char *text, size_t size, unsigned flags, char *ret, 
 
 int reply_text(const char *text, size_t size, unsigned flags, char ret[REPLY_TEXT_MAX + 1]) {
         _cleanup_(secret_done) Secret work = SECRET_NULL, above = SECRET_NULL, below = SECRET_NULL;
-        _cleanup_(freep) Line *memory = NULL;
         size_t n, room, n_above, n_below;
         Lines lines;
         Line up, down;
@@ -450,9 +449,9 @@ int reply_text(const char *text, size_t size, unsigned flags, char ret[REPLY_TEX
         n = prepare(text, size, flags, (char *) work.data, room);
         if (split_lines((char *) work.data, n, &lines) < 0)
                 return -ENOMEM;
-        memory = lines.lines;
 
         sort_lines(&lines, room, (char *) above.data, &n_above, (char *) below.data, &n_below);
+        free(lines.lines);
         up = trim((char *) above.data, n_above);
         down = goes_on_below(up) ? trim((char *) below.data, n_below) : (Line){ up.p, 0 };
         copy_result(up, down, ret);

@@ -7,7 +7,8 @@
 
 void utf8_filter_init(Utf8Filter *filter, char *ret, size_t ret_size) {
         assert(ret_size > 0);
-        *filter = (Utf8Filter){ .text = ret, .room = ret_size - 1 };
+        *filter = (Utf8Filter){ .room = ret_size - 1 };
+        filter->text = ret;
 }
 
 static void add(Utf8Filter *filter, const char *text, size_t size) {

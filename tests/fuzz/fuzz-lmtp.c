@@ -77,7 +77,7 @@ static void run(const uint8_t *data, size_t size, bool whole, uint8_t ret[64]) {
         crypto_generichash_init(&outcome.answers, NULL, 0, 32);
         assert(lmtp_session_new("mx.hotel.test", 64 * 1024, &session) == 0);
         while (decide(session, &outcome) && at < size) {
-                size_t n = whole ? size - at : 1 + data[at] % 7;
+                size_t n = whole ? size - at : (size_t) 1 + data[at] % 7;
 
                 n = n > size - at ? size - at : n;
                 n = lmtp_session_push(session, (const char *) data + at, n);

@@ -258,7 +258,7 @@ static void bombs_take_linear_time(void **state) {
 
                 for (size_t at = 0; at < REPLY_TEXT_INPUT_MAX; at++)
                         mail[at] = units[i][at % n];
-                for (unsigned flags = 0; flags < 4; flags++)
+                for (unsigned flags = 0; flags <= REPLY_TEXT_HTML; flags++)
                         assert_true(reply_text(mail, REPLY_TEXT_INPUT_MAX, flags, text) >= 0);
         }
         free(mail);
