@@ -252,6 +252,10 @@ static void parts_say_which_they_are(void **state) {
         begin_deliver(&o, "4915112345678", 0, 0x40, dense, sizeof(dense));
         assert_int_equal(read_octets(&o, &pdu), 0);
         assert_part(&pdu, &packed, "+4915112345678", "hi");
+        /* Seven octets are seven septets and padding, or eight; "1234567" by hand. */
+        begin_deliver(&o, "4915112345678", 0, 0, "\x31\xd9\x8c\x56\xb3\xdd\x00", 7);
+        assert_int_equal(read_octets(&o, &pdu), 0);
+        assert_part(&pdu, &packed, "+4915112345678", "1234567");
 
         begin_deliver(&o, "4915112345678", 0, 0, "two", 3);
         put_tlv(&o, 0x020c, "\x12\x34", 2);
@@ -326,6 +330,7 @@ static void receipts_are_told_from_messages(void **state) {
 }
 
 static void fields_and_parameters_of_wrong_length_are_refused(void **state) {
+        static const uint8_t big[255];
         char address[32];
         Octets o;
         SmppPdu pdu;
@@ -355,6 +360,13 @@ static void fields_and_parameters_of_wrong_length_are_refused(void **state) {
         begin_deliver(&o, "49151", 0, 0, "x", 1);
         put(&o, "\x14\0\0\5abcd", 8);
         assert_int_equal(read_octets(&o, &pdu), SMPP_E_TLV);
+        begin_deliver(&o, "49151", 0, 4, "x", 1);
+        put_tlv(&o, 0x001e, "12\0tail", 7); /* something behind its NUL */
+        assert_int_equal(read_octets(&o, &pdu), SMPP_E_TLV);
+        begin_deliver(&o, "49151", 0, 0, big, 254);
+        assert_int_equal(read_octets(&o, &pdu), 0);
+        begin_deliver(&o, "49151", 0, 0, big, 255);
+        assert_int_equal(read_octets(&o, &pdu), SMPP_E_FIELD);
         begin(&o, 0x80000004, 0);
         put(&o, "no end", 6);
         assert_int_equal(read_octets(&o, &pdu), SMPP_E_FIELD);
