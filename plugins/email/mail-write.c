@@ -132,21 +132,38 @@ static size_t encode_character(const char *p, size_t size, char ret[3 * 4 + 1]) 
         return n;
 }
 
-/* Encoded words, each of whole characters and on a line of its own. */
+/* The octets of a word and the space behind it. */
+static size_t encoded_size(const char *text) {
+        char encoded[3 * 4 + 1];
+        size_t n = 0;
+        bool space = false;
+
+        for (size_t size; *text && !space && n <= WORD_MAX; text += size) {
+                size = character_size(text);
+                space = *text == ' ';
+                n += encode_character(text, size, encoded);
+        }
+        return n;
+}
+
+/* Encoded words, each of whole characters and on a line of its own. They end between words where
+ * they can, because some readers show a space where two of them meet. */
 static void write_words(FILE *out, const char *text) {
+        bool begins = true;
         size_t used = 0;
 
         (void) fputs("=?utf-8?q?", out);
         while (*text) {
-                size_t size = character_size(text), n;
+                size_t size = character_size(text), whole = begins ? encoded_size(text) : 0, n;
                 char encoded[3 * 4 + 1];
 
                 n = encode_character(text, size, encoded);
-                if (used + n > WORD_MAX) {
+                if (used + n > WORD_MAX || (used + whole > WORD_MAX && whole <= WORD_MAX)) {
                         (void) fputs("?=\r\n =?utf-8?q?", out);
                         used = 0;
                 }
                 (void) fputs(encoded, out);
+                begins = *text == ' ';
                 used += n;
                 text += size;
         }

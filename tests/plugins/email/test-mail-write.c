@@ -160,6 +160,20 @@ static void names_and_subjects_are_encoded_words(void **state) {
         free(text);
 }
 
+static void encoded_words_end_between_words(void **state) {
+        MailWrite mail = example();
+        char *text;
+
+        (void) state;
+        mail.subject = "Ihr digitaler Schlüssel für Zimmer 12 im Hôtel Adler ist da";
+        text = write_text(&mail);
+        assert_has(text,
+                        "\r\nSubject: "
+                        "=?utf-8?q?Ihr_digitaler_Schl=C3=BCssel_f=C3=BCr_Zimmer_12_?=\r\n "
+                        "=?utf-8?q?im_H=C3=B4tel_Adler_ist_da?=\r\n");
+        free(text);
+}
+
 static void no_line_is_longer_than_servers_carry(void **state) {
         static char body[60000], subject[MAIL_WRITE_HEADER_MAX + 1];
         MailWrite mail = example();
@@ -296,6 +310,7 @@ int main(void) {
                 cmocka_unit_test(the_return_path_and_recipient_are_the_envelope),
                 cmocka_unit_test(a_conversation_is_threaded),
                 cmocka_unit_test(names_and_subjects_are_encoded_words),
+                cmocka_unit_test(encoded_words_end_between_words),
                 cmocka_unit_test(no_line_is_longer_than_servers_carry),
                 cmocka_unit_test(lines_that_servers_change_are_encoded),
                 cmocka_unit_test(words_are_no_markup),
