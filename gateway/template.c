@@ -832,10 +832,6 @@ const char *template_locale(const TemplateSet *set, const char *wanted, const ch
         return locale ? locale->name : set_locale(set, "en")->name;
 }
 
-bool template_set_has_locale(const TemplateSet *set, const char *locale) {
-        return set_locale(set, locale) != NULL;
-}
-
 const char *template_word(
                 const TemplateSet *set, const char *locale, const char *key, bool plural) {
         const Locale *found = best_locale(set, locale);
