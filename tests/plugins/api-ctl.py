@@ -48,6 +48,7 @@ class Place:
         self.asked = []
         self.gateway.handler = self.answer
         self.refuse = []
+        self.more = {}  # members of the share that is shown
         self.watched = 0
 
     def __enter__(self):
@@ -91,7 +92,7 @@ class Place:
                 ("a", "invited", "booking-4711"), ("b", "completed", "Zürich \x1b[31mred\u202e"), ("c", "failed", ""))]
             g.answer(frame, 200, body={"shares": page} if "cursor" in frame else {"shares": page, "cursor": "next"})
         elif kind in ("share.get", "share.resend"):
-            g.answer(frame, 200, body=share())
+            g.answer(frame, 200, body=share(**self.more))
         elif kind == "share.cancel":
             g.answer(frame, 202, body=share(state="withdrawing", link_left=True))
         elif kind == "channel.list":
@@ -100,7 +101,10 @@ class Place:
                 {"name": "sms", "scheme": "sms", "state": "down", "detail": "bind refused"}]})
         elif kind == "policy.list":
             g.answer(frame, 200, body={"policies": [
-                {"name": "hotel", "class": "hotel", "vertical": "a", "lifetime": 86400, "mailbox_ttl": 7200}]})
+                {"name": "hotel", "class": "hotel", "vertical": "a", "lifetime": 86400, "mailbox_ttl": 7200,
+                 "access_rights": "RD"},
+                {"name": "valet", "class": "home-limited", "vertical": "h", "lifetime": 86400, "mailbox_ttl": 7200,
+                 "access_rights": "RWD"}]})
         elif kind == "letter.list":
             g.answer(frame, 200, body={"letters": [
                 {"message": LETTER, "share": SHARE, "channel": "xmpp", "tries": 12,
@@ -298,6 +302,23 @@ def messages_are_sent_and_listed():
         assert [f.get("limit") for f in p.asked] == [2]
         expect(p.run("message", "send", LETTER, stdin="{}"), 64)
         expect(p.run("message", "send", SHARE, stdin="no json"), 65)
+
+
+def a_transfer_shows_whose_turn_it_is():
+    with start() as p:
+        assert "Turn" not in expect(p.run("share", "show", SHARE), 0).stdout
+        for turn, words in (("initiator", "the sender's: send the next message"), ("recipient", "the recipient's")):
+            p.more = {"state": "released", "turn": turn}
+            shown = expect(p.run("share", "show", SHARE), 0).stdout
+            assert re.search(rf"^Turn +{words}$", shown, re.MULTILINE), shown
+
+
+def policies_say_in_words_how_many_messages_they_carry():
+    with start() as p:
+        title, *rows = expect(p.run("policies"), 0).stdout.splitlines()
+        assert title.endswith("MESSAGES"), title
+        assert re.match(r"hotel .* one$", rows[0]) and re.match(r"valet .* several, in turn$", rows[1]), rows
+        assert json.loads(p.run("policies", "--json").stdout)["policies"][1]["access_rights"] == "RWD"
 
 
 def create_repeats_itself_with_the_same_key():
