@@ -121,7 +121,7 @@ static void job_answer(const Job *job, json_t *frame) {
 
 /* Tells the gateway at each change, and the journal as well. */
 static void tell_reachable(Client *c, const HttpAnswer *http) {
-        if (http->status != 0) {
+        if (http->status != 0 || http->answered) {
                 if (c->down) {
                         c->down = false;
                         log_notice("the relay answers again");
@@ -141,7 +141,22 @@ static void tell_missing_echo(Client *c) {
         if (c->echo_logged)
                 return;
         c->echo_logged = true;
-        log_notice("the relay does not repeat Mailbox-Request-ID");
+        log_notice("the relay does not repeat Mailbox-Request-ID, so that each of its connections "
+                   "can be used only once");
+}
+
+/* Of an answer that is none: what HTTP's status says for itself is not told. */
+static void tell_unusable(const Job *job, const HttpAnswer *http) {
+        const RelayResult *result = relay_job_result(job->relay);
+        bool is_success = http->status >= 200 && http->status < 300;
+
+        if ((!is_success && !http->answered) || streq(result->reason, "duplicate") ||
+                        (result->outcome != RELAY_AGAIN && result->outcome != RELAY_DUPLICATE))
+                return;
+        log_record(LOG_WARNING,
+                        &(LogFields){ .share = job->frame.share },
+                        "what the relay answered cannot be used: %s",
+                        result->reason);
 }
 
 /* --- steps --- */
@@ -270,6 +285,8 @@ static void on_http_done(const HttpAnswer *http, void *userdata) {
         job_forget(job);
         tell_reachable(job->client, http);
         r = relay_job_answer(job->relay, http, time_wall(), &request);
+        if (r == 0)
+                tell_unusable(job, http);
         job_go_on(job, r < 0 ? 0 : r, &request); /* that it ended so is the job's result */
 }
 

@@ -100,8 +100,11 @@ static bool may_connect(const HttpHost *host, uint64_t now) {
         return make_room(host);
 }
 
-static HttpConnection *idle_take(HttpHost *host, uint64_t now) {
-        while (host->idle) {
+/* Who speaks before it was asked would do so again on the next connection, which *ret_spoke_first
+ * says, so that there is none. */
+static HttpConnection *idle_take(HttpHost *host, uint64_t now, bool *ret_spoke_first) {
+        *ret_spoke_first = false;
+        while (host->idle && !*ret_spoke_first) {
                 HttpConnection *connection = host->idle;
 
                 if (now - connection->idle_since < HTTP_IDLE_SECONDS * USEC_PER_SEC &&
@@ -110,6 +113,7 @@ static HttpConnection *idle_take(HttpHost *host, uint64_t now) {
                         connection->next_idle = NULL;
                         return connection;
                 }
+                *ret_spoke_first = connection->spoke_first;
                 http_connection_close(connection);
         }
         return NULL;
@@ -133,17 +137,22 @@ void http_host_serve(HttpHost *host) {
 
         while ((t = host->waiting.first)) {
                 bool late = t->deadline <= now + TIME_LEFT_MIN;
-                HttpConnection *connection = late ? NULL : idle_take(host, now);
+                bool strange = false;
+                HttpConnection *connection = late ? NULL : idle_take(host, now, &strange);
 
-                if (!late && !connection) {
+                if (!late && !strange && !connection) {
                         if (!may_connect(host, now))
                                 break;
                         if (http_connection_open(host) == 0)
                                 continue;
                 }
                 http_transfer_list_remove(&host->waiting, t);
+                t->answered = strange;
                 if (!connection)
-                        http_transfer_fail(t, late ? "timeout" : "no-memory");
+                        http_transfer_fail(t,
+                                        late      ? "timeout"
+                                        : strange ? "no-answer"
+                                                  : "no-memory");
                 else if (!exchange_start(connection, t))
                         http_connection_fail(connection, "cut");
         }
@@ -199,7 +208,9 @@ int http_pool_on_serve(sd_event_source *source, void *userdata) {
  * request; but nobody is called from here. */
 void http_pool_begin(HttpTransfer *t) {
         HttpHost *host = t->host;
-        HttpConnection *connection = host->waiting.first ? NULL : idle_take(host, t->queued);
+        bool strange;
+        HttpConnection *connection =
+                        host->waiting.first ? NULL : idle_take(host, t->queued, &strange);
 
         if (connection && exchange_start(connection, t))
                 return;

@@ -1,7 +1,7 @@
 """The programs vestibule-relay-client and vestibule-receive, whole: a socketpair stands for the gateway, and the relay is
 either the real vestibule-relay or a scripted TLS server that does what no honest relay would.
 
-Usage: test-program.py CLIENT RECEIVE RELAY"""
+Usage: test-program.py CLIENT RECEIVE RELAY [name…]"""
 
 import base64
 import ctypes
@@ -28,6 +28,8 @@ CLIENT, RECEIVE, RELAY = sys.argv[1:4]
 warnings.simplefilter("ignore", DeprecationWarning)  # TLS 1.1 is what one test is about
 CLAIM_PROVISIONING = {"format": "digitalwallet.generic.authorizationToken",
                       "content": {"token": "MARKER-provisioning-4711", "name": "Hôtel Élysée", "list": [1, 2.5, None]}}
+MAILBOX_PATH = "/v1/m/3f0c1a52-6f0b-4a6e-9c1d-0b1f5f1f2a77"
+MARKER = b"MARKER-of-the-relay"  # must not be in our log
 sodium = ctypes.CDLL(ctypes.util.find_library("sodium"))
 folder = tempfile.TemporaryDirectory()
 
@@ -233,6 +235,40 @@ def created_by(request, mailbox="3f0c1a52-6f0b-4a6e-9c1d-0b1f5f1f2a77"):
     return http(200, {"urlLink": url, "isPushNotificationSupported": False}, request)
 
 
+class Unasked(Scripted):
+    """Repeats no id, and after each answer sends another, of a mailbox that is nobody's. What is asked on a connection after that
+    has its answer already."""
+
+    def __init__(self):
+        self.most, self.strays, self.local = 0, 0, threading.local()  # `local.n`: requests of one connection
+        super().__init__(None)
+
+    def answer_for(self, request, mailbox):
+        return http(200, {"urlLink": "https://%s/v1/m/%s" % (request.headers["host"], mailbox)})
+
+    def serve(self, plain):
+        self.local.n = 0
+        super().serve(plain)
+
+    def exchange(self, connection):
+        request = self.read(connection)
+        if request is None:
+            return False
+        self.local.n += 1
+        self.most = max(self.most, self.local.n)
+        if self.local.n == 1:
+            connection.sendall(self.answer_for(request, mailbox_of(request)))
+        time.sleep(request.number % 4 * 0.001)  # sooner or later than the next request
+        self.strays += 1
+        connection.sendall(self.answer_for(request, uuid.uuid4()))
+        return True
+
+
+def mailbox_of(request):
+    """Each title has one."""
+    return uuid.uuid5(uuid.NAMESPACE_URL, json.loads(request.body)["displayInformation"]["title"])
+
+
 # Promises -------------------------------------------------------------------------------------------------------------
 
 def a_share_is_created_received_and_gone():
@@ -435,9 +471,17 @@ def what_a_relay_says_is_passed_on_in_our_words():
         (lambda q: http(200, big, q), {"type": "again", "reason": "answer-too-large"}),
         (lambda q: b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 10000 + b"\r\n", {"type": "again", "reason": "answer-too-large"}),
         (lambda q: b"HTTP/1.1 100 Continue\r\nMailbox-Request-ID: x\r\n\r\n" + created_by(q), {"type": "done"}),
-        (lambda q: b"NONSENSE\r\n\r\n", {"type": "again"}),
+        (lambda q: b"NONSENSE\r\n\r\n", {"type": "again", "reason": "answer-not-http"}),
         (lambda q: None, {"type": "again", "reason": "cut"}),
-        (lambda q: http(200, {"urlLink": "https://evil.example/v1/m/" + str(uuid.uuid4())}, q), {"type": "refused", "reason": "url-link"}),
+        (lambda q: http(200, {"urlLink": "https://evil.example/v1/m/" + str(uuid.uuid4())}, q), {"type": "refused", "reason": "link-other-host"}),
+        (lambda q: http(200, {"urlLink": "http://" + q.headers["host"] + MAILBOX_PATH}, q), {"type": "refused", "reason": "link-not-https"}),
+        (lambda q: http(200, {"urlLink": "https://a@" + q.headers["host"] + MAILBOX_PATH}, q), {"type": "refused", "reason": "link-form"}),
+        (lambda q: http(200, b"[" * 60000 + b"]" * 60000, q), {"type": "again", "reason": "answer-too-deep"}),
+        (lambda q: http(200, b'{"urlLink":"%s","urlLink":"x"}' % MARKER, q), {"type": "again", "reason": "answer-repeated-member"}),
+        (lambda q: http(200, b'{"%s":"\xc3\x28"}' % MARKER, q), {"type": "again", "reason": "answer-not-utf8"}),
+        (lambda q: http(200, b"<!-- %s -->" % MARKER, q), {"type": "again", "reason": "answer-not-json"}),
+        (lambda q: http(200, b'{"%s":1}' % MARKER, q), {"type": "again", "reason": "answer-form"}),
+        (lambda q: http(201, b"{%s" % MARKER, q), {"type": "duplicate"}),
     )
     for index, (script, expected) in enumerate(scripts):
         relay = Scripted(script)
@@ -445,8 +489,54 @@ def what_a_relay_says_is_passed_on_in_our_words():
         answer = gateway.call(create_frame())
         for member, value in expected.items():
             assert answer[member] == value, (index, answer)
+        assert MARKER.decode() not in gateway.log(), gateway.log()
         gateway.close()
         relay.close()
+
+
+def what_cannot_be_used_is_told_by_name_and_share_and_nothing_else():
+    deep, link = b'{"%s":' % MARKER + b"[" * 60000, "https://%s.example" % MARKER.decode().lower() + MAILBOX_PATH
+    bad_share = create_frame(envelope={"class": "other"})
+    bad_share["envelope"]["class"] = "hotel"  # the box says another
+    cases = (
+        (lambda q: http(200, deep, q), create_frame(), "what the relay answered cannot be used: answer-too-deep"),
+        (lambda q: http(200, b" " * 300000, q), create_frame(), "what the relay answered cannot be used: answer-too-large"),
+        (lambda q: http(201, b'{"%s":"\xff"}' % MARKER, q), create_frame(), "what the relay answered cannot be used: answer-not-utf8"),
+        (lambda q: http(200, {"urlLink": link}, q), create_frame(), "what the relay answered ends a share: link-other-host"),
+        (lambda q: http(400, MARKER, q), create_frame(), "what the relay answered ends a share: http-400"),
+        (None, bad_share, "a request was refused before the relay was asked: envelope-differs"),
+    )
+    relay = Scripted(None)
+    gateway = Gateway(settings_for(relay))
+    for script, frame, _ in cases:
+        relay.script = script
+        gateway.call(frame)
+    lines = gateway.log().splitlines()
+    assert len(lines) == len(cases), lines
+    for line, (_, frame, says) in zip(lines, cases):
+        # Nothing but the sentence and the share: whatever is secret would stand there as well.
+        assert line.partition(": ")[2] == says + " SHARE=" + frame["share"], (line, says)
+    gateway.close()
+    relay.close()
+
+
+def an_answer_that_cannot_be_used_does_not_make_the_relay_unreachable():
+    relay = Scripted(None)
+    gateway = Gateway(settings_for(relay))
+    for script, reason in ((lambda q: http(200, b" " * 300000, q), "answer-too-large"), (lambda q: b"NONSENSE\r\n\r\n", "answer-not-http"),
+                           (lambda q: b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 10000, "answer-too-large"), (lambda q: http(200, b"{", q), "answer-not-json")):
+        relay.script = script
+        assert gateway.call(create_frame())["reason"] == reason
+        assert gateway.status == [(True, "")], (reason, gateway.status)
+    relay.script = lambda q: None
+    assert gateway.call(create_frame())["reason"] == "cut"
+    assert gateway.status == [(True, ""), (False, "cut")], gateway.status
+    # One that can be reached is up, though of no use.
+    relay.script = lambda q: b"NONSENSE\r\n\r\n"
+    assert gateway.call(create_frame())["reason"] == "answer-not-http"
+    assert gateway.status == [(True, ""), (False, "cut"), (True, "")], gateway.status
+    gateway.close()
+    relay.close()
 
 
 def a_read_is_read_anew_when_the_relay_takes_it_for_a_repeat():
@@ -547,6 +637,44 @@ def a_thousand_creates_share_few_handshakes():
     print("# 1000 creates, 64 in flight: %d TLS handshakes" % relay.handshakes)
     gateway.close()
     relay.close()
+
+
+def no_share_is_given_what_a_relay_sent_unasked():
+    relay = Unasked()
+    gateway = Gateway(settings_for(relay))
+    waiting = [create_frame(display={"title": "Room %d" % i, "description": "", "imageURL": ""}) for i in range(200)]
+    under_way, wrong = [], []
+    while waiting or under_way:
+        while waiting and len(under_way) < 16:
+            frame = waiting.pop()
+            under_way.append((gateway.ask(frame), frame))
+        number, frame = under_way.pop(0)
+        answer = gateway.answer(number)
+        assert answer["type"] == "done", answer
+        if not answer["mailbox"].endswith(str(uuid.uuid5(uuid.NAMESPACE_URL, frame["display"]["title"]))):
+            wrong.append(answer)
+    assert not wrong, "%d of 200 shares were given a mailbox that is not theirs" % len(wrong)
+    assert relay.most == 1 and relay.handshakes >= 200, (relay.most, relay.handshakes)
+    assert relay.strays > 100, "too little was sent unasked: %d" % relay.strays
+    told = [line for line in gateway.log().splitlines() if "does not repeat Mailbox-Request-ID" in line]
+    assert len(told) == 1 and "used only once" in told[0], gateway.log()
+    gateway.close()
+    relay.close()
+
+
+def a_connection_without_the_echo_is_not_used_again():
+    """Nor is one with a wrong echo, or two."""
+    other = "Mailbox-Request-ID: " + str(uuid.uuid4()) + "\r\n"
+    for echo, handshakes in ((lambda id: "Mailbox-Request-ID: %s\r\n" % id, 1), (lambda id: "mailbox-request-id:%s \r\n" % id.upper(), 1),
+                             (lambda id: "", 3), (lambda id: other, 3), (lambda id: "Mailbox-Request-ID: %s\r\n" % id + other, 3),
+                             (lambda id: "X-Mailbox-Request-ID: %s\r\n" % id, 3)):
+        relay = Scripted(lambda q: http(200, {"urlLink": "https://" + q.headers["host"] + MAILBOX_PATH}, headers=echo(q.id)))
+        gateway = Gateway(settings_for(relay))
+        for _ in range(3):
+            gateway.call(create_frame())
+        assert (len(relay.requests), relay.handshakes) == (3, handshakes), (echo("ID"), relay.handshakes)
+        gateway.close()
+        relay.close()
 
 
 def more_requests_than_connections_wait_and_are_answered():
@@ -702,11 +830,15 @@ TESTS = [
     a_pinned_key_decides,
     a_redirect_is_not_followed,
     what_a_relay_says_is_passed_on_in_our_words,
+    what_cannot_be_used_is_told_by_name_and_share_and_nothing_else,
+    an_answer_that_cannot_be_used_does_not_make_the_relay_unreachable,
     a_read_is_read_anew_when_the_relay_takes_it_for_a_repeat,
     the_relay_coming_back_is_told,
     a_killed_client_repeats_the_same_octets,
     one_claim_has_one_request_under_way,
     a_thousand_creates_share_few_handshakes,
+    no_share_is_given_what_a_relay_sent_unasked,
+    a_connection_without_the_echo_is_not_used_again,
     more_requests_than_connections_wait_and_are_answered,
     settings_that_cannot_work_end_with_78,
     keys_are_made_once_and_rotated,
@@ -723,7 +855,7 @@ if __name__ == "__main__":
     closed.bind(("127.0.0.1", 0))
     silence, unreachable = Silence(), Unreachable("https://127.0.0.1:%d" % closed.getsockname()[1])
     untrusted = Unreachable(Scripted(created_by, certificate="self-signed").url)
-    status = tap.run(TESTS)
+    status = tap.run(TESTS, sys.argv[4:])
     sys.stdout.flush()
     folder.cleanup()
     os._exit(status)

@@ -731,13 +731,16 @@ def c40_a_flood_is_cut_off():
         with open("/proc/%d/status" % pid) as f:
             return int(next(line.split()[1] for line in f if line.startswith("VmHWM")))
 
-    bodies = (b"{" + b" " * (64 << 20), b"[" * (200 << 10), b'{"urlLink":' * (20 << 10))
-    relay = program.Scripted(lambda request: program.http(200, bodies[0], request))
+    bodies = ((b"{" + b" " * (64 << 20), "answer-too-large"), (b"[" * (200 << 10), "answer-too-deep"),
+              (b'{"urlLink":' * (20 << 10), "answer-too-deep"),
+              (b"{" + b",".join(b'"a":1' for _ in range(40 << 10)) + b"}", "answer-repeated-member"),
+              (b'{"a":"' + b"\xff" * (200 << 10) + b'"}', "answer-not-utf8"), (b"{" * 10 + b" " * (200 << 10), "answer-not-json"))
+    relay = program.Scripted(lambda request: None)
     gateway = gateway_at(relay)
-    for body in bodies:
+    for body, reason in bodies:
         relay.script = lambda request, body=body: program.http(200, body, request)
         answer = gateway.call(create_frame(rights="RD"))
-        assert answer["type"] == "again" and answer["reason"] in ("answer-too-large", "bad-answer"), answer
+        assert (answer["type"], answer["reason"]) == ("again", reason), (body[:12], answer)
     limit = (1 << 20 if is_sanitized(os.path.dirname(os.path.dirname(CLIENT))) else 48 << 10)
     assert peak(gateway.process.pid) < limit, "%d KiB" % peak(gateway.process.pid)
     gateway.close()
