@@ -6,6 +6,7 @@ Usage: test-program.py CLIENT RECEIVE RELAY [name…]"""
 import base64
 import ctypes
 import ctypes.util
+import hashlib
 import json
 import os
 import signal
@@ -735,6 +736,8 @@ def keys_are_made_once_and_rotated():
                  "/etc/credstore/vestibule.relay-NAME.key", "/etc/credstore/vestibule.relay-key.pub"):
         assert text in made.stdout, (text, made.stdout)
     first = json.load(open(os.path.join(home, "relay-key.pub")))
+    keyid = hashlib.blake2b(base64.b64decode(first["signer"]), digest_size=16).digest()[:8].hex()
+    assert f"\nsigner {first['signer']}, keyid {keyid}\n  give it to each tenant" in made.stdout, made.stdout
     assert os.stat(os.path.join(home, "relay-key")).st_mode & 0o777 == 0o600
     assert os.stat(os.path.join(home, "relay-key.pub")).st_mode & 0o777 == 0o640
     assert abs(first["keys"][0]["not_after"] - time.time() - 3 * 86400) < 60
@@ -742,6 +745,7 @@ def keys_are_made_once_and_rotated():
     assert json.load(open(os.path.join(home, "relay-key.pub"))) == first
     added = make("--add")
     assert added.returncode == 0 and first["keys"][0]["kid"] in added.stdout
+    assert f"signer {first['signer']}, " in added.stdout
     second = json.load(open(os.path.join(home, "relay-key.pub")))
     assert [k["kid"] for k in second["keys"][1:]] == [first["keys"][0]["kid"]] and second["signer"] == first["signer"]
     assert make("--force").returncode == 0
