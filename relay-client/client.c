@@ -290,6 +290,14 @@ static void on_http_done(const HttpAnswer *http, void *userdata) {
         job_go_on(job, r < 0 ? 0 : r, &request); /* that it ended so is the job's result */
 }
 
+static void job_refuse(const Job *job, const char *reason) {
+        log_record(LOG_WARNING,
+                        &(LogFields){ .share = job->frame.share },
+                        "a request was refused before the relay was asked: %s",
+                        reason);
+        job_answer(job, client_answer_refused(reason));
+}
+
 /* r is what the relay's job said: RELAY_SEND, 0, or that there is no job. Takes the job over. */
 static void job_go_on(Job *job, int r, HttpRequest *request) {
         if (r == 0) {
@@ -302,9 +310,10 @@ static void job_go_on(Job *job, int r, HttpRequest *request) {
                 job_remember(job);
                 return;
         }
-        job_answer(job,
-                        r == -EINVAL ? client_answer_refused("bad-request")
-                                     : client_answer_again("no-memory", 1));
+        if (r == -EINVAL)
+                job_refuse(job, "bad-request");
+        else
+                job_answer(job, client_answer_again("no-memory", 1));
         (void) job_free(job);
 }
 
@@ -372,11 +381,7 @@ static void request_relay(Client *c, RelayFrameKind kind, int64_t id, const json
                 return;
         }
         if (r == RELAY_FRAME_E_REFUSED) {
-                log_record(LOG_WARNING,
-                                &(LogFields){ .share = job->frame.share },
-                                "a request was refused before the relay was asked: %s",
-                                reason);
-                job_answer(job, client_answer_refused(reason));
+                job_refuse(job, reason);
                 return;
         }
         if (is_busy(job)) {
