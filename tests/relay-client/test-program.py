@@ -9,6 +9,7 @@ import ctypes.util
 import hashlib
 import json
 import os
+import re
 import signal
 import socket
 import ssl
@@ -305,6 +306,20 @@ def a_deleted_share_cannot_be_received():
     assert len(base64.b64decode(created["link"].split("?v=c#")[1])) == 32
     assert gateway.call(mailbox_frame("delete", created, frame))["type"] == "done"
     assert receive(created["link"], relay).returncode == 4
+    gateway.close()
+    relay.close()
+
+
+def the_vertical_of_the_frame_is_that_of_the_link_and_is_accepted():
+    relay = Relay()
+    gateway = Gateway(settings_for(relay))
+    for vertical in "ach":
+        link = gateway.call(create_frame(vertical=vertical))["link"]
+        assert re.search(r"\?v=([a-z])#", link)[1] == vertical, "another vertical"
+        received = receive(link, relay, "--json")
+        assert received.returncode == 0 and received.stderr == "Received: Room key\n", received  # and no warning
+        assert json.loads(received.stdout)["vertical"] == vertical
+        assert json.loads(received.stdout)["provisioning"] == CLAIM_PROVISIONING
     gateway.close()
     relay.close()
 
@@ -824,6 +839,7 @@ def a_recipient_is_told_how_to_trust_a_relay_of_its_own():
 TESTS = [
     a_share_is_created_received_and_gone,
     a_deleted_share_cannot_be_received,
+    the_vertical_of_the_frame_is_that_of_the_link_and_is_accepted,
     a_second_device_is_told_that_it_came_second,
     a_claim_file_lets_a_recipient_go_on,
     a_wrong_secret_opens_nothing_and_deletes_nothing,
