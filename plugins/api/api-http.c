@@ -23,6 +23,7 @@ enum {
         IDLE_SECONDS = 60,
         UNSENT_SECONDS = 60,           /* until a peer that acknowledges nothing is given up */
         STREAM_BLOCK = 4096,           /* of a stream to an HTTP/1.0 client */
+        STREAM_UNSENT = 64 * 1024,     /* that the kernel keeps for a slow client; it doubles it */
         CONNECTION_MEMORY = 24 * 1024, /* header fields of the request and of the answer */
         SWALLOWED_MAX = 1024 * 1024,   /* a body beyond this is not read to its end */
         LISTENERS_MAX = 8,
@@ -538,11 +539,13 @@ static ssize_t on_stream(void *userdata, uint64_t position, char *buffer, size_t
         return 0;
 }
 
-/* What is on its way to a network that is gone would else hold a stream for a quarter of an hour.
- */
+/* What is on its way to a network that is gone would else hold a stream for a quarter of an hour,
+ * and what a slow client does not read would grow to megabytes in the kernel. */
 static void limit_unsent(int fd) {
         unsigned milliseconds = UNSENT_SECONDS * 1000;
+        int size = STREAM_UNSENT;
 
+        (void) setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
         /* A Unix socket has no such option, and needs none. */
         (void) setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &milliseconds, sizeof(milliseconds));
 }
