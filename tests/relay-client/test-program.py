@@ -242,7 +242,7 @@ class Unasked(Scripted):
     has its answer already."""
 
     def __init__(self):
-        self.most, self.strays, self.local = 0, 0, threading.local()  # `local.n`: requests of one connection
+        self.most, self.local = 0, threading.local()  # `local.n`: requests of one connection
         super().__init__(None)
 
     def answer_for(self, request, mailbox):
@@ -261,7 +261,6 @@ class Unasked(Scripted):
         if self.local.n == 1:
             connection.sendall(self.answer_for(request, mailbox_of(request)))
         time.sleep(request.number % 4 * 0.001)  # sooner or later than the next request
-        self.strays += 1
         connection.sendall(self.answer_for(request, uuid.uuid4()))
         return True
 
@@ -671,7 +670,6 @@ def no_share_is_given_what_a_relay_sent_unasked():
             wrong.append(answer)
     assert not wrong, "%d of 200 shares were given a mailbox that is not theirs" % len(wrong)
     assert relay.most == 1 and relay.handshakes >= 200, (relay.most, relay.handshakes)
-    assert relay.strays > 100, "too little was sent unasked: %d" % relay.strays
     told = [line for line in gateway.log().splitlines() if "does not repeat Mailbox-Request-ID" in line]
     assert len(told) == 1 and "used only once" in told[0], gateway.log()
     gateway.close()
