@@ -20,6 +20,7 @@ import urllib.parse
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
 from harness import tap  # noqa: E402
+from harness.event_stream import EventStream  # noqa: E402
 from harness.server_folder import free_port  # noqa: E402
 from harness.vestibule import (  # noqa: E402
     Site, events_of, hotel_policy, make_certificate, options_of_test, share_number)
@@ -237,6 +238,31 @@ class Tests:
     @tap.test
     def a_car_key_takes_three_messages_in_draft_r(self):
         self.car_key("draft-r", 1)
+
+    @tap.test
+    def who_only_follows_the_events_learns_of_each_message_of_the_recipient(self):
+        with FormatSite(self.build) as site:
+            phone = site.phone("echo:bob")
+            with EventStream(site.api_port, site.tenant.token, query="?after=0") as stream:
+                share, link = site.link_of(phone, policy="several", provisioning=message(0, "first"))
+                wallet = site.wallet(link, 4, site.path("wallet"))
+                for turn in range(2):
+                    stream.wait(lambda: [kind for _, kind, _ in stream.events].count(
+                        "share.message_received") == turn + 1, PATIENCE, "a message of the recipient")
+                    number, _, event = next(
+                        event for event in reversed(stream.events) if event[1] == "share.message_received")
+                    assert event["share"] == share["id"] and event["state"] == "released"
+                    assert event["detail"] == "message %d" % (2 * turn + 1) and event["sequence"] == number
+                    assert "s-%d" % (2 * turn) not in str(stream.events)
+                    got = site.messages(share)[-1]
+                    assert got["number"] == 2 * turn + 1
+                    assert got["provisioning"]["content"] == {"to": 2 * turn, "secret": "s-%d" % (2 * turn)}
+                    site.send(share, message(2 * turn + 2, "from the owner"))
+                _, errors = wallet.communicate(timeout=PATIENCE)
+                assert wallet.returncode == 0, (wallet.returncode, errors)
+                ended = stream.wait_event("share.ended", share["id"], timeout=PATIENCE)
+                assert ended["state"] == "completed"
+                assert [kind.removeprefix("share.") for _, kind, _ in stream.events] == events_of(site.show(share))
 
     @tap.test
     def a_transfer_takes_any_number_of_round_trips_in_draft_v(self):
