@@ -71,6 +71,7 @@ typedef struct Call {
         char *stream_tenant; /* whose stream this is, or NULL */
         struct Call *stream_previous, *stream_next;
         int64_t cursor; /* of the stream */
+        bool caught_up; /* all that was there when it began has been passed on */
 } Call;
 
 static void stream_unlink(Call *call) {
@@ -593,7 +594,7 @@ static void stream_ask(Call *call) {
                         "credit",
                         STREAM_CREDIT,
                         "wait",
-                        STREAM_WAIT_SECONDS);
+                        call->caught_up ? STREAM_WAIT_SECONDS : 0);
         int r = -ENOMEM;
 
         if (frame)
@@ -620,6 +621,8 @@ static void stream_pass(Call *call, const json_t *body, bool opening) {
                 return;
         }
         call->cursor = json_integer_value(json_object_get(body, "cursor"));
+        /* Without an event there is an id or a comment: the client knows that this was all. */
+        call->caught_up |= json_array_size(json_object_get(body, "events")) == 0;
         api_request_stream_write(call->request, text);
 }
 

@@ -118,6 +118,22 @@ def with_nothing_to_tell_there_is_a_sign_of_life():
         client.close()
 
 
+def a_client_is_told_when_it_has_seen_all_that_was_there():
+    with start() as g:
+        client, _ = opened(g, 2, event(1), event(2), last_id=0)
+        for cursor, events in ((3, [event(3)]), (3, [])):
+            frame = g.next("event.follow")
+            assert frame["wait"] == 0 and not client.comments, frame  # there may be more at once
+            g.answer(frame, 200, body=body(cursor, *events))
+        client.wait(lambda: client.comments == 1, PATIENCE, "a comment")
+        assert [number for number, _, _ in client.events] == [1, 2, 3]
+        frame = g.next("event.follow")
+        assert frame["wait"] == 15 and frame["after"] == 3
+        g.answer(frame, 200, body=body(4, event(4)))
+        assert g.next("event.follow")["wait"] == 15
+        client.close()
+
+
 def whatever_goes_wrong_ends_the_stream():
     for answer in ({"status": 401, "problem": {"type": "unauthenticated", "title": "t"}},
                    {"status": 503, "problem": {"type": "busy", "title": "t"}, "retry_after": 1},
