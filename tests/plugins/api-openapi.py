@@ -226,9 +226,12 @@ def limits_of_queries_and_sentences_are_those_of_the_code():
     assert [int(n) for n in advice.groups()] == [values["SHARE_LIMIT_" + name] for name in ("WAIT", "LIST", "REFERENCE")]
 
 
-def reasons_of_a_message_that_is_not_shown_are_listed():
+def reasons_of_a_message_that_is_not_shown_or_was_refused_are_listed():
     source = read("plugins", "api", "api-message.c")
     in_code = set(re.findall(r'"([a-z-]+)"', " ".join(re.findall(r"reason = ([^;]*);", source))))
+    refusals = re.search(r"\*transfer_refusal\(.*?^}", read("policy", "transfer.c"), re.S | re.M)[0]
+    assert len(in_code) == 4 and "relay-refused" in refusals
+    in_code |= set(re.findall(r'"([a-z-]+)"', refusals))
     schema = OPENAPI["components"]["schemas"]["Message"]["properties"]["reason"]
     assert in_code == set(schema["enum"]) and all(word in schema["description"] for word in in_code), in_code
 
