@@ -119,8 +119,10 @@ class Tests:
             phone = site.phone("echo:bob")
             with EventStream(site.api_port, site.tenant.token) as stream:
                 stream.wait(lambda: stream.last_id == 0, PATIENCE, "the place to come back to")
+                begun = time.monotonic()
                 share = site.create("echo:bob", reference="booking-4711")
                 stream.wait_event("share.invitation_accepted", share["id"], timeout=PATIENCE)
+                assert time.monotonic() - begun < 12  # a question of the front waits for fifteen seconds
                 phone.say(share["tag"] + " NO")
                 stream.wait_event("share.ended", share["id"], timeout=PATIENCE)
                 shown = site.show(share)
