@@ -289,7 +289,7 @@ TESTS = [every_route_is_described_and_the_other_way_round, every_query_parameter
          every_post_may_carry_an_idempotency_key, a_stream_is_what_the_route_table_calls_one,
          the_numbers_of_a_stream_are_those_of_the_code, every_problem_type_is_listed,
          members_of_a_new_share_are_those_that_the_parser_knows,
-         provisioning_has_the_forms_that_the_parser_knows, reasons_of_a_message_that_is_not_shown_are_listed,
+         provisioning_has_the_forms_that_the_parser_knows, reasons_of_a_message_that_is_not_shown_or_was_refused_are_listed,
          limits_are_the_same_in_openapi_the_front_and_the_gateway, limits_of_queries_and_sentences_are_those_of_the_code,
          members_of_answers_are_those_that_the_gateway_writes,
          words_of_a_share_and_its_messages_are_those_of_the_code, every_reference_leads_somewhere]
