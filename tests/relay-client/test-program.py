@@ -808,7 +808,7 @@ class Silence:
 
 
 class Unreachable:
-    """A recipient whose relay cannot be talked to, and tries for some seconds."""
+    """A recipient to whom its relay is of no use, and who tries for some seconds."""
 
     def __init__(self, url):
         self.process = subprocess.Popen([RECEIVE, "--allow", url[8:], "--ca-file", path("ca.pem"), "-"], stdin=subprocess.PIPE,
@@ -828,6 +828,10 @@ def a_silent_relay_is_given_up_in_time():
 
 def a_recipient_says_that_the_relay_is_unreachable():
     unreachable.finish("cannot be reached (no-connection). Nothing is lost")
+
+
+def a_recipient_says_that_the_relay_answers_what_nobody_can_use():
+    strange.finish("answers, but cannot be used now (answer-not-json). It may have heard this device")
 
 
 def a_recipient_is_told_how_to_trust_a_relay_of_its_own():
@@ -862,6 +866,7 @@ TESTS = [
     keys_are_made_once_and_rotated,
     a_box_sealed_before_a_rotation_still_opens,
     a_recipient_says_that_the_relay_is_unreachable,
+    a_recipient_says_that_the_relay_answers_what_nobody_can_use,
     a_recipient_is_told_how_to_trust_a_relay_of_its_own,
     a_silent_relay_is_given_up_in_time,
 ]
@@ -872,6 +877,7 @@ if __name__ == "__main__":
     closed = socket.socket()  # nobody listens there, and nobody else can
     closed.bind(("127.0.0.1", 0))
     silence, unreachable = Silence(), Unreachable("https://127.0.0.1:%d" % closed.getsockname()[1])
+    strange = Unreachable(Scripted(lambda request: http(200, b"no mailbox", request)).url)
     untrusted = Unreachable(Scripted(created_by, certificate="self-signed").url)
     status = tap.run(TESTS, sys.argv[4:])
     sys.stdout.flush()
