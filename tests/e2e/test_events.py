@@ -1,8 +1,11 @@
 """The stream of events, end to end: who follows it learns everything once, whatever ends in between;
 tenants see their own alone; who was away too long is told so; and a token that is withdrawn ends it."""
 
+import base64
 import contextlib
+import hashlib
 import http.client
+import json
 import os
 import sqlite3
 import sys
@@ -13,7 +16,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 from harness import tap  # noqa: E402
 from harness.event_stream import EventStream  # noqa: E402
-from harness.vestibule import Site, events_of, options_of_test, wait_until  # noqa: E402
+from harness.vestibule import Plugin, Site, events_of, options_of_test, wait_until  # noqa: E402
 
 PATIENCE = 60
 
@@ -89,6 +92,37 @@ def all_once(site, follower, shares, tenant=None):
     for share in shares:
         assert follower.of_share(share) == timelines[share["id"]], (
             follower.of_share(share), timelines[share["id"]])
+
+
+class ProbeSite(Site):
+    """With one more front, which the test plays: it sees the gateway's answers as they are."""
+
+    def __init__(self, build, **options):
+        super().__init__(build, wait=False, **options)
+        self.probe = None
+
+    def configuration(self):
+        return super().configuration() + 'front probe {\n  socket = "%s"\n}\n' % self.path("probe")
+
+    def start(self):
+        super().start()
+        self.probe = Plugin(self.path("probe"), "probe", role="front", capabilities=(), timeout=PATIENCE)
+        self.wait_plugins()
+        return self
+
+    def begin(self, tenant=None, **members):
+        id, _, secret = (tenant or self.tenant).token.removeprefix("vb_live_").partition("_")
+        digest = hashlib.blake2b(secret.partition("_")[0].encode(), digest_size=32).digest()
+        credential = {"token": id, "hash": base64.b64encode(digest).decode()}
+        return self.probe.ask("event.follow", credential=credential, **members)
+
+    def answer(self, id):
+        found = self.probe.read()
+        assert found["id"] == id, found
+        return found
+
+    def follow(self, **members):
+        return self.answer(self.begin(**members))
 
 
 class Tests:
@@ -238,6 +272,39 @@ class Tests:
                 assert again.status == 401, again.status
                 with EventStream(site.api_port, fresh.token) as stream:
                     assert stream.status == 200
+
+    @tap.test
+    def a_question_that_waits_when_its_token_is_withdrawn_is_refused(self):
+        with ProbeSite(self.build) as site:
+            waiting = site.begin(wait=60)
+            fresh = site.make_tenant("adler")
+            assert site.follow(after=0, wait=0)["status"] == 200
+            site.reload(site.configuration().replace(site.tenant.entry, fresh.entry))
+            answer = site.answer(waiting)
+            assert answer["status"] == 401 and "body" not in answer, answer
+
+    @tap.test
+    def the_gateway_gives_what_there_is_credit_for_and_no_more_than_a_list_holds(self):
+        with ProbeSite(self.build) as site:
+            waiting = site.begin(wait=60)  # from now on, which is the beginning
+            assert site.follow(wait=0)["body"] == {"tenant": "adler", "events": [], "cursor": 0}
+            shares = [site.create("echo:a%d" % n) for n in range(60)]
+            first = site.answer(waiting)["body"]
+            assert first["events"][0]["share"] == shares[0]["id"] and first["cursor"] == len(first["events"])
+            for share in shares[:30]:
+                site.cancel(share)
+            assert site.follow(wait=0)["body"] == {"tenant": "adler", "events": [], "cursor": 120}
+            whole = site.follow(after=0)["body"]
+            assert len(whole["events"]) == 100 and whole["cursor"] == 100 and len(json.dumps(whole)) < 32768
+            for credit, count in ((1, 1), (7, 7), (100, 100), (101, 100), (0, 100), (-1, 100), ("x", 100)):
+                body = site.follow(after=0, credit=credit, wait=60)["body"]
+                assert body["events"] == whole["events"][:count] and body["cursor"] == count, (credit, body)
+            rest = site.follow(after=100)["body"]
+            assert [event["sequence"] for event in rest["events"]] == list(range(101, 121))
+            for after in ("1", -1, 1.5, 2 ** 53, None, []):
+                assert site.follow(after=after)["status"] == 422, after
+            begun = time.monotonic()
+            assert site.follow(after=120, wait=2)["body"]["events"] == [] and time.monotonic() - begun >= 2
 
     @tap.test
     def a_refused_request_leaves_no_event(self):
