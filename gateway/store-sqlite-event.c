@@ -37,10 +37,8 @@ static size_t tail_place(const Store *s, const char *tenant, bool *ret_found) {
 }
 
 static int tail_insert(Store *s, size_t place, const char *tenant) {
-        _cleanup_(freep) char *copy = strdup(tenant);
+        char *copy;
 
-        if (!copy)
-                return -ENOMEM;
         if (s->n_tails == s->tails_allocated) {
                 size_t allocated = s->tails_allocated ? s->tails_allocated * 2 : 16;
                 EventTail *tails = reallocarray(s->tails, allocated, sizeof(EventTail));
@@ -50,8 +48,11 @@ static int tail_insert(Store *s, size_t place, const char *tenant) {
                 s->tails = tails;
                 s->tails_allocated = allocated;
         }
+        copy = strdup(tenant);
+        if (!copy)
+                return -ENOMEM;
         memmove(&s->tails[place + 1], &s->tails[place], (s->n_tails - place) * sizeof(EventTail));
-        s->tails[place] = (EventTail){ .tenant = TAKE_PTR(copy), .last = -1 };
+        s->tails[place] = (EventTail){ .tenant = copy, .last = -1 };
         s->n_tails++;
         return 0;
 }
