@@ -12,6 +12,9 @@
 #include "relay-http.h"
 #include "time-text.h"
 
+/* Who speaks or ends so soon after the connection was made does so with each. */
+#define AT_ONCE_USEC USEC_PER_SEC
+
 void http_connection_close(HttpConnection *connection) {
         HttpHost *host = connection->host;
         HttpClient *c = host->client;
@@ -181,7 +184,9 @@ bool http_connection_is_well(HttpConnection *connection) {
         size_t n = 0;
         CURLcode code = curl_easy_recv(connection->easy, c->scratch, sizeof(c->scratch), &n);
 
-        connection->spoke_first = connection->n_answers == 0 && code == CURLE_OK && n > 0;
+        if (code != CURLE_AGAIN && connection->n_answers == 0 &&
+                        time_boot() - connection->idle_since < AT_ONCE_USEC)
+                connection->useless = code == CURLE_OK && n > 0 ? "no-answer" : "cut";
         return code == CURLE_AGAIN;
 }
 

@@ -45,7 +45,7 @@ struct HttpConnection {
         HttpTransfer *transfer; /* NULL while it connects or is idle */
         HttpReader reader;
         uint64_t n_answers, idle_since;
-        bool spoke_first;             /* before it was asked anything */
+        const char *useless;          /* why, of one that was of no use from its first moment */
         bool is_blocked;              /* the request does not fit into the socket */
         bool met_private, met_public; /* addresses, where only public ones are asked */
 };

@@ -31,6 +31,7 @@ typedef struct Pair {
 static Pair pairs[CONNECTIONS_MAX];
 static size_t n_pairs, n_told;
 static const char *greeting; /* what the other side says before it is asked, or NULL */
+static bool hangs_up;        /* before it is asked */
 static curl_multi_timer_callback timer_function;
 static void *timer_data;
 
@@ -76,6 +77,8 @@ CURLMcode __wrap_curl_multi_add_handle(CURLM *multi, CURL *easy) {
         pairs[n_pairs++] = (Pair){ easy, fds[0], fds[1], SIZE_MAX };
         if (greeting)
                 assert_int_equal(send(fds[1], greeting, strlen(greeting), 0), strlen(greeting));
+        if (hangs_up)
+                pairs[n_pairs - 1].theirs = close_fd(fds[1]);
         assert_int_equal(timer_function(multi, 0, timer_data), 0);
         return CURLM_OK;
 }
@@ -161,6 +164,7 @@ static int begin(void **state) {
         (void) state;
         n_pairs = n_told = 0;
         greeting = NULL;
+        hangs_up = false;
         if (sd_event_new(&event) < 0)
                 return -1;
         return http_client_new(&client,
@@ -405,6 +409,21 @@ static void who_speaks_unasked_is_not_connected_to_again_and_again(void **state)
         assert_told(&told, "2");
 }
 
+static void who_hangs_up_before_it_is_asked_is_not_connected_to_again(void **state) {
+        Told told;
+
+        (void) state;
+        hangs_up = true;
+        send_for("one", NULL, &told);
+        assert_failed(&told, "cut", false);
+        assert_int_equal(n_pairs, 1);
+
+        hangs_up = false;
+        send_for("two", NULL, &told);
+        answer(1, "two", "", "2");
+        assert_told(&told, "2");
+}
+
 static void a_request_whose_kept_connection_ends_is_sent_once_more(void **state) {
         Told told;
 
@@ -479,6 +498,7 @@ int main(void) {
                 TEST(an_answer_that_begins_before_its_request_has_ended_is_none),
                 TEST(on_a_kept_connection_such_a_request_is_sent_on_another),
                 TEST(who_speaks_unasked_is_not_connected_to_again_and_again),
+                TEST(who_hangs_up_before_it_is_asked_is_not_connected_to_again),
                 TEST(a_request_whose_kept_connection_ends_is_sent_once_more),
                 TEST(parties_share_no_connection),
                 TEST(a_failure_says_whether_somebody_answered),
