@@ -96,6 +96,10 @@ HttpAnswer store_answer(const HttpRequest *request) {
         if (faulty && store.fault == FAULT_LOST_REQUEST)
                 return (HttpAnswer){ .status = 0, .failure = "timeout" };
         answer = store_execute(request);
+        if (store.headers) {
+                answer.headers = store.headers;
+                answer.headers_size = strlen(store.headers);
+        }
         if (faulty)
                 return (HttpAnswer){ .status = 0, .failure = "connection-closed" };
         return answer;

@@ -36,7 +36,7 @@ typedef struct Store {
         Fault fault;
         size_t fault_at; /* counts requests, for FAULT_CRASH operations */
         int status;      /* not 0: answered to everything, and nothing is executed */
-        const char *headers;
+        const char *headers; /* of every answer; NULL: none */
         size_t n_operations;
 } Store;
 

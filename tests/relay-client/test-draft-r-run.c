@@ -122,6 +122,19 @@ static void r11_a_repeated_put_carries_the_same_octets(void **state) {
         assert_memory_equal(item->body, first, size);
 }
 
+/* What the pair checks of each request, over a whole transfer at a relay that would set a cookie.
+ */
+static void r8_no_cookie_and_no_other_header_that_is_not_needed_is_sent(void **state) {
+        (void) state;
+        store.headers = "Set-Cookie: who=alice; Path=/\r\n";
+        pair_invite();
+        pair_ask_until_done(&bob, RELAY_JOB_READ, NULL);
+        pair_hand_over(&bob, &alice, "two");
+        pair_hand_over(&alice, &bob, "three");
+        store.headers = NULL;
+        assert_true(store.n_log >= 8);
+}
+
 static void r9_an_own_message_that_lies_there_already_is_done(void **state) {
         (void) state;
         assert_int_equal(pair_ask(&alice, RELAY_JOB_CREATE, "one"), RELAY_DONE);
@@ -213,6 +226,7 @@ int main(void) {
                 TEST(r4_a_delete_that_fails_holds_the_next_message_back),
                 TEST(r11_a_read_ends_before_anything_is_deleted),
                 TEST(r11_a_repeated_put_carries_the_same_octets),
+                TEST(r8_no_cookie_and_no_other_header_that_is_not_needed_is_sent),
                 TEST(r9_an_own_message_that_lies_there_already_is_done),
                 TEST(r9_who_is_not_first_has_lost_the_race_for_good),
                 TEST(r9_another_text_under_the_same_state_is_a_lost_race_too),

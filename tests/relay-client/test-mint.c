@@ -365,9 +365,9 @@ static void what_is_issued_opens_for_this_share_alone(void **state) {
         assert_string_equal(kid, keys->keys[0].kid);
         key = relay_private_keys_find(keys, kid);
         other.nonce[15] ^= 1;
-        assert_int_equal(envelope_open(box, key->public, key->secret, &other, &opened),
+        assert_int_equal(envelope_open(box, key->public, key->secret, &other, &opened, NULL),
                         ENVELOPE_E_DIFFERS);
-        assert_int_equal(envelope_open(box, key->public, key->secret, &mint.binding, &opened), 0);
+        assert_int_equal(envelope_open(box, key->public, key->secret, &mint.binding, &opened, NULL), 0);
         assert_true(json_equal(opened, provisioning));
 }
 
