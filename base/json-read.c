@@ -14,6 +14,7 @@ problem_set(JsonProblem *problem, JsonError error, const char *member, const cha
         size_t n = 0;
 
         problem->error = error;
+        problem->syntax = JSON_SYNTAX_OTHER;
         for (const char *p = member; *p && n < sizeof(problem->member) - 1; p++)
                 problem->member[n++] =
                                 (char) (*p > ' ' && *p < 0x7f && *p != '"' && *p != '\\' ? *p
@@ -48,6 +49,17 @@ static bool too_deep(const char *p, size_t size, unsigned max_depth) {
         return false;
 }
 
+static JsonSyntax syntax_of(enum json_error_code code) {
+        switch (code) {
+        case json_error_duplicate_key:
+                return JSON_SYNTAX_REPEATED;
+        case json_error_invalid_utf8:
+                return JSON_SYNTAX_UTF8;
+        default:
+                return JSON_SYNTAX_OTHER;
+        }
+}
+
 int json_read(const void *data,
                 size_t size,
                 unsigned max_depth,
@@ -75,13 +87,15 @@ int json_read(const void *data,
                         return -ENOMEM;
                 /* jansson's own text may quote the input, which may be a secret: say where, not
                  * what. */
-                return problem_set(ret_problem,
+                (void) problem_set(ret_problem,
                                 JSON_E_SYNTAX,
                                 "",
                                 json_error_code(&error) == json_error_duplicate_key
                                                 ? "a member is repeated before byte %d"
                                                 : "not JSON at byte %d",
                                 error.position);
+                ret_problem->syntax = syntax_of(json_error_code(&error));
+                return JSON_E_SYNTAX;
         }
 
         *ret = value;

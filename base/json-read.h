@@ -17,8 +17,16 @@ typedef enum JsonError {
         JSON_E_RANGE = 6,   /* a string's length or a number is out of bounds */
 } JsonError;
 
+/* What JSON_E_SYNTAX was. */
+typedef enum JsonSyntax {
+        JSON_SYNTAX_OTHER,
+        JSON_SYNTAX_UTF8,     /* bytes that are no UTF-8 */
+        JSON_SYNTAX_REPEATED, /* a member that the object has already */
+} JsonSyntax;
+
 typedef struct JsonProblem {
         JsonError error;
+        JsonSyntax syntax;
         char member[64]; /* the member concerned, or empty; cut to fit, printable ASCII only */
         char text[160];  /* a sentence fit for the sender of the bytes */
 } JsonProblem;

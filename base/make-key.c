@@ -13,6 +13,7 @@
 
 #include "credential.h"
 #include "key-file.h"
+#include "text.h"
 #include "time-text.h"
 
 enum {
@@ -196,10 +197,32 @@ static int write_keys(const MakeKey *what, int directory, const RelayPrivateKeys
         return write_file(directory, what->public_name, PUBLIC_MODE, &public);
 }
 
-static void report(const MakeKey *what, const char *directory, const RelayPrivateKeys *keys) {
+/* Tenants must have this key by another way than the API that it vouches for. */
+static int report_signer(const MakeKey *what, const RelayPrivateKeys *keys) {
+        uint8_t public[RELAY_KEY_SIZE], secret[crypto_sign_SECRETKEYBYTES];
+        _cleanup_(freep) char *text = NULL;
+        char keyid[RELAY_KEY_ID_SIZE];
+
+        (void) crypto_sign_seed_keypair(public, secret, keys->signing_seed);
+        sodium_memzero(secret, sizeof(secret));
+        relay_key_id(public, keyid);
+        text = text_base64(public, sizeof(public));
+        if (!text)
+                return -ENOMEM;
+        (void) printf("signer %s, keyid %s\n"
+                      "  give it to each tenant, over a connection that both of you trust: %s\n"
+                      "  it stays when keys are added with --add\n",
+                        text,
+                        keyid,
+                        what->signer_use);
+        return 0;
+}
+
+static int report(const MakeKey *what, const char *directory, const RelayPrivateKeys *keys) {
         _cleanup_(freep) char *absolute = realpath(directory, NULL);
         const char *folder = absolute ? absolute : directory;
         char until[TIME_TEXT_SIZE];
+        int r;
 
         (void) printf("%s/%s (mode 0600): secret; for %s only\n"
                       "  install it as /etc/credstore/%s\n"
@@ -220,7 +243,13 @@ static void report(const MakeKey *what, const char *directory, const RelayPrivat
                                 i == 0 ? "seals and opens" : "opens what is sealed to it already",
                                 until);
         }
+        if (what->signer_use) {
+                r = report_signer(what, keys);
+                if (r < 0)
+                        return r;
+        }
         (void) printf("Restart %s first, then %s.\n", what->program, what->sealer);
+        return 0;
 }
 
 static int make_key(const MakeKey *what, const Arguments *arguments) {
@@ -238,8 +267,7 @@ static int make_key(const MakeKey *what, const Arguments *arguments) {
         r = write_keys(what, directory, keys);
         if (r < 0)
                 return r;
-        report(what, arguments->directory, keys);
-        return 0;
+        return report(what, arguments->directory, keys);
 }
 
 int make_key_option(const MakeKey *what, int argc, char **argv) {

@@ -1,6 +1,6 @@
 /* `PROGRAM --make-key DIRECTORY`: a second duty, without a gateway, of each program that opens what
  * others sealed to it. It writes the private and the public file of key-file.h, and says where they
- * are to be installed. */
+ * are to be installed and who else must be told. */
 #pragma once
 
 /* What is made, and for whom. All texts are static. */
@@ -11,6 +11,7 @@ typedef struct MakeKey {
         const char *public_name;
         const char *private_installed; /* the file in /etc/credstore, and what NAME means there */
         const char *public_installed;
+        const char *signer_use; /* what tenants need the signer's public key for, or NULL */
 } MakeKey;
 
 /* Lines for --help; the arguments are string literals. */

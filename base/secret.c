@@ -25,11 +25,6 @@ int secret_copy(Secret *ret, const void *data, size_t size) {
         return 0;
 }
 
-bool secret_equal(const Secret *a, const Secret *b) {
-        return a->size == b->size &&
-               (a->size == 0 || sodium_memcmp(a->data, b->data, a->size) == 0);
-}
-
 void secret_done(Secret *secret) {
         if (secret->data) {
                 sodium_memzero(secret->data, secret->size + 1);

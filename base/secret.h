@@ -23,9 +23,6 @@ int secret_new(Secret *ret, size_t size);
 /* Copies size bytes. -ENOMEM. */
 int secret_copy(Secret *ret, const void *data, size_t size);
 
-/* True when both have the same size and content; takes the same time for every content. */
-bool secret_equal(const Secret *a, const Secret *b);
-
 /* Wipes and frees; leaves SECRET_NULL. */
 void secret_done(Secret *secret);
 

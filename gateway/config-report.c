@@ -339,7 +339,11 @@ static void print_policy(const ConfigPolicy *policy, FILE *file) {
         print_guess(file, rules_guess_bits(rules));
         (void) fputs(" in all\n  mailbox    ", file);
         print_duration(file, rules->mailbox_ttl);
-        (void) fputs(" from release\n  channels   ", file);
+        (void) fprintf(file,
+                        " from release\n  messages   %s\n  channels   ",
+                        policy->several ? "several, in turn, to the recipient and back "
+                                          "(access_rights = RWD)"
+                                        : "one, to the recipient (access_rights = RD)");
         for (size_t i = 0; i < policy->n_channels; i++) {
                 const ConfigChannel *channel = policy->channels[i];
 

@@ -220,14 +220,14 @@ int front_message_add(Ask *ask) {
 
 /* --- listing --- */
 
-/* Adds what the message carries: the front opens it, or the tenant. */
+/* Adds what the message carries, which the front opens, or the tenant; or why it was refused. */
 static int add_body(ShareContext *c, const TransferMessage *message, json_t *object) {
         _cleanup_(secret_done) Secret plain = SECRET_NULL;
         json_auto_t *body = NULL;
         JsonProblem problem;
         int r;
 
-        if (!message->body || message->from != TRANSFER_RECIPIENT)
+        if (!message->body || message->state == TRANSFER_QUEUED)
                 return 0;
         r = vault_open(c->gateway->vault,
                         &c->key,
@@ -241,7 +241,7 @@ static int add_body(ShareContext *c, const TransferMessage *message, json_t *obj
                 r = json_read(plain.data, plain.size, JSON_DEPTH, &body, &problem);
         if (r != 0)
                 return r < 0 ? r : -EBADMSG;
-        if (json_object_get(body, "encrypted"))
+        if (json_object_get(body, "encrypted") || message->state == TRANSFER_REFUSED)
                 return json_object_update(object, body);
         return json_object_set(object, "box", body);
 }

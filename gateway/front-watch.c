@@ -1,4 +1,4 @@
-/* Questions that wait until a share changes. */
+/* Questions that wait until a share changes, or until its tenant has an event. */
 #include <errno.h>
 
 #include "front.h"
@@ -8,7 +8,7 @@ enum { WATCHERS_MAX = 10000 };
 struct Watcher {
         Watcher *next;
         Ask *ask;
-        int64_t share;
+        int64_t share;  /* or 0: waits for an event */
         uint64_t until; /* boot time */
 };
 
@@ -23,12 +23,21 @@ static bool was_changed(const Gateway *g, int64_t share) {
                bsearch(&share, g->published, g->n_published, sizeof(int64_t), compare_numbers);
 }
 
+/* What cannot be known is answered: the question then tells why. */
+static bool has_event(const Ask *ask) {
+        int64_t last;
+
+        return store_event_last(ask->gateway->store, ask->tenant->id, &last) < 0 ||
+               last > ask->after;
+}
+
 bool front_watch(Ask *ask) {
         Gateway *g = ask->gateway;
         Watcher *watcher;
 
-        /* The batch that read the share may have changed it after that. */
-        if (g->n_watchers >= WATCHERS_MAX || was_changed(g, ask->watch))
+        /* The batch that read the share, or the events, may have changed that after it. */
+        if (g->n_watchers >= WATCHERS_MAX ||
+                        (ask->follow ? has_event(ask) : was_changed(g, ask->watch)))
                 return false;
         watcher = calloc(1, sizeof(*watcher));
         if (!watcher)
@@ -51,6 +60,7 @@ static void watcher_wake(Gateway *g, Watcher **p) {
         g->n_watchers--;
         free(watcher);
         ask->watch = 0;
+        ask->follow = false;
         (void) json_object_del(ask->frame, "wait");
         json_decref(ask->body);
         ask->body = NULL;
@@ -60,6 +70,7 @@ static void watcher_wake(Gateway *g, Watcher **p) {
 void watchers_publish(Gateway *g) {
         int64_t *room = g->published;
         size_t allocated = g->published_allocated;
+        bool events;
 
         g->published = g->changed;
         g->published_allocated = g->changed_allocated;
@@ -67,11 +78,21 @@ void watchers_publish(Gateway *g) {
         g->changed = room;
         g->changed_allocated = allocated;
         g->n_changed = g->n_changed_kept = 0;
-        if (g->n_published == 0)
+        events = store_event_written(g->store);
+        if (g->n_published == 0 && !events)
                 return;
         qsort(g->published, g->n_published, sizeof(int64_t), compare_numbers);
         for (Watcher **p = &g->watchers; *p;) {
-                if (was_changed(g, (*p)->share))
+                if ((*p)->share ? was_changed(g, (*p)->share) : events && has_event((*p)->ask))
+                        watcher_wake(g, p);
+                else
+                        p = &(*p)->next;
+        }
+}
+
+void watchers_reload(Gateway *g) {
+        for (Watcher **p = &g->watchers; *p;) {
+                if ((*p)->ask->follow)
                         watcher_wake(g, p);
                 else
                         p = &(*p)->next;

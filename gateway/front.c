@@ -2,6 +2,7 @@
  * batch to its answer. */
 #include "front.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -24,6 +25,7 @@ static const FrontVerb verbs[] = {
         { "share.resend",    TENANT,                     true,  front_share_resend },
         { "message.add",     TENANT,                     true,  front_message_add },
         { "message.list",    TENANT,                     true,  front_message_list },
+        { "event.follow",    TENANT,                     true,  front_event_follow },
         { "channel.list",    TENANT | OPERATOR,          false, front_channel_list },
         { "policy.list",     TENANT | OPERATOR,          false, front_policy_list },
         { "letter.list",     OPERATOR,                   true,  front_letter_list },
@@ -122,7 +124,7 @@ static void ask_done(void *context, int result) {
 
         if (result < 0)
                 ask_failed(ask, result);
-        else if (ask->watch && front_watch(ask))
+        else if ((ask->watch || ask->follow) && front_watch(ask))
                 return;
         ask_send(ask);
         ask_free(ask);
@@ -147,6 +149,40 @@ static const ConfigFront *front_of(const Config *config, const ConfigPlugin *plu
         return NULL;
 }
 
+static bool admit(Ask *ask, const ConfigFront *front) {
+        if (front_identify(ask, front) & ask->verb->rights)
+                return true;
+        if (ask->tenant || ask->operator)
+                (void) ask_refuse(ask,
+                                403,
+                                "forbidden",
+                                "Not allowed",
+                                "%s may not do this.",
+                                ask->tenant ? "A tenant" : "An operator");
+        else
+                (void) ask_refuse(ask,
+                                401,
+                                "unauthenticated",
+                                "No valid credentials",
+                                "Send `Authorization: Bearer` with a token of a tenant.");
+        return false;
+}
+
+bool front_may_still(Ask *ask) {
+        Gateway *g = ask->gateway;
+        const ConfigFront *front;
+
+        if (ask->config == g->config)
+                return true;
+        config_unref(ask->config);
+        ask->config = config_ref(g->config);
+        ask->tenant = NULL;
+        ask->operator= false;
+        front = front_of(g->config, plugin_link_config(ask->request.link));
+        assert(front); /* fronts come and go with a restart only */
+        return admit(ask, front);
+}
+
 int front_request(Gateway *g, PluginRequest request, const char *type, json_t *frame) {
         const ConfigFront *front = front_of(g->config, plugin_link_config(request.link));
         const FrontVerb *verb = NULL;
@@ -167,23 +203,9 @@ int front_request(Gateway *g, PluginRequest request, const char *type, json_t *f
                 .config = config_ref(g->config),
                 .verb = verb };
 
-        if (!(front_identify(ask, front) & verb->rights)) {
-                if (ask->tenant || ask->operator)
-                        (void) ask_refuse(ask,
-                                        403,
-                                        "forbidden",
-                                        "Not allowed",
-                                        "%s may not do this.",
-                                        ask->tenant ? "A tenant" : "An operator");
-                else
-                        (void) ask_refuse(ask,
-                                        401,
-                                        "unauthenticated",
-                                        "No valid credentials",
-                                        "Send `Authorization: Bearer` with a token of a tenant.");
-        } else if (verb->stored)
-                return front_submit(ask);
-        else {
+        if (admit(ask, front)) {
+                if (verb->stored)
+                        return front_submit(ask);
                 r = verb->handle(ask);
                 if (r < 0)
                         ask_failed(ask, r);

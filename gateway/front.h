@@ -3,7 +3,7 @@
  *   front.c         the way of a question      front-share.c   questions about shares
  *   front-who.c     who asks, and may          front-state.c   questions about the gateway
  *   front-repeat.c  the Idempotency-Key        front-watch.c   waiting for a change
- *                                              front-message.c  messages of a transfer */
+ *   front-event.c   the stream of events       front-message.c  messages of a transfer */
 #pragma once
 
 #include "gateway.h"
@@ -30,6 +30,8 @@ typedef struct Ask {
         int retry_after;
         bool replayed;
         int64_t watch; /* answer when this share has changed, or after wait seconds; 0: now */
+        bool follow;   /* the same, when the tenant has an event above this number */
+        int64_t after;
         int64_t wait;
 } Ask;
 
@@ -47,6 +49,10 @@ __attribute__((format(printf, 5, 6))) int ask_refuse(
 
 void ask_free(Ask *ask);
 
+/* For a question that waited: whether who asked may still ask it, by the configuration as it is
+ * now. False: the answer is set. */
+bool front_may_still(Ask *ask);
+
 /* Applies the question in the next batch and answers it; takes it over. */
 int front_submit(Ask *ask);
 
@@ -57,8 +63,8 @@ unsigned front_identify(Ask *ask, const ConfigFront *front);
 
 /* --- front-watch.c --- */
 
-/* Keeps the question, which has an answer, until its share changes or its time is over. False:
- * answer it now. */
+/* Keeps the question, which has an answer, until its share changes, its tenant has an event, or its
+ * time is over. False: answer it now. */
 bool front_watch(Ask *ask);
 
 /* --- front-repeat.c --- */
@@ -73,6 +79,9 @@ int front_remember_answer(Ask *ask, Share *share);
 
 /* share-create.c */
 int front_share_create(Ask *ask);
+
+/* front-event.c */
+int front_event_follow(Ask *ask);
 
 /* front-message.c */
 int front_message_add(Ask *ask);

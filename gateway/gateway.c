@@ -574,6 +574,7 @@ void gateway_reload(Gateway *g) {
                 g->templates = TAKE_PTR(templates);
                 plugin_set_reconfigure(g->plugins, g->config);
                 config_unref(old);
+                watchers_reload(g);
                 log_set_max_priority(g->config->log_level);
                 log_notice("Reloaded. %s", difference.any ? difference.text : "Nothing differs.");
         }

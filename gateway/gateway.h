@@ -69,6 +69,7 @@ typedef struct Gateway {
 enum {
         GATEWAY_KEEP_ADDRESSES = 24 * 3600, /* blind indexes after the end, for late answers */
         GATEWAY_KEEP_FINISHED = 30 * 24 * 3600,
+        GATEWAY_KEEP_EVENTS = 3 * 24 * 3600, /* for who follows them and was away */
         GATEWAY_KEEP_SEEN = 72 * 3600,
         GATEWAY_KEEP_ANSWERS = 24 * 3600,
         GATEWAY_KEEP_BOXES = 10 * 24 * 3600, /* that a tenant sealed, whose end is not known here */
@@ -230,11 +231,16 @@ uint64_t transfer_start_msec(const Gateway *g, const Transfer *transfer);
 /* The share as its tenant sees it, or masked as an operator does. NULL: out of memory. */
 json_t *share_json(ShareContext *c, bool masked);
 
+/* An event, with what an entry of its share's timeline shows. NULL: out of memory. */
+json_t *event_json(Gateway *g, const StoreEvent *event);
+
 /* --- front-watch.c --- */
 
 void watchers_publish(Gateway *g);
 void watchers_drop_link(Gateway *g, PluginLink *link);
 void watchers_expire(Gateway *g);
+/* The configuration is another: who follows a tenant's events may have lost the right to. */
+void watchers_reload(Gateway *g);
 
 /* --- sweep.c --- */
 

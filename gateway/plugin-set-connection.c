@@ -19,8 +19,6 @@ Connection *plugin_connection_free(Connection *c) {
                 return NULL;
         sd_event_source_disable_unref(c->timer);
         (void) frame_stream_free(c->stream);
-        json_decref(c->capabilities);
-        free(c->version);
         free(c->questions);
         free(c->requests);
         free(c);
@@ -124,11 +122,8 @@ static const char *hello_problem(
         return NULL;
 }
 
-static int connection_welcome(Connection *c, const Hello *hello) {
-        c->version = strdup(hello->version);
-        c->capabilities = hello->capabilities ? json_incref((json_t *) hello->capabilities)
-                                              : json_array();
-        if (!c->version || !c->capabilities || plugin_connection_open_windows(c) < 0)
+static int connection_welcome(Connection *c) {
+        if (plugin_connection_open_windows(c) < 0)
                 return -ENOMEM;
         c->since = time_boot();
         sd_event_source_disable_unref(c->timer);
@@ -186,7 +181,7 @@ static void connection_hello(Connection *c, const char *type, const json_t *fram
                 connection_refuse(c, reason);
                 return;
         }
-        r = connection_welcome(c, &hello);
+        r = connection_welcome(c);
         if (r < 0) {
                 plugin_connection_end(c, r, strerror(-r));
                 return;

@@ -51,8 +51,6 @@ typedef struct Connection {
         sd_event_source *timer; /* for hello, then for the earliest deadline */
         uint64_t serial, armed, since;
         bool welcomed;
-        char *version;
-        json_t *capabilities;
 
         Question *questions; /* SLOTS */
         int free_slot, first, last;

@@ -248,18 +248,6 @@ int plugin_link_ask(PluginLink *link,
         return 0;
 }
 
-void plugin_link_forget(PluginLink *link, int64_t id) {
-        Connection *c = link->up;
-        int slot = (int) ((id - 1) % SLOTS);
-
-        if (!c || id < 1 || !c->questions[slot].open || question_id(c, slot) != id ||
-                        !c->questions[slot].on_answer)
-                return;
-        deadline_unlink(c, &c->questions[slot]);
-        c->questions[slot].on_answer = NULL;
-        c->n_abandoned++;
-}
-
 /* What answers a question; all else with an id asks one. */
 bool plugin_type_is_answer(const char *type) {
         static const char *const types[] = { "sent",

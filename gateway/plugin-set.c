@@ -324,25 +324,6 @@ PluginLinkState plugin_link_state(const PluginLink *link) {
                                                           : PLUGIN_LINK_WAITING;
 }
 
-bool plugin_link_has_capability(const PluginLink *link, const char *capability) {
-        const json_t *item;
-        size_t i;
-
-        if (!link->up)
-                return false;
-        json_array_foreach(link->up->capabilities, i, item) {
-                const char *text = json_string_value(item);
-
-                if (streq(text + (text[0] == '!'), capability))
-                        return true;
-        }
-        return false;
-}
-
-const char *plugin_link_version(const PluginLink *link) {
-        return link->up ? link->up->version : NULL;
-}
-
 void plugin_link_set_userdata(PluginLink *link, void *userdata) {
         link->userdata = userdata;
 }

@@ -104,12 +104,6 @@ static inline bool plugin_link_is_up(const PluginLink *link) {
         return plugin_link_state(link) == PLUGIN_LINK_UP;
 }
 
-/* True when the connected plugin's hello names the capability; false while it is down. */
-bool plugin_link_has_capability(const PluginLink *link, const char *capability);
-
-/* The version that the connected plugin's hello names, or NULL. */
-const char *plugin_link_version(const PluginLink *link);
-
 /* One word of the caller's, such as its own structure for a channel. */
 void plugin_link_set_userdata(PluginLink *link, void *userdata);
 void *plugin_link_userdata(const PluginLink *link);
@@ -127,11 +121,6 @@ int plugin_link_ask(PluginLink *link,
 
 /* True while the link is up and another question of ordinary size fits its window. */
 bool plugin_link_may_ask(const PluginLink *link);
-
-/* Forgets a question: on_answer will not be called, and the answer is ignored. It counts in the
- * window until it is answered. A plugin that leaves 256 questions unanswered past their deadlines
- * loses its connection. */
-void plugin_link_forget(PluginLink *link, int64_t id);
 
 /* Answers a plugin's request: sets `id` and queues. Takes the frame over, also on failure.
  * -ENOTCONN: the connection of that request is gone, which is nobody's mistake. -EMSGSIZE: the

@@ -312,8 +312,14 @@ static int put_message(ShareContext *c, TransferMessage *message, const json_t *
         return r;
 }
 
-/* What becomes of the queued message; its body is needed no more. */
-static int settle_message(ShareContext *c, int number, TransferState state, const uint8_t *digest) {
+/* What becomes of the queued message. Its body is needed no more; why it was refused, which may be
+ * NULL, takes its place. */
+static int settle_message(ShareContext *c,
+                int number,
+                TransferState state,
+                const uint8_t *digest,
+                const char *refusal) {
+        json_auto_t *body = refusal ? json_pack("{s:s}", "reason", refusal) : NULL;
         TransferMessage message = { .share = c->share.n,
                 .number = number,
                 .from = TRANSFER_INITIATOR,
@@ -321,6 +327,8 @@ static int settle_message(ShareContext *c, int number, TransferState state, cons
                 .at = c->now,
                 .has_digest = digest != NULL };
 
+        if (refusal && !body)
+                return -ENOMEM;
         if (digest)
                 memcpy(message.digest, digest, sizeof(message.digest));
         share_note(&c->share,
@@ -329,7 +337,7 @@ static int settle_message(ShareContext *c, int number, TransferState state, cons
                                                    : TIMELINE_MESSAGE_REFUSED,
                         detail_of(number),
                         0);
-        return put_message(c, &message, NULL);
+        return put_message(c, &message, body);
 }
 
 /* The relay has our message: it is the recipient's turn. Returns 1. */
@@ -339,7 +347,7 @@ static int accepted(ShareContext *c, Transfer *transfer, int number, const uint8
         transfer->turn = TRANSFER_RECIPIENT;
         transfer->progress = c->now;
         gateway_count(c->gateway, COUNTER_MESSAGES_SENT);
-        r = settle_message(c, number, TRANSFER_ACCEPTED, digest);
+        r = settle_message(c, number, TRANSFER_ACCEPTED, digest, NULL);
         return r < 0 ? r : 1;
 }
 
@@ -779,7 +787,11 @@ static int not_written(ShareContext *c,
         int r;
 
         transfer->turn = TRANSFER_INITIATOR;
-        r = settle_message(c, number, TRANSFER_REFUSED, has_digest ? digest : NULL);
+        r = settle_message(c,
+                        number,
+                        TRANSFER_REFUSED,
+                        has_digest ? digest : NULL,
+                        transfer_refusal(json_string_value(json_object_get(answer, "reason"))));
         if (r >= 0 && !streq(type, "refused"))
                 r = relay_mailbox_refused(c, OUTBOX_READ, type, &retry);
         return r < 0 ? r : look_again(c, row, transfer, transfer_poll_msec(0, 0));

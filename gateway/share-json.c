@@ -1,4 +1,4 @@
-/* How a share looks to its tenant, and, masked, to an operator. */
+/* How a share looks to its tenant, and, masked, to an operator; and what happened to it. */
 
 #include "address.h"
 #include "gateway.h"
@@ -30,25 +30,25 @@ static const char *kind_word(int kind) {
 }
 
 /* What an entry says beyond its event, or NULL. */
-static json_t *detail_json(const TimelineEntry *entry) {
-        switch ((TimelineEvent) entry->event) {
+static json_t *detail_json(TimelineEvent event, int detail) {
+        switch (event) {
         case TIMELINE_WRONG:
-                return json_sprintf("%d left", entry->detail);
+                return json_sprintf("%d left", detail);
         case TIMELINE_DELIVERED:
         case TIMELINE_READ:
         case TIMELINE_NOT_DELIVERED:
         case TIMELINE_RESENT:
-                return json_string(kind_word(entry->detail));
+                return json_string(kind_word(detail));
         case TIMELINE_RELEASED:
         case TIMELINE_GENERATION:
-                return json_sprintf("generation %d", entry->detail);
+                return json_sprintf("generation %d", detail);
         case TIMELINE_MESSAGE_SENT:
         case TIMELINE_MESSAGE_RECEIVED:
         case TIMELINE_MESSAGE_REFUSED:
-                return json_sprintf("message %d", entry->detail);
+                return json_sprintf("message %d", detail);
         case TIMELINE_WITHDRAWING:
         case TIMELINE_ENDED:
-                return json_string(lifecycle_state_name((LifecycleState) entry->detail));
+                return json_string(lifecycle_state_name((LifecycleState) detail));
         case TIMELINE_CREATED:
         case TIMELINE_INVITATION_ACCEPTED:
         case TIMELINE_MISTYPED:
@@ -95,7 +95,8 @@ static void timeline_json(ShareContext *c, json_t *timeline, json_t *delivery) {
                                                 "event",
                                                 timeline_event_name((TimelineEvent) entry->event),
                                                 "detail",
-                                                detail_json(entry)));
+                                                detail_json((TimelineEvent) entry->event,
+                                                                entry->detail)));
                 if (fact && share_route(c, entry->step, &address, &channel))
                         (void) json_array_append_new(delivery,
                                         json_pack("{s:s, s:s, s:o}",
@@ -178,4 +179,26 @@ json_t *share_json(ShareContext *c, bool masked) {
                         (s->flags & SHARE_LINK_LEFT) != 0,
                         "turn",
                         turn_of(c));
+}
+
+json_t *event_json(Gateway *g, const StoreEvent *event) {
+        char id[ID_TEXT_SIZE];
+
+        vault_id(g->vault, VAULT_ID_SHARE, event->share, 0, id);
+        return json_pack("{s:I, s:o, s:s, s:s*, s:I, s:o, s:o*}",
+                        "sequence",
+                        (json_int_t) event->sequence,
+                        "type",
+                        json_sprintf("share.%s", timeline_event_name(event->event)),
+                        "share",
+                        id,
+                        "state",
+                        event->state == LIFECYCLE_STATE_MAX ? NULL
+                                                            : lifecycle_state_name(event->state),
+                        "version",
+                        (json_int_t) event->version,
+                        "at",
+                        time_json(event->at),
+                        "detail",
+                        detail_json(event->event, event->detail));
 }

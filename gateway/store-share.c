@@ -58,12 +58,17 @@ void share_note(Share *share, int64_t now, TimelineEvent event, int detail, int 
                                 (SHARE_TIMELINE_MAX - i - 1) * sizeof(TimelineEntry));
                 share->n_timeline--;
         }
-        share->timeline[share->n_timeline++] = (TimelineEntry){
+        share->timeline[share->n_timeline] = (TimelineEntry){
                 .at = now > share->created ? (uint32_t) (now - share->created) : 0,
                 .event = (uint8_t) event,
                 .detail = (uint8_t) detail,
                 .step = (uint8_t) step,
         };
+        /* Apart from the timeline, which the next entry may push this one out of. */
+        if (share->n_noted < SHARE_NOTED_MAX)
+                share->noted[share->n_noted] = share->timeline[share->n_timeline];
+        share->n_noted++;
+        share->n_timeline++;
 }
 
 const char *timeline_event_name(TimelineEvent event) {

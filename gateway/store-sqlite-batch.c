@@ -2,6 +2,7 @@
  * own copies the WAL back, so that the loop waits for a checkpoint only above the log's limit. */
 #include "store-sqlite-internal.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <signal.h>
 
@@ -17,9 +18,12 @@ int store_begin(Store *s) {
 int store_commit(Store *s) {
         int r;
 
-        r = sql_run(s, sql_statement(s, SQL_COMMIT));
-        if (r < 0 && !sqlite3_get_autocommit(s->db))
+        r = sql_events_write(s);
+        if (r >= 0)
+                r = sql_run(s, sql_statement(s, SQL_COMMIT));
+        if (r < 0)
                 store_rollback(s);
+        s->n_marks = 0;
         /* At the log's limit the next checkpoint is the loop's, which a busy helper would refuse.
          */
         if (r >= 0 && s->wal_pages - s->wal_seen >= CHECKPOINT_PAGES && !store_needs_restart(s)) {
@@ -33,16 +37,29 @@ int store_commit(Store *s) {
 }
 
 void store_rollback(Store *s) {
+        sql_events_forget(s);
         if (!sqlite3_get_autocommit(s->db))
                 (void) sql_run(s, sql_statement(s, SQL_ROLLBACK));
 }
 
 int store_mark(Store *s) {
-        return sql_run(s, sql_statement(s, SQL_MARK));
+        int r;
+
+        assert(s->n_marks < STORE_MARKS_MAX);
+        r = sql_run(s, sql_statement(s, SQL_MARK));
+        if (r >= 0)
+                s->marks[s->n_marks++] = s->n_pending;
+        return r;
 }
 
 int store_release(Store *s) {
-        return sql_run(s, sql_statement(s, SQL_RELEASE));
+        int r;
+
+        assert(s->n_marks > 0);
+        r = sql_run(s, sql_statement(s, SQL_RELEASE));
+        if (r >= 0)
+                s->n_marks--;
+        return r;
 }
 
 int store_return(Store *s) {
@@ -51,6 +68,8 @@ int store_return(Store *s) {
         r = sql_run(s, sql_statement(s, SQL_RETURN));
         if (r < 0)
                 return r;
+        assert(s->n_marks > 0);
+        s->n_pending = s->marks[s->n_marks - 1];
         return store_release(s);
 }
 

@@ -6,6 +6,7 @@
  *   store-sqlite-share.c      the rows of shares, and lists of them
  *   store-sqlite-content.c    what belongs to a share: content, messages, outbox
  *   store-sqlite-transfer.c   messages in both directions through one mailbox
+ *   store-sqlite-event.c      what happened, in one stream for each tenant
  *   store-sqlite-once.c       what must not be confused or repeated: addresses, answers, blocks
  *
  * store.h is the interface; functions named sql_… deal in statements and are for these files. */
@@ -19,6 +20,7 @@
 enum {
         STORE_PAGE_SIZE = 8192, /* as store_open() sets it */
         STORE_BUSY_MSEC = 10000,
+        STORE_MARKS_MAX = 8, /* that may be open at a time */
 };
 
 typedef enum SqlStatement {
@@ -83,9 +85,27 @@ typedef enum SqlStatement {
         SQL_SWEEP_SEEN,
         SQL_SWEEP_BLOCK,
         SQL_SWEEP_ANSWER,
+        SQL_EVENT_PUT,
+        SQL_EVENT_FIRST,
+        SQL_EVENT_LAST,
+        SQL_EVENT_EACH,
+        SQL_EVENT_TENANT,
+        SQL_EVENT_REMOVE,
         SQL_TIME_PUT,
         _SQL_MAX,
 } SqlStatement;
+
+/* Where a tenant's events end, so that an append need not look. */
+typedef struct EventTail {
+        char *tenant;
+        int64_t last; /* below zero: it has to be looked up */
+} EventTail;
+
+/* An event that is written with the commit. */
+typedef struct EventPending {
+        const char *tenant; /* of an EventTail */
+        StoreEvent event;   /* without its number */
+} EventPending;
 
 struct Store {
         sqlite3 *db;
@@ -93,6 +113,15 @@ struct Store {
         int lock;
         int64_t last;
         int wal_pages, wal_seen;
+
+        EventTail *tails; /* by tenant */
+        size_t n_tails, tails_allocated;
+        EventPending *pending;
+        size_t n_pending, pending_allocated;
+        size_t marks[STORE_MARKS_MAX]; /* n_pending when each open savepoint was made */
+        size_t n_marks;
+        bool event_written;
+        char *event_swept; /* the tenant whose events were swept last, or NULL */
 
         /* The checkpoint helper; `wanted` and `ending` are under the mutex. */
         sqlite3 *helper_db;
@@ -135,6 +164,15 @@ int sql_column_int(sqlite3_stmt *stmt, int i);
 /* Reads an array of fixed elements out of a blob column; returns how many there were, at most max.
  */
 int sql_column_array(sqlite3_stmt *stmt, int i, void *ret, size_t element, int max);
+
+/* Takes an event of each entry that was noted, and forgets those; written by sql_events_write(), or
+ * at once outside a transaction. */
+int sql_events_append(Store *s, Share *share);
+/* Writes what was taken and is still wanted, before the commit. */
+int sql_events_write(Store *s);
+/* The whole transaction was taken back, whatever of it was written. */
+void sql_events_forget(Store *s);
+void sql_events_free(Store *s);
 
 /* Calls seen() for the first column of each row; a positive answer ends the walk. */
 int sql_each_number(Store *s, sqlite3_stmt *stmt, StoreShareSeen seen, void *userdata);

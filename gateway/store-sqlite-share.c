@@ -178,24 +178,28 @@ int store_share_load(Store *s, int64_t n, Share *ret) {
         return r;
 }
 
-int store_share_insert(Store *s, const Share *share) {
+int store_share_insert(Store *s, Share *share) {
         sqlite3_stmt *stmt = sql_statement(s, SQL_SHARE_INSERT);
         int64_t rules[RULES_NUMBERS];
         int r;
 
         share_bind(stmt, share, rules);
         r = sql_run(s, stmt);
-        if (r >= 0 && share->n > s->last)
+        if (r < 0)
+                return r;
+        if (share->n > s->last)
                 s->last = share->n;
-        return r;
+        return sql_events_append(s, share);
 }
 
-int store_share_update(Store *s, const Share *share) {
+int store_share_update(Store *s, Share *share) {
         sqlite3_stmt *stmt = sql_statement(s, SQL_SHARE_UPDATE);
         int64_t rules[RULES_NUMBERS];
+        int r;
 
         share_bind(stmt, share, rules);
-        return sql_run(s, stmt);
+        r = sql_run(s, stmt);
+        return r < 0 ? r : sql_events_append(s, share);
 }
 
 int store_share_spend(Store *s, int64_t n) {

@@ -91,6 +91,13 @@ static const char *const sql[_SQL_MAX] = {
         [SQL_SWEEP_SEEN]         = "DELETE FROM seen WHERE key IN (SELECT key FROM seen WHERE expires <= ?1 LIMIT ?2)",
         [SQL_SWEEP_BLOCK]        = "DELETE FROM block WHERE pair IN (SELECT pair FROM block WHERE expires <= ?1 LIMIT ?2)",
         [SQL_SWEEP_ANSWER]       = "DELETE FROM answer WHERE key IN (SELECT key FROM answer WHERE expires <= ?1 LIMIT ?2)",
+        [SQL_EVENT_PUT]          = "INSERT INTO event VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        [SQL_EVENT_FIRST]        = "SELECT min(sequence) FROM event WHERE tenant = ?1",
+        [SQL_EVENT_LAST]         = "SELECT max(sequence) FROM event WHERE tenant = ?1",
+        [SQL_EVENT_EACH]         = "SELECT sequence, share, version, at, event, detail, state FROM event "
+                                   "WHERE tenant = ?1 AND sequence > ?2 ORDER BY sequence LIMIT ?3",
+        [SQL_EVENT_TENANT]       = "SELECT tenant FROM event WHERE tenant > ?1 ORDER BY tenant LIMIT 1",
+        [SQL_EVENT_REMOVE]       = "DELETE FROM event WHERE tenant = ?1 AND sequence <= ?2",
         [SQL_TIME_PUT]           = "INSERT OR REPLACE INTO meta VALUES ('time', ?1)",
 };
 /* clang-format on */

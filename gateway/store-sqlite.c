@@ -16,7 +16,7 @@
 #include "log.h"
 
 enum {
-        SCHEMA_VERSION = 2,
+        SCHEMA_VERSION = 3,
         SPILL_BYTES = 4 * 1024 * 1024,
 };
 
@@ -72,6 +72,14 @@ static const char *const schema[SCHEMA_VERSION] = {
               " state INTEGER NOT NULL, at INTEGER NOT NULL, digest BLOB, body BLOB,"
               " PRIMARY KEY (share, number)) WITHOUT ROWID;"
               "PRAGMA user_version = 2;",
+        /* Rows of one tenant lie together and grow at the end; no other index, as each change of a
+         * share writes here. */
+        [2] = "CREATE TABLE event (tenant TEXT, sequence INTEGER, share INTEGER NOT NULL, version "
+              "INTEGER NOT NULL,"
+              " at INTEGER NOT NULL, event INTEGER NOT NULL, detail INTEGER NOT NULL, state "
+              "TEXT NOT NULL,"
+              " PRIMARY KEY (tenant, sequence)) WITHOUT ROWID;"
+              "PRAGMA user_version = 3;",
 };
 
 static int execute(Store *s, const char *text) {
@@ -266,6 +274,7 @@ Store *store_close(Store *s) {
                         (void) sqlite3_finalize(s->statements[i]);
                 (void) sqlite3_close(s->db);
         }
+        sql_events_free(s);
         (void) pthread_mutex_destroy(&s->mutex);
         (void) pthread_cond_destroy(&s->condition);
         (void) close_fd(s->lock);

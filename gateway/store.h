@@ -22,6 +22,7 @@ enum {
         STORE_DIGEST_SIZE = 32,
         SHARE_ADDRESSES_MAX = 5,
         SHARE_TIMELINE_MAX = 64, /* entries; beyond that share_note() says which give way */
+        SHARE_NOTED_MAX = 16,    /* that one change of a share may append */
 };
 
 typedef enum StoreError {
@@ -83,7 +84,8 @@ typedef enum ShareFlag {
         SHARE_MINT = 1 << 7,         /* its content is fetched from the tenant, once confirmed */
 } ShareFlag;
 
-/* One row. Strings and blobs are owned; an absent blob is NULL. */
+/* One row. Strings and blobs are owned; an absent blob is NULL. `noted` is what was appended to the
+ * timeline since the row was last written. */
 typedef struct Share {
         int64_t n;
         char *tenant, *policy;
@@ -107,8 +109,8 @@ typedef struct Share {
         size_t mailbox_size;
         uint8_t addresses[SHARE_ADDRESSES_MAX][VAULT_INDEX_SIZE];
         int n_addresses;
-        TimelineEntry timeline[SHARE_TIMELINE_MAX];
-        int n_timeline;
+        TimelineEntry timeline[SHARE_TIMELINE_MAX], noted[SHARE_NOTED_MAX];
+        int n_timeline, n_noted;
 } Share;
 
 void share_done(Share *share);
@@ -117,7 +119,7 @@ void share_done(Share *share);
 void share_drop(uint8_t **blob, size_t size);
 
 /* Appends to the timeline; a full one loses its oldest message of a transfer, or its middle entry.
- */
+ * Writing the row makes an event of each entry. */
 void share_note(Share *share, int64_t now, TimelineEvent event, int detail, int step);
 
 const char *timeline_event_name(TimelineEvent event);
@@ -211,8 +213,10 @@ bool store_needs_restart(const Store *store);
 int store_checkpoint(Store *store, bool truncate);
 
 int store_share_load(Store *store, int64_t n, Share *ret);
-int store_share_insert(Store *store, const Share *share);
-int store_share_update(Store *store, const Share *share);
+/* Both also write an event for each entry that share_note() appended, once. -EOVERFLOW: those were
+ * more than SHARE_NOTED_MAX. */
+int store_share_insert(Store *store, Share *share);
+int store_share_update(Store *store, Share *share);
 int store_share_remove(Store *store, const Share *share);
 
 /* Spends one attempt and nothing else: what must survive when everything else of a batch is lost.
@@ -293,6 +297,43 @@ int store_outbox_drop(Store *store, int64_t n, bool *ret_creating);
 int store_outbox_remove_all(Store *store, int64_t n, bool keep_notices);
 typedef int (*StoreOutboxSeen)(const OutboxRow *row, void *userdata);
 int store_outbox_each(Store *store, bool dead, StoreOutboxSeen seen, void *userdata);
+
+/* --- events: what happened to the shares of a tenant, in one numbered stream for each --- */
+
+/* An entry of a timeline, with what it made of its share. It needs no other row, and outlives the
+ * share's. */
+typedef struct StoreEvent {
+        int64_t sequence; /* of the tenant: 1 and up without gaps, never given out again */
+        int64_t share, version;
+        int64_t at; /* seconds */
+        TimelineEvent event;
+        int detail;           /* as of the TimelineEntry */
+        LifecycleState state; /* LIFECYCLE_STATE_MAX: one that this version does not know */
+} StoreEvent;
+
+/* The numbers of the first event that is still kept and of the last one; 0 and 0 when there was
+ * none yet. */
+int store_event_range(Store *store, const char *tenant, int64_t *ret_first, int64_t *ret_last);
+
+/* The number of the last event alone, without looking into the store as a rule. */
+int store_event_last(Store *store, const char *tenant, int64_t *ret_last);
+
+/* Whether any event was written since this was last asked. */
+bool store_event_written(Store *store);
+
+/* A tenant's committed events above a number, in order, at most limit; the callback may not change
+ * the store, and a positive answer ends the walk. */
+typedef int (*StoreEventSeen)(const StoreEvent *event, void *userdata);
+int store_event_each(Store *store,
+                const char *tenant,
+                int64_t after,
+                int limit,
+                StoreEventSeen seen,
+                void *userdata);
+
+/* Removes at most limit events that happened before `now - keep`, but never the last of a tenant,
+ * since its number says where the next one goes on. *ret_more: there may be others to remove. */
+int store_event_sweep(Store *store, int64_t now, int64_t keep, int limit, bool *ret_more);
 
 /* Transfers of several messages. */
 int store_transfer_put(Store *store, const Transfer *transfer);

@@ -16,6 +16,7 @@ typedef struct Page {
         Gateway *gateway;
         int64_t numbers[GATEWAY_SWEEP_PAGE];
         size_t n;
+        bool more; /* events are left that have expired */
 } Page;
 
 static int page_add(int64_t n, void *userdata) {
@@ -151,6 +152,12 @@ static int sweep_apply(void *context) {
                 r = sweep_one(g, page->numbers[i]);
         if (r >= 0)
                 r = store_sweep(g->store, now, GATEWAY_SWEEP_PAGE);
+        if (r >= 0)
+                r = store_event_sweep(g->store,
+                                now,
+                                GATEWAY_KEEP_EVENTS,
+                                GATEWAY_SWEEP_PAGE,
+                                &page->more);
         if (r >= 0 && now >= g->time_stored + PAUSE_SECONDS) {
                 r = store_time_put(g->store, now);
                 g->time_stored = now;
@@ -181,7 +188,7 @@ static void sweep_done(void *context, int result) {
                 arm(g, latest);
                 return;
         }
-        due = store_next_due(g->store);
+        due = page->more ? gateway_now(g) : store_next_due(g->store);
         /* At the latest then, to store the time, and as the clock may have been set forward. */
         arm(g, due > 0 && due < latest ? due : latest);
 }

@@ -75,8 +75,6 @@ DEFINE_CLEANUP(TemplateSet, template_set_free)
  * fallback likewise, then "en". Lives as long as the set. */
 const char *template_locale(const TemplateSet *set, const char *wanted, const char *fallback);
 
-bool template_set_has_locale(const TemplateSet *set, const char *locale);
-
 /* Renders. Pure: the same values give the same bytes. locale is one that template_locale() gave.
  * *ret_subject is NULL when the message has none. The caller frees both. TEMPLATE_E_VALUE, -ENOMEM.
  */

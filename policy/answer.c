@@ -159,22 +159,6 @@ static const struct {
         { "de", german, N_ELEMENTS(german) },
 };
 
-const char *answer_kind_name(AnswerKind kind) {
-        static const char *const names[ANSWER_KIND_MAX] = { "empty",
-                "other",
-                "code",
-                "yes",
-                "no",
-                "not_me",
-                "stop",
-                "help",
-                "ready",
-                "done",
-                "taken" };
-
-        return (unsigned) kind < ANSWER_KIND_MAX ? names[kind] : NULL;
-}
-
 static bool is_apostrophe(ucs4_t c) {
         return c == '\'' || c == '`' || c == 0x2018 || c == 0x2019 || c == 0x02bc;
 }

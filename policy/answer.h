@@ -68,6 +68,3 @@ int answer_code(const Answer *answer, CodeFormat format, char ret[CODE_SIZE]);
 
 /* Wipes. */
 void answer_done(Answer *answer);
-
-/* "yes", "not_me", "code"; NULL for a value outside the enumeration. For logs and timelines. */
-const char *answer_kind_name(AnswerKind kind);

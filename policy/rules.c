@@ -47,10 +47,6 @@ RulesClass rules_class_from_name(const char *name) {
         return RULES_CLASS_MAX;
 }
 
-const char *rules_factor_name(RulesFactor factor) {
-        return factor == RULES_FACTOR_REPLY_CODE ? "reply-code" : NULL;
-}
-
 RulesFactor rules_factor_from_name(const char *name) {
         return name && strcmp(name, "reply-code") == 0 ? RULES_FACTOR_REPLY_CODE : 0;
 }

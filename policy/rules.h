@@ -67,7 +67,6 @@ enum {
  * a value outside the enumeration; the reverse gives the _MAX value, and 0 for a factor. */
 const char *rules_class_name(RulesClass class);
 RulesClass rules_class_from_name(const char *name);
-const char *rules_factor_name(RulesFactor factor);
 RulesFactor rules_factor_from_name(const char *name);
 const char *rules_authentic_name(RulesAuthentic authentic);
 RulesAuthentic rules_authentic_from_name(const char *name);

@@ -3,6 +3,7 @@
 #include "transfer.h"
 
 #include <stddef.h>
+#include <string.h>
 
 enum {
         SCHEDULE_LAST_SECONDS = 60,
@@ -70,4 +71,20 @@ const char *transfer_state_name(TransferState state) {
                 return "replaced";
         }
         return NULL;
+}
+
+const char *transfer_refusal(const char *word) {
+        static const char *const words[] = { "envelope-box",
+                "envelope-form",
+                "envelope-differs",
+                "envelope-expired",
+                "envelope-too-long",
+                "bad-provisioning",
+                "unknown-key",
+                "too-large" };
+
+        for (size_t i = 0; word && i < sizeof(words) / sizeof(words[0]); i++)
+                if (strcmp(words[i], word) == 0)
+                        return words[i];
+        return "relay-refused";
 }

@@ -49,3 +49,7 @@ uint64_t transfer_first_poll_msec(int64_t age, uint32_t random);
 /* "initiator", "recipient"; "queued" and so on. NULL for a value outside the enumeration. */
 const char *transfer_party_name(TransferParty party);
 const char *transfer_state_name(TransferState state);
+
+/* Why a message of ours was refused, for who wrote it: the relay client's word where that is about
+ * the message, "relay-refused" where it is about anything else. */
+const char *transfer_refusal(const char *word);

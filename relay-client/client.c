@@ -121,7 +121,7 @@ static void job_answer(const Job *job, json_t *frame) {
 
 /* Tells the gateway at each change, and the journal as well. */
 static void tell_reachable(Client *c, const HttpAnswer *http) {
-        if (http->status != 0) {
+        if (http->status != 0 || http->answered) {
                 if (c->down) {
                         c->down = false;
                         log_notice("the relay answers again");
@@ -141,7 +141,22 @@ static void tell_missing_echo(Client *c) {
         if (c->echo_logged)
                 return;
         c->echo_logged = true;
-        log_notice("the relay does not repeat Mailbox-Request-ID");
+        log_notice("the relay does not repeat Mailbox-Request-ID, so that each of its connections "
+                   "can be used only once");
+}
+
+/* Of an answer that is none: what HTTP's status says for itself is not told. */
+static void tell_unusable(const Job *job, const HttpAnswer *http) {
+        const RelayResult *result = relay_job_result(job->relay);
+        bool is_success = http->status >= 200 && http->status < 300;
+
+        if ((!is_success && !http->answered) || streq(result->reason, "duplicate") ||
+                        (result->outcome != RELAY_AGAIN && result->outcome != RELAY_DUPLICATE))
+                return;
+        log_record(LOG_WARNING,
+                        &(LogFields){ .share = job->frame.share },
+                        "what the relay answered cannot be used: %s",
+                        result->reason);
 }
 
 /* --- steps --- */
@@ -270,7 +285,17 @@ static void on_http_done(const HttpAnswer *http, void *userdata) {
         job_forget(job);
         tell_reachable(job->client, http);
         r = relay_job_answer(job->relay, http, time_wall(), &request);
+        if (r == 0)
+                tell_unusable(job, http);
         job_go_on(job, r < 0 ? 0 : r, &request); /* that it ended so is the job's result */
+}
+
+static void job_refuse(const Job *job, const char *reason) {
+        log_record(LOG_WARNING,
+                        &(LogFields){ .share = job->frame.share },
+                        "a request was refused before the relay was asked: %s",
+                        reason);
+        job_answer(job, client_answer_refused(reason));
 }
 
 /* r is what the relay's job said: RELAY_SEND, 0, or that there is no job. Takes the job over. */
@@ -285,9 +310,10 @@ static void job_go_on(Job *job, int r, HttpRequest *request) {
                 job_remember(job);
                 return;
         }
-        job_answer(job,
-                        r == -EINVAL ? client_answer_refused("bad-request")
-                                     : client_answer_again("no-memory", 1));
+        if (r == -EINVAL)
+                job_refuse(job, "bad-request");
+        else
+                job_answer(job, client_answer_again("no-memory", 1));
         (void) job_free(job);
 }
 
@@ -355,11 +381,7 @@ static void request_relay(Client *c, RelayFrameKind kind, int64_t id, const json
                 return;
         }
         if (r == RELAY_FRAME_E_REFUSED) {
-                log_record(LOG_WARNING,
-                                &(LogFields){ .share = job->frame.share },
-                                "a request was refused before the relay was asked: %s",
-                                reason);
-                job_answer(job, client_answer_refused(reason));
+                job_refuse(job, reason);
                 return;
         }
         if (is_busy(job)) {

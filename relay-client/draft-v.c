@@ -19,6 +19,7 @@
 
 enum {
         BODY_PIECES_MAX = 16,
+        PAYLOAD_DEPTH_MAX = 4, /* of one that is a string */
 };
 
 typedef struct Operation {
@@ -81,6 +82,7 @@ static int begin(DraftVOperation operation, const DraftVCaller *caller, HttpRequ
         int r;
 
         request->method = operations[operation].method;
+        request->echoed = request_id_header;
         if (!text_is_uuid(caller->request_id))
                 return -EINVAL;
         r = relay_http_add_header(request, "%s: %s", request_id_header, caller->request_id);
@@ -275,27 +277,6 @@ int draft_v_plain(DraftVOperation operation,
         return to_mailbox(operation, mailbox, caller, NULL, ret);
 }
 
-typedef enum Echo {
-        ECHO_MISSING,
-        ECHO_RIGHT,
-        ECHO_WRONG,
-} Echo;
-
-/* Every echo must be right: an answer with two is somebody's answer to somebody else. UUIDs compare
- * without case. */
-static Echo read_echo(const HttpAnswer *answer, const char *request_id) {
-        size_t offset = 0, size;
-        Echo echo = ECHO_MISSING;
-        const char *value;
-
-        while (relay_http_next_header(answer, request_id_header, &offset, &value, &size)) {
-                if (size != strlen(request_id) || strncasecmp(value, request_id, size) != 0)
-                        return ECHO_WRONG;
-                echo = ECHO_RIGHT;
-        }
-        return echo;
-}
-
 __attribute__((format(printf, 3, 4))) static void set_outcome(
                 DraftVAnswer *answer, DraftVOutcome outcome, const char *format, ...) {
         va_list ap;
@@ -306,17 +287,34 @@ __attribute__((format(printf, 3, 4))) static void set_outcome(
         va_end(ap);
 }
 
-/* 0: *ret is an object. 1: the body is not one. */
-static int read_body(const HttpAnswer *answer, json_t **ret) {
-        json_auto_t *body = NULL;
+/* 0: a value. 1: none, and *ret_reason says why. */
+static int read_json(const char *text,
+                size_t size,
+                unsigned depth_max,
+                json_t **ret,
+                const char **ret_reason) {
         JsonProblem problem;
         int r;
 
-        if (answer->body_size == 0 || answer->body_size > DRAFT_V_ANSWER_MAX)
+        r = json_read(text, size, depth_max, ret, &problem);
+        if (r <= 0)
+                return r;
+        *ret_reason = relay_http_json_reason(&problem);
+        return 1;
+}
+
+/* 0: *ret is an object. 1: the body is not one, and *ret_reason says why. */
+static int read_body(const HttpAnswer *answer, json_t **ret, const char **ret_reason) {
+        json_auto_t *body = NULL;
+        int r;
+
+        *ret_reason = "answer-too-large";
+        if (answer->body_size > DRAFT_V_ANSWER_MAX)
                 return 1;
-        r = json_read(answer->body, answer->body_size, DRAFT_V_DEPTH_MAX, &body, &problem);
+        r = read_json(answer->body, answer->body_size, DRAFT_V_DEPTH_MAX, &body, ret_reason);
         if (r != 0)
-                return r < 0 ? r : 1;
+                return r;
+        *ret_reason = "answer-form";
         if (!json_is_object(body))
                 return 1;
         *ret = TAKE_PTR(body);
@@ -333,27 +331,42 @@ static int read_push(const json_t *body, DraftVAnswer *ret) {
         return 0;
 }
 
+static const char *link_reason(const char *link, const char *const *hosts) {
+        _cleanup_(share_url_done) ShareUrl url;
+
+        switch (share_url_parse(link, &url)) {
+        case 0:
+                return share_url_is_allowed(&url, hosts) ? "link-form" : "link-other-host";
+        case SHARE_URL_E_SCHEME:
+                return "link-not-https";
+        default:
+                return "link-form";
+        }
+}
+
 /* A duplicate (201) has no body in the draft; some relays repeat the first answer's. */
 static int read_create(
                 int status, const HttpAnswer *answer, const char *const *hosts, DraftVAnswer *ret) {
         json_auto_t *body = NULL;
-        const char *link;
+        const char *link, *reason;
         int r;
 
-        r = read_body(answer, &body);
+        r = read_body(answer, &body, &reason);
         if (r < 0)
                 return r;
         link = r == 0 ? json_string_value(json_object_get(body, "urlLink")) : NULL;
         if (status == 201 && !link) {
-                set_outcome(ret, DRAFT_V_DUPLICATE, "duplicate");
+                bool is_usual = answer->body_size == 0 || r == 0;
+
+                set_outcome(ret, DRAFT_V_DUPLICATE, "%s", is_usual ? "duplicate" : reason);
                 return 0;
         }
         if (!link || read_push(body, ret) != 0) {
-                set_outcome(ret, DRAFT_V_AGAIN, "bad-answer");
+                set_outcome(ret, DRAFT_V_AGAIN, "%s", reason);
                 return 0;
         }
         if (!share_url_is_link(link, hosts)) {
-                set_outcome(ret, DRAFT_V_REFUSED, "url-link");
+                set_outcome(ret, DRAFT_V_REFUSED, "%s", link_reason(link, hosts));
                 return 0;
         }
         ret->link = strdup(link);
@@ -362,21 +375,20 @@ static int read_create(
 
 /* The drafts' tables call the payload a string and their examples show an object: both are taken.
  */
-static int read_payload(json_t *body, DraftVAnswer *ret) {
+static int read_payload(json_t *body, DraftVAnswer *ret, const char **ret_reason) {
         json_t *payload = json_object_get(body, "payload");
-        JsonProblem problem;
         int r;
 
         if (json_is_string(payload)) {
                 json_t *parsed;
 
-                r = json_read(json_string_value(payload),
+                r = read_json(json_string_value(payload),
                                 json_string_length(payload),
-                                4,
+                                PAYLOAD_DEPTH_MAX,
                                 &parsed,
-                                &problem);
+                                ret_reason);
                 if (r != 0)
-                        return r < 0 ? r : 1;
+                        return r;
                 if (json_object_set_new(body, "payload", parsed) < 0)
                         return -ENOMEM;
                 payload = parsed;
@@ -418,22 +430,22 @@ static int read_display(const json_t *body, DraftVAnswer *ret) {
 
 /* A payload is needed; the rest may be absent, but must be right when it is there. */
 static int read_read(int status, const HttpAnswer *answer, DraftVAnswer *ret) {
+        const char *reason;
         int r;
 
-        r = read_body(answer, &ret->body);
+        r = read_body(answer, &ret->body, &reason);
         if (r == 0)
-                r = read_payload(ret->body, ret);
+                r = read_payload(ret->body, ret, &reason);
         if (r == 0)
                 r = read_display(ret->body, ret);
         if (r < 0)
                 return r;
         if (r > 0) {
                 json_decref(ret->body);
-                *ret = (DraftVAnswer){ .reachable = true, .missing_echo = ret->missing_echo };
-                if (status == 201)
-                        set_outcome(ret, DRAFT_V_REREAD, "repeated-read");
-                else
-                        set_outcome(ret, DRAFT_V_AGAIN, "bad-answer");
+                *ret = (DraftVAnswer){ .missing_echo = ret->missing_echo };
+                if (status == 201 && answer->body_size == 0)
+                        reason = "repeated-read";
+                set_outcome(ret, status == 201 ? DRAFT_V_REREAD : DRAFT_V_AGAIN, "%s", reason);
         }
         return 0;
 }
@@ -466,6 +478,7 @@ static int read_success(DraftVOperation operation,
                 const char *const *hosts,
                 DraftVAnswer *ret) {
         json_auto_t *body = NULL;
+        const char *reason;
         int r;
 
         ret->outcome = DRAFT_V_DONE;
@@ -476,7 +489,7 @@ static int read_success(DraftVOperation operation,
                 return read_read(answer->status, answer, ret);
         case DRAFT_V_UPDATE:
                 /* Stored is stored, whatever else the body says. */
-                r = read_body(answer, &body);
+                r = read_body(answer, &body, &reason);
                 if (r == 0)
                         (void) read_push(body, ret);
                 return r < 0 ? r : 0;
@@ -514,21 +527,21 @@ int draft_v_read_answer(DraftVOperation operation,
                 const char *const *hosts,
                 int64_t now,
                 DraftVAnswer *ret) {
-        Echo echo;
+        RelayHttpEcho echo;
         int r;
 
-        *ret = (DraftVAnswer){ .reachable = answer->status != 0 };
+        *ret = (DraftVAnswer){ .outcome = DRAFT_V_DONE };
         if (answer->status == 0) {
                 set_outcome(ret, DRAFT_V_AGAIN, "%s", answer->failure);
                 return 0;
         }
 
-        echo = read_echo(answer, request_id);
-        if (echo == ECHO_WRONG) {
+        echo = relay_http_echo(answer, request_id_header, request_id, strlen(request_id));
+        if (echo == RELAY_HTTP_ECHO_WRONG) {
                 set_outcome(ret, DRAFT_V_AGAIN, "wrong-echo");
                 return 0;
         }
-        ret->missing_echo = echo == ECHO_MISSING;
+        ret->missing_echo = echo == RELAY_HTTP_ECHO_MISSING;
 
         if (answer->status >= 200 && answer->status < 300) {
                 r = read_success(operation, answer, hosts, ret);

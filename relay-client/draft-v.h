@@ -80,9 +80,12 @@ typedef struct DraftVUpdate {
 
 typedef struct DraftVAnswer {
         DraftVOutcome outcome;
-        char reason[32]; /* a word for operators; empty when done */
+        char reason[32]; /* a word for operators; empty when done. Of what an answer's body says it
+                          * tells apart "answer-not-json", "answer-not-utf8",
+                          * "answer-repeated-member", "answer-too-deep", "answer-too-large",
+                          * "answer-form" (JSON, but no answer to that), and of urlLink
+                          * "link-not-https", "link-other-host" and "link-form" */
         unsigned retry_after;
-        bool reachable;    /* there was an answer, whatever it said */
         bool missing_echo; /* accepted, but the relay breaks the protocol */
 
         char *link;             /* Create: urlLink */

@@ -2,7 +2,9 @@
  * redirect, no proxy, no cookie, and bounds on time and size. libcurl resolves names, connects,
  * speaks TLS and checks certificates; the few lines of HTTP/1.1 around a request are written here
  * and read by http-reader.h, because libcurl's own way through a request costs more than all else
- * that this program does for one. Nothing connects before the first request. */
+ * that this program does for one. Nothing connects before the first request, and a connection
+ * carries another one only when nothing on it can be taken for an answer to that: see
+ * HttpRequest.echoed. */
 #pragma once
 
 #include <stdbool.h>

@@ -9,7 +9,11 @@
 
 #include "http-internal.h"
 #include "public-address.h"
+#include "relay-http.h"
 #include "time-text.h"
+
+/* Who speaks or ends so soon after the connection was made does so with each. */
+#define AT_ONCE_USEC USEC_PER_SEC
 
 void http_connection_close(HttpConnection *connection) {
         HttpHost *host = connection->host;
@@ -66,12 +70,19 @@ static void connection_rest(HttpConnection *connection) {
         host->idle = connection;
 }
 
+/* Whoever repeats what was random in the request has read the request. */
+static bool is_to_be_kept(const HttpTransfer *t, const HttpAnswer *answer) {
+        return !t->echo_name ||
+               (t->echo && relay_http_echo(answer, t->echo_name, t->echo, t->echo_size) ==
+                                               RELAY_HTTP_ECHO_RIGHT);
+}
+
 static void connection_answered(HttpConnection *connection, bool keep) {
         HttpTransfer *t = TAKE_PTR(connection->transfer);
         HttpHost *host = connection->host;
         HttpAnswer answer = http_reader_answer(&connection->reader);
 
-        keep = keep && http_reader_keeps(&connection->reader);
+        keep = keep && http_reader_keeps(&connection->reader) && is_to_be_kept(t, &answer);
         http_transfer_list_remove(&host->client->running, t);
         t->done(&answer, t->userdata);
         (void) http_transfer_free(t);
@@ -84,19 +95,51 @@ static void connection_answered(HttpConnection *connection, bool keep) {
 
 static const char *reader_failure(int error) {
         return error == HTTP_READER_E_TOO_LARGE ? "answer-too-large"
-               : error == HTTP_READER_E_CUT     ? "cut"
+               : error == HTTP_READER_E_BROKEN  ? "answer-not-http"
                : error == -ENOMEM               ? "no-memory"
-                                                : "no-answer";
+                                                : "cut";
+}
+
+/* Nobody has answered what he has not read. On a kept connection that is a stray's fault, and the
+ * request goes on another. */
+static void connection_refuse_early(HttpConnection *connection) {
+        bool is_kept = connection->n_answers > 0;
+
+        connection->transfer->answered = !is_kept;
+        http_connection_fail(connection, is_kept ? "cut" : "no-answer");
+}
+
+/* What came, or that no more comes when size is 0. True: there is more to read. */
+static bool connection_take(HttpConnection *connection, const char *data, size_t size) {
+        HttpTransfer *t = connection->transfer;
+        size_t used = 0;
+        int r;
+
+        if (size > 0 && t->sent < t->out_size) {
+                connection_refuse_early(connection);
+                return false;
+        }
+        r = size == 0 ? http_reader_end(&connection->reader)
+                      : http_reader_take(&connection->reader, data, size, &used);
+        if (r == HTTP_READER_E_MORE)
+                return true;
+        if (r == 0)
+                connection_answered(connection, size > 0 && used == size);
+        else {
+                t->answered = r == HTTP_READER_E_TOO_LARGE || r == HTTP_READER_E_BROKEN;
+                http_connection_fail(connection, reader_failure(r));
+        }
+        return false;
 }
 
 /* Reads until the answer is whole or no more has come. */
 static void connection_read(HttpConnection *connection) {
         HttpClient *c = connection->host->client;
+        bool more = true;
 
-        for (;;) {
-                size_t n = 0, used = 0;
+        while (more) {
                 CURLcode code;
-                int r;
+                size_t n = 0;
 
                 code = curl_easy_recv(connection->easy, c->scratch, sizeof(c->scratch), &n);
                 if (code == CURLE_AGAIN)
@@ -105,24 +148,9 @@ static void connection_read(HttpConnection *connection) {
                         http_connection_fail(connection, "cut");
                         return;
                 }
-                /* Nobody has answered what he has not read. On a kept connection that is a
-                 * stray's fault, and the request goes on another. */
-                if (n > 0 && connection->transfer->sent < connection->transfer->out_size) {
-                        http_connection_fail(connection,
-                                        connection->n_answers > 0 ? "cut" : "no-answer");
-                        return;
-                }
-                r = n == 0 ? http_reader_end(&connection->reader)
-                           : http_reader_take(&connection->reader, c->scratch, n, &used);
+                more = connection_take(connection, c->scratch, n);
                 if (c->wipe_answers)
                         sodium_memzero(c->scratch, n);
-                if (r == HTTP_READER_E_MORE)
-                        continue;
-                if (r == 0)
-                        connection_answered(connection, n > 0 && used == n);
-                else
-                        http_connection_fail(connection, reader_failure(r));
-                return;
         }
 }
 
@@ -153,9 +181,13 @@ bool http_connection_write(HttpConnection *connection) {
  * would be taken for the answer to the next request. */
 bool http_connection_is_well(HttpConnection *connection) {
         HttpClient *c = connection->host->client;
-        size_t n;
+        size_t n = 0;
+        CURLcode code = curl_easy_recv(connection->easy, c->scratch, sizeof(c->scratch), &n);
 
-        return curl_easy_recv(connection->easy, c->scratch, sizeof(c->scratch), &n) == CURLE_AGAIN;
+        if (code != CURLE_AGAIN && connection->n_answers == 0 &&
+                        time_boot() - connection->idle_since < AT_ONCE_USEC)
+                connection->useless = code == CURLE_OK && n > 0 ? "no-answer" : "cut";
+        return code == CURLE_AGAIN;
 }
 
 static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata) {

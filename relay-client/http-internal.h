@@ -20,7 +20,11 @@ struct HttpTransfer {
         HttpTransfer *next, *previous; /* in its host's waiting or the client's running list */
         char *out;                     /* the whole request */
         size_t out_size, sent;
+        const char *echo_name; /* HttpRequest.echoed */
+        const char *echo;      /* the value of that header in out */
+        size_t echo_size;
         bool is_head, retried;
+        bool answered;             /* as in HttpAnswer */
         uint64_t queued, deadline; /* of time_boot() */
         HttpDone done;
         void *userdata;
@@ -41,6 +45,7 @@ struct HttpConnection {
         HttpTransfer *transfer; /* NULL while it connects or is idle */
         HttpReader reader;
         uint64_t n_answers, idle_since;
+        const char *useless;          /* why, of one that was of no use from its first moment */
         bool is_blocked;              /* the request does not fit into the socket */
         bool met_private, met_public; /* addresses, where only public ones are asked */
 };

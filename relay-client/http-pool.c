@@ -100,8 +100,11 @@ static bool may_connect(const HttpHost *host, uint64_t now) {
         return make_room(host);
 }
 
-static HttpConnection *idle_take(HttpHost *host, uint64_t now) {
-        while (host->idle) {
+/* Who speaks before it was asked, or ends a connection that was just made, would do so again on the
+ * next, so that there is none: *ret_useless says why, or is NULL. */
+static HttpConnection *idle_take(HttpHost *host, uint64_t now, const char **ret_useless) {
+        *ret_useless = NULL;
+        while (host->idle && !*ret_useless) {
                 HttpConnection *connection = host->idle;
 
                 if (now - connection->idle_since < HTTP_IDLE_SECONDS * USEC_PER_SEC &&
@@ -110,6 +113,7 @@ static HttpConnection *idle_take(HttpHost *host, uint64_t now) {
                         connection->next_idle = NULL;
                         return connection;
                 }
+                *ret_useless = connection->useless;
                 http_connection_close(connection);
         }
         return NULL;
@@ -133,17 +137,19 @@ void http_host_serve(HttpHost *host) {
 
         while ((t = host->waiting.first)) {
                 bool late = t->deadline <= now + TIME_LEFT_MIN;
-                HttpConnection *connection = late ? NULL : idle_take(host, now);
+                const char *useless = NULL;
+                HttpConnection *connection = late ? NULL : idle_take(host, now, &useless);
 
-                if (!late && !connection) {
+                if (!late && !useless && !connection) {
                         if (!may_connect(host, now))
                                 break;
                         if (http_connection_open(host) == 0)
                                 continue;
                 }
                 http_transfer_list_remove(&host->waiting, t);
+                t->answered = useless && streq(useless, "no-answer");
                 if (!connection)
-                        http_transfer_fail(t, late ? "timeout" : "no-memory");
+                        http_transfer_fail(t, late ? "timeout" : useless ? useless : "no-memory");
                 else if (!exchange_start(connection, t))
                         http_connection_fail(connection, "cut");
         }
@@ -199,7 +205,9 @@ int http_pool_on_serve(sd_event_source *source, void *userdata) {
  * request; but nobody is called from here. */
 void http_pool_begin(HttpTransfer *t) {
         HttpHost *host = t->host;
-        HttpConnection *connection = host->waiting.first ? NULL : idle_take(host, t->queued);
+        const char *useless;
+        HttpConnection *connection =
+                        host->waiting.first ? NULL : idle_take(host, t->queued, &useless);
 
         if (connection && exchange_start(connection, t))
                 return;

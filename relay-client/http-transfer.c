@@ -54,7 +54,9 @@ HttpTransfer *http_transfer_free(HttpTransfer *t) {
 }
 
 void http_transfer_fail(HttpTransfer *t, const char *failure) {
-        t->done(&(HttpAnswer){ .failure = failure }, t->userdata);
+        const HttpAnswer answer = { .failure = failure, .answered = t->answered };
+
+        t->done(&answer, t->userdata);
         (void) http_transfer_free(t);
 }
 
@@ -109,6 +111,17 @@ static char *put_text(char *p, const char *text) {
         return put(p, text, strlen(text));
 }
 
+/* The line is "Name: value" in the request's text. */
+static void note_echo(HttpTransfer *t, const char *line, size_t size) {
+        size_t name_size = strlen(t->echo_name);
+
+        if (size < name_size + 2 || memcmp(line, t->echo_name, name_size) != 0 ||
+                        line[name_size] != ':')
+                return;
+        t->echo = line + name_size + 2;
+        t->echo_size = size - name_size - 2;
+}
+
 int http_transfer_write(const HttpClient *c,
                 const HttpRequest *request,
                 const char *authority,
@@ -136,8 +149,14 @@ int http_transfer_write(const HttpClient *c,
         p = put_text(p, "\r\nUser-Agent: ");
         p = put_text(p, c->user_agent);
         p = put_text(p, "\r\nAccept: application/json\r\n");
-        for (size_t i = 0; i < request->n_headers; i++)
+        t->echo_name = request->echoed;
+        for (size_t i = 0; i < request->n_headers; i++) {
+                char *line = p;
+
                 p = put_text(put_text(p, request->headers[i]), "\r\n");
+                if (t->echo_name)
+                        note_echo(t, line, (size_t) (p - line) - 2);
+        }
         if (wants_length(request))
                 p += sprintf(p, "Content-Length: %zu\r\n", request->body_size);
         p = put_text(p, "\r\n");

@@ -38,6 +38,8 @@ static int option(int argc, char **argv) {
                 .private_installed = "vestibule.relay-NAME.key (NAME: the relay section's title, "
                                      "usually main)",
                 .public_installed = "vestibule.relay-key.pub",
+                .signer_use = "with it they check the keys that they seal\n"
+                              "  to (SEALING.md), and who asks them for content (MINT.md)",
         };
 
         return make_key_option(&relay_key, argc, argv);

@@ -26,7 +26,7 @@ enum {
         DIGEST_SIZE = 44 + 1, /* base64 of SHA-256 */
 };
 
-static const char content_type[] = "application/json";
+static const char content_type[] = "application/json", idempotency_key[] = "Idempotency-Key";
 
 typedef struct Frame {
         const char *share, *url;
@@ -182,7 +182,9 @@ int mint_request(const Mint *mint, const uint8_t seed[32], int64_t now, HttpRequ
         r = relay_http_add_header(&request, "Content-Digest: sha-256=:%s:", digest);
         if (r < 0)
                 return r;
-        r = relay_http_add_header(&request, "Idempotency-Key: \"%s\"", mint->share);
+        /* What was issued for one share must never go out with another. */
+        request.echoed = idempotency_key;
+        r = relay_http_add_header(&request, "%s: \"%s\"", idempotency_key, mint->share);
         if (r < 0)
                 return r;
         r = add_signature(mint, digest, seed, now, &request);
@@ -227,7 +229,7 @@ static int read_provisioning(const HttpAnswer *http, MintAnswer *ret) {
         if (r < 0)
                 return r;
         if (r != 0)
-                end(ret, MINT_REFUSED, r == JSON_E_DEPTH ? "answer-too-deep" : "answer-not-json");
+                end(ret, MINT_REFUSED, "%s", relay_http_json_reason(&problem));
         else if (!json_is_object(object) || json_read_members(object,
                                                             table,
                                                             N_ELEMENTS(table),

@@ -5,6 +5,7 @@
 
 #include "receive-transfer.h"
 #include "receive-words.h"
+#include "time-text.h"
 
 /* What lies in the mailbox. */
 typedef struct Blob {
@@ -53,8 +54,12 @@ static int read_blob(ReceiveTransfer *t, Blob *ret, ReceiveStep *ret_step) {
         ret->result = relay_job_result(ret->job);
         if (ret->result->outcome != RELAY_DONE)
                 return explain_read(t, ret->result, ret_step);
-        if (ret->result->expiration > 0)
+        if (ret->result->expiration > 0) {
                 t->state->expiration = ret->result->expiration;
+                /* A relay may be late with deleting, or not honest. */
+                if (time_wall() >= t->state->expiration)
+                        return explain_read(t, &(RelayResult){ .outcome = RELAY_GONE }, ret_step);
+        }
         r = digest_of(ret->result->payload_data, &ret->digest);
         if (r == -EBADMSG)
                 return receive_transfer_unreadable(payload_error_name(PAYLOAD_E_BASE64));
@@ -64,6 +69,11 @@ static int read_blob(ReceiveTransfer *t, Blob *ret, ReceiveStep *ret_step) {
         return 0;
 }
 
+/* The names of algorithms in the oldest drafts, whose relays the user has named so. */
+static bool takes_legacy(const ReceiveTransfer *t) {
+        return t->options->dialect == DRAFT_V_SCT04;
+}
+
 static int decrypt(ReceiveTransfer *t, const RelayResult *result) {
         _cleanup_(plaintext_done) Plaintext plaintext = PLAINTEXT_NULL;
         const ShareUrl *url = &t->link->url;
@@ -71,7 +81,7 @@ static int decrypt(ReceiveTransfer *t, const RelayResult *result) {
 
         r = payload_decrypt(result->payload_type,
                         result->payload_data,
-                        true,
+                        takes_legacy(t),
                         url->secret,
                         url->secret_size,
                         &plaintext);
@@ -201,7 +211,7 @@ static int opens(const ReceiveTransfer *t, const RelayResult *result) {
 
         r = payload_decrypt(result->payload_type,
                         result->payload_data,
-                        true,
+                        takes_legacy(t),
                         url->secret,
                         url->secret_size,
                         &plaintext);

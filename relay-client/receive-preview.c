@@ -28,8 +28,9 @@ static int explain(const ReceiveLink *link, const RelayResult *result) {
                                 "sender for a new link.");
         case RELAY_AGAIN:
                 return receive_say(RECEIVE_UNREACHABLE,
-                                "The relay %s cannot be reached (%s). Try again later.",
+                                "The relay %s %s (%s). Try again later.",
                                 link->authority,
+                                receive_trouble_words(result->reachable),
                                 result->reason);
         default:
                 return receive_say(RECEIVE_REFUSED, "The relay refused (%s).", result->reason);

@@ -110,6 +110,7 @@ int receive_transfer_explain(ReceiveTransfer *t, const RelayResult *result, Rece
                                         "The relay's certificate is not trusted. If it is your own "
                                         "relay, name its issuer with --ca-file.");
                 memcpy(t->reason, result->reason, sizeof(t->reason));
+                t->reachable = result->reachable;
                 t->retry_after = result->retry_after;
                 *ret = RECEIVE_STEP_AGAIN;
                 return 0;
@@ -146,6 +147,8 @@ static bool is_held_in_vain(const ReceiveTransfer *t) {
 }
 
 static int give_up(const ReceiveTransfer *t, ReceiveStep step) {
+        const char *trouble = receive_trouble_words(t->reachable);
+
         if (step != RECEIVE_STEP_AGAIN)
                 return receive_say(RECEIVE_NO_MESSAGE,
                                 "There is no new message yet. The mailbox is kept. %s",
@@ -161,14 +164,16 @@ static int give_up(const ReceiveTransfer *t, ReceiveStep step) {
                                 t->file ? " with the same state file" : "");
         if (is_held_in_vain(t))
                 return receive_say(RECEIVE_UNREACHABLE,
-                                "The relay %s cannot be reached (%s). It may have heard this "
-                                "device all the same: if the next try is told that another one "
-                                "was first, it was this one. With --state that does not happen.",
+                                "The relay %s %s (%s). It may have heard this device all the same: "
+                                "if the next try is told that another one was first, it was this "
+                                "one. With --state that does not happen.",
                                 t->link->authority,
+                                trouble,
                                 t->reason);
         return receive_say(RECEIVE_UNREACHABLE,
-                        "The relay %s cannot be reached (%s). Nothing is lost: try again later%s.",
+                        "The relay %s %s (%s). Nothing is lost: try again later%s.",
                         t->link->authority,
+                        trouble,
                         t->reason,
                         t->file ? " with the same state file" : "");
 }
@@ -184,8 +189,9 @@ static void say_delay(ReceiveTransfer *t, ReceiveStep step) {
         }
         if (step == RECEIVE_STEP_AGAIN && !t->said_trouble) {
                 (void) receive_say(0,
-                                "The relay %s cannot be reached (%s); trying on.",
+                                "The relay %s %s (%s); trying on.",
                                 t->link->authority,
+                                receive_trouble_words(t->reachable),
                                 t->reason);
                 t->said_trouble = true;
         }

@@ -28,6 +28,7 @@ typedef struct ReceiveTransfer {
         RelayJob *read;       /* what brought it */
 
         char reason[RELAY_REASON_SIZE]; /* of a step that is to be tried again */
+        bool reachable;                 /* the relay was; it has answered something */
         unsigned retry_after;
         bool said_trouble, said_old;
         bool overtaken; /* the other side wrote again before our answer was sent, which never is */
@@ -38,7 +39,7 @@ typedef enum ReceiveStep {
         RECEIVE_STEP_DONE,
         RECEIVE_STEP_NOTHING, /* the other side has not written yet */
         RECEIVE_STEP_OLD,     /* the relay shows something that was there before */
-        RECEIVE_STEP_AGAIN,   /* the relay cannot be reached: transfer->reason */
+        RECEIVE_STEP_AGAIN,   /* the relay is of no use now: transfer->reason */
 } ReceiveStep;
 
 /* What differs between the protocols. Each returns 0 or an exit status. */

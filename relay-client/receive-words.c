@@ -19,6 +19,10 @@ int receive_say_errno(int error, const char *what) {
         return receive_say(RECEIVE_TROUBLE, "%s: %s.", what, strerror(-error));
 }
 
+const char *receive_trouble_words(bool reachable) {
+        return reachable ? "answers, but cannot be used now" : "cannot be reached";
+}
+
 void receive_blunt(char *text) {
         for (uint8_t *p = (uint8_t *) text; *p; p++) {
                 if (*p == 0xc2 && p[1] >= 0x80 && p[1] <= 0x9f)

@@ -2,13 +2,15 @@
  * the receive-*.h returns 0 to go on, or the exit status once it has said why. */
 #pragma once
 
+#include <stdbool.h>
+
 typedef enum ReceiveStatus {
         RECEIVE_TROUBLE = 1,     /* of this machine */
         RECEIVE_USAGE = 2,       /* options, or no link */
         RECEIVE_CLAIMED = 3,     /* another device has it */
         RECEIVE_GONE = 4,        /* ended by the other side, or expired */
         RECEIVE_UNREADABLE = 5,  /* cannot be decrypted */
-        RECEIVE_UNREACHABLE = 6, /* the relay */
+        RECEIVE_UNREACHABLE = 6, /* the relay, or it cannot be used now */
         RECEIVE_NOT_ALLOWED = 7, /* the relay */
         RECEIVE_REFUSED = 8,     /* by the relay */
         RECEIVE_NOT_DELETED = 9, /* received, but the mailbox is still there */
@@ -22,6 +24,9 @@ __attribute__((format(printf, 2, 3))) int receive_say(int status, const char *fo
 
 /* For a negative errno: says it, and returns RECEIVE_TROUBLE. */
 int receive_say_errno(int error, const char *what);
+
+/* What is said of a relay with which nothing can be done now: after its name, before the reason. */
+const char *receive_trouble_words(bool reachable);
 
 /* Takes away from a stranger's text what a terminal would act on: C0 and C1 controls. */
 void receive_blunt(char *text);

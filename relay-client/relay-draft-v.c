@@ -168,14 +168,15 @@ static int set_values(RelayJob *job) {
 }
 
 /* A relay that has repeated our ids goes on to: what comes without may be the answer to somebody
- * else's request. */
-static bool has_lost_echo(const RelayJob *job, const DraftVAnswer *answer) {
+ * else's request. That it is to be asked again later is harmless, whoever said it, and so is when.
+ */
+static bool has_lost_echo(const RelayJob *job, const HttpAnswer *http, const DraftVAnswer *answer) {
         bool *echoes = job->terms->echoes;
 
-        if (!echoes || !answer->reachable)
+        if (!echoes || http->status == 0)
                 return false;
         *echoes = *echoes || !answer->missing_echo;
-        return *echoes && answer->missing_echo;
+        return *echoes && answer->missing_echo && answer->outcome != DRAFT_V_AGAIN;
 }
 
 static int answered(RelayJob *job, const HttpAnswer *http, int64_t now, HttpRequest *ret_request) {
@@ -201,7 +202,7 @@ static int answered(RelayJob *job, const HttpAnswer *http, int64_t now, HttpRequ
                         &own->answer);
         if (r < 0)
                 return r;
-        if (has_lost_echo(job, &own->answer))
+        if (has_lost_echo(job, http, &own->answer))
                 return relay_job_end(job, RELAY_AGAIN, "missing-echo");
         if (own->answer.outcome == DRAFT_V_REREAD && !own->reread)
                 return reread(job, ret_request);

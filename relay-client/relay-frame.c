@@ -147,7 +147,8 @@ static int read_members_of(RelayFrameKind kind,
                 return refuse("bad-display", ret_reason);
         if (strspn(ret->rights, "RWD") != strlen(ret->rights))
                 return refuse("bad-display", ret_reason);
-        if (ret->expiration <= now || ret->expiration > now + RELAY_FRAME_EXPIRATION_MAX)
+        if (ret->expiration < now + RELAY_FRAME_EXPIRATION_MIN ||
+                        ret->expiration > now + RELAY_FRAME_EXPIRATION_MAX)
                 return refuse("bad-expiration", ret_reason);
         return 0;
 }

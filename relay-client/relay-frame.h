@@ -12,6 +12,7 @@
 enum {
         RELAY_FRAME_E_REFUSED = 1, /* with a reason */
 
+        RELAY_FRAME_EXPIRATION_MIN = 60, /* seconds from now: nobody opens a link in less */
         RELAY_FRAME_EXPIRATION_MAX = 7 * 24 * 3600,
         RELAY_FRAME_SHARE_MAX = 64,
         RELAY_FRAME_NUMBER_MAX = 65535, /* of a message; Draft R has no more */

@@ -53,6 +53,35 @@ bool relay_http_next_header(const HttpAnswer *answer,
         return false;
 }
 
+/* Every echo must be right: an answer with two is somebody's answer to somebody else. */
+RelayHttpEcho relay_http_echo(
+                const HttpAnswer *answer, const char *name, const char *value, size_t size) {
+        RelayHttpEcho echo = RELAY_HTTP_ECHO_MISSING;
+        size_t offset = 0, found_size;
+        const char *found;
+
+        while (relay_http_next_header(answer, name, &offset, &found, &found_size)) {
+                if (found_size != size || strncasecmp(found, value, size) != 0)
+                        return RELAY_HTTP_ECHO_WRONG;
+                echo = RELAY_HTTP_ECHO_RIGHT;
+        }
+        return echo;
+}
+
+const char *relay_http_json_reason(const JsonProblem *problem) {
+        if (problem->error == JSON_E_DEPTH)
+                return "answer-too-deep";
+        switch (problem->syntax) {
+        case JSON_SYNTAX_REPEATED:
+                return "answer-repeated-member";
+        case JSON_SYNTAX_UTF8:
+                return "answer-not-utf8";
+        case JSON_SYNTAX_OTHER:
+                break;
+        }
+        return "answer-not-json";
+}
+
 unsigned relay_http_retry_after(const HttpAnswer *answer, int64_t now) {
         size_t offset = 0, size;
         const char *value;

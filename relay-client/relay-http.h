@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "http.h"
+#include "json-read.h"
 
 enum {
         RELAY_RETRY_AFTER_MAX = 3600, /* seconds; a relay that asks for more gets this */
@@ -21,6 +22,20 @@ bool relay_http_next_header(const HttpAnswer *answer,
                 size_t *offset,
                 const char **ret,
                 size_t *ret_size);
+
+typedef enum RelayHttpEcho {
+        RELAY_HTTP_ECHO_MISSING,
+        RELAY_HTTP_ECHO_RIGHT,
+        RELAY_HTTP_ECHO_WRONG, /* one of them, at least */
+} RelayHttpEcho;
+
+/* Whether the answer's lines of this name repeat the value, which is compared without case. */
+RelayHttpEcho relay_http_echo(
+                const HttpAnswer *answer, const char *name, const char *value, size_t size);
+
+/* A word for what json_read() found, JSON_E_SYNTAX or JSON_E_DEPTH, in a body: "answer-not-json",
+ * "answer-not-utf8", "answer-repeated-member", "answer-too-deep". */
+const char *relay_http_json_reason(const JsonProblem *problem);
 
 /* Retry-After in seconds or as an HTTP date (RFC 9110 section 10.2.3); 0 when absent or odd. */
 unsigned relay_http_retry_after(const HttpAnswer *answer, int64_t now);

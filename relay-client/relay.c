@@ -43,7 +43,7 @@ int relay_job_answer(
                 RelayJob *job, const HttpAnswer *answer, int64_t now, HttpRequest *ret_request) {
         int r;
 
-        job->result.reachable = answer->status != 0;
+        job->result.reachable = answer->status != 0 || answer->answered;
         r = job->protocol->answer(job, answer, now, ret_request);
         if (r < 0)
                 (void) relay_job_end(job, RELAY_AGAIN, r == -ENOMEM ? "no-memory" : "internal");

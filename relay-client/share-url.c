@@ -289,15 +289,6 @@ int share_url_build(const char *link,
         return 0;
 }
 
-char *share_url_redacted(const char *text) {
-        size_t size = strcspn(text, "#");
-        char *copy;
-
-        if (asprintf(&copy, "%.*s%s", (int) size, text, text[size] ? "#***" : "") < 0)
-                return NULL;
-        return copy;
-}
-
 const char *share_url_error_name(ShareUrlError error) {
         switch (error) {
         case SHARE_URL_E_LENGTH:

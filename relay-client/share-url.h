@@ -72,9 +72,5 @@ int share_url_build(const char *link,
                 size_t secret_size,
                 char **ret);
 
-/* A copy fit for people's eyes, with the fragment replaced by ***; the caller frees. NULL: no
- * memory. */
-char *share_url_redacted(const char *text);
-
 /* "scheme-not-https", "userinfo", "mailbox-id", "secret-length" ... */
 const char *share_url_error_name(ShareUrlError error);

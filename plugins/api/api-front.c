@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "address.h"
+#include "api-event.h"
 #include "api-message.h"
 #include "api-metrics.h"
 #include "api-openapi.h"
@@ -27,6 +28,10 @@ enum {
                         66 * 3600, /* no share lives longer, from its start to its mailbox's end */
         CREATE_SECONDS = 60,
         RETRY_SECONDS = 5,
+        STREAMS_MAX = 256,
+        STREAMS_PER_TENANT = 8,
+        STREAM_CREDIT = 100,      /* events that the gateway hands over at a time */
+        STREAM_WAIT_SECONDS = 15, /* without an event, until a sign of life */
 };
 
 static const char type_json[] = "application/json";
@@ -45,9 +50,12 @@ struct ApiFront {
         RelayPublicKeys keys;
         RelayPrivateKeys *message_keys; /* or NULL */
         Description descriptions[DESCRIPTIONS_MAX];
+        struct Call *streams;
+        size_t n_streams;
 };
 
-/* One request on its way through the front. Lives from the request to its answer. */
+/* One request on its way through the front. Lives from the request to its answer, a stream of
+ * events to its end. */
 typedef struct Call {
         ApiFront *front;
         ApiRequest *request;
@@ -60,11 +68,29 @@ typedef struct Call {
         ApiShare share; /* of a further message only the provisioning */
         int64_t ask;    /* id of the question under way, or 0 */
         bool asked_again;
+        char *stream_tenant; /* whose stream this is, or NULL */
+        struct Call *stream_previous, *stream_next;
+        int64_t cursor; /* of the stream */
+        bool caught_up; /* all that was there when it began has been passed on */
 } Call;
+
+static void stream_unlink(Call *call) {
+        if (!call->stream_tenant)
+                return;
+        if (call->stream_previous)
+                call->stream_previous->stream_next = call->stream_next;
+        else
+                call->front->streams = call->stream_next;
+        if (call->stream_next)
+                call->stream_next->stream_previous = call->stream_previous;
+        call->front->n_streams--;
+        free(call->stream_tenant);
+}
 
 static Call *call_free(Call *call) {
         if (!call)
                 return NULL;
+        stream_unlink(call);
         json_decref(call->credential);
         json_decref(call->idempotency);
         api_share_done(&call->share);
@@ -76,7 +102,7 @@ static void call_fail(Call *call, const ApiFault *fault) {
         const ApiProblemInfo *info = api_problem_info(fault->problem);
         char seconds[8];
 
-        if (info->status == 503) {
+        if (info->status == 503 || info->status == 429) {
                 (void) snprintf(seconds,
                                 sizeof(seconds),
                                 "%d",
@@ -539,6 +565,139 @@ static void route_messages(Call *call) {
                         on_messages);
 }
 
+/* GET /v1/events */
+
+static void call_fail_streams(Call *call, const char *whose, int max) {
+        ApiFault fault;
+
+        (void) api_fault(&fault,
+                        API_PROBLEM_TOO_MANY_STREAMS,
+                        NULL,
+                        "%s has %d streams of events, as many as there may be. End one, or wait as "
+                        "Retry-After says.",
+                        whose,
+                        max);
+        call_fail(call, &fault);
+}
+
+static void on_followed(Plugin *plugin, const json_t *answer, void *userdata);
+
+/* Whatever goes wrong ends the stream: the client comes back, and is told then. */
+static void stream_ask(Call *call) {
+        json_t *frame = json_pack("{s:s, s:O, s:I, s:i, s:i}",
+                        "type",
+                        call->route->ask,
+                        "credential",
+                        call->credential,
+                        "after",
+                        (json_int_t) call->cursor,
+                        "credit",
+                        STREAM_CREDIT,
+                        "wait",
+                        call->caught_up ? STREAM_WAIT_SECONDS : 0);
+        int r = -ENOMEM;
+
+        if (frame)
+                r = plugin_ask(call->front->plugin,
+                                frame,
+                                PLUGIN_DEADLINE_SECONDS + STREAM_WAIT_SECONDS,
+                                on_followed,
+                                call,
+                                &call->ask);
+        if (r < 0) {
+                call->ask = 0;
+                api_request_stream_end(call->request);
+        }
+}
+
+static void stream_pass(Call *call, const json_t *body, bool opening) {
+        char *text;
+        int r;
+
+        r = api_event_text(body, opening, &text);
+        if (r < 0) {
+                log_error("a stream of events ends: %s", strerror(-r));
+                api_request_stream_end(call->request);
+                return;
+        }
+        call->cursor = json_integer_value(json_object_get(body, "cursor"));
+        /* Without an event there is an id or a comment: the client knows that this was all. */
+        call->caught_up |= json_array_size(json_object_get(body, "events")) == 0;
+        api_request_stream_write(call->request, text);
+}
+
+static void on_followed(Plugin *plugin, const json_t *answer, void *userdata) {
+        Call *call = userdata;
+
+        (void) plugin;
+        call->ask = 0;
+        if (json_integer_value(json_object_get(answer, "status")) == 200)
+                stream_pass(call, json_object_get(answer, "body"), false);
+        else
+                api_request_stream_end(call->request);
+}
+
+static void on_drained(ApiRequest *request, void *userdata) {
+        (void) userdata;
+        stream_ask(api_request_userdata(request));
+}
+
+/* Begins the stream, unless there are enough. */
+static void stream_open(Call *call, const json_t *body, const char *tenant) {
+        ApiFront *front = call->front;
+        int n = 0;
+
+        for (const Call *other = front->streams; other; other = other->stream_next)
+                n += streq(other->stream_tenant, tenant);
+        if (n >= STREAMS_PER_TENANT) {
+                call_fail_streams(call, "This tenant", STREAMS_PER_TENANT);
+                return;
+        }
+        if (front->n_streams >= STREAMS_MAX) {
+                call_fail_streams(call, "This server", STREAMS_MAX);
+                return;
+        }
+        call->stream_tenant = strdup(tenant);
+        if (!call->stream_tenant) {
+                call_fail_errno(call, -ENOMEM);
+                return;
+        }
+        call->stream_next = front->streams;
+        if (call->stream_next)
+                call->stream_next->stream_previous = call;
+        front->streams = call;
+        front->n_streams++;
+        api_request_add_header(call->request, "X-Accel-Buffering", "no");
+        if (api_request_stream(call->request, API_EVENT_TYPE) == 0)
+                stream_pass(call, body, true);
+}
+
+static void on_opened(Plugin *plugin, const json_t *answer, void *userdata) {
+        Call *call = userdata;
+        unsigned status = answer_status(call, answer);
+        const json_t *body = json_object_get(answer, "body");
+        const char *tenant = json_string_value(json_object_get(body, "tenant"));
+
+        (void) plugin;
+        if (status == 0)
+                return;
+        if (status >= 400)
+                problem_pass(call, status, answer);
+        else if (!tenant)
+                call_fail_errno(call, -EPROTO);
+        else
+                stream_open(call, body, tenant);
+}
+
+/* The first question does not wait: its answer says who asks, and the client that its stream has
+ * begun. */
+static void route_events(Call *call) {
+        call_ask(call,
+                        frame_complete(call, frame_new(call, call->route->ask)),
+                        PLUGIN_DEADLINE_SECONDS,
+                        on_opened);
+}
+
 /* GET /v1/keys */
 
 static void keys_answer(Call *call, const json_t *description) {
@@ -617,6 +776,9 @@ static void route_call(Call *call) {
                 break;
         case API_ROUTE_MESSAGES:
                 route_messages(call);
+                break;
+        case API_ROUTE_EVENTS:
+                route_events(call);
                 break;
         case API_ROUTE_KEYS:
                 route_keys(call);
@@ -764,9 +926,8 @@ static int call_read(Call *call, const ApiRequestView *view, ApiFault *fault) {
                 return api_fault(fault,
                                 API_PROBLEM_INVALID_HEADER,
                                 NULL,
-                                "Send Authorization, Content-Type, Idempotency-Key and the body's "
-                                "length "
-                                "once each.");
+                                "Send Authorization, Content-Type, Idempotency-Key, Last-Event-ID "
+                                "and the body's length once each.");
         r = api_route_find(view->method, view->path, &call->route, call->id, allow);
         if (r == API_ROUTE_E_METHOD) {
                 api_request_add_header(call->request, "Allow", allow);
@@ -783,6 +944,13 @@ static int call_read(Call *call, const ApiRequestView *view, ApiFault *fault) {
         r = api_query_read(view->query, call->route->query, &call->query, fault);
         if (r != 0)
                 return r;
+        /* A browser that comes back repeats the query as it was, and says here how far it got. */
+        if (call->route->kind == API_ROUTE_EVENTS && view->last_event_id) {
+                r = api_event_id_read(view->last_event_id, &call->query.after, fault);
+                if (r != 0)
+                        return r;
+                call->query.given |= API_QUERY_AFTER;
+        }
         r = call_read_credential(call, view, fault);
         if (r != 0)
                 return r;
@@ -814,6 +982,7 @@ static void on_request(ApiRequest *request, const ApiRequestView *view, void *us
 const ApiServerOps api_front_ops = {
         .request = on_request,
         .gone = on_gone,
+        .drained = on_drained,
 };
 
 int api_front_new(ApiFront **ret,

@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <microhttpd.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,6 +21,9 @@ enum {
         HEADER_SECONDS = 10,
         BODY_SECONDS = 30,
         IDLE_SECONDS = 60,
+        UNSENT_SECONDS = 60,           /* until a peer that acknowledges nothing is given up */
+        STREAM_BLOCK = 4096,           /* of a stream to an HTTP/1.0 client */
+        STREAM_UNSENT = 64 * 1024,     /* that the kernel keeps for a slow client; it doubles it */
         CONNECTION_MEMORY = 24 * 1024, /* header fields of the request and of the answer */
         SWALLOWED_MAX = 1024 * 1024,   /* a body beyond this is not read to its end */
         LISTENERS_MAX = 8,
@@ -81,6 +86,11 @@ struct ApiRequest {
         size_t n_headers;
         sd_event_source *watch;
         void *userdata;
+
+        /* An answer that goes on: the piece that is being written. */
+        bool streaming, paused, hungry, ended;
+        char *piece;
+        size_t piece_size, piece_written;
 };
 
 static uint64_t seconds_from_now(unsigned seconds) {
@@ -142,6 +152,7 @@ static void request_free(ApiRequest *request) {
                 sodium_memzero(request->body, request->body_allocated);
         free(request->body);
         free(request->uri);
+        free(request->piece);
         (void) sd_event_source_disable_unref(request->watch);
         free(request);
 }
@@ -278,6 +289,7 @@ static enum MHD_Result on_header(
                 { "Content-Type", &view->content_type },
                 { "Idempotency-Key", &view->idempotency_key },
                 { "If-None-Match", &view->if_none_match },
+                { "Last-Event-ID", &view->last_event_id },
         };
 
         (void) kind;
@@ -391,13 +403,22 @@ static enum MHD_Result on_access(void *userdata,
         return MHD_YES;
 }
 
+static void connection_resume(ApiRequest *request) {
+        (void) sd_event_source_disable_unref(request->watch);
+        request->watch = NULL;
+        MHD_resume_connection(request->http);
+        (void) sd_event_source_set_enabled(request->connection->server->again, SD_EVENT_ONESHOT);
+}
+
 static void request_resume(ApiRequest *request) {
-        if (request->suspended) {
-                (void) sd_event_source_disable_unref(request->watch);
-                request->watch = NULL;
-                MHD_resume_connection(request->http);
-                (void) sd_event_source_set_enabled(
-                                request->connection->server->again, SD_EVENT_ONESHOT);
+        if (request->suspended)
+                connection_resume(request);
+}
+
+static void stream_resume(ApiRequest *request) {
+        if (request->paused) {
+                request->paused = false;
+                connection_resume(request);
         }
 }
 
@@ -408,7 +429,11 @@ static int on_watch(sd_event_source *source, int fd, uint32_t revents, void *use
         (void) fd;
         (void) revents;
         request_let_go(request);
-        request_resume(request);
+        if (request->streaming) {
+                request->ended = true;
+                stream_resume(request);
+        } else
+                request_resume(request);
         return 0;
 }
 
@@ -449,6 +474,21 @@ void api_request_add_header(ApiRequest *request, const char *name, const char *v
                 request->headers[request->n_headers++] = (ApiHeader){ name, copy };
 }
 
+static void response_prepare(ApiRequest *request,
+                unsigned status,
+                const char *content_type,
+                struct MHD_Response *response) {
+        if (content_type)
+                (void) MHD_add_response_header(response, "Content-Type", content_type);
+        (void) MHD_add_response_header(response, "Cache-Control", "no-store");
+        (void) MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+        for (size_t i = 0; i < request->n_headers; i++)
+                (void) MHD_add_response_header(
+                                response, request->headers[i].name, request->headers[i].value);
+        request->status = status;
+        request->response = response;
+}
+
 static void request_answer(
                 ApiRequest *request, unsigned status, const char *content_type, char *text) {
         size_t size = text ? strlen(text) : 0;
@@ -463,17 +503,81 @@ static void request_answer(
                 request_resume(request);
                 return;
         }
-        if (content_type)
-                (void) MHD_add_response_header(response, "Content-Type", content_type);
-        (void) MHD_add_response_header(response, "Cache-Control", "no-store");
-        (void) MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
-        for (size_t i = 0; i < request->n_headers; i++)
-                (void) MHD_add_response_header(
-                                response, request->headers[i].name, request->headers[i].value);
-        request->status = status;
-        request->response = response;
+        response_prepare(request, status, content_type, response);
         request_let_go(request);
         request_resume(request);
+}
+
+/* libmicrohttpd asks for more: its own buffer, and with it what was given before, is with the
+ * kernel. With nothing to give, the connection sleeps until there is. */
+static ssize_t on_stream(void *userdata, uint64_t position, char *buffer, size_t size) {
+        ApiRequest *request = userdata;
+        const ApiServer *s = request->connection->server;
+        size_t left;
+
+        (void) position;
+        if (request->piece_written == request->piece_size && !request->ended && !request->hungry) {
+                free(request->piece);
+                request->piece = NULL;
+                request->piece_size = request->piece_written = 0;
+                request->hungry = true;
+                s->ops->drained(request, s->userdata);
+        }
+        left = request->piece_size - request->piece_written;
+        if (left > 0) {
+                if (left > size)
+                        left = size;
+                memcpy(buffer, request->piece + request->piece_written, left);
+                request->piece_written += left;
+                return (ssize_t) left;
+        }
+        if (request->ended)
+                return MHD_CONTENT_READER_END_OF_STREAM;
+        request->paused = true;
+        MHD_suspend_connection(request->http);
+        api_request_watch(request);
+        return 0;
+}
+
+/* What is on its way to a network that is gone would else hold a stream for a quarter of an hour,
+ * and what a slow client does not read would grow to megabytes in the kernel. */
+static void limit_unsent(int fd) {
+        unsigned milliseconds = UNSENT_SECONDS * 1000;
+        int size = STREAM_UNSENT;
+
+        (void) setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+        /* A Unix socket has no such option, and needs none. */
+        (void) setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &milliseconds, sizeof(milliseconds));
+}
+
+int api_request_stream(ApiRequest *request, const char *content_type) {
+        struct MHD_Response *response = MHD_create_response_from_callback(
+                        MHD_SIZE_UNKNOWN, STREAM_BLOCK, on_stream, request, NULL);
+
+        if (!response) {
+                request_let_go(request);
+                request_resume(request);
+                return -ENOMEM;
+        }
+        limit_unsent(request->connection->fd);
+        request->streaming = request->hungry = true;
+        response_prepare(request, 200, content_type, response);
+        request_resume(request);
+        return 0;
+}
+
+void api_request_stream_write(ApiRequest *request, char *text) {
+        request->piece = text;
+        request->piece_size = strlen(text);
+        request->piece_written = 0;
+        request->hungry = false;
+        stream_resume(request);
+}
+
+void api_request_stream_end(ApiRequest *request) {
+        request->ended = true;
+        request_let_go(request);
+        stream_resume(request);
 }
 
 void api_request_answer_json(
@@ -600,7 +704,8 @@ ApiServer *api_server_free(ApiServer *s) {
                 return NULL;
 
         for (ApiConnection *c = s->connections; c; c = c->next) {
-                if (c->request && c->request->suspended && !c->request->response)
+                if (c->request && (c->request->streaming ||
+                                                  (c->request->suspended && !c->request->response)))
                         on_watch(NULL, c->fd, 0, c->request);
         }
         for (size_t i = 0; i < s->n_listeners; i++) {

@@ -1,6 +1,6 @@
 /* The HTTP/1.1 server of the front: libmicrohttpd's epoll loop inside sd-event, with absolute
- * deadlines for slow clients, a cap on bodies, and answers that may come later. It knows nothing of
- * shares. */
+ * deadlines for slow clients, a cap on bodies, answers that may come later, and answers that go on.
+ * It knows nothing of shares. */
 #pragma once
 
 #include <jansson.h>
@@ -21,7 +21,8 @@ enum { API_PEER_GROUPS_MAX = 1024 };
 typedef struct ApiRequestView {
         const char *method;
         const char *path, *query; /* as they came: not decoded */
-        const char *authorization, *content_type, *idempotency_key, *if_none_match; /* or NULL */
+        const char *authorization, *content_type, *idempotency_key, *if_none_match,
+                        *last_event_id; /* or NULL */
         bool repeated; /* a field that may come once came twice, or the body's length is ambiguous
                         */
         bool too_large;
@@ -40,6 +41,8 @@ typedef struct ApiServerOps {
         void (*request)(ApiRequest *request, const ApiRequestView *view, void *userdata);
         /* The client went away, or the answer was sent: forget the request. */
         void (*gone)(ApiRequest *request, void *userdata);
+        /* All that was given to a stream is with the kernel: give it more, now or later. */
+        void (*drained)(ApiRequest *request, void *userdata);
 } ApiServerOps;
 
 typedef struct ApiServerLimits {
@@ -77,6 +80,18 @@ void api_request_watch(ApiRequest *request);
 /* Answers with JSON; takes the object over. content_type: "application/json" or the like. */
 void api_request_answer_json(
                 ApiRequest *request, unsigned status, const char *content_type, json_t *body);
+
+/* Begins an answer of 200 that goes on until it is ended here, or the client goes away (gone). The
+ * request is not forgotten before. A client that takes nothing for a minute, or whose network is
+ * away for as long, is let go. -ENOMEM: the request was let go at once. */
+int api_request_stream(ApiRequest *request, const char *content_type);
+
+/* Gives the stream its next piece; takes the text over, which is freed with free(). Only after the
+ * beginning, and after each drained, so that a slow client costs one piece of memory. */
+void api_request_stream_write(ApiRequest *request, char *text);
+
+/* Ends the stream after what was given; calls gone at once. */
+void api_request_stream_end(ApiRequest *request);
 
 /* Answers with text, which is copied; NULL for no body. */
 void api_request_answer_text(

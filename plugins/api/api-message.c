@@ -55,8 +55,7 @@ static int message_show(const json_t *message,
                 provisioning = json_pack("{s:O}", "encrypted", encrypted);
                 if (!provisioning)
                         return -ENOMEM;
-        } else if (streq(state, "unreadable"))
-                reason = "content";
+        }
         *ret_differs = reason && streq(reason, "differs");
 
         if (provisioning && json_object_set(shown, "provisioning", provisioning) < 0)

@@ -15,6 +15,8 @@ static const ApiRoute routes[] = {
         { "POST", "/v1/shares/{share}/messages",  API_ROUTE_SEND,   "message.add",   0, true, false },
         { "GET",  "/v1/shares/{share}/messages",  API_ROUTE_MESSAGES, "message.list",
           API_QUERY_AFTER | API_QUERY_LIMIT, false, false },
+        { "GET",  "/v1/events",                   API_ROUTE_EVENTS, "event.follow",
+          API_QUERY_AFTER, false, false },
         { "GET",  "/v1/channels",                 API_ROUTE_ASK,    "channel.list",  0, false, false },
         { "GET",  "/v1/policies",                 API_ROUTE_ASK,    "policy.list",   0, false, false },
         { "GET",  "/v1/keys",                     API_ROUTE_KEYS,   NULL,            0, false, false },

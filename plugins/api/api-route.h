@@ -11,6 +11,7 @@ typedef enum ApiRouteKind {
         API_ROUTE_CREATE,   /* the same, after sealing the provisioning information */
         API_ROUTE_SEND,     /* the same, of a further message */
         API_ROUTE_MESSAGES, /* pass on, and open what recipients answered */
+        API_ROUTE_EVENTS,   /* ask again and again, and pass on what comes as it comes */
         API_ROUTE_KEYS,     /* our own sealing keys, for those whom the gateway knows */
         API_ROUTE_ALIVE,
         API_ROUTE_READY,

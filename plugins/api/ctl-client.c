@@ -16,6 +16,7 @@ enum {
         ANSWER_MAX = 1024 * 1024,
         TRIES_MAX = 5,
         ASK_SECONDS = 70,
+        SILENT_SECONDS = 60, /* until a stream is given up, of which there is a sign every 15 */
 };
 
 void ctl_answer_done(CtlAnswer *answer) {
@@ -93,6 +94,12 @@ typedef struct Received {
         char *data;
         size_t size;
         CtlAnswer *answer;
+
+        /* of a stream */
+        CURL *curl;
+        CtlPiece on_piece;
+        void *userdata;
+        bool ended;
 } Received;
 
 static size_t on_data(char *data, size_t one, size_t n, void *userdata) {
@@ -100,6 +107,15 @@ static size_t on_data(char *data, size_t one, size_t n, void *userdata) {
         char *more;
 
         (void) one;
+        if (received->on_piece) {
+                long status = 0;
+
+                (void) curl_easy_getinfo(received->curl, CURLINFO_RESPONSE_CODE, &status);
+                if (status == 200) {
+                        received->ended = !received->on_piece(data, n, received->userdata);
+                        return received->ended ? 0 : n;
+                }
+        }
         if (received->size + n > ANSWER_MAX)
                 return 0;
         more = realloc(received->data, received->size + n + 1);
@@ -208,8 +224,11 @@ static void connection_options(CURL *curl, const char *url, const char *path) {
         (void) curl_easy_setopt(curl, CURLOPT_USERAGENT, "vestibulectl/" VESTIBULE_VERSION);
 }
 
-static int ask_prepared(CURL *curl, const char *url, CtlAnswer *answer) {
-        Received received = { NULL, 0, answer };
+static int ask_prepared(
+                CURL *curl, const char *url, CtlPiece on_piece, void *userdata, CtlAnswer *answer) {
+        Received received = {
+                .answer = answer, .curl = curl, .on_piece = on_piece, .userdata = userdata
+        };
         char detail[CURL_ERROR_SIZE] = "";
         CURLcode code;
 
@@ -219,6 +238,8 @@ static int ask_prepared(CURL *curl, const char *url, CtlAnswer *answer) {
         (void) curl_easy_setopt(curl, CURLOPT_HEADERDATA, &received);
         (void) curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, detail);
         code = curl_easy_perform(curl);
+        if (code == CURLE_WRITE_ERROR && received.ended)
+                code = CURLE_OK;
         if (code == CURLE_OK) {
                 (void) curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &answer->status);
                 answer->body = received.data ? json_loadb(received.data,
@@ -249,21 +270,21 @@ static int ask_prepared(CURL *curl, const char *url, CtlAnswer *answer) {
         return code == CURLE_OK ? 0 : EX_UNAVAILABLE;
 }
 
-int ctl_ask(const CtlOptions *options,
-                const char *method,
+/* A request, all but its body and its patience. */
+static int request_new(const CtlOptions *options,
                 const char *path,
-                const json_t *body,
+                bool has_body,
                 const char *key,
-                long seconds,
-                CtlAnswer *ret) {
+                CURL **ret,
+                struct curl_slist **ret_headers,
+                CtlAnswer *answer) {
         const char *url = api_url(options);
-        _cleanup_(json_wipe_freep) char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
         struct curl_slist *headers = NULL;
         CURL *curl;
         int r;
 
-        *ret = (CtlAnswer){ 0 };
-        r = headers_make(options, url, text != NULL, key, &headers, ret);
+        *answer = (CtlAnswer){ 0 };
+        r = headers_make(options, url, has_body, key, &headers, answer);
         if (r != 0) {
                 curl_slist_free_all(headers);
                 return r;
@@ -275,10 +296,50 @@ int ctl_ask(const CtlOptions *options,
         }
         connection_options(curl, url, path);
         (void) curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+        *ret = curl;
+        *ret_headers = headers;
+        return 0;
+}
+
+int ctl_ask(const CtlOptions *options,
+                const char *method,
+                const char *path,
+                const json_t *body,
+                const char *key,
+                long seconds,
+                CtlAnswer *ret) {
+        _cleanup_(json_wipe_freep) char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+        struct curl_slist *headers;
+        CURL *curl;
+        int r;
+
+        r = request_new(options, path, text != NULL, key, &curl, &headers, ret);
+        if (r != 0)
+                return r;
         (void) curl_easy_setopt(curl, CURLOPT_TIMEOUT, seconds);
         if (streq(method, "POST"))
                 (void) curl_easy_setopt(curl, CURLOPT_POSTFIELDS, text ? text : "");
-        r = ask_prepared(curl, url, ret);
+        r = ask_prepared(curl, api_url(options), NULL, NULL, ret);
+        curl_easy_cleanup(curl);
+        curl_slist_free_all(headers);
+        return r;
+}
+
+int ctl_stream(const CtlOptions *options,
+                const char *path,
+                CtlPiece on_piece,
+                void *userdata,
+                CtlAnswer *ret) {
+        struct curl_slist *headers;
+        CURL *curl;
+        int r;
+
+        r = request_new(options, path, false, NULL, &curl, &headers, ret);
+        if (r != 0)
+                return r;
+        (void) curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+        (void) curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, (long) SILENT_SECONDS);
+        r = ask_prepared(curl, api_url(options), on_piece, userdata, ret);
         curl_easy_cleanup(curl);
         curl_slist_free_all(headers);
         return r;

@@ -7,11 +7,13 @@
 #include "text.h"
 #include "token.h"
 
-/* Asks for a list and prints it: one column for each member named. */
+/* Asks for a list and prints it: one column for each member named. in_words, which may be NULL,
+ * adds to each entry what people read in place of what programs do. */
 static int list_print(const CtlOptions *options,
                 const char *path,
                 const char *list,
                 const char *nothing,
+                void (*in_words)(json_t *entry),
                 const char *const members[],
                 size_t n_members) {
         _cleanup_(ctl_answer_done) CtlAnswer answer = { 0 };
@@ -44,6 +46,8 @@ static int list_print(const CtlOptions *options,
                 ctl_table_add(&table, title);
         }
         json_array_foreach(json_object_get(answer.body, list), i, entry) {
+                if (in_words)
+                        in_words(entry);
                 for (size_t k = 0; k < n_members; k++) {
                         const json_t *value = json_object_get(entry, members[k]);
                         char text[64];
@@ -70,13 +74,22 @@ int ctl_channels(const CtlOptions *options, char **arguments) {
                         "/v1/channels",
                         "channels",
                         "No channel is configured.",
+                        NULL,
                         members,
                         N_ELEMENTS(members));
 }
 
+static void policy_in_words(json_t *policy) {
+        const char *rights = ctl_text(policy, "access_rights");
+
+        (void) json_object_set_new(policy,
+                        "messages",
+                        json_string(rights && streq(rights, "RWD") ? "several, in turn" : "one"));
+}
+
 int ctl_policies(const CtlOptions *options, char **arguments) {
         static const char *const members[] = {
-                "name", "class", "vertical", "lifetime", "mailbox_ttl"
+                "name", "class", "vertical", "lifetime", "mailbox_ttl", "messages"
         };
 
         (void) arguments;
@@ -84,6 +97,7 @@ int ctl_policies(const CtlOptions *options, char **arguments) {
                         "/v1/policies",
                         "policies",
                         "No policy may be used with this token.",
+                        policy_in_words,
                         members,
                         N_ELEMENTS(members));
 }
@@ -96,6 +110,7 @@ int ctl_letters_list(const CtlOptions *options, char **arguments) {
                         "/v1/letters",
                         "letters",
                         "There are no dead letters.",
+                        NULL,
                         members,
                         N_ELEMENTS(members));
 }

@@ -21,6 +21,7 @@ enum {
         OPTION_AFTER,
         OPTION_SHARE,
         OPTION_SIGNER,
+        OPTION_FOLLOW,
         OPTION_REFERENCE,
         OPTION_POLICY,
         OPTION_TO,
@@ -64,6 +65,7 @@ static const Command commands[] = {
         { "share resend",   1, false, 0,                    false, ctl_share_resend },
         { "message send",   1, true,  0,                    false, ctl_message_send },
         { "message list",   1, false, ONLY(OPTION_AFTER) | ONLY(OPTION_LIMIT), false, ctl_message_list },
+        { "events",         0, false, ONLY(OPTION_AFTER) | ONLY(OPTION_FOLLOW), false, ctl_events },
         { "seal",           0, true,  SEAL_OPTIONS,         false, ctl_seal },
         { "channels",       0, false, 0,                    false, ctl_channels },
         { "policies",       0, false, 0,                    false, ctl_policies },
@@ -95,6 +97,8 @@ static const char help_text[] =
         "  message send ID [FILE]  send the next message of a share in which both sides\n"
         "                    write: JSON as for --provisioning-file [standard input]\n"
         "  message list ID   show its messages [--after] [--limit]\n"
+        "  events            show what happened to the shares in the last three days\n"
+        "                    [--after], or what happens [--follow]\n"
         "  seal [FILE]       seal {\"format\", \"content\"} [standard input], so that only the\n"
         "                    relay client can open it, and print it as --provisioning-file\n"
         "                    takes it; needs --policy --to, or --share; may have --tenant\n"
@@ -140,6 +144,10 @@ static const char help_text[] =
         "  --after N         only messages with a higher number\n"
         "  --limit N         at most so many, up to 100 [all]\n"
         "\n"
+        "Options of events:\n"
+        "  --after N         only events with a higher number [0; with --follow from now on]\n"
+        "  --follow          go on, until interrupted\n"
+        "\n"
         "Options of seal (--policy and --to as of share create, in the same order):\n"
         "  --share ID        seal a further message of this share\n"
         "  --tenant NAME     which tenant this is [what the API says of the token]\n"
@@ -178,6 +186,7 @@ static const struct option long_options[] = {
         { "after", required_argument, NULL, OPTION_AFTER },
         { "share", required_argument, NULL, OPTION_SHARE },
         { "signer", required_argument, NULL, OPTION_SIGNER },
+        { "follow", no_argument, NULL, OPTION_FOLLOW },
         { "reference", required_argument, NULL, OPTION_REFERENCE },
         { "policy", required_argument, NULL, OPTION_POLICY },
         { "to", required_argument, NULL, OPTION_TO },
@@ -273,6 +282,8 @@ static int options_read(int argc, char **argv, CtlOptions *ret, unsigned *ret_gi
                         return EX_USAGE;
                 if (option == OPTION_JSON)
                         ret->json = true;
+                else if (option == OPTION_FOLLOW)
+                        ret->follow = true;
                 else if (option == OPTION_TO)
                         r = option_add(ret->to, N_ELEMENTS(ret->to), &ret->n_to, "to");
                 else if (option == OPTION_CLAIM)

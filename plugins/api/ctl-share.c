@@ -67,7 +67,7 @@ static void time_field(const char *label, const char *text) {
 static void share_print(const json_t *share) {
         const json_t *addresses = json_object_get(json_object_get(share, "recipient"), "addresses");
         const json_t *left = json_object_get(share, "attempts_left");
-        const char *cause = ctl_text(share, "cause");
+        const char *cause = ctl_text(share, "cause"), *turn = ctl_text(share, "turn");
         char text[160];
         json_t *address;
         size_t i;
@@ -81,6 +81,10 @@ static void share_print(const json_t *share) {
                         cause ? cause : "",
                         cause ? ")" : "");
         ctl_field("State", text);
+        if (turn)
+                ctl_field("Turn",
+                                streq(turn, "initiator") ? "the sender's: send the next message"
+                                                         : "the recipient's");
         ctl_field("Policy", ctl_text(share, "policy"));
         ctl_field("Tag", ctl_text(share, "tag"));
         ctl_field("Reference", ctl_text(share, "reference"));

@@ -19,7 +19,7 @@ typedef struct CtlOptions {
                         *image_url, *time_zone, *after, *share, *signer, *provisioning_file;
         const char *to[5], *claims[3];
         size_t n_to, n_claims;
-        bool json;
+        bool json, follow;
 } CtlOptions;
 
 /* ctl-client.c: asking the API */
@@ -52,6 +52,16 @@ int ctl_ask_firmly(const CtlOptions *options,
                 const char *method,
                 const char *path,
                 const json_t *body,
+                CtlAnswer *ret);
+
+/* Asks for a stream: on_piece gets each piece of an answer of 200 as it comes, and ends it with
+ * false. Returns 0 when an answer came and has ended, or was ended here; a stream that is silent
+ * for a minute, or breaks, is EX_UNAVAILABLE as no answer is. */
+typedef bool (*CtlPiece)(const char *data, size_t size, void *userdata);
+int ctl_stream(const CtlOptions *options,
+                const char *path,
+                CtlPiece on_piece,
+                void *userdata,
                 CtlAnswer *ret);
 
 /* Says on stderr what a problem answer says; returns the exit status for it. */
@@ -117,6 +127,7 @@ int ctl_share_resend(const CtlOptions *options, char **arguments);
 int ctl_share_watch(const CtlOptions *options, char **arguments);
 int ctl_message_send(const CtlOptions *options, char **arguments);
 int ctl_message_list(const CtlOptions *options, char **arguments);
+int ctl_events(const CtlOptions *options, char **arguments);
 int ctl_seal(const CtlOptions *options, char **arguments);
 int ctl_channels(const CtlOptions *options, char **arguments);
 int ctl_policies(const CtlOptions *options, char **arguments);

@@ -111,7 +111,8 @@ static bool fill_info(xmpp_stanza_t *query, const XmppCitizen *self) {
         return !self->contact || add_contact(query, self->contact);
 }
 
-int xmpp_citizen_verification(xmpp_ctx_t *context,
+/* The verification string of XEP-0115 section 5. -ENOMEM. */
+static int verification_of(xmpp_ctx_t *context,
                 const XmppCitizen *self,
                 char ret[XMPP_CITIZEN_VERIFICATION_SIZE]) {
         _cleanup_(freep) char *base64 = NULL;
@@ -151,7 +152,7 @@ static bool is_our_node(xmpp_ctx_t *context, const XmppCitizen *self, const char
 
         if (!node)
                 return true;
-        if (xmpp_citizen_verification(context, self, verification) < 0)
+        if (verification_of(context, self, verification) < 0)
                 return false;
         (void) snprintf(ours, sizeof(ours), "%s#%s", CAPS_NODE, verification);
         return streq(node, ours);
@@ -250,7 +251,7 @@ xmpp_stanza_t *xmpp_citizen_presence(xmpp_ctx_t *context, const XmppCitizen *sel
 
         if (!presence || xmpp_stanza_set_from(presence, self->jid) != XMPP_EOK ||
                         set_optional(presence, "to", to) != XMPP_EOK ||
-                        xmpp_citizen_verification(context, self, verification) < 0)
+                        verification_of(context, self, verification) < 0)
                 return NULL;
         caps = xmpp_outbound_child(presence, "c", NS_CAPS, NULL);
         if (!caps || xmpp_stanza_set_attribute(caps, "hash", "sha-1") != XMPP_EOK ||

@@ -35,8 +35,3 @@ xmpp_stanza_t *xmpp_citizen_presence(xmpp_ctx_t *context, const XmppCitizen *sel
  * memory, or the stanza has no sender. */
 xmpp_stanza_t *xmpp_citizen_error(
                 xmpp_stanza_t *stanza, const char *type, const char *condition, const char *text);
-
-/* The verification string of XEP-0115 section 5. -ENOMEM. */
-int xmpp_citizen_verification(xmpp_ctx_t *context,
-                const XmppCitizen *self,
-                char ret[XMPP_CITIZEN_VERIFICATION_SIZE]);

@@ -217,6 +217,9 @@ void http_exchange_read_head(HttpExchange *x, const char *method) {
                 http_exchange_refuse(x, 429, "too many requests from this address");
         else if (r != 0)
                 http_exchange_refuse(x, head_status(r), reason);
+        else if (!x->task.is_drop)
+                x->task.request.language = preview_language(MHD_lookup_connection_value(
+                                x->connection, MHD_HEADER_KIND, "Accept-Language"));
 }
 
 /* --- the body -----------------------------------------------------------------------------------
@@ -406,6 +409,7 @@ static enum MHD_Result queue(HttpExchange *x, struct MHD_Response *response, con
                 { "X-Content-Type-Options", "nosniff" },
                 { "Content-Security-Policy", is_html ? preview_security_policy() : NULL },
                 { "Referrer-Policy", is_html ? "no-referrer" : NULL },
+                { "Vary", is_html ? "Accept-Language" : NULL },
                 { "Retry-After", x->retry_after > 0 ? seconds : NULL },
                 { "Allow", allowed_methods(x) },
                 { "Location", x->status == 307 ? "/followed" : NULL },

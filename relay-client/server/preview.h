@@ -4,10 +4,25 @@
 
 #include <stddef.h>
 
+typedef enum PreviewLanguage {
+        PREVIEW_ENGLISH,
+        PREVIEW_GERMAN,
+} PreviewLanguage;
+
+/* The language that Accept-Language (RFC 9110, section 12.5.4) likes best of those that the page
+ * has; of two that are liked as well the first. English where none is named, where the value cannot
+ * be read, and for NULL. */
+PreviewLanguage preview_language(const char *accept_language);
+
 /* Renders displayInformation (JSON text as stored) as HTML with OpenGraph tags, everything foreign
- * escaped. The image is left out unless its URL begins with https://. -ENOMEM, -EIO: not our JSON.
+ * escaped, which stays in the sender's language. The image is left out unless its URL begins with
+ * https://. -ENOMEM, -EIO: not our JSON.
  */
-int preview_render(const char *display, size_t size, char **ret, size_t *ret_size);
+int preview_render(const char *display,
+                size_t size,
+                PreviewLanguage language,
+                char **ret,
+                size_t *ret_size);
 
 /* The value of Content-Security-Policy for the page: nothing but images over https and our own
  * style, by its hash. Static memory. */

@@ -23,7 +23,6 @@ struct RelayBatch {
         unsigned n_waiting, n_dispatches;
         uint64_t since_usec; /* the first waiting task's arrival */
         bool is_raised;
-        uint64_t n_tasks;
 };
 
 int64_t relay_batch_now(void) {
@@ -157,7 +156,6 @@ void relay_batch_add(RelayBatch *batch, RelayTask *task) {
         task->next = NULL;
         *batch->last = task;
         batch->last = &task->next;
-        batch->n_tasks++;
         if (batch->n_waiting++ == 0) {
                 batch->since_usec = time_boot();
                 batch->n_dispatches = 0;
@@ -173,8 +171,4 @@ void relay_batch_dispatched(RelayBatch *batch) {
         if (++batch->n_dispatches >= BATCH_DISPATCHES_MAX ||
                         time_boot() - batch->since_usec >= BATCH_USEC_MAX)
                 batch_raise(batch);
-}
-
-uint64_t relay_batch_n_tasks(const RelayBatch *batch) {
-        return batch->n_tasks;
 }

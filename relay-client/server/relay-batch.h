@@ -52,8 +52,5 @@ void relay_batch_dispatched(RelayBatch *batch);
 /* Applies what waits, now; true when something waited. */
 bool relay_batch_run(RelayBatch *batch);
 
-/* How many tasks were ever added: tells a quiet moment from a busy one. */
-uint64_t relay_batch_n_tasks(const RelayBatch *batch);
-
 /* Seconds since 1970, as the relay sees them. */
 int64_t relay_batch_now(void);

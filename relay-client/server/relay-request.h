@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "cleanup.h"
+#include "preview.h"
 #include "webhook-url.h"
 
 enum {
@@ -74,6 +75,7 @@ typedef struct RelayRequest {
         bool has_request_id;
         uint8_t request_id[RELAY_ID_SIZE];
         uint8_t claim[RELAY_CLAIM_SIZE]; /* zeros for the preview */
+        PreviewLanguage language;        /* of the preview; of the head, English else */
 
         /* From the body of Create and Update. */
         bool body_is_valid;

@@ -240,8 +240,11 @@ static int do_preview(Context *c, RelayAnswer *answer) {
         if (r != 0)
                 return r < 0 ? r : -EIO;
         answer->kind = RELAY_ANSWER_HTML;
-        return preview_render(
-                        content.display, content.display_size, &answer->body, &answer->body_size);
+        return preview_render(content.display,
+                        content.display_size,
+                        c->request->language,
+                        &answer->body,
+                        &answer->body_size);
 }
 
 static int do_delete(Context *c) {

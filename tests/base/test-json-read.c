@@ -103,6 +103,35 @@ static void one_value_and_nothing_else_is_json(void **state) {
         }
 }
 
+static void what_is_wrong_with_a_text_is_told_apart(void **state) {
+        static const struct {
+                const char *text;
+                JsonSyntax syntax;
+        } cases[] = {
+                { "", JSON_SYNTAX_OTHER },
+                { "{\"a\":1,}", JSON_SYNTAX_OTHER },
+                { "{\"a\":\"\\u0000\"}", JSON_SYNTAX_OTHER },
+                { "{\"a\":\"\\ud800\"}", JSON_SYNTAX_OTHER },
+                { "{} x", JSON_SYNTAX_OTHER },
+                { "{\"a\":1,\"a\":1}", JSON_SYNTAX_REPEATED },
+                { "{\"b\":{\"a\":1,\"\\u0061\":2}}", JSON_SYNTAX_REPEATED },
+                { "{\"a\":\"\xff\"}", JSON_SYNTAX_UTF8 },
+                { "{\"a\":\"\xc0\xaf\"}", JSON_SYNTAX_UTF8 },
+                { "{\"a\":\"\xed\xa0\x80\"}", JSON_SYNTAX_UTF8 },
+                { "{\"a\xc3\x28\":1}", JSON_SYNTAX_UTF8 },
+        };
+
+        (void) state;
+        for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+                JsonProblem problem;
+
+                assert_int_equal(parse(cases[i].text, strlen(cases[i].text), 4, &problem),
+                                JSON_E_SYNTAX);
+                if (problem.syntax != cases[i].syntax)
+                        fail_msg("case %zu gave %d", i, (int) problem.syntax);
+        }
+}
+
 static void depth_ends_where_it_is_told_to(void **state) {
         static const char two[] = "{\"a\":[1]}", brackets[] = "{\"a\":\"[[[{{\\\"[[\"}";
         JsonProblem problem = { 0 };
@@ -257,6 +286,7 @@ static void unknown_members_are_ignored_where_the_caller_says_so(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(one_value_and_nothing_else_is_json),
+                cmocka_unit_test(what_is_wrong_with_a_text_is_told_apart),
                 cmocka_unit_test(depth_ends_where_it_is_told_to),
                 cmocka_unit_test(a_hundred_thousand_brackets_are_no_recursion),
                 cmocka_unit_test(a_problem_says_where_and_never_what),

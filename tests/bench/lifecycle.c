@@ -16,7 +16,6 @@
  *
  * Anything out of order ends the program with status 1. The result is one JSON line. */
 #include <errno.h>
-#include <getopt.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sodium.h>
@@ -25,8 +24,9 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include "http-client.h"
+#include "bench.h"
 #include "draft-v.h"
+#include "http-client.h"
 #include "payload.h"
 #include "share-url.h"
 #include "stream.h"
@@ -70,7 +70,7 @@ typedef struct Connection {
 
 struct Load {
         /* options */
-        uint16_t port;
+        size_t port, seconds; /* 0 seconds: for as long as it takes */
         size_t in_flight, count;
         uint64_t limit;
         const char *token, *phones, *operators, *ca_file, *hosts[2], *policy;
@@ -92,21 +92,6 @@ struct Load {
         uint64_t begin, end;
 };
 
-__attribute__((format(printf, 1, 2), noreturn)) static void fail(const char *format, ...) {
-        va_list ap;
-
-        va_start(ap, format);
-        (void) vfprintf(stderr, format, ap);
-        va_end(ap);
-        (void) fputc('\n', stderr);
-        exit(EXIT_FAILURE);
-}
-
-static void must(int r, const char *what) {
-        if (r < 0)
-                fail("%s: %s", what, strerror(-r));
-}
-
 /* --- the API --- */
 
 static void next_steps(Load *load);
@@ -118,7 +103,7 @@ static void connection_send(Connection *c, Share *share, const char *request, si
         c->share = share;
         c->n_in = 0;
         if (send(c->fd, request, size, MSG_NOSIGNAL) != (ssize_t) size)
-                fail("a request did not leave: %s", strerror(errno));
+                bench_fail("a request did not leave: %s", strerror(errno));
 }
 
 static void send_create(Connection *c, Share *share) {
@@ -164,7 +149,7 @@ static char *whole_body(Connection *c) {
         *end = 0;
         length = strcasestr(c->in, "\r\nContent-Length:");
         if (!length)
-                fail("an answer without a length: %s", c->in);
+                bench_fail("an answer without a length: %s", c->in);
         body = strtoul(length + strlen("\r\nContent-Length:"), NULL, 10);
         *end = '\r';
         return c->n_in >= (size_t) (end + 4 - c->in) + body ? end + 4 : NULL;
@@ -181,7 +166,7 @@ static void connection_answered(Connection *c, const char *body) {
                 return;
         }
         if (strncmp(c->in, "HTTP/1.1 201 ", 13) != 0)
-                fail("the share was not created: %s", c->in);
+                bench_fail("the share was not created: %s", c->in);
         answer = json_loads(body, 0, NULL);
         on_created(share, answer);
         json_decref(answer);
@@ -198,7 +183,7 @@ static int on_connection(sd_event_source *source, int fd, uint32_t revents, void
         if (n < 0 && errno == EAGAIN)
                 return 0;
         if (n <= 0 || !c->busy)
-                fail("the API closed a connection or spoke unasked: %s",
+                bench_fail("the API closed a connection or spoke unasked: %s",
                                 n < 0 ? strerror(errno) : "end");
         c->n_in += (size_t) n;
         body = whole_body(c);
@@ -213,7 +198,7 @@ static int on_connection(sd_event_source *source, int fd, uint32_t revents, void
  */
 static Connection *connection_new(Load *load, const char *path) {
         struct sockaddr_in tenants = { .sin_family = AF_INET,
-                .sin_port = htons(load->port),
+                .sin_port = htons((uint16_t) load->port),
                 .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
         struct sockaddr_un operators = { .sun_family = AF_UNIX };
         const struct sockaddr *address =
@@ -221,22 +206,23 @@ static Connection *connection_new(Load *load, const char *path) {
         Connection *c = calloc(1, sizeof(*c));
 
         if (!c)
-                fail("out of memory");
+                bench_fail("out of memory");
         c->load = load;
         if (path)
                 (void) snprintf(operators.sun_path, sizeof(operators.sun_path), "%s", path);
         c->fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
         if (c->fd < 0 || connect(c->fd, address, path ? sizeof(operators) : sizeof(tenants)) < 0)
-                fail("the API cannot be reached: %s", strerror(errno));
+                bench_fail("the API cannot be reached: %s", strerror(errno));
         (void) setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
-        must(sd_event_add_io(load->event, &c->source, c->fd, EPOLLIN, on_connection, c), "epoll");
+        bench_must_errno(sd_event_add_io(load->event, &c->source, c->fd, EPOLLIN, on_connection, c),
+                        "epoll");
         return c;
 }
 
 /* --- the phones: one connection for all of them --- */
 
 static void say(Load *load, json_t *frame) {
-        must(frame_stream_send_new(load->phone, frame), "a frame did not leave");
+        bench_must_errno(frame_stream_send_new(load->phone, frame), "a frame did not leave");
 }
 
 static void reply(Share *share, char kind, const char *text) {
@@ -280,7 +266,7 @@ static void on_created(Share *share, json_t *answer) {
         const char *code = json_string_value(json_object_get(answer, "code"));
 
         if (!code)
-                fail("a 201 without a code");
+                bench_fail("a 201 without a code");
         share->created = time_boot();
         (void) snprintf(share->code, sizeof(share->code), "%s", code);
         reply_with_code(share);
@@ -321,7 +307,8 @@ static void on_message(Load *load, const json_t *frame) {
                 load->noticed++;
                 next_steps(load);
         } else
-                fail("a notice out of turn: %s", json_string_value(json_object_get(frame, "text")));
+                bench_fail("a notice out of turn: %s",
+                                json_string_value(json_object_get(frame, "text")));
 }
 
 static int on_frame(FrameStream *stream, json_t *frame, void *userdata) {
@@ -331,7 +318,7 @@ static int on_frame(FrameStream *stream, json_t *frame, void *userdata) {
         if (streq(type, "message"))
                 on_message(userdata, frame);
         else if (!streq(type, "ack"))
-                fail("a reply was not acknowledged: %s", type);
+                bench_fail("a reply was not acknowledged: %s", type);
         return 0;
 }
 
@@ -339,7 +326,7 @@ static void on_end(FrameStream *stream, int error, const char *reason, void *use
         (void) stream;
         (void) error;
         (void) userdata;
-        fail("the phones lost their connection: %s", reason);
+        bench_fail("the phones lost their connection: %s", reason);
 }
 
 static void phone_connect(Load *load) {
@@ -347,11 +334,12 @@ static void phone_connect(Load *load) {
         int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
         if (strlen(load->phones) >= sizeof(address.sun_path))
-                fail("the path is too long: %s", load->phones);
+                bench_fail("the path is too long: %s", load->phones);
         memcpy(address.sun_path, load->phones, strlen(load->phones));
         if (fd < 0 || connect(fd, (struct sockaddr *) &address, sizeof(address)) < 0)
-                fail("the echo channel cannot be reached: %s", strerror(errno));
-        must(frame_stream_new(&load->phone, load->event, fd, on_frame, on_end, load), "the phones");
+                bench_fail("the echo channel cannot be reached: %s", strerror(errno));
+        bench_must_errno(frame_stream_new(&load->phone, load->event, fd, on_frame, on_end, load),
+                        "the phones");
         say(load, json_pack("{s:s, s:s}", "type", "subscribe", "address", "*"));
 }
 
@@ -370,12 +358,12 @@ static void check_content(const Share *share, const DraftVAnswer *answer) {
                             share->url.secret_size,
                             &plain) != 0 ||
                         payload_provisioning_read(plain.data, plain.size, &provisioning) != 0)
-                fail("the content cannot be opened");
+                bench_fail("the content cannot be opened");
         (void) snprintf(token, sizeof(token), "%zu-%s", share->index, share->load->content);
         found = json_string_value(
                         json_object_get(json_object_get(provisioning, "content"), "token"));
         if (!found || !streq(found, token))
-                fail("the content is another one");
+                bench_fail("the content is another one");
 }
 
 static void ask_relay(Share *share, DraftVOperation operation);
@@ -384,15 +372,15 @@ static void on_relay(const HttpAnswer *http, void *userdata) {
         _cleanup_(draft_v_answer_done) DraftVAnswer answer = { .outcome = DRAFT_V_AGAIN };
         Share *share = userdata;
 
-        must(draft_v_read_answer(share->operation,
-                             share->request,
-                             http,
-                             share->load->hosts,
-                             time_wall(),
-                             &answer),
+        bench_must_errno(draft_v_read_answer(share->operation,
+                                         share->request,
+                                         http,
+                                         share->load->hosts,
+                                         time_wall(),
+                                         &answer),
                         "the relay's answer");
         if (answer.outcome != DRAFT_V_DONE)
-                fail("the relay's answer is not the one hoped for: %s (%d)",
+                bench_fail("the relay's answer is not the one hoped for: %s (%d)",
                                 answer.reason,
                                 (int) answer.outcome);
         if (share->operation == DRAFT_V_READ) {
@@ -407,12 +395,14 @@ static void ask_relay(Share *share, DraftVOperation operation) {
 
         share->operation = operation;
         text_uuid4_random(share->request);
-        must(draft_v_plain(operation,
-                             share->url.api,
-                             &(DraftVCaller){ .claim = share->claim, .request_id = share->request },
-                             &request),
+        bench_must_errno(draft_v_plain(operation,
+                                         share->url.api,
+                                         &(DraftVCaller){ .claim = share->claim,
+                                                         .request_id = share->request },
+                                         &request),
                         "a request to the relay");
-        must(http_client_send(share->load->relay, &request, on_relay, share), "the relay");
+        bench_must_errno(http_client_send(share->load->relay, &request, on_relay, share),
+                        "the relay");
 }
 
 static void on_link(Share *share, const char *link) {
@@ -424,7 +414,7 @@ static void on_link(Share *share, const char *link) {
         }
         if (!link || share_url_parse(link, &share->url) != 0 ||
                         !share_url_is_allowed(&share->url, share->load->hosts))
-                fail("a link that is none");
+                bench_fail("a link that is none");
         text_uuid4_random(share->claim);
         ask_relay(share, DRAFT_V_READ);
 }
@@ -437,7 +427,7 @@ static void on_health(Load *load, const char *body) {
         uint64_t value;
 
         if (!found)
-                fail("no counter in: %s", body);
+                bench_fail("no counter in: %s", body);
         found += strlen(name);
         value = strtoull(found, NULL, 10);
         load->polling = false;
@@ -449,7 +439,7 @@ static void on_health(Load *load, const char *body) {
         }
         load->completed = value - load->base;
         if (load->completed > load->started)
-                fail("more shares were completed than created");
+                bench_fail("more shares were completed than created");
 }
 
 static void poll_now(Load *load) {
@@ -499,8 +489,10 @@ static void next_steps(Load *load) {
         } else if (!load->polling && load->noticed > load->completed) {
                 uint64_t pause = load->in_flight < FEW ? POLL_USEC_FEW : POLL_USEC;
 
-                must(sd_event_source_set_time(load->poll_timer, load->polled + pause), "timer");
-                must(sd_event_source_set_enabled(load->poll_timer, SD_EVENT_ONESHOT), "timer");
+                bench_must_errno(sd_event_source_set_time(load->poll_timer, load->polled + pause),
+                                "timer");
+                bench_must_errno(sd_event_source_set_enabled(load->poll_timer, SD_EVENT_ONESHOT),
+                                "timer");
         }
 }
 
@@ -515,7 +507,7 @@ static void print_result(const Load *load) {
         double seconds = (double) (load->end - load->begin) / 1e6;
 
         if (!create)
-                fail("out of memory");
+                bench_fail("out of memory");
         for (size_t i = 0; i < load->count; i++) {
                 create[i] = load->shares[i].created - load->shares[i].started;
                 all[i] = load->shares[i].noticed - load->shares[i].started;
@@ -537,63 +529,31 @@ static void print_result(const Load *load) {
 }
 
 static void parse_arguments(int argc, char **argv, Load *load) {
-        static const struct option options[] = {
-                { "port", required_argument, NULL, 'p' },
-                { "phones", required_argument, NULL, 'e' },
-                { "operators", required_argument, NULL, 'a' },
-                { "relay", required_argument, NULL, 'r' },
-                { "ca-file", required_argument, NULL, 'c' },
-                { "policy", required_argument, NULL, 'o' },
-                { "in-flight", required_argument, NULL, 'f' },
-                { "count", required_argument, NULL, 'n' },
-                { "seconds", required_argument, NULL, 's' },
-                { "no-recipient", no_argument, NULL, 'x' },
+        static const BenchOption options[] = {
+                { "port", BENCH_NUMBER, offsetof(Load, port) },
+                { "phones", BENCH_TEXT, offsetof(Load, phones) },
+                { "operators", BENCH_TEXT, offsetof(Load, operators) },
+                { "relay", BENCH_TEXT, offsetof(Load, hosts[0]) },
+                { "ca-file", BENCH_TEXT, offsetof(Load, ca_file) },
+                { "policy", BENCH_TEXT, offsetof(Load, policy) },
+                { "in-flight", BENCH_NUMBER, offsetof(Load, in_flight) },
+                { "count", BENCH_NUMBER, offsetof(Load, count) },
+                { "seconds", BENCH_NUMBER, offsetof(Load, seconds) },
+                { "no-recipient", BENCH_FLAG, offsetof(Load, no_recipient) },
                 { 0 },
         };
-        int c;
 
-        while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0)
-                switch (c) {
-                case 'p':
-                        load->port = (uint16_t) strtoul(optarg, NULL, 10);
-                        break;
-                case 'e':
-                        load->phones = optarg;
-                        break;
-                case 'a':
-                        load->operators = optarg;
-                        break;
-                case 'r':
-                        load->hosts[0] = optarg;
-                        break;
-                case 'c':
-                        load->ca_file = optarg;
-                        break;
-                case 'o':
-                        load->policy = optarg;
-                        break;
-                case 'f':
-                        load->in_flight = strtoul(optarg, NULL, 10);
-                        break;
-                case 'n':
-                        load->count = strtoul(optarg, NULL, 10);
-                        break;
-                case 's':
-                        load->limit = strtoul(optarg, NULL, 10) * USEC_PER_SEC;
-                        break;
-                case 'x':
-                        load->no_recipient = true;
-                        break;
-                default:
-                        exit(2);
-                }
+        (void) bench_options(argc, argv, options, load);
+        if (load->seconds > 0)
+                load->limit = load->seconds * USEC_PER_SEC;
         load->token = getenv("BENCH_TOKEN");
-        if (!load->port || !load->phones || !load->operators || !load->hosts[0] || !load->ca_file ||
-                        !load->token || load->in_flight == 0 || load->count == 0)
-                fail("usage: BENCH_TOKEN=… lifecycle --port N --phones PATH --operators PATH "
-                     "--relay HOST:PORT "
-                     "--ca-file FILE --in-flight N --count N [--policy NAME] [--seconds N] "
-                     "[--no-recipient]");
+        if (load->port == 0 || load->port > UINT16_MAX || !load->phones || !load->operators ||
+                        !load->hosts[0] || !load->ca_file || !load->token || load->in_flight == 0 ||
+                        load->count == 0)
+                bench_fail("usage: BENCH_TOKEN=… lifecycle --port N --phones PATH --operators PATH "
+                           "--relay HOST:PORT "
+                           "--ca-file FILE --in-flight N --count N [--policy NAME] [--seconds N] "
+                           "[--no-recipient]");
 }
 
 static void prepare(Load *load) {
@@ -604,27 +564,27 @@ static void prepare(Load *load) {
         memset(load->content, 'x', CONTENT_SIZE);
         load->shares = calloc(load->count, sizeof(Share));
         if (!load->shares)
-                fail("out of memory");
-        must(sd_event_new(&load->event), "the loop");
-        must(http_client_new(&load->relay,
-                             load->event,
-                             &(HttpPolicy){ .ca_file = load->ca_file,
-                                             .user_agent = "vestibule",
-                                             .answer_max = DRAFT_V_ANSWER_MAX }),
+                bench_fail("out of memory");
+        bench_must_errno(sd_event_new(&load->event), "the loop");
+        bench_must_errno(http_client_new(&load->relay,
+                                         load->event,
+                                         &(HttpPolicy){ .ca_file = load->ca_file,
+                                                         .user_agent = "vestibule",
+                                                         .answer_max = DRAFT_V_ANSWER_MAX }),
                         "the wallets");
         load->n_connections = load->in_flight < CONNECTIONS_MAX ? load->in_flight : CONNECTIONS_MAX;
         for (size_t i = 0; i < load->n_connections; i++)
                 load->connections[i] = connection_new(load, NULL);
         load->connections[CONNECTIONS_MAX] = connection_new(load, load->operators);
-        must(sd_event_add_time(load->event,
-                             &load->poll_timer,
-                             CLOCK_BOOTTIME,
-                             UINT64_MAX,
-                             1,
-                             on_poll_timer,
-                             load),
+        bench_must_errno(sd_event_add_time(load->event,
+                                         &load->poll_timer,
+                                         CLOCK_BOOTTIME,
+                                         UINT64_MAX,
+                                         1,
+                                         on_poll_timer,
+                                         load),
                         "timer");
-        must(sd_event_source_set_enabled(load->poll_timer, SD_EVENT_OFF), "timer");
+        bench_must_errno(sd_event_source_set_enabled(load->poll_timer, SD_EVENT_OFF), "timer");
         phone_connect(load);
         poll_now(load);
 }
@@ -633,10 +593,10 @@ int main(int argc, char **argv) {
         Load load = { .policy = "hotel", .limit = UINT64_MAX };
 
         if (sodium_init() < 0)
-                fail("no randomness");
+                bench_fail("no randomness");
         parse_arguments(argc, argv, &load);
         prepare(&load);
-        must(sd_event_loop(load.event), "the loop");
+        bench_must_errno(sd_event_loop(load.event), "the loop");
         print_result(&load);
         return EXIT_SUCCESS;
 }

@@ -9,7 +9,6 @@
  * of the relay client, CPU time from the first request to the last answer. */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <poll.h>
 #include <signal.h>
 #include <sodium.h>
@@ -18,6 +17,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "bench.h"
 #include "cleanup.h"
 #include "envelope.h"
 #include "frame.h"
@@ -45,27 +45,13 @@ typedef struct Load {
         size_t sent; /* bytes of out */
 } Load;
 
-__attribute__((format(printf, 1, 2), noreturn)) static void fail(const char *format, ...) {
-        va_list ap;
-
-        va_start(ap, format);
-        (void) vfprintf(stderr, format, ap);
-        va_end(ap);
-        (void) fputc('\n', stderr);
-        exit(EXIT_FAILURE);
-}
-
-static void must(bool done, const char *what) {
-        if (!done)
-                fail("%s failed", what);
-}
-
 /* --- the frames --- */
 
 static void append(Load *load, size_t index, json_t *frame) {
-        must(frame, "memory");
-        must(json_object_set_new(frame, "id", json_integer((json_int_t) index + 1)) == 0, "memory");
-        must(frame_buffer_append(&load->out, frame) == 0, "a frame");
+        bench_must(frame, "memory");
+        bench_must(json_object_set_new(frame, "id", json_integer((json_int_t) index + 1)) == 0,
+                        "memory");
+        bench_must(frame_buffer_append(&load->out, frame) == 0, "a frame");
         json_decref(frame);
         load->ends[index] = load->out.end;
 }
@@ -77,11 +63,11 @@ static json_t *read_public_key(const Load *load, uint8_t ret[ENVELOPE_KEY_SIZE],
         json_t *file;
         size_t size = 0;
 
-        must(asprintf(&path, "%s/relay-key.pub", load->keys) > 0, "memory");
+        bench_must(asprintf(&path, "%s/relay-key.pub", load->keys) > 0, "memory");
         file = json_load_file(path, 0, NULL);
         key = json_array_get(json_object_get(file, "keys"), 0);
         *kid = json_string_value(json_object_get(key, "kid"));
-        must(*kid &&
+        bench_must(*kid &&
                                         text_from_base64(json_string_value(json_object_get(
                                                                          key, "key")),
                                                         false,
@@ -116,7 +102,8 @@ static json_t *create_frame(const uint8_t key[ENVELOPE_KEY_SIZE], const char *ki
                         "content",
                         "token",
                         content);
-        must(provisioning && envelope_seal(&binding, provisioning, key, &box) == 0, "sealing");
+        bench_must(provisioning && envelope_seal(&binding, provisioning, key, &box) == 0,
+                        "sealing");
         return json_pack("{s:s, s:s, s:i, s:s, s:s, s:I, s:s, s:s, s:{s:s, s:s, s:s}, s:o, s:s, "
                          "s:s}",
                         "type",
@@ -157,7 +144,7 @@ static json_t *read_frame(FILE *f, const char *kid) {
 
         if (fscanf(f, "%511s %63s %63s", mailbox, claim, digest) != 3) {
                 rewind(f);
-                must(fscanf(f, "%511s %63s %63s", mailbox, claim, digest) == 3, "reading");
+                bench_must(fscanf(f, "%511s %63s %63s", mailbox, claim, digest) == 3, "reading");
         }
         randombytes_buf(id, sizeof(id));
         text_id("shr_", id, share);
@@ -191,11 +178,11 @@ static void prepare_frames(Load *load) {
 
         load->ends = calloc(load->count, sizeof(*load->ends));
         load->in = malloc(IN_SIZE);
-        must(load->ends && load->in, "memory");
+        bench_must(load->ends && load->in, "memory");
         file = read_public_key(load, key, &kid);
         if (!load->create) {
                 f = fopen(load->mailboxes, "re");
-                must(f, "opening the list of mailboxes");
+                bench_must(f, "opening the list of mailboxes");
         }
         for (size_t i = 0; i < load->count; i++)
                 append(load, i, load->create ? create_frame(key, kid) : read_frame(f, kid));
@@ -209,9 +196,9 @@ static void start_client(Load *load) {
         char where[32], credentials[4096];
         int pair[2];
 
-        must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0, "a socketpair");
+        bench_must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0, "a socketpair");
         load->pid = fork();
-        must(load->pid >= 0, "fork");
+        bench_must(load->pid >= 0, "fork");
         if (load->pid == 0) {
                 (void) fcntl(pair[1], F_SETFD, 0);
                 (void) snprintf(where, sizeof(where), "fd:%d", pair[1]);
@@ -229,13 +216,13 @@ static void start_client(Load *load) {
         }
         (void) close(pair[1]);
         load->fd = pair[0];
-        must(clock_getcpuclockid(load->pid, &load->clock) == 0, "its clock");
+        bench_must(clock_getcpuclockid(load->pid, &load->clock) == 0, "its clock");
 }
 
 static double client_seconds(const Load *load) {
         struct timespec t;
 
-        must(clock_gettime(load->clock, &t) == 0, "its clock");
+        bench_must(clock_gettime(load->clock, &t) == 0, "its clock");
         return (double) t.tv_sec + (double) t.tv_nsec / 1e9;
 }
 
@@ -247,7 +234,7 @@ static long client_memory(const Load *load, const char *name) {
 
         (void) snprintf(path, sizeof(path), "/proc/%d/status", (int) load->pid);
         f = fopen(path, "re");
-        must(f, "reading its memory");
+        bench_must(f, "reading its memory");
         while (fgets(line, sizeof(line), f))
                 if (strncmp(line, name, strlen(name)) == 0)
                         value = strtol(line + strlen(name), NULL, 10);
@@ -259,7 +246,7 @@ static void receive(Load *load) {
         ssize_t n = recv(load->fd, load->in + load->in_size, IN_SIZE - load->in_size, 0);
 
         if (n <= 0)
-                fail("the relay client went away");
+                bench_fail("the relay client went away");
         load->in_size += (size_t) n;
 }
 
@@ -279,7 +266,7 @@ static void take_answers(Load *load) {
                         load->ended++;
                 else if (size < sizeof(status) ||
                                 memcmp(p + FRAME_HEADER_SIZE, status, sizeof(status) - 1) != 0)
-                        fail("an answer other than hoped for: %.*s",
+                        bench_fail("an answer other than hoped for: %.*s",
                                         (int) size,
                                         p + FRAME_HEADER_SIZE);
                 p += FRAME_HEADER_SIZE + size;
@@ -304,11 +291,11 @@ static void greet(Load *load) {
 
         receive(load); /* hello */
         load->in_size = 0;
-        must(frame && frame_buffer_append(&welcome, frame) == 0, "memory");
-        must(send(load->fd,
-                             welcome.data + welcome.start,
-                             frame_buffer_size(&welcome),
-                             MSG_NOSIGNAL) == (ssize_t) frame_buffer_size(&welcome),
+        bench_must(frame && frame_buffer_append(&welcome, frame) == 0, "memory");
+        bench_must(send(load->fd,
+                                   welcome.data + welcome.start,
+                                   frame_buffer_size(&welcome),
+                                   MSG_NOSIGNAL) == (ssize_t) frame_buffer_size(&welcome),
                         "the welcome");
         receive(load); /* status */
         take_answers(load);
@@ -354,7 +341,7 @@ static void run(Load *load) {
                                         MSG_NOSIGNAL | MSG_DONTWAIT);
 
                         if (n < 0 && errno != EAGAIN)
-                                fail("the relay client went away");
+                                bench_fail("the relay client went away");
                         load->sent += n > 0 ? (size_t) n : 0;
                 }
                 if (load->sent < end)
@@ -372,60 +359,29 @@ static void run(Load *load) {
 }
 
 static void parse_arguments(int argc, char **argv, Load *load) {
-        static const struct option options[] = {
-                { "client", required_argument, NULL, 'c' },
-                { "keys", required_argument, NULL, 'k' },
-                { "url", required_argument, NULL, 'u' },
-                { "ca-file", required_argument, NULL, 'a' },
-                { "mailboxes", required_argument, NULL, 'l' },
-                { "count", required_argument, NULL, 'n' },
-                { "in-flight", required_argument, NULL, 'f' },
-                { "rate", required_argument, NULL, 't' },
-                { "burst", required_argument, NULL, 'b' },
+        static const BenchOption options[] = {
+                { "client", BENCH_TEXT, offsetof(Load, client) },
+                { "keys", BENCH_TEXT, offsetof(Load, keys) },
+                { "url", BENCH_TEXT, offsetof(Load, url) },
+                { "ca-file", BENCH_TEXT, offsetof(Load, ca_file) },
+                { "mailboxes", BENCH_TEXT, offsetof(Load, mailboxes) },
+                { "count", BENCH_NUMBER, offsetof(Load, count) },
+                { "in-flight", BENCH_NUMBER, offsetof(Load, in_flight) },
+                { "rate", BENCH_REAL, offsetof(Load, rate) },
+                { "burst", BENCH_NUMBER, offsetof(Load, burst) },
                 { 0 },
         };
-        int c;
+        int first = bench_options(argc, argv, options, load);
 
-        while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0)
-                switch (c) {
-                case 'c':
-                        load->client = optarg;
-                        break;
-                case 'k':
-                        load->keys = optarg;
-                        break;
-                case 'u':
-                        load->url = optarg;
-                        break;
-                case 'a':
-                        load->ca_file = optarg;
-                        break;
-                case 'l':
-                        load->mailboxes = optarg;
-                        break;
-                case 'n':
-                        load->count = strtoul(optarg, NULL, 10);
-                        break;
-                case 'f':
-                        load->in_flight = strtoul(optarg, NULL, 10);
-                        break;
-                case 't':
-                        load->rate = strtod(optarg, NULL);
-                        break;
-                case 'b':
-                        load->burst = strtoul(optarg, NULL, 10);
-                        break;
-                default:
-                        exit(2);
-                }
-        load->create = optind == argc - 1 && strcmp(argv[optind], "create") == 0;
-        if (optind != argc - 1 || (!load->create && strcmp(argv[optind], "read") != 0) ||
+        load->create = first == argc - 1 && strcmp(argv[first], "create") == 0;
+        if (first != argc - 1 || (!load->create && strcmp(argv[first], "read") != 0) ||
                         (!load->create && !load->mailboxes) || !load->client || !load->keys ||
                         !load->url || !load->ca_file || load->count == 0 || load->in_flight == 0 ||
                         load->burst == 0)
-                fail("usage: relay-frames create|read --client PROGRAM --keys FOLDER --url URL "
-                     "--ca-file FILE --count N --in-flight N [--mailboxes FILE] [--rate N] "
-                     "[--burst N]");
+                bench_fail("usage: relay-frames create|read --client PROGRAM --keys FOLDER --url "
+                           "URL "
+                           "--ca-file FILE --count N --in-flight N [--mailboxes FILE] [--rate N] "
+                           "[--burst N]");
 }
 
 int main(int argc, char **argv) {
@@ -436,7 +392,7 @@ int main(int argc, char **argv) {
         int status;
 
         if (sodium_init() < 0)
-                fail("no randomness");
+                bench_fail("no randomness");
         parse_arguments(argc, argv, &load);
         prepare_frames(&load);
         start_client(&load);
@@ -448,7 +404,7 @@ int main(int argc, char **argv) {
         processor = client_seconds(&load) - processor;
         memory = client_memory(&load, "VmHWM:");
         (void) close(load.fd);
-        must(waitpid(load.pid, &status, 0) == load.pid && WIFEXITED(status) &&
+        bench_must(waitpid(load.pid, &status, 0) == load.pid && WIFEXITED(status) &&
                                         WEXITSTATUS(status) == 0,
                         "the relay client");
         (void) printf("{\"requests\": %zu, \"seconds\": %.4f, \"rate\": %.1f, \"cpu_us\": %.2f, "

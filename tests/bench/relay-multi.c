@@ -9,13 +9,13 @@
  * request to the last answer. */
 #include <curl/curl.h>
 #include <errno.h>
-#include <getopt.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <time.h>
 
+#include "bench.h"
 #include "cleanup.h"
 #include "draft-v.h"
 #include "text.h"
@@ -58,21 +58,6 @@ struct Load {
         long n_connections;
 };
 
-__attribute__((format(printf, 1, 2), noreturn)) static void fail(const char *format, ...) {
-        va_list ap;
-
-        va_start(ap, format);
-        (void) vfprintf(stderr, format, ap);
-        va_end(ap);
-        (void) fputc('\n', stderr);
-        exit(EXIT_FAILURE);
-}
-
-static void must(bool done, const char *what) {
-        if (!done)
-                fail("%s failed", what);
-}
-
 static double processor_seconds(void) {
         struct timespec t;
 
@@ -91,25 +76,26 @@ static void prepare_creates(Load *load) {
         data = text_base64(blob, sizeof(blob));
         (void) crypto_hash_sha256(hash, blob, sizeof(blob));
         digest = text_base64(hash, sizeof(hash));
-        must(data && digest, "memory");
+        bench_must(data && digest, "memory");
         (void) snprintf(load->digest, sizeof(load->digest), "%s", digest);
         (void) snprintf(base, sizeof(base), "https://%s", load->relay);
         for (size_t i = 0; i < load->count; i++) {
                 text_uuid4_random(load->claims[i]);
                 text_uuid4_random(request_id);
-                must(draft_v_create(base,
-                                     &(DraftVCaller){ .claim = load->claims[i],
-                                                     .request_id = request_id },
-                                     &(DraftVCreate){
-                                                     .title = "Room key",
-                                                     .description = "Hotel Adler",
-                                                     .image_url = "https://hotel.example/key.png",
-                                                     .payload_type = "AEAD_AES_128_GCM",
-                                                     .payload_data = data,
-                                                     .access_rights = "RWD",
-                                                     .expiration = time_wall() + 7200,
-                                     },
-                                     &load->requests[i]) == 0,
+                bench_must(draft_v_create(base,
+                                           &(DraftVCaller){ .claim = load->claims[i],
+                                                           .request_id = request_id },
+                                           &(DraftVCreate){
+                                                           .title = "Room key",
+                                                           .description = "Hotel Adler",
+                                                           .image_url = "https://hotel.example/"
+                                                                        "key.png",
+                                                           .payload_type = "AEAD_AES_128_GCM",
+                                                           .payload_data = data,
+                                                           .access_rights = "RWD",
+                                                           .expiration = time_wall() + 7200,
+                                           },
+                                           &load->requests[i]) == 0,
                                 "a request");
         }
 }
@@ -118,17 +104,19 @@ static void prepare_reads(Load *load) {
         char mailbox[512], digest[64], claim[64], request_id[UUID_TEXT_SIZE];
         FILE *f = fopen(load->mailboxes, "re");
 
-        must(f, "opening the list of mailboxes");
+        bench_must(f, "opening the list of mailboxes");
         for (size_t i = 0; i < load->count; i++) {
                 if (fscanf(f, "%511s %63s %63s", mailbox, claim, digest) != 3) {
                         rewind(f);
-                        must(fscanf(f, "%511s %63s %63s", mailbox, claim, digest) == 3, "reading");
+                        bench_must(fscanf(f, "%511s %63s %63s", mailbox, claim, digest) == 3,
+                                        "reading");
                 }
                 text_uuid4_random(request_id);
-                must(draft_v_plain(DRAFT_V_READ,
-                                     mailbox,
-                                     &(DraftVCaller){ .claim = claim, .request_id = request_id },
-                                     &load->requests[i]) == 0,
+                bench_must(draft_v_plain(DRAFT_V_READ,
+                                           mailbox,
+                                           &(DraftVCaller){ .claim = claim,
+                                                           .request_id = request_id },
+                                           &load->requests[i]) == 0,
                                 "a request");
         }
         (void) fclose(f);
@@ -137,10 +125,10 @@ static void prepare_reads(Load *load) {
 static void write_mailboxes(const Load *load) {
         FILE *f = fopen(load->make, "we");
 
-        must(f, "opening the list of mailboxes");
+        bench_must(f, "opening the list of mailboxes");
         for (size_t i = 0; i < load->count; i++)
                 (void) fprintf(f, "%s %s %s\n", load->made[i], load->claims[i], load->digest);
-        must(fclose(f) == 0, "writing the list of mailboxes");
+        bench_must(fclose(f) == 0, "writing the list of mailboxes");
 }
 
 /* --- the loop --- */
@@ -191,25 +179,27 @@ static void start(Load *load, Slot *slot) {
                 slot->headers = curl_slist_append(slot->headers, "Content-Type:");
         for (size_t i = 0; i < request->n_headers; i++)
                 slot->headers = curl_slist_append(slot->headers, request->headers[i]);
-        must(slot->headers, "memory");
+        bench_must(slot->headers, "memory");
         (void) curl_easy_setopt(slot->easy, CURLOPT_URL, request->url);
         (void) curl_easy_setopt(slot->easy, CURLOPT_HTTPHEADER, slot->headers);
         (void) curl_easy_setopt(slot->easy, CURLOPT_POSTFIELDSIZE, (long) request->body_size);
         (void) curl_easy_setopt(slot->easy, CURLOPT_POSTFIELDS, request->body ? request->body : "");
-        must(curl_multi_add_handle(load->multi, slot->easy) == CURLM_OK, "starting a request");
+        bench_must(curl_multi_add_handle(load->multi, slot->easy) == CURLM_OK,
+                        "starting a request");
 }
 
 static void keep_mailbox(Load *load, const Slot *slot) {
         static const char begin[] = "{\"urlLink\":\"";
         const char *end;
 
-        must(slot->size > sizeof(begin) && memcmp(slot->answer, begin, sizeof(begin) - 1) == 0,
+        bench_must(slot->size > sizeof(begin) &&
+                                        memcmp(slot->answer, begin, sizeof(begin) - 1) == 0,
                         "finding the link");
         end = memchr(slot->answer + sizeof(begin) - 1, '"', slot->size - sizeof(begin) + 1);
-        must(end, "finding the end of the link");
+        bench_must(end, "finding the end of the link");
         load->made[slot->index] = strndup(slot->answer + sizeof(begin) - 1,
                         (size_t) (end - slot->answer) - sizeof(begin) + 1);
-        must(load->made[slot->index], "memory");
+        bench_must(load->made[slot->index], "memory");
 }
 
 static void drain(Load *load) {
@@ -221,13 +211,14 @@ static void drain(Load *load) {
                 char *p = NULL;
                 Slot *slot;
 
-                must(message->data.result == CURLE_OK, curl_easy_strerror(message->data.result));
+                bench_must(message->data.result == CURLE_OK,
+                                curl_easy_strerror(message->data.result));
                 (void) curl_easy_getinfo(message->easy_handle, CURLINFO_RESPONSE_CODE, &status);
                 (void) curl_easy_getinfo(message->easy_handle, CURLINFO_NUM_CONNECTS, &n);
                 (void) curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &p);
                 slot = (Slot *) (void *) p;
                 if (status != 200)
-                        fail("status %ld", status);
+                        bench_fail("status %ld", status);
                 load->n_connections += n;
                 if (load->make)
                         keep_mailbox(load, slot);
@@ -271,7 +262,7 @@ static void loop(Load *load) {
                         .tv_nsec = (long) (next % USEC_PER_SEC * 1000) };
                 n = epoll_pwait2(load->epoll, events, N_ELEMENTS(events), &wait, NULL);
                 if (n < 0 && errno != EINTR)
-                        fail("epoll_pwait2: %s", strerror(errno));
+                        bench_fail("epoll_pwait2: %s", strerror(errno));
                 now = time_boot();
                 for (int i = 0; i < n; i++) {
                         int action = 0;
@@ -302,13 +293,14 @@ static void prepare_slots(Load *load) {
 
                 slot->load = load;
                 slot->easy = curl_easy_init();
-                must(slot->easy, "memory");
+                bench_must(slot->easy, "memory");
                 (void) curl_easy_setopt(slot->easy, CURLOPT_NOSIGNAL, 1L);
                 (void) curl_easy_setopt(slot->easy, CURLOPT_POST, 1L);
                 (void) curl_easy_setopt(
                                 slot->easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
                 (void) curl_easy_setopt(slot->easy, CURLOPT_CAINFO, load->ca_file);
-                /* As in http-connection.c: with Debian's folder of issuers there is no cache of them. */
+                /* As in http-connection.c: with Debian's folder of issuers there is no cache of
+                 * them. */
                 (void) curl_easy_setopt(slot->easy, CURLOPT_CAPATH, NULL);
                 (void) curl_easy_setopt(slot->easy, CURLOPT_PROXY, "");
                 (void) curl_easy_setopt(slot->easy, CURLOPT_WRITEFUNCTION, on_body);
@@ -322,11 +314,11 @@ static void prepare(Load *load) {
         load->requests = calloc(load->count, sizeof(*load->requests));
         load->claims = calloc(load->count, sizeof(*load->claims));
         load->made = calloc(load->count, sizeof(*load->made));
-        must(load->requests && load->claims && load->made, "memory");
-        must(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK, "libcurl");
+        bench_must(load->requests && load->claims && load->made, "memory");
+        bench_must(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK, "libcurl");
         load->multi = curl_multi_init();
         load->epoll = epoll_create1(EPOLL_CLOEXEC);
-        must(load->multi && load->epoll >= 0, "the loop");
+        bench_must(load->multi && load->epoll >= 0, "the loop");
         (void) curl_multi_setopt(load->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
         (void) curl_multi_setopt(load->multi, CURLMOPT_SOCKETDATA, load);
         (void) curl_multi_setopt(load->multi, CURLMOPT_TIMERFUNCTION, on_timer);
@@ -342,60 +334,29 @@ static void prepare(Load *load) {
 }
 
 static void parse_arguments(int argc, char **argv, Load *load) {
-        static const struct option options[] = {
-                { "relay", required_argument, NULL, 'r' },
-                { "ca-file", required_argument, NULL, 'a' },
-                { "make", required_argument, NULL, 'm' },
-                { "mailboxes", required_argument, NULL, 'l' },
-                { "count", required_argument, NULL, 'n' },
-                { "in-flight", required_argument, NULL, 'f' },
-                { "connections", required_argument, NULL, 'c' },
-                { "rate", required_argument, NULL, 't' },
-                { "burst", required_argument, NULL, 'b' },
+        static const BenchOption options[] = {
+                { "relay", BENCH_TEXT, offsetof(Load, relay) },
+                { "ca-file", BENCH_TEXT, offsetof(Load, ca_file) },
+                { "make", BENCH_TEXT, offsetof(Load, make) },
+                { "mailboxes", BENCH_TEXT, offsetof(Load, mailboxes) },
+                { "count", BENCH_NUMBER, offsetof(Load, count) },
+                { "in-flight", BENCH_NUMBER, offsetof(Load, in_flight) },
+                { "connections", BENCH_NUMBER, offsetof(Load, n_connections_max) },
+                { "rate", BENCH_REAL, offsetof(Load, rate) },
+                { "burst", BENCH_NUMBER, offsetof(Load, burst) },
                 { 0 },
         };
-        int c;
+        int first = bench_options(argc, argv, options, load);
 
-        while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0)
-                switch (c) {
-                case 'r':
-                        load->relay = optarg;
-                        break;
-                case 'a':
-                        load->ca_file = optarg;
-                        break;
-                case 'm':
-                        load->make = optarg;
-                        break;
-                case 'l':
-                        load->mailboxes = optarg;
-                        break;
-                case 'n':
-                        load->count = strtoul(optarg, NULL, 10);
-                        break;
-                case 'f':
-                        load->in_flight = strtoul(optarg, NULL, 10);
-                        break;
-                case 'c':
-                        load->n_connections_max = strtoul(optarg, NULL, 10);
-                        break;
-                case 't':
-                        load->rate = strtod(optarg, NULL);
-                        break;
-                case 'b':
-                        load->burst = strtoul(optarg, NULL, 10);
-                        break;
-                default:
-                        exit(2);
-                }
-        load->create = optind == argc - 1 && strcmp(argv[optind], "create") == 0;
-        if (optind != argc - 1 || (!load->create && strcmp(argv[optind], "read") != 0) ||
+        load->create = first == argc - 1 && strcmp(argv[first], "create") == 0;
+        if (first != argc - 1 || (!load->create && strcmp(argv[first], "read") != 0) ||
                         (!load->create && !load->mailboxes) || !load->relay || !load->ca_file ||
                         load->count == 0 || load->in_flight == 0 || load->burst == 0 ||
                         load->in_flight > IN_FLIGHT_MAX)
-                fail("usage: relay-multi create|read --relay HOST:PORT --ca-file FILE --count N "
-                     "--in-flight N [--connections N] [--make FILE] [--mailboxes FILE] "
-                     "[--rate N] [--burst N]");
+                bench_fail("usage: relay-multi create|read --relay HOST:PORT --ca-file FILE "
+                           "--count N "
+                           "--in-flight N [--connections N] [--make FILE] [--mailboxes FILE] "
+                           "[--rate N] [--burst N]");
 }
 
 int main(int argc, char **argv) {
@@ -404,7 +365,7 @@ int main(int argc, char **argv) {
         uint64_t begin;
 
         if (sodium_init() < 0)
-                fail("no randomness");
+                bench_fail("no randomness");
         parse_arguments(argc, argv, &load);
         prepare(&load);
         processor = processor_seconds();

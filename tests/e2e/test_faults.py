@@ -45,6 +45,17 @@ HANDLER = 'cat >"$0/got-$VESTIBULE_MESSAGE"; if [ "$VESTIBULE_MESSAGE" = 0 ]; th
 # --- the table --------------------------------------------------------------------------------------
 
 
+def name_of(fault):
+    """What the journal says of it, or None: it tells nothing to us, or the body does not matter."""
+    if not isinstance(fault.where, tuple):
+        ours = fault.where in ("put0", "put2", "delete1")  # and by nobody else before us
+        return NAMES_OF_DRAFT_R.get((fault.kind, fault.where)) or (NAMES.get(fault.kind) if ours else None)
+    who, operation = fault.where
+    if who != INITIATOR:
+        return None
+    return NAMES.get(fault.kind) or (NAMES_OF_BODIES.get(fault.kind) if operation in ("create", "read") else None)
+
+
 class Row:
     """One share. `end` is its state and cause. `made`: mailboxes that the relay made for it. `wallet`: exit
     status of the first run of vestibule-receive; one that is not 0 is run again if `again`. `plan`: what is
@@ -76,6 +87,23 @@ ODD_JSON = "deep", "deep-inside", "repeated-member", "invalid-utf8"
 LINK_IS_LOST = ("lost-response", "duplicate", "wrong-echo", "truncated", "oversize", "huge", "not-json", "empty-201",
                 *ODD_JSON)
 FOREIGN_LINK = "other-host", "other-port", "other-scheme", "other-user", "other-text"
+# What the journal calls an answer to the initiator that cannot be used, beside the share's id: whatever was
+# asked, where the body matters, or of Draft R.
+CANNOT_BE_USED = "what the relay answered cannot be used: "
+ENDS_A_SHARE = "what the relay answered ends a share: "
+NAMES = {
+    "oversize": CANNOT_BE_USED + "answer-too-large", "huge": CANNOT_BE_USED + "answer-too-large",
+    "wrong-echo": CANNOT_BE_USED + "wrong-echo"}
+NAMES_OF_BODIES = {
+    "not-json": CANNOT_BE_USED + "answer-not-json", "deep": CANNOT_BE_USED + "answer-too-deep",
+    "deep-inside": CANNOT_BE_USED + "answer-too-deep", "invalid-utf8": CANNOT_BE_USED + "answer-not-utf8",
+    "repeated-member": CANNOT_BE_USED + "answer-repeated-member",
+    "other-host": ENDS_A_SHARE + "link-other-host", "other-port": ENDS_A_SHARE + "link-other-host",
+    "other-scheme": ENDS_A_SHARE + "link-not-https", "other-text": ENDS_A_SHARE + "link-not-https",
+    "other-user": ENDS_A_SHARE + "link-form"}
+NAMES_OF_DRAFT_R = {
+    ("not-json", "get1"): ENDS_A_SHARE + "abort-auth", ("stale", "get1"): ENDS_A_SHARE + "abort-auth",
+    ("planted", "put2"): ENDS_A_SHARE + "abort-race-lost"}
 
 
 def create_rows():
@@ -472,6 +500,16 @@ class Rows:
         elif row.made == 0:
             assert not row.traffic.executed, row.traffic.executed
         self.check_requests(row)
+        self.check_names(row)
+
+    def check_names(self, row):
+        """An operator is told what the relay did wrong, to which share."""
+        for fault in row.faults:
+            name = name_of(fault)
+            if name:
+                said = name + " SHARE=" + row.share["id"]
+                wait_until(lambda: any(line.endswith(said) for line in read_text(self.site.log).splitlines()),
+                           PATIENCE, "in the journal: " + said, 0.2)
 
     def check_requests(self, row):
         """A request that is repeated is the same, and a claim is never used for a second mailbox."""
@@ -539,6 +577,7 @@ class Lasting(Rows):
                          if message["to"] == row.address])
         assert len(links) == row.links, links
         assert "generation" not in events_of(found)
+        self.check_names(row)
 
 
 # --- what crossed -----------------------------------------------------------------------------------
@@ -665,6 +704,12 @@ class Table:
                     assert not lane.trouble, lane.trouble
                     assert not any(b" %s " % FOLLOWED.encode() in piece[:200] for piece in lane.seen)
 
+    def the_relay_s_own_words_are_in_no_journal(self):
+        words = "relay.example", "javascript", "DOCTYPE", "Sign in", "extra", FOLLOWED
+        for site in self.sites():
+            found = [line for line in read_text(site.log).splitlines() if any(word in line for word in words)]
+            assert not found, found
+
     def a_huge_answer_takes_no_memory(self):
         if is_sanitized(self.build):
             raise tap.Skip("the sanitizers keep what was freed")
@@ -682,7 +727,7 @@ class Table:
         named = [(row.name.replace(" ", "_"), lambda row=row: self.result(row)) for row in self.rows + self.lasting]
         return named + [(check.__name__, check) for check in (
             self.the_secret_and_the_content_cross_in_no_form, self.nobody_is_asked_to_whom_a_redirect_leads,
-            self.a_huge_answer_takes_no_memory, self.all_programs_ended_well)]
+            self.the_relay_s_own_words_are_in_no_journal, self.a_huge_answer_takes_no_memory, self.all_programs_ended_well)]
 
 
 def main():

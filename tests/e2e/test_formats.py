@@ -3,27 +3,33 @@ messages, or many; a hotel's token; a credential offer of OpenID4VCI; a PKCS#12 
 tenant encrypts or seals itself, or issues only once the recipient has confirmed."""
 
 import base64
+import contextlib
 import http.server
 import json
 import os
 import re
+import sqlite3
 import ssl
+import struct
 import subprocess
 import sys
 import tempfile
 import threading
+import urllib.parse
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
 from harness import tap  # noqa: E402
+from harness.event_stream import EventStream  # noqa: E402
 from harness.server_folder import free_port  # noqa: E402
 from harness.vestibule import (  # noqa: E402
-    Site, events_of, hotel_policy, make_certificate, options_of_test)
+    Site, events_of, hotel_policy, make_certificate, options_of_test, share_number)
 
 PATIENCE = 60
 CAR = "digitalwallet.carkey.ccc"
 TOKEN = "digitalwallet.generic.authorizationToken"
 TEMPLATE = "/t/{tigress_location}"
+HOTEL_CLASS, CAR_CLASSES = 0, {"car-unlock": 3, "car": 4}  # RulesClass
 
 # The wallet's side of a car key: it keeps what came, and answers each message but the last.
 HANDLER = """\
@@ -73,6 +79,14 @@ class FormatSite(Site):
         share = self.create(phone.addresses[0], **members)
         phone.say(share["tag"] + " " + share["code"])
         return share, phone.wait_message("link", after=before, timeout=PATIENCE)["link"]
+
+    def set_class(self, share, number):
+        """Makes a share one of another class, while the gateway is down: the first of its rules."""
+        with contextlib.closing(sqlite3.connect(os.path.join(self.state, "vestibule.sqlite"))) as store, store:
+            where = (share_number(share["id"]),)
+            (rules,), = store.execute("SELECT rules FROM share WHERE n = ?", where)
+            assert struct.unpack_from("<q", rules) == (HOTEL_CLASS,)
+            store.execute("UPDATE share SET rules = ? WHERE n = ?", (struct.pack("<q", number) + rules[8:], *where))
 
     def wallet(self, link, last, folder):
         """vestibule-receive with the handler above, started; its state is kept in the folder."""
@@ -197,12 +211,58 @@ class Tests:
                 assert ended["cause"] == "acknowledged"
 
     @tap.test
+    def the_link_of_a_car_says_that_it_is_one(self):
+        """No policy of these classes can be configured while no factor reaches their floor: the class is
+        written into the store, and all else is as it always is."""
+        with FormatSite(self.build) as site:
+            phone = site.phone("echo:bob")
+            for name, number in CAR_CLASSES.items():
+                share = site.create(phone.addresses[0], policy="hotel")
+                site.stop_gateway()
+                site.set_class(share, number)
+                site.start_gateway()
+                before = len(phone.messages)
+                phone.say(share["tag"] + " " + share["code"])
+                link = phone.wait_message("link", after=before, timeout=PATIENCE)["link"]
+                assert urllib.parse.parse_qs(urllib.parse.urlsplit(link).query) == {"v": ["c"]}, name
+                got = site.receive(link, "--json")
+                assert got.returncode == 0 and json.loads(got.stdout)["vertical"] == "c", (name, got)
+                site.wait_state(share, "completed", timeout=PATIENCE)
+            _, link = site.link_of(phone, policy="hotel")
+            assert "v=a#" in link
+
+    @tap.test
     def a_car_key_takes_three_messages_in_draft_v(self):
         self.car_key("draft-v", 1)
 
     @tap.test
     def a_car_key_takes_three_messages_in_draft_r(self):
         self.car_key("draft-r", 1)
+
+    @tap.test
+    def who_only_follows_the_events_learns_of_each_message_of_the_recipient(self):
+        with FormatSite(self.build) as site:
+            phone = site.phone("echo:bob")
+            with EventStream(site.api_port, site.tenant.token, query="?after=0") as stream:
+                share, link = site.link_of(phone, policy="several", provisioning=message(0, "first"))
+                wallet = site.wallet(link, 4, site.path("wallet"))
+                for turn in range(2):
+                    stream.wait(lambda: [kind for _, kind, _ in stream.events].count(
+                        "share.message_received") == turn + 1, PATIENCE, "a message of the recipient")
+                    number, _, event = next(
+                        event for event in reversed(stream.events) if event[1] == "share.message_received")
+                    assert event["share"] == share["id"] and event["state"] == "released"
+                    assert event["detail"] == "message %d" % (2 * turn + 1) and event["sequence"] == number
+                    assert "s-%d" % (2 * turn) not in str(stream.events)
+                    got = site.messages(share)[-1]
+                    assert got["number"] == 2 * turn + 1
+                    assert got["provisioning"]["content"] == {"to": 2 * turn, "secret": "s-%d" % (2 * turn)}
+                    site.send(share, message(2 * turn + 2, "from the owner"))
+                _, errors = wallet.communicate(timeout=PATIENCE)
+                assert wallet.returncode == 0, (wallet.returncode, errors)
+                ended = stream.wait_event("share.ended", share["id"], timeout=PATIENCE)
+                assert ended["state"] == "completed"
+                assert [kind.removeprefix("share.") for _, kind, _ in stream.events] == events_of(site.show(share))
 
     @tap.test
     def a_transfer_takes_any_number_of_round_trips_in_draft_v(self):

@@ -16,7 +16,9 @@ PATIENCE = 60
 LEAST = 2.0  # seconds
 ROUNDS = 3
 BUSY = 503, {"Retry-After": "1"}, b""
-HANDLER = """sh -c 'cat >/dev/null; test $VESTIBULE_MESSAGE -ge %d || echo "{\\"format\\":\\"x.y\\",\\"content\\":{}}"'"""
+# The wallet's side, which answers each message but the last.
+HANDLER = """sh -c 'cat >/dev/null
+test $VESTIBULE_MESSAGE -ge %d || echo "{\\"format\\":\\"x.y\\",\\"content\\":{}}"'"""
 OPERATIONS = {"PUT": "write", "DELETE": "delete", "PATCH": "relinquish"}
 
 

@@ -469,15 +469,22 @@ class Tests:
             assert moments[-1] > moments[0] + 0.5, moments
 
     @tap.test
-    def a_refused_message_leaves_the_turn_where_it_was(self):
+    def a_refused_message_says_why_and_leaves_the_turn_where_it_was(self):
         with self.answered() as (site, share):
             site.scripted.answers["update"] = [
                 lambda frame: {"type": "refused", "reason": "too-large"}]
             assert site.send(share).status == 202
             found = site.wait_count(share, "message_refused", 1)
             assert found["state"] == "released" and found["turn"] == "initiator"
+            assert (site.messages(share)[2]["state"], site.messages(share)[2]["reason"]) == ("refused", "too-large")
+            site.scripted.answers["update"] = [lambda frame: {"type": "refused", "reason": "http-400"}]
+            assert site.send(share).status == 202
+            site.wait_count(share, "message_refused", 2)
+            assert site.messages(share)[3]["reason"] == "relay-refused"
             assert site.send(share).status == 202
             site.wait_count(share, "message_sent", 1)
+            assert [m.get("reason") for m in site.messages(share) if m["from"] == "initiator"] == [
+                None, "too-large", "relay-refused", None]
 
     @tap.test
     def cancelling_works_out_of_turn_and_wipes_the_messages(self):

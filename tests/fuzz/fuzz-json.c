@@ -5,6 +5,7 @@
 
 #include "cleanup.h"
 #include "json-read.h"
+#include "text.h"
 
 typedef struct Values {
         const char *string;
@@ -34,6 +35,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         r = json_read(data, size, 16, &value, &problem);
         if (r != 0) {
                 assert(r < 0 || (problem.error == (JsonError) r && problem.text[0]));
+                assert(r == JSON_E_SYNTAX || problem.syntax == JSON_SYNTAX_OTHER);
+                assert(problem.syntax != JSON_SYNTAX_UTF8 || !text_is_utf8(data, size));
                 return 0;
         }
 

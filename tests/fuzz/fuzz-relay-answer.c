@@ -2,6 +2,7 @@
  * lines, an empty line, and the body. */
 #include <assert.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "cleanup.h"
@@ -18,7 +19,33 @@ static void check_text(const char *text) {
         assert(!text || (strlen(text) <= OPEN_GRAPH_TEXT_MAX && text_is_utf8(text, strlen(text))));
 }
 
+/* Words of ours, whatever the relay said. */
+static bool is_reason(const char *reason) {
+        static const char *const reasons[] = { "timeout",
+                "wrong-echo",
+                "duplicate",
+                "repeated-read",
+                "answer-form",
+                "answer-not-json",
+                "answer-not-utf8",
+                "answer-repeated-member",
+                "answer-too-deep",
+                "answer-too-large",
+                "link-form",
+                "link-not-https",
+                "link-other-host" };
+        int status, n = 0;
+
+        for (size_t i = 0; i < N_ELEMENTS(reasons); i++)
+                if (streq(reason, reasons[i]))
+                        return true;
+        return sscanf(reason, "http-%3d%n", &status, &n) == 1
+                               ? !reason[n]
+                               : sscanf(reason, "redirect-%3d%n", &status, &n) == 1 && !reason[n];
+}
+
 static void check(DraftVOperation operation, const DraftVAnswer *answer) {
+        assert(answer->outcome == DRAFT_V_DONE || is_reason(answer->reason));
         assert(answer->outcome != DRAFT_V_CLAIMED || operation == DRAFT_V_READ);
         assert(answer->outcome != DRAFT_V_REREAD || operation == DRAFT_V_READ);
         assert(answer->outcome != DRAFT_V_DUPLICATE || operation == DRAFT_V_CREATE);

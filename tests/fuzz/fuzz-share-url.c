@@ -22,13 +22,11 @@ static void check_request(const char *text) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-        _cleanup_(freep) char *text = strndup((const char *) data, size), *redacted = NULL;
+        _cleanup_(freep) char *text = strndup((const char *) data, size);
         _cleanup_(secret_free_stringp) char *built = NULL;
         char authority[SHARE_URL_AUTHORITY_SIZE];
         ShareUrl url, again;
 
-        redacted = share_url_redacted(text);
-        assert(redacted && (!strchr(text, '#') || strcmp(strchr(redacted, '#'), "#***") == 0));
         (void) share_url_authority(text, authority);
         check_request(text);
         if (share_url_parse(text, &url) != 0)

@@ -7,7 +7,6 @@ Usage: check-manual.py PAGE SOURCE_FOLDER VESTIBULED VESTIBULECTL      prints TA
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -149,18 +148,10 @@ def each_credential_that_check_names_is_explained():
         assert any(re.fullmatch(form, name) for form in known), name
 
 
-def mandoc_has_no_complaint():
-    if not shutil.which("mandoc"):
-        raise tap.Skip("there is no mandoc")
-    answer = subprocess.run(["mandoc", "-Tlint", "-Wwarning", PAGE], capture_output=True, text=True, timeout=60)
-    assert answer.returncode == 0, answer.stdout + answer.stderr
-
-
 TESTS = [the_page_names_all_sections_and_keys_of_the_grammar_and_no_others, the_table_of_classes_is_that_of_the_rules,
          the_classes_that_are_said_not_to_work_are_refused_for_that_reason, the_first_example_is_complete,
          each_further_example_is_accepted_on_top_of_the_first_and_so_are_all,
-         an_example_whose_token_is_not_filled_in_is_refused, each_credential_that_check_names_is_explained,
-         mandoc_has_no_complaint]
+         an_example_whose_token_is_not_filled_in_is_refused, each_credential_that_check_names_is_explained]
 
 
 if __name__ == "__main__":

@@ -638,6 +638,7 @@ static void the_report_says_the_odds_and_the_limits(void **state) {
         assert_int_equal(fclose(file), 0);
         assert_non_null(strstr(text, "policy hotel: class hotel, RAL-1"));
         assert_non_null(strstr(text, "(2^-25.0) for one code"));
+        assert_non_null(strstr(text, "  messages   one, to the recipient (access_rights = RD)\n"));
         assert_non_null(strstr(text, "(2^-23.4) in all"));
         assert_non_null(strstr(
                         text, "vestibuled.service  root.key, searched as vestibule.root.key\n"));

@@ -124,26 +124,6 @@ static void a_plugin_that_leaves_a_quarter_of_its_window_unanswered_is_cut_off(v
         side_free(s);
 }
 
-static void a_forgotten_question_stays_silent(void **state) {
-        Side *s = side_new(NULL);
-        int64_t id;
-        Peer peer;
-
-        (void) state;
-        peer_welcome(s, &peer);
-        assert_int_equal(side_ask(s, 20 * USEC_PER_MSEC, &id), 0);
-        plugin_link_forget(s->link, id);
-        plugin_link_forget(s->link, id);
-        plugin_link_forget(s->link, 77);
-        RUN_UNTIL(s, json_array_size(peer.frames) == 1);
-        peer_send(&peer, frame_of("sent", id));
-        side_settle(s);
-        assert_int_equal(s->n_answers, 0);
-        assert_true(plugin_link_is_up(s->link));
-        peer_free(&peer);
-        side_free(s);
-}
-
 static void our_window_closes_at_its_count_and_opens_with_an_answer(void **state) {
         Side *s = side_new(NULL);
         Peer peer;
@@ -350,7 +330,6 @@ int main(void) {
                 cmocka_unit_test(a_deadline_passes_alone_and_the_late_answer_is_ignored),
                 cmocka_unit_test(
                                 a_plugin_that_leaves_a_quarter_of_its_window_unanswered_is_cut_off),
-                cmocka_unit_test(a_forgotten_question_stays_silent),
                 cmocka_unit_test(our_window_closes_at_its_count_and_opens_with_an_answer),
                 cmocka_unit_test(our_window_closes_at_its_bytes),
                 cmocka_unit_test(a_plugin_that_floods_past_its_window_is_cut_off_and_may_come_back),

@@ -27,9 +27,6 @@ static void hello_is_answered_with_welcome_and_the_settings(void **state) {
                                         "colour")),
                         "red");
         assert_true(plugin_link_is_up(s->link));
-        assert_true(plugin_link_has_capability(s->link, "reply"));
-        assert_false(plugin_link_has_capability(s->link, "receipt"));
-        assert_string_equal(plugin_link_version(s->link), "9.8");
         assert_ptr_equal(plugin_set_find(s->set, CONFIG_ROLE_CHANNEL, "echo"), s->link);
         assert_null(plugin_set_find(s->set, CONFIG_ROLE_RELAY, "echo"));
         peer_free(&peer);

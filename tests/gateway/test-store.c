@@ -648,7 +648,9 @@ static void a_store_of_the_first_version_is_brought_forward_with_its_shares(void
 
         assert_int_equal(store_share_insert(w->store, &s), 0);
         w->store = store_close(w->store);
-        execute(w, "DROP TABLE transfer; DROP TABLE transfer_message; PRAGMA user_version = 1");
+        execute(w,
+                        "DROP TABLE event; DROP TABLE transfer; DROP TABLE transfer_message;"
+                        "PRAGMA user_version = 1");
         assert_int_equal(store_open(&w->store, w->directory, check, &stored), 0);
         assert_int_equal(store_share_load(w->store, 3, &back), 0);
         assert_int_equal(store_transfer_put(w->store, &t), 0);

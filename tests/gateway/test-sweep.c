@@ -124,6 +124,36 @@ static void with_nothing_due_the_sweep_comes_in_a_minute(void **state) {
         assert_in_range(seconds_to_next(w), 30, 60);
 }
 
+/* Events of long ago, as many as one sweep removes and one more, besides the last, which stays. */
+static void expired_events_are_swept_at_once_and_in_pieces(void **state) {
+        World *w = *state;
+        Gateway *g = w->gateway;
+        int64_t first, last;
+
+        assert_int_equal(store_begin(g->store), 0);
+        for (int64_t n = 1; n <= GATEWAY_SWEEP_PAGE + 2; n++) {
+                Share share = world_share(n, LIFECYCLE_INVITED);
+
+                share.due = gateway_now(g) + 3600;
+                share_note(&share, 2, TIMELINE_CREATED, 0, 0);
+                assert_int_equal(store_share_insert(g->store, &share), 0);
+        }
+        assert_int_equal(store_commit(g->store), 0);
+        assert_int_equal(gateway_start(g), 0);
+
+        run_until_asked(w);
+        run_until_swept(w);
+        assert_int_equal(store_event_range(g->store, "adler", &first, &last), 0);
+        assert_int_equal(first, GATEWAY_SWEEP_PAGE + 1);
+        assert_int_equal(seconds_to_next(w), 0);
+        run_until_asked(w);
+        run_until_swept(w);
+        assert_int_equal(store_event_range(g->store, "adler", &first, &last), 0);
+        assert_int_equal(first, GATEWAY_SWEEP_PAGE + 2);
+        assert_int_equal(last, GATEWAY_SWEEP_PAGE + 2);
+        assert_in_range(seconds_to_next(w), 30, 60);
+}
+
 static void a_page_of_shares_that_cannot_be_swept_is_postponed_and_the_next_swept_at_once(
                 void **state) {
         World *w = *state;
@@ -174,6 +204,9 @@ int main(void) {
                                 world_setup,
                                 world_teardown),
                 cmocka_unit_test_setup_teardown(with_nothing_due_the_sweep_comes_in_a_minute,
+                                world_setup,
+                                world_teardown),
+                cmocka_unit_test_setup_teardown(expired_events_are_swept_at_once_and_in_pieces,
                                 world_setup,
                                 world_teardown),
                 cmocka_unit_test_setup_teardown(

@@ -48,7 +48,9 @@ class Place:
         self.asked = []
         self.gateway.handler = self.answer
         self.refuse = []
+        self.more = {}  # members of the share that is shown
         self.watched = 0
+        self.lost = False  # events before the third are not kept any more
 
     def __enter__(self):
         return self
@@ -91,7 +93,7 @@ class Place:
                 ("a", "invited", "booking-4711"), ("b", "completed", "Zürich \x1b[31mred\u202e"), ("c", "failed", ""))]
             g.answer(frame, 200, body={"shares": page} if "cursor" in frame else {"shares": page, "cursor": "next"})
         elif kind in ("share.get", "share.resend"):
-            g.answer(frame, 200, body=share())
+            g.answer(frame, 200, body=share(**self.more))
         elif kind == "share.cancel":
             g.answer(frame, 202, body=share(state="withdrawing", link_left=True))
         elif kind == "channel.list":
@@ -100,7 +102,18 @@ class Place:
                 {"name": "sms", "scheme": "sms", "state": "down", "detail": "bind refused"}]})
         elif kind == "policy.list":
             g.answer(frame, 200, body={"policies": [
-                {"name": "hotel", "class": "hotel", "vertical": "a", "lifetime": 86400, "mailbox_ttl": 7200}]})
+                {"name": "hotel", "class": "hotel", "vertical": "a", "lifetime": 86400, "mailbox_ttl": 7200,
+                 "access_rights": "RD"},
+                {"name": "valet", "class": "home-limited", "vertical": "h", "lifetime": 86400, "mailbox_ttl": 7200,
+                 "access_rights": "RWD"}]})
+        elif kind == "event.follow":
+            after = frame.get("after", 2)
+            events = [{"sequence": n, "type": "share.message_received", "share": SHARE, "state": "released", "version": n,
+                       "at": "2026-11-22T12:04:09Z", "detail": "message \x1b%d" % n} for n in (1, 2, 3) if n > after]
+            if after == 0 and self.lost:
+                events = [{"sequence": 2, "type": "reset"}] + events[2:]
+            cursor = events[-1]["sequence"] if events else after
+            g.answer(frame, 200, body={"tenant": "adler", "events": events, "cursor": cursor})
         elif kind == "letter.list":
             g.answer(frame, 200, body={"letters": [
                 {"message": LETTER, "share": SHARE, "channel": "xmpp", "tries": 12,
@@ -300,6 +313,23 @@ def messages_are_sent_and_listed():
         expect(p.run("message", "send", SHARE, stdin="no json"), 65)
 
 
+def a_transfer_shows_whose_turn_it_is():
+    with start() as p:
+        assert "Turn" not in expect(p.run("share", "show", SHARE), 0).stdout
+        for turn, words in (("initiator", "the sender's: send the next message"), ("recipient", "the recipient's")):
+            p.more = {"state": "released", "turn": turn}
+            shown = expect(p.run("share", "show", SHARE), 0).stdout
+            assert re.search(rf"^Turn +{words}$", shown, re.MULTILINE), shown
+
+
+def policies_say_in_words_how_many_messages_they_carry():
+    with start() as p:
+        title, *rows = expect(p.run("policies"), 0).stdout.splitlines()
+        assert title.endswith("MESSAGES"), title
+        assert re.match(r"hotel .* one$", rows[0]) and re.match(r"valet .* several, in turn$", rows[1]), rows
+        assert json.loads(p.run("policies", "--json").stdout)["policies"][1]["access_rights"] == "RWD"
+
+
 def create_repeats_itself_with_the_same_key():
     with start() as p:
         p.refuse = [{"type": "busy", "title": "Busy", "status": 503, "detail": "Wait.", "retry_after": 1}, None]
@@ -391,6 +421,35 @@ def watch_follows_a_share_to_its_end():
         assert p.asked[-1]["after"] == 3 and p.asked[-1]["wait"] > 0
         lines = p.run("share", "watch", SHARE, "--json").stdout.splitlines()
         assert [json.loads(line)["state"] for line in lines] == ["invited", "completed"]
+
+
+def events_are_shown_as_far_as_there_are_any():
+    with start() as p:
+        result = expect(p.run("events"), 0)
+        assert result.stdout == "".join(
+            f"{n}  2026-11-22 12:04:09  {SHARE}  message_received  message ?{n}\n" for n in (1, 2, 3)), result.stdout
+        assert result.stderr == ""
+        objects = [json.loads(line) for line in p.run("events", "--after", "1", "--json").stdout.splitlines()]
+        assert [event["sequence"] for event in objects] == [2, 3] and objects[0]["detail"] == "message \x1b2"
+        assert expect(p.run("events", "--after", "3"), 0).stdout == ""
+        assert all("credit" not in f or f["credit"] > 0 for f in p.asked)
+        p.lost = True
+        expect(p.run("events"), 0, "2  events before", "vestibulectl share list", "3  2026-11-22 12:04:09")
+        expect(p.run("events", "--after", "x"), 65, "after")
+        expect(p.run("events", "--after", "1" * 40), 64, "--after")
+        expect(p.run("share", "list", "--follow"), 64, "does not take that option")
+        p.refuse = [{"status": 429, "type": "too-many-streams", "title": "Too many", "detail": "d", "retry_after": 1}] * 5
+        expect(p.run("events"), 75, "Too many (429)", "trying again in 1 s")
+
+
+def who_follows_events_comes_back_where_the_stream_was_cut():
+    with start() as p:
+        # The first stream is cut after two answers; the second is refused for good.
+        p.refuse = [None, None, {"status": 503, "type": "busy", "title": "Busy"},
+                    {"status": 401, "type": "unauthenticated", "title": "No valid credentials"}]
+        result = expect(p.run("events", "--follow", "--after", "1"), 77, "trying again in 3 s", "No valid credentials")
+        assert [line.split()[0] for line in result.stdout.splitlines()] == ["2", "3"], result.stdout
+        assert [(f["after"], f.get("wait")) for f in p.asked] == [(1, None), (3, 0), (3, 15), (3, None)], p.asked
 
 
 def operators_come_by_the_socket():

@@ -58,9 +58,33 @@ def every_query_parameter_is_described():
 def every_post_may_carry_an_idempotency_key():
     for method, path, rest in ROUTES:
         headers = [resolve(p) for p in operations()[method, path].get("parameters", []) if resolve(p)["in"] == "header"]
+        headers = [header for header in headers if header["name"] != "Last-Event-ID"]
         assert bool(headers) == (method == "POST"), path
         required = "share.create" in rest or "message.add" in rest
         assert all(h.get("required", False) == required for h in headers), path
+
+
+def a_stream_is_what_the_route_table_calls_one():
+    for method, path, rest in ROUTES:
+        operation = operations()[method, path]
+        headers = {resolve(p)["name"] for p in operation.get("parameters", []) if resolve(p)["in"] == "header"}
+        assert ("Last-Event-ID" in headers) == ("API_ROUTE_EVENTS" in rest), path
+        content = set().union(*(resolve(answer).get("content", {}) for answer in operation["responses"].values()))
+        assert ("text/event-stream" in content) == ("API_ROUTE_EVENTS" in rest), path
+
+
+def the_numbers_of_a_stream_are_those_of_the_code():
+    source, header = read("plugins", "api", "api-front.c"), read("gateway", "gateway.h")
+    text = OPENAPI["paths"]["/v1/events"]["get"]["description"]
+    values = dict(re.findall(r"(STREAM\w+) = (\d+),", source))
+    words = {"8": "eight"}
+    assert f"{words[values['STREAMS_PER_TENANT']]} streams" in text and f"a server {values['STREAMS_MAX']};" in text
+    assert f"every {values['STREAM_WAIT_SECONDS']} seconds" in text
+    days = eval(re.search(r"GATEWAY_KEEP_EVENTS = ([\d *]+)", header)[1]) // 86400
+    assert days == 3 and "for three days" in text
+    retry = re.search(r"API_EVENT_RETRY_MSEC = (\d+)", read("plugins", "api", "api-event.h"))[1]
+    stream = OPENAPI["paths"]["/v1/events"]["get"]["responses"]["200"]["content"]["text/event-stream"]
+    assert f"retry: {retry}\n" in stream["example"]
 
 
 def every_problem_type_is_listed():
@@ -202,18 +226,26 @@ def limits_of_queries_and_sentences_are_those_of_the_code():
     assert [int(n) for n in advice.groups()] == [values["SHARE_LIMIT_" + name] for name in ("WAIT", "LIST", "REFERENCE")]
 
 
-def reasons_of_a_message_that_is_not_shown_are_listed():
+def reasons_of_a_message_that_is_not_shown_or_was_refused_are_listed():
     source = read("plugins", "api", "api-message.c")
     in_code = set(re.findall(r'"([a-z-]+)"', " ".join(re.findall(r"reason = ([^;]*);", source))))
+    refusals = re.search(r"\*transfer_refusal\(.*?^}", read("policy", "transfer.c"), re.S | re.M)[0]
+    assert len(in_code) == 4 and "relay-refused" in refusals
+    in_code |= set(re.findall(r'"([a-z-]+)"', refusals))
     schema = OPENAPI["components"]["schemas"]["Message"]["properties"]["reason"]
     assert in_code == set(schema["enum"]) and all(word in schema["description"] for word in in_code), in_code
+
+
+def every_member_required(schema):
+    return {**schema, "required": list(schema["properties"])}
 
 
 def members_of_answers_are_those_that_the_gateway_writes():
     for path, function, schema in (
             ("front-state.c", "policy_json", resolve(OPENAPI["paths"]["/v1/policies"]["get"]["responses"]["200"])[
                 "content"]["application/json"]["schema"]["properties"]["policies"]["items"]),
-            ("front-message.c", "message_json", OPENAPI["components"]["schemas"]["Message"])):
+            ("front-message.c", "message_json", OPENAPI["components"]["schemas"]["Message"]),
+            ("share-json.c", "event_json", every_member_required(OPENAPI["components"]["schemas"]["Event"]))):
         source = read("gateway", path)
         body = source[source.index(f"json_t *{function}("):]
         pack = re.search(r'json_pack\("[^"]*",(.*?)\);', body, re.S)[1]
@@ -254,9 +286,10 @@ def every_reference_leads_somewhere():
 
 
 TESTS = [every_route_is_described_and_the_other_way_round, every_query_parameter_is_described,
-         every_post_may_carry_an_idempotency_key, every_problem_type_is_listed,
+         every_post_may_carry_an_idempotency_key, a_stream_is_what_the_route_table_calls_one,
+         the_numbers_of_a_stream_are_those_of_the_code, every_problem_type_is_listed,
          members_of_a_new_share_are_those_that_the_parser_knows,
-         provisioning_has_the_forms_that_the_parser_knows, reasons_of_a_message_that_is_not_shown_are_listed,
+         provisioning_has_the_forms_that_the_parser_knows, reasons_of_a_message_that_is_not_shown_or_was_refused_are_listed,
          limits_are_the_same_in_openapi_the_front_and_the_gateway, limits_of_queries_and_sentences_are_those_of_the_code,
          members_of_answers_are_those_that_the_gateway_writes,
          words_of_a_share_and_its_messages_are_those_of_the_code, every_reference_leads_somewhere]

@@ -85,6 +85,15 @@ static void values_outside_have_no_name(void **state) {
         assert_null(transfer_state_name((TransferState) 0));
 }
 
+static void a_refusal_is_told_in_words_about_the_message_or_as_the_relays(void **state) {
+        assert_string_equal(transfer_refusal("envelope-expired"), "envelope-expired");
+        assert_string_equal(transfer_refusal("too-large"), "too-large");
+        assert_string_equal(transfer_refusal("http-400"), "relay-refused");
+        assert_string_equal(transfer_refusal("host-not-allowed"), "relay-refused");
+        assert_string_equal(transfer_refusal(""), "relay-refused");
+        assert_string_equal(transfer_refusal(NULL), "relay-refused");
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(a_young_transfer_is_looked_at_as_the_schedule_says),
@@ -95,6 +104,7 @@ int main(void) {
                                 a_relay_is_left_alone_as_long_as_it_asks_and_never_looked_at_sooner),
                 cmocka_unit_test(a_relay_that_asks_for_less_than_nothing_asks_for_nothing),
                 cmocka_unit_test(a_restart_spreads_over_the_whole_interval),
+                cmocka_unit_test(a_refusal_is_told_in_words_about_the_message_or_as_the_relays),
                 cmocka_unit_test(values_outside_have_no_name),
         };
 

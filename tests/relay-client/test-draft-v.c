@@ -208,6 +208,80 @@ static void bodies_decide_where_they_must(void **state) {
         }
 }
 
+static void what_cannot_be_used_has_a_name_of_its_own(void **state) {
+#define LINK(text) "{\"urlLink\":\"" text "\"}"
+#define PATH "/v1/m/3f0c1a52-6f0b-4a6e-9c1d-0b1f5f1f2a77"
+#define PAYLOAD "{\"payload\":{\"type\":\"t\",\"data\":\"d\"}"
+#define DEEP "[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]"
+        static const struct {
+                DraftVOperation operation;
+                int status;
+                const char *body;
+                DraftVOutcome outcome;
+                const char *reason;
+        } cases[] = {
+                /* clang-format off */
+                { DRAFT_V_CREATE, 200, "", DRAFT_V_AGAIN, "answer-not-json" },
+                { DRAFT_V_CREATE, 200, "<html></html>", DRAFT_V_AGAIN, "answer-not-json" },
+                { DRAFT_V_CREATE, 200, LINK_BODY " x", DRAFT_V_AGAIN, "answer-not-json" },
+                { DRAFT_V_CREATE, 200, "[]", DRAFT_V_AGAIN, "answer-form" },
+                { DRAFT_V_CREATE, 200, "{}", DRAFT_V_AGAIN, "answer-form" },
+                { DRAFT_V_CREATE, 200, "{\"urlLink\":7}", DRAFT_V_AGAIN, "answer-form" },
+                { DRAFT_V_CREATE, 200, "{\"urlLink\":\"" MAILBOX "\",\"isPushNotificationSupported\":1}", DRAFT_V_AGAIN, "answer-form" },
+                { DRAFT_V_CREATE, 200, "{\"urlLink\":\"" MAILBOX "\",\"x\":" DEEP "}", DRAFT_V_AGAIN, "answer-too-deep" },
+                { DRAFT_V_CREATE, 200, "{\"urlLink\":\"" MAILBOX "\",\"urlLink\":\"" MAILBOX "\"}", DRAFT_V_AGAIN, "answer-repeated-member" },
+                { DRAFT_V_CREATE, 200, "{\"urlLink\":\"" MAILBOX "\",\"x\":\"\xc3\x28\"}", DRAFT_V_AGAIN, "answer-not-utf8" },
+                { DRAFT_V_CREATE, 201, "", DRAFT_V_DUPLICATE, "duplicate" },
+                { DRAFT_V_CREATE, 201, "{}", DRAFT_V_DUPLICATE, "duplicate" },
+                { DRAFT_V_CREATE, 201, "{", DRAFT_V_DUPLICATE, "answer-not-json" },
+                { DRAFT_V_CREATE, 201, DEEP "]", DRAFT_V_DUPLICATE, "answer-not-json" },
+                { DRAFT_V_CREATE, 201, "[" DEEP "]", DRAFT_V_DUPLICATE, "answer-too-deep" },
+                { DRAFT_V_CREATE, 200, LINK("http://relay.example" PATH), DRAFT_V_REFUSED, "link-not-https" },
+                { DRAFT_V_CREATE, 200, LINK("javascript:alert(1)"), DRAFT_V_REFUSED, "link-not-https" },
+                { DRAFT_V_CREATE, 200, LINK("https://evil.example" PATH), DRAFT_V_REFUSED, "link-other-host" },
+                { DRAFT_V_CREATE, 201, LINK("https://evil.example" PATH), DRAFT_V_REFUSED, "link-other-host" },
+                { DRAFT_V_CREATE, 200, LINK("https://relay.example:8443" PATH), DRAFT_V_REFUSED, "link-other-host" },
+                { DRAFT_V_CREATE, 200, LINK("https://relay.example@evil.example" PATH), DRAFT_V_REFUSED, "link-form" },
+                { DRAFT_V_CREATE, 200, LINK("https://relay.example/v1/m/x"), DRAFT_V_REFUSED, "link-form" },
+                { DRAFT_V_CREATE, 200, LINK("https://relay.example" PATH "?v=c"), DRAFT_V_REFUSED, "link-form" },
+                { DRAFT_V_CREATE, 200, LINK("https://relay.example" PATH "#AAAAAAAAAAAAAAAAAAAAAA=="), DRAFT_V_REFUSED, "link-form" },
+                { DRAFT_V_READ, 200, "x", DRAFT_V_AGAIN, "answer-not-json" },
+                { DRAFT_V_READ, 200, "{}", DRAFT_V_AGAIN, "answer-form" },
+                { DRAFT_V_READ, 200, PAYLOAD ",\"expiration\":\"soon\"}", DRAFT_V_AGAIN, "answer-form" },
+                { DRAFT_V_READ, 200, PAYLOAD ",\"x\":" DEEP "}", DRAFT_V_AGAIN, "answer-too-deep" },
+                { DRAFT_V_READ, 200, PAYLOAD ",\"payload\":1}", DRAFT_V_AGAIN, "answer-repeated-member" },
+                { DRAFT_V_READ, 200, PAYLOAD ",\"\xff\":1}", DRAFT_V_AGAIN, "answer-not-utf8" },
+                { DRAFT_V_READ, 200, "{\"payload\":\"{\"}", DRAFT_V_AGAIN, "answer-not-json" },
+                { DRAFT_V_READ, 200, "{\"payload\":\"[[[[[]]]]]\"}", DRAFT_V_AGAIN, "answer-too-deep" },
+                { DRAFT_V_READ, 200, "{\"payload\":\"{\\\"a\\\":1,\\\"a\\\":1}\"}", DRAFT_V_AGAIN, "answer-repeated-member" },
+                { DRAFT_V_READ, 201, "", DRAFT_V_REREAD, "repeated-read" },
+                { DRAFT_V_READ, 201, "{", DRAFT_V_REREAD, "answer-not-json" },
+                /* clang-format on */
+        };
+
+        (void) state;
+        for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+                DraftVAnswer answer;
+
+                print_message("# %d %s\n", cases[i].status, cases[i].body);
+                answer_read(cases[i].operation,
+                                cases[i].status,
+                                ECHOED,
+                                cases[i].body,
+                                strlen(cases[i].body),
+                                &answer);
+                assert_int_equal(answer.outcome, cases[i].outcome);
+                assert_string_equal(answer.reason, cases[i].reason);
+                assert_null(answer.link);
+                assert_null(answer.body);
+                draft_v_answer_done(&answer);
+        }
+#undef LINK
+#undef PATH
+#undef PAYLOAD
+#undef DEEP
+}
+
 static void a_deep_or_large_answer_is_no_answer(void **state) {
         const size_t big = DRAFT_V_ANSWER_MAX + 1;
         char *body = malloc(big);
@@ -217,6 +291,7 @@ static void a_deep_or_large_answer_is_no_answer(void **state) {
         memset(body, '[', big);
         answer_read(DRAFT_V_CREATE, 200, ECHOED, body, 100000, &answer);
         assert_int_equal(answer.outcome, DRAFT_V_AGAIN);
+        assert_string_equal(answer.reason, "answer-too-deep");
         draft_v_answer_done(&answer);
 
         memset(body, ' ', big);
@@ -226,6 +301,7 @@ static void a_deep_or_large_answer_is_no_answer(void **state) {
         draft_v_answer_done(&answer);
         answer_read(DRAFT_V_CREATE, 200, ECHOED, body, big, &answer);
         assert_int_equal(answer.outcome, DRAFT_V_AGAIN);
+        assert_string_equal(answer.reason, "answer-too-large");
         draft_v_answer_done(&answer);
         free(body);
 }
@@ -529,6 +605,7 @@ int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(every_status_has_its_meaning),
                 cmocka_unit_test(bodies_decide_where_they_must),
+                cmocka_unit_test(what_cannot_be_used_has_a_name_of_its_own),
                 cmocka_unit_test(a_deep_or_large_answer_is_no_answer),
                 cmocka_unit_test(every_member_of_a_read_arrives),
                 cmocka_unit_test(an_echo_is_found_as_http_writes_it),

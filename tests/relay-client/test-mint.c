@@ -224,9 +224,9 @@ static void anything_else_ends_the_share(void **state) {
                 { "", "answer-not-json" },
                 { "<html></html>", "answer-not-json" },
                 { "{\"format\":\"f\",\"content\":{}}x", "answer-not-json" },
-                { "{\"format\":\"f\",\"content\":{},\"format\":\"g\"}", "answer-not-json" },
-                { "{\"format\":\"f\",\"content\":{\"a\":1,\"a\":1}}", "answer-not-json" },
-                { "{\"format\":\"\xff\",\"content\":{}}", "answer-not-json" },
+                { "{\"format\":\"f\",\"content\":{},\"format\":\"g\"}", "answer-repeated-member" },
+                { "{\"format\":\"f\",\"content\":{\"a\":1,\"a\":1}}", "answer-repeated-member" },
+                { "{\"format\":\"\xff\",\"content\":{}}", "answer-not-utf8" },
                 { "null", "answer-not-json" },
                 { "[]", "answer-form" },
                 { "{}", "answer-form" },
@@ -365,9 +365,9 @@ static void what_is_issued_opens_for_this_share_alone(void **state) {
         assert_string_equal(kid, keys->keys[0].kid);
         key = relay_private_keys_find(keys, kid);
         other.nonce[15] ^= 1;
-        assert_int_equal(envelope_open(box, key->public, key->secret, &other, &opened),
+        assert_int_equal(envelope_open(box, key->public, key->secret, &other, &opened, NULL),
                         ENVELOPE_E_DIFFERS);
-        assert_int_equal(envelope_open(box, key->public, key->secret, &mint.binding, &opened), 0);
+        assert_int_equal(envelope_open(box, key->public, key->secret, &mint.binding, &opened, NULL), 0);
         assert_true(json_equal(opened, provisioning));
 }
 

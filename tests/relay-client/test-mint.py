@@ -285,10 +285,27 @@ def statuses_say_later_or_never():
         assert answer == expected and n == 1, answer
 
 
+def no_connection_carries_requests_of_two_tenants():
+    """Nor, unless an answer says which request it answers, two requests."""
+    def issue(request):
+        return http(200, CONTENT, headers=echo(request.headers["idempotency-key"]))
+
+    tenant = Tenant(issue)
+    for echo, connections in ((lambda key: "Idempotency-Key: %s\r\n" % key, (1, 1, 2, 2, 2)), (lambda key: "", (1, 2, 3, 4, 5)),
+                              (lambda key: 'Idempotency-Key: "shr_another"\r\n', (1, 2, 3, 4, 5))):
+        before, gateway = tenant.handshakes, gateway_for()
+        for name, n in zip(("adler", "adler", "other", "adler", "other"), connections):
+            answer = gateway.call(mint_frame(tenant.url + "/", tenant=name))
+            assert answer["type"] == "done", answer
+            assert tenant.handshakes - before == n, (name, tenant.handshakes - before, n)
+        gateway.close()
+    tenant.close()
+
+
 def an_answer_that_is_no_content_ends_the_share():
     deep = b'{"format":"f","content":{"a":' + b"[" * 5000 + b"]" * 5000 + b"}}"
     for body, reason in ((b"<html>no</html>", "answer-not-json"), (b"", "answer-not-json"), (b'{"format":"f","content":{}}}', "answer-not-json"),
-                         (b'{"format":"f","content":{},"content":{"MARKER":1}}', "answer-not-json"), (b'{"format":"\xff","content":{}}', "answer-not-json"),
+                         (b'{"format":"f","content":{},"content":{"MARKER":1}}', "answer-repeated-member"), (b'{"format":"\xff","content":{}}', "answer-not-utf8"),
                          (b'{"format":"f","content":"x"}', "answer-form"), (b'{"format":"f","content":{},"x":1}', "answer-form"), (deep, "answer-too-deep")):
         answer, _ = asked_once(lambda request: http(200, body))
         assert answer == {"type": "refused", "reason": reason}, (body[:50], answer)
@@ -411,6 +428,7 @@ TESTS = [
     a_share_that_is_over_is_not_asked_for,
     a_redirect_is_not_followed,
     statuses_say_later_or_never,
+    no_connection_carries_requests_of_two_tenants,
     an_answer_that_is_no_content_ends_the_share,
     an_answer_has_at_most_32_kib,
     an_answer_that_is_cut_is_asked_for_again,

@@ -1,13 +1,15 @@
 """The programs vestibule-relay-client and vestibule-receive, whole: a socketpair stands for the gateway, and the relay is
 either the real vestibule-relay or a scripted TLS server that does what no honest relay would.
 
-Usage: test-program.py CLIENT RECEIVE RELAY"""
+Usage: test-program.py CLIENT RECEIVE RELAY [name…]"""
 
 import base64
 import ctypes
 import ctypes.util
+import hashlib
 import json
 import os
+import re
 import signal
 import socket
 import ssl
@@ -28,6 +30,8 @@ CLIENT, RECEIVE, RELAY = sys.argv[1:4]
 warnings.simplefilter("ignore", DeprecationWarning)  # TLS 1.1 is what one test is about
 CLAIM_PROVISIONING = {"format": "digitalwallet.generic.authorizationToken",
                       "content": {"token": "MARKER-provisioning-4711", "name": "Hôtel Élysée", "list": [1, 2.5, None]}}
+MAILBOX_PATH = "/v1/m/3f0c1a52-6f0b-4a6e-9c1d-0b1f5f1f2a77"
+MARKER = b"MARKER-of-the-relay"  # must not be in our log
 sodium = ctypes.CDLL(ctypes.util.find_library("sodium"))
 folder = tempfile.TemporaryDirectory()
 
@@ -233,6 +237,39 @@ def created_by(request, mailbox="3f0c1a52-6f0b-4a6e-9c1d-0b1f5f1f2a77"):
     return http(200, {"urlLink": url, "isPushNotificationSupported": False}, request)
 
 
+class Unasked(Scripted):
+    """Repeats no id, and after each answer sends another, of a mailbox that is nobody's. What is asked on a connection after that
+    has its answer already."""
+
+    def __init__(self):
+        self.most, self.local = 0, threading.local()  # `local.n`: requests of one connection
+        super().__init__(None)
+
+    def answer_for(self, request, mailbox):
+        return http(200, {"urlLink": "https://%s/v1/m/%s" % (request.headers["host"], mailbox)})
+
+    def serve(self, plain):
+        self.local.n = 0
+        super().serve(plain)
+
+    def exchange(self, connection):
+        request = self.read(connection)
+        if request is None:
+            return False
+        self.local.n += 1
+        self.most = max(self.most, self.local.n)
+        if self.local.n == 1:
+            connection.sendall(self.answer_for(request, mailbox_of(request)))
+        time.sleep(request.number % 4 * 0.001)  # sooner or later than the next request
+        connection.sendall(self.answer_for(request, uuid.uuid4()))
+        return True
+
+
+def mailbox_of(request):
+    """Each title has one."""
+    return uuid.uuid5(uuid.NAMESPACE_URL, json.loads(request.body)["displayInformation"]["title"])
+
+
 # Promises -------------------------------------------------------------------------------------------------------------
 
 def a_share_is_created_received_and_gone():
@@ -268,6 +305,20 @@ def a_deleted_share_cannot_be_received():
     assert len(base64.b64decode(created["link"].split("?v=c#")[1])) == 32
     assert gateway.call(mailbox_frame("delete", created, frame))["type"] == "done"
     assert receive(created["link"], relay).returncode == 4
+    gateway.close()
+    relay.close()
+
+
+def the_vertical_of_the_frame_is_that_of_the_link_and_is_accepted():
+    relay = Relay()
+    gateway = Gateway(settings_for(relay))
+    for vertical in "ach":
+        link = gateway.call(create_frame(vertical=vertical))["link"]
+        assert re.search(r"\?v=([a-z])#", link)[1] == vertical, "another vertical"
+        received = receive(link, relay, "--json")
+        assert received.returncode == 0 and received.stderr == "Received: Room key\n", received  # and no warning
+        assert json.loads(received.stdout)["vertical"] == vertical
+        assert json.loads(received.stdout)["provisioning"] == CLAIM_PROVISIONING
     gateway.close()
     relay.close()
 
@@ -367,7 +418,7 @@ def a_release_that_differs_is_refused_without_a_connection():
             ("envelope-box", create_frame(box=create_frame()["box"][:-8] + "AAAAAAA=")),
             ("envelope-box", create_frame(box=seal(os.urandom(32), {"v": 1}))),
             ("bad-provisioning", create_frame(provisioning={"format": "x"})),
-            ("bad-expiration", create_frame(expiration=int(time.time()) - 1)),
+            ("bad-expiration", create_frame(expiration=int(time.time()) + 30)),
             ("bad-frame", create_frame(claim="x")),
             ("bad-display", create_frame(rights="X"))):
         answer = gateway.call(frame)
@@ -435,9 +486,17 @@ def what_a_relay_says_is_passed_on_in_our_words():
         (lambda q: http(200, big, q), {"type": "again", "reason": "answer-too-large"}),
         (lambda q: b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 10000 + b"\r\n", {"type": "again", "reason": "answer-too-large"}),
         (lambda q: b"HTTP/1.1 100 Continue\r\nMailbox-Request-ID: x\r\n\r\n" + created_by(q), {"type": "done"}),
-        (lambda q: b"NONSENSE\r\n\r\n", {"type": "again"}),
+        (lambda q: b"NONSENSE\r\n\r\n", {"type": "again", "reason": "answer-not-http"}),
         (lambda q: None, {"type": "again", "reason": "cut"}),
-        (lambda q: http(200, {"urlLink": "https://evil.example/v1/m/" + str(uuid.uuid4())}, q), {"type": "refused", "reason": "url-link"}),
+        (lambda q: http(200, {"urlLink": "https://evil.example/v1/m/" + str(uuid.uuid4())}, q), {"type": "refused", "reason": "link-other-host"}),
+        (lambda q: http(200, {"urlLink": "http://" + q.headers["host"] + MAILBOX_PATH}, q), {"type": "refused", "reason": "link-not-https"}),
+        (lambda q: http(200, {"urlLink": "https://a@" + q.headers["host"] + MAILBOX_PATH}, q), {"type": "refused", "reason": "link-form"}),
+        (lambda q: http(200, b"[" * 60000 + b"]" * 60000, q), {"type": "again", "reason": "answer-too-deep"}),
+        (lambda q: http(200, b'{"urlLink":"%s","urlLink":"x"}' % MARKER, q), {"type": "again", "reason": "answer-repeated-member"}),
+        (lambda q: http(200, b'{"%s":"\xc3\x28"}' % MARKER, q), {"type": "again", "reason": "answer-not-utf8"}),
+        (lambda q: http(200, b"<!-- %s -->" % MARKER, q), {"type": "again", "reason": "answer-not-json"}),
+        (lambda q: http(200, b'{"%s":1}' % MARKER, q), {"type": "again", "reason": "answer-form"}),
+        (lambda q: http(201, b"{%s" % MARKER, q), {"type": "duplicate"}),
     )
     for index, (script, expected) in enumerate(scripts):
         relay = Scripted(script)
@@ -445,8 +504,54 @@ def what_a_relay_says_is_passed_on_in_our_words():
         answer = gateway.call(create_frame())
         for member, value in expected.items():
             assert answer[member] == value, (index, answer)
+        assert MARKER.decode() not in gateway.log(), gateway.log()
         gateway.close()
         relay.close()
+
+
+def what_cannot_be_used_is_told_by_name_and_share_and_nothing_else():
+    deep, link = b'{"%s":' % MARKER + b"[" * 60000, "https://%s.example" % MARKER.decode().lower() + MAILBOX_PATH
+    bad_share = create_frame(envelope={"class": "other"})
+    bad_share["envelope"]["class"] = "hotel"  # the box says another
+    cases = (
+        (lambda q: http(200, deep, q), create_frame(), "what the relay answered cannot be used: answer-too-deep"),
+        (lambda q: http(200, b" " * 300000, q), create_frame(), "what the relay answered cannot be used: answer-too-large"),
+        (lambda q: http(201, b'{"%s":"\xff"}' % MARKER, q), create_frame(), "what the relay answered cannot be used: answer-not-utf8"),
+        (lambda q: http(200, {"urlLink": link}, q), create_frame(), "what the relay answered ends a share: link-other-host"),
+        (lambda q: http(400, MARKER, q), create_frame(), "what the relay answered ends a share: http-400"),
+        (None, bad_share, "a request was refused before the relay was asked: envelope-differs"),
+    )
+    relay = Scripted(None)
+    gateway = Gateway(settings_for(relay))
+    for script, frame, _ in cases:
+        relay.script = script
+        gateway.call(frame)
+    lines = gateway.log().splitlines()
+    assert len(lines) == len(cases), lines
+    for line, (_, frame, says) in zip(lines, cases):
+        # Nothing but the sentence and the share: whatever is secret would stand there as well.
+        assert line.partition(": ")[2] == says + " SHARE=" + frame["share"], (line, says)
+    gateway.close()
+    relay.close()
+
+
+def an_answer_that_cannot_be_used_does_not_make_the_relay_unreachable():
+    relay = Scripted(None)
+    gateway = Gateway(settings_for(relay))
+    for script, reason in ((lambda q: http(200, b" " * 300000, q), "answer-too-large"), (lambda q: b"NONSENSE\r\n\r\n", "answer-not-http"),
+                           (lambda q: b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 10000, "answer-too-large"), (lambda q: http(200, b"{", q), "answer-not-json")):
+        relay.script = script
+        assert gateway.call(create_frame())["reason"] == reason
+        assert gateway.status == [(True, "")], (reason, gateway.status)
+    relay.script = lambda q: None
+    assert gateway.call(create_frame())["reason"] == "cut"
+    assert gateway.status == [(True, ""), (False, "cut")], gateway.status
+    # One that can be reached is up, though of no use.
+    relay.script = lambda q: b"NONSENSE\r\n\r\n"
+    assert gateway.call(create_frame())["reason"] == "answer-not-http"
+    assert gateway.status == [(True, ""), (False, "cut"), (True, "")], gateway.status
+    gateway.close()
+    relay.close()
 
 
 def a_read_is_read_anew_when_the_relay_takes_it_for_a_repeat():
@@ -549,6 +654,43 @@ def a_thousand_creates_share_few_handshakes():
     relay.close()
 
 
+def no_share_is_given_what_a_relay_sent_unasked():
+    relay = Unasked()
+    gateway = Gateway(settings_for(relay))
+    waiting = [create_frame(display={"title": "Room %d" % i, "description": "", "imageURL": ""}) for i in range(200)]
+    under_way, wrong = [], []
+    while waiting or under_way:
+        while waiting and len(under_way) < 16:
+            frame = waiting.pop()
+            under_way.append((gateway.ask(frame), frame))
+        number, frame = under_way.pop(0)
+        answer = gateway.answer(number)
+        assert answer["type"] == "done", answer
+        if not answer["mailbox"].endswith(str(uuid.uuid5(uuid.NAMESPACE_URL, frame["display"]["title"]))):
+            wrong.append(answer)
+    assert not wrong, "%d of 200 shares were given a mailbox that is not theirs" % len(wrong)
+    assert relay.most == 1 and relay.handshakes >= 200, (relay.most, relay.handshakes)
+    told = [line for line in gateway.log().splitlines() if "does not repeat Mailbox-Request-ID" in line]
+    assert len(told) == 1 and "used only once" in told[0], gateway.log()
+    gateway.close()
+    relay.close()
+
+
+def a_connection_without_the_echo_is_not_used_again():
+    """Nor is one with a wrong echo, or two."""
+    other = "Mailbox-Request-ID: " + str(uuid.uuid4()) + "\r\n"
+    for echo, handshakes in ((lambda id: "Mailbox-Request-ID: %s\r\n" % id, 1), (lambda id: "mailbox-request-id:%s \r\n" % id.upper(), 1),
+                             (lambda id: "", 3), (lambda id: other, 3), (lambda id: "Mailbox-Request-ID: %s\r\n" % id + other, 3),
+                             (lambda id: "X-Mailbox-Request-ID: %s\r\n" % id, 3)):
+        relay = Scripted(lambda q: http(200, {"urlLink": "https://" + q.headers["host"] + MAILBOX_PATH}, headers=echo(q.id)))
+        gateway = Gateway(settings_for(relay))
+        for _ in range(3):
+            gateway.call(create_frame())
+        assert (len(relay.requests), relay.handshakes) == (3, handshakes), (echo("ID"), relay.handshakes)
+        gateway.close()
+        relay.close()
+
+
 def more_requests_than_connections_wait_and_are_answered():
     held = threading.Event()
 
@@ -607,6 +749,8 @@ def keys_are_made_once_and_rotated():
                  "/etc/credstore/vestibule.relay-NAME.key", "/etc/credstore/vestibule.relay-key.pub"):
         assert text in made.stdout, (text, made.stdout)
     first = json.load(open(os.path.join(home, "relay-key.pub")))
+    keyid = hashlib.blake2b(base64.b64decode(first["signer"]), digest_size=16).digest()[:8].hex()
+    assert f"\nsigner {first['signer']}, keyid {keyid}\n  give it to each tenant" in made.stdout, made.stdout
     assert os.stat(os.path.join(home, "relay-key")).st_mode & 0o777 == 0o600
     assert os.stat(os.path.join(home, "relay-key.pub")).st_mode & 0o777 == 0o640
     assert abs(first["keys"][0]["not_after"] - time.time() - 3 * 86400) < 60
@@ -614,6 +758,7 @@ def keys_are_made_once_and_rotated():
     assert json.load(open(os.path.join(home, "relay-key.pub"))) == first
     added = make("--add")
     assert added.returncode == 0 and first["keys"][0]["kid"] in added.stdout
+    assert f"signer {first['signer']}, " in added.stdout
     second = json.load(open(os.path.join(home, "relay-key.pub")))
     assert [k["kid"] for k in second["keys"][1:]] == [first["keys"][0]["kid"]] and second["signer"] == first["signer"]
     assert make("--force").returncode == 0
@@ -663,7 +808,7 @@ class Silence:
 
 
 class Unreachable:
-    """A recipient whose relay cannot be talked to, and tries for some seconds."""
+    """A recipient to whom its relay is of no use, and who tries for some seconds."""
 
     def __init__(self, url):
         self.process = subprocess.Popen([RECEIVE, "--allow", url[8:], "--ca-file", path("ca.pem"), "-"], stdin=subprocess.PIPE,
@@ -685,6 +830,10 @@ def a_recipient_says_that_the_relay_is_unreachable():
     unreachable.finish("cannot be reached (no-connection). Nothing is lost")
 
 
+def a_recipient_says_that_the_relay_answers_what_nobody_can_use():
+    strange.finish("answers, but cannot be used now (answer-not-json). It may have heard this device")
+
+
 def a_recipient_is_told_how_to_trust_a_relay_of_its_own():
     untrusted.finish("certificate is not trusted. If it is your own relay, name its issuer with --ca-file.")
 
@@ -692,6 +841,7 @@ def a_recipient_is_told_how_to_trust_a_relay_of_its_own():
 TESTS = [
     a_share_is_created_received_and_gone,
     a_deleted_share_cannot_be_received,
+    the_vertical_of_the_frame_is_that_of_the_link_and_is_accepted,
     a_second_device_is_told_that_it_came_second,
     a_claim_file_lets_a_recipient_go_on,
     a_wrong_secret_opens_nothing_and_deletes_nothing,
@@ -702,16 +852,21 @@ TESTS = [
     a_pinned_key_decides,
     a_redirect_is_not_followed,
     what_a_relay_says_is_passed_on_in_our_words,
+    what_cannot_be_used_is_told_by_name_and_share_and_nothing_else,
+    an_answer_that_cannot_be_used_does_not_make_the_relay_unreachable,
     a_read_is_read_anew_when_the_relay_takes_it_for_a_repeat,
     the_relay_coming_back_is_told,
     a_killed_client_repeats_the_same_octets,
     one_claim_has_one_request_under_way,
     a_thousand_creates_share_few_handshakes,
+    no_share_is_given_what_a_relay_sent_unasked,
+    a_connection_without_the_echo_is_not_used_again,
     more_requests_than_connections_wait_and_are_answered,
     settings_that_cannot_work_end_with_78,
     keys_are_made_once_and_rotated,
     a_box_sealed_before_a_rotation_still_opens,
     a_recipient_says_that_the_relay_is_unreachable,
+    a_recipient_says_that_the_relay_answers_what_nobody_can_use,
     a_recipient_is_told_how_to_trust_a_relay_of_its_own,
     a_silent_relay_is_given_up_in_time,
 ]
@@ -722,8 +877,9 @@ if __name__ == "__main__":
     closed = socket.socket()  # nobody listens there, and nobody else can
     closed.bind(("127.0.0.1", 0))
     silence, unreachable = Silence(), Unreachable("https://127.0.0.1:%d" % closed.getsockname()[1])
+    strange = Unreachable(Scripted(lambda request: http(200, b"no mailbox", request)).url)
     untrusted = Unreachable(Scripted(created_by, certificate="self-signed").url)
-    status = tap.run(TESTS)
+    status = tap.run(TESTS, sys.argv[4:])
     sys.stdout.flush()
     folder.cleanup()
     os._exit(status)

@@ -193,6 +193,7 @@ static void what_is_out_of_bounds_is_refused(void **state) {
                 { RELAY_FRAME_CREATE, "rights", json_string("RX"), "bad-display" },
                 { RELAY_FRAME_CREATE, "display", json_pack("{s:s}", "title", ""), "bad-display" },
                 { RELAY_FRAME_CREATE, "expiration", json_integer(NOW), "bad-expiration" },
+                { RELAY_FRAME_CREATE, "expiration", json_integer(NOW + RELAY_FRAME_EXPIRATION_MIN - 1), "bad-expiration" },
                 { RELAY_FRAME_CREATE, "expiration", json_integer(NOW + RELAY_FRAME_EXPIRATION_MAX + 1), "bad-expiration" },
                 { RELAY_FRAME_READ, "expect", json_integer(0), "bad-frame" },
                 { RELAY_FRAME_READ, "expect", json_integer(65536), "bad-frame" },

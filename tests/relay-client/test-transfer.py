@@ -680,6 +680,10 @@ def v_who_echoed_once_is_believed_no_more_without():
         relay.script = script
         answer = gateway.call(create_frame())
         assert (answer["type"], answer.get("reason")) == ("again", "missing-echo"), answer
+    # A proxy in front of it knows nothing of ids, and when to come again is harmless to believe.
+    relay.script = lambda request: program.http(503, headers="Retry-After: 7\r\n")
+    answer = gateway.call(create_frame())
+    assert (answer["type"], answer["reason"], answer["retry_after"]) == ("again", "http-503", 7), answer
     gateway.close()
     relay.close()
 

@@ -544,6 +544,19 @@ def c29_to_delete_what_is_gone_is_to_delete_it():
         assert result.returncode == 0 and json.loads(result.stdout) == PROVISIONING, result
 
 
+def c26_the_oldest_names_of_algorithms_are_for_relays_that_are_named_so():
+    secret = os.urandom(16)
+    payload = draft_v.payload_seal("AEAD_AES_128_GCM", secret, draft_v.json_bytes(PROVISIONING))
+    body = {"displayInformation": DISPLAY, "payload": {**payload, "type": "AES128"}}
+    relay = program.Scripted(lambda request: program.http(200, body, request))
+    link = relay.url + "/v1/m/" + str(uuid.uuid4()) + "#" + draft_v.base64_encode(secret)
+    result = receive(link, relay)
+    assert result.returncode == EXIT_UNREADABLE and result.stdout == "" and "unsupported-type" in result.stderr, result
+    result = receive(link, relay, "--legacy", "sct04")
+    assert result.returncode == 0 and json.loads(result.stdout) == PROVISIONING, result
+    relay.close()
+
+
 def c30_who_comes_second_is_told_that_another_has_it():
     with Double() as relay:
         gateway = gateway_at(relay)
@@ -565,6 +578,21 @@ def c31_a_mailbox_that_is_gone_ends_the_transfer():
             assert gateway.call(frame)["type"] == "gone", frame
         assert receive(transfer.created["mailbox"] + "#hXlr6aRC7KgJpOLTNZaLsw==", relay).returncode == EXIT_GONE
         gateway.close()
+
+
+def c31_what_has_expired_is_not_taken_from_a_relay_that_still_has_it():
+    def age(request, answer):
+        status, headers, body = answer
+        if request[0] == "POST" and status == 200:
+            return status, headers, draft_v.json_bytes({**json.loads(body), "expiration": draft_v.time_text(int(time.time()) - 1)})
+        return answer
+
+    with Double() as relay:
+        relay.after = age
+        for options in ((), ("--handler", a_handler({"format": "f", "content": {}}))):
+            result = receive(initiator_at(relay).share_url, relay, *options)
+            assert result.returncode == EXIT_GONE and result.stdout == "" and "has expired" in result.stderr, result
+        assert not relay.asked("PUT")
 
 
 def c31_a_recipient_tells_an_end_from_an_expiry_by_the_clock():
@@ -731,13 +759,16 @@ def c40_a_flood_is_cut_off():
         with open("/proc/%d/status" % pid) as f:
             return int(next(line.split()[1] for line in f if line.startswith("VmHWM")))
 
-    bodies = (b"{" + b" " * (64 << 20), b"[" * (200 << 10), b'{"urlLink":' * (20 << 10))
-    relay = program.Scripted(lambda request: program.http(200, bodies[0], request))
+    bodies = ((b"{" + b" " * (64 << 20), "answer-too-large"), (b"[" * (200 << 10), "answer-too-deep"),
+              (b'{"urlLink":' * (20 << 10), "answer-too-deep"),
+              (b"{" + b",".join(b'"a":1' for _ in range(40 << 10)) + b"}", "answer-repeated-member"),
+              (b'{"a":"' + b"\xff" * (200 << 10) + b'"}', "answer-not-utf8"), (b"{" * 10 + b" " * (200 << 10), "answer-not-json"))
+    relay = program.Scripted(lambda request: None)
     gateway = gateway_at(relay)
-    for body in bodies:
+    for body, reason in bodies:
         relay.script = lambda request, body=body: program.http(200, body, request)
         answer = gateway.call(create_frame(rights="RD"))
-        assert answer["type"] == "again" and answer["reason"] in ("answer-too-large", "bad-answer"), answer
+        assert (answer["type"], answer["reason"]) == ("again", reason), (body[:12], answer)
     limit = (1 << 20 if is_sanitized(os.path.dirname(os.path.dirname(CLIENT))) else 48 << 10)
     assert peak(gateway.process.pid) < limit, "%d KiB" % peak(gateway.process.pid)
     gateway.close()

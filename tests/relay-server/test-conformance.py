@@ -602,6 +602,23 @@ def d12_a_preview_says_to_a_guest_what_it_is_and_what_to_do():
 
 
 @test
+def d12_a_preview_speaks_german_to_who_asks_for_it():
+    with Relay(PROGRAM) as relay:
+        _, mailbox = create(relay)
+        pages = {}
+        for asked in (None, "en", "de-AT,de;q=0.9,en;q=0.5"):
+            answer = relay.request("GET", f"/v1/m/{mailbox}", {"Accept-Language": asked} if asked else {})
+            assert answer.headers["Vary"] == "Accept-Language" and answer.headers["Cache-Control"] == "no-store"
+            pages[asked] = answer.body.decode()
+        german = pages.pop("de-AT,de;q=0.9,en;q=0.5")
+        assert len(set(pages.values())) == 1 and 'lang="en"' in pages["en"]
+        for sentence in ("Jemand teilt einen Schlüssel mit Ihnen", "das den Schlüssel aufnehmen soll.",
+                         "Bitte geben Sie ihn nicht weiter.", "<title>Hotel Pass</title>", 'lang="de"'):
+            assert sentence in german, sentence
+        assert "script" not in Page(german).tags and "the" not in re.findall(r"[a-z]+", re.sub("<[^>]*>", "", german))
+
+
+@test
 def d12_the_style_of_a_preview_is_the_one_that_its_policy_allows():
     with Relay(PROGRAM) as relay:
         _, mailbox = create(relay)

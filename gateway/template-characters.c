@@ -1,0 +1,100 @@
+/* Which characters a text may hold, and which a phone knows. */
+#include <stdint.h>
+
+#include "template-internal.h"
+
+unsigned template_next_character(const char **text) {
+        const unsigned char *s = (const unsigned char *) *text;
+        unsigned n = s[0] < 0x80 ? 1 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
+        unsigned c = n == 1 ? s[0] : s[0] & (0x7fu >> n);
+
+        for (unsigned i = 1; i < n; i++) {
+                if ((s[i] & 0xc0) != 0x80) { /* never past the end of a broken string */
+                        *text += i;
+                        return 0xfffd;
+                }
+                c = c << 6 | (s[i] & 0x3fu);
+        }
+        *text += n;
+        return c;
+}
+
+bool template_character_is_harmful(unsigned c) {
+        return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x00ad || c == 0x061c ||
+               (c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) ||
+               (c >= 0x2060 && c <= 0x206f) || c == 0xfeff || (c >= 0xfff0 && c <= 0xfffb);
+}
+
+/* Septets of a character in GSM 03.38 (3GPP TS 23.038 section 6.2.1), 2 for its extension table, 0
+ * if it is in neither. */
+static unsigned gsm7_septets(unsigned c) {
+        static const uint16_t others[] = { 0xa1,
+                0xa3,
+                0xa4,
+                0xa5,
+                0xa7,
+                0xbf,
+                0xc4,
+                0xc5,
+                0xc6,
+                0xc7,
+                0xc9,
+                0xd1,
+                0xd6,
+                0xd8,
+                0xdc,
+                0xdf,
+                0xe0,
+                0xe4,
+                0xe5,
+                0xe6,
+                0xe8,
+                0xe9,
+                0xec,
+                0xf1,
+                0xf2,
+                0xf6,
+                0xf8,
+                0xf9,
+                0xfc,
+                0x0393,
+                0x0394,
+                0x0398,
+                0x039b,
+                0x039e,
+                0x03a0,
+                0x03a3,
+                0x03a6,
+                0x03a8,
+                0x03a9 };
+
+        if (c == '\n' || c == '\r')
+                return 1;
+        if (c == 0x20ac || (c && c < 0x80 && strchr("^{}\\[~]|", (int) c)))
+                return 2;
+        if (c == '`')
+                return 0;
+        if (c >= 0x20 && c < 0x7f)
+                return 1;
+        for (size_t i = 0; i < N_ELEMENTS(others); i++)
+                if (others[i] == c)
+                        return 1;
+        return 0;
+}
+
+unsigned template_sms_parts(const char *text, unsigned *ret_character) {
+        unsigned septets = 0, units = 0, stranger = 0;
+
+        while (*text) {
+                unsigned c = template_next_character(&text), n = gsm7_septets(c);
+
+                if (n == 0 && stranger == 0)
+                        stranger = c;
+                septets += n;
+                units += c > 0xffff ? 2 : 1;
+        }
+        *ret_character = stranger;
+        if (stranger)
+                return units <= 70 ? 1 : (units + 66) / 67;
+        return septets <= 160 ? 1 : (septets + 152) / 153;
+}

@@ -1,0 +1,194 @@
+/* vestibulectl events: what happens to a tenant's shares, as it happens. The lines of a stream are
+ * those of server-sent events (WHATWG HTML, section 9.2.6), as GET /v1/events writes them. */
+#include <stdio.h>
+#include <sysexits.h>
+
+#include "ctl.h"
+
+enum {
+        LINE_MAX_BYTES = 64 * 1024,
+        TRIES_MAX = 5, /* in a row that brought nothing */
+        RETRY_MSEC_MAX = 60 * 1000,
+};
+
+typedef struct Reader {
+        const CtlOptions *options;
+        char *line; /* so far, LINE_MAX_BYTES of room */
+        size_t n;
+        char *data;    /* of the event so far, or NULL */
+        char last[24]; /* what the next request says that it has read, or "" */
+        char id[24];   /* of the event so far */
+        long retry_msec;
+        bool anything, comment, stop, bad;
+} Reader;
+
+static void event_print(const json_t *event) {
+        const char *type = ctl_text(event, "type");
+        const char *word = type && strncmp(type, "share.", 6) == 0 ? type + 6 : type;
+        _cleanup_(freep) char *plain = ctl_plain(word),
+                              *detail = ctl_plain(ctl_text(event, "detail")),
+                              *share = ctl_plain(ctl_text(event, "share"));
+        char at[40];
+
+        if (type && streq(type, "reset")) {
+                (void) printf("%lld  events before the next one are not kept any more; "
+                              "`vestibulectl share "
+                              "list` shows how things are\n",
+                                (long long) json_integer_value(json_object_get(event, "sequence")));
+                return;
+        }
+        ctl_local_time(ctl_text(event, "at"), at);
+        (void) printf("%lld  %s  %s  %s%s%s\n",
+                        (long long) json_integer_value(json_object_get(event, "sequence")),
+                        at,
+                        share,
+                        plain,
+                        detail[0] ? "  " : "",
+                        detail);
+}
+
+/* An empty line: the event is whole. Without data nothing happened up to the id, and whoever does
+ * not follow has seen all there is. */
+static void dispatch(Reader *reader) {
+        json_auto_t *event = NULL;
+
+        if (reader->id[0])
+                (void) snprintf(reader->last, sizeof(reader->last), "%s", reader->id);
+        if (!reader->data) {
+                reader->stop = !reader->options->follow && (reader->comment || reader->id[0]);
+                return;
+        }
+        event = json_loads(reader->data, 0, NULL);
+        free(reader->data);
+        reader->data = NULL;
+        if (!json_is_object(event))
+                reader->bad = true;
+        else if (reader->options->json)
+                ctl_print_json(event, true);
+        else
+                event_print(event);
+        (void) fflush(stdout);
+}
+
+static void field_read(Reader *reader, const char *name, const char *value) {
+        if (streq(name, "id") && value[0] && strlen(value) < sizeof(reader->id) &&
+                        value[strspn(value, "0123456789")] == 0)
+                (void) snprintf(reader->id, sizeof(reader->id), "%s", value);
+        else if (streq(name, "retry") && value[strspn(value, "0123456789")] == 0) {
+                reader->retry_msec = strtol(value, NULL, 10);
+                if (reader->retry_msec > RETRY_MSEC_MAX)
+                        reader->retry_msec = RETRY_MSEC_MAX;
+        } else if (streq(name, "data")) {
+                if (reader->data) /* our events are one line each */
+                        reader->bad = true;
+                else
+                        reader->data = strdup(value);
+        }
+}
+
+static void line_read(Reader *reader, char *line) {
+        char *value = strchr(line, ':');
+
+        if (!line[0]) {
+                dispatch(reader);
+                reader->id[0] = 0;
+                reader->comment = false;
+        } else if (value == line)
+                reader->comment = true;
+        else if (value) {
+                *value++ = 0;
+                field_read(reader, line, value + (*value == ' '));
+        }
+}
+
+/* A piece of the stream. False ends the connection. */
+static bool on_piece(const char *data, size_t size, void *userdata) {
+        Reader *reader = userdata;
+
+        reader->anything = true;
+        for (size_t i = 0; i < size && !reader->stop && !reader->bad; i++) {
+                if (data[i] != '\n') {
+                        if (reader->n == LINE_MAX_BYTES - 1)
+                                reader->bad = true;
+                        else
+                                reader->line[reader->n++] = data[i];
+                        continue;
+                }
+                reader->line[reader->n] = 0;
+                reader->n = 0;
+                line_read(reader, reader->line);
+        }
+        return !reader->stop && !reader->bad;
+}
+
+/* One connection: until it ends, or there is nothing more to see. */
+static int read_once(Reader *reader, CtlAnswer *answer) {
+        char path[128] = "/v1/events";
+
+        reader->n = 0;
+        reader->anything = reader->comment = false;
+        free(reader->data);
+        reader->data = NULL;
+        reader->id[0] = 0;
+        ctl_query_add(path, sizeof(path), "after", reader->last[0] ? reader->last : NULL);
+        return ctl_stream(reader->options, path, on_piece, reader, answer);
+}
+
+/* Whether it makes sense to come back: the stream ended, or nobody could answer just now. */
+static bool may_come_back(int r, const CtlAnswer *answer) {
+        return r == EX_UNAVAILABLE || (r == 0 && (answer->status == 200 || answer->status == 429 ||
+                                                                 answer->status == 503));
+}
+
+static int follow(Reader *reader) {
+        unsigned failures = 0;
+
+        for (;;) {
+                _cleanup_(ctl_answer_done) CtlAnswer answer = { 0 };
+                long pause;
+                int r;
+
+                r = read_once(reader, &answer);
+                if (reader->stop)
+                        return 0;
+                if (reader->bad) {
+                        (void) fprintf(stderr, "vestibulectl: that is no stream of events\n");
+                        return EX_PROTOCOL;
+                }
+                failures = reader->anything ? 0 : failures + 1;
+                if (!may_come_back(r, &answer) || failures == TRIES_MAX) {
+                        if (r == 0 && answer.status != 200)
+                                return ctl_refused(&answer);
+                        (void) fprintf(stderr,
+                                        "vestibulectl: %s\n",
+                                        answer.error[0] ? answer.error : "the stream ended");
+                        return r == 0 ? EX_UNAVAILABLE : r;
+                }
+                pause = answer.retry_after > 0 ? answer.retry_after * 1000 : reader->retry_msec;
+                (void) fprintf(stderr,
+                                "vestibulectl: the stream ended; trying again in %ld s\n",
+                                (pause + 999) / 1000);
+                (void) usleep((useconds_t) (pause < RETRY_MSEC_MAX ? pause : RETRY_MSEC_MAX) *
+                                1000);
+        }
+}
+
+int ctl_events(const CtlOptions *options, char **arguments) {
+        const char *after = options->after ? options->after : options->follow ? "" : "0";
+        Reader reader = { .options = options, .retry_msec = 3000 };
+        int r;
+
+        (void) arguments;
+        if (strlen(after) >= sizeof(reader.last)) {
+                (void) fprintf(stderr, "vestibulectl: --after takes the number of an event\n");
+                return EX_USAGE;
+        }
+        (void) snprintf(reader.last, sizeof(reader.last), "%s", after);
+        reader.line = malloc(LINE_MAX_BYTES);
+        if (!reader.line)
+                return EX_OSERR;
+        r = follow(&reader);
+        free(reader.line);
+        free(reader.data);
+        return r;
+}
