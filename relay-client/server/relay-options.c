@@ -90,8 +90,8 @@ static const char help[] =
         "  --body-max BYTES            largest request body (65536)\n"
         "  --rate N                    requests per second and address; 0 = any (0)\n"
         "  --connections N             at once (4096)\n"
-        "  --connections-per-address N at once from one address; 0 = any (0)\n"
-        "  --idle-timeout SECONDS      close a silent connection (60)\n"
+        "  --connections-per-address N at once from one address; 0 = any (128)\n"
+        "  --idle-timeout SECONDS      close a connection without a request (60)\n"
         "  --webhook-prefix URL        notify https addresses below this one, which ends\n"
         "                              with a slash; may be repeated; none at first\n"
         "  --webhook-ca FILE           issuers to trust there, PEM, instead of the system's\n"
@@ -259,6 +259,7 @@ int relay_options_parse(RelayOptions *ret, int argc, char *argv[]) {
                 .ttl_max = 7 * 86400,
                 .body_max = 64 * 1024,
                 .connections_max = 4096,
+                .connections_per_address = 128,
                 .idle_timeout = 60,
         };
         int option, r;
