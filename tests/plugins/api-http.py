@@ -688,7 +688,7 @@ def bad_bodies_are_refused_and_never_reach_the_gateway():
 
 def content_of_exactly_32_kib_is_taken():
     with start() as g:
-        content = {"a": "x" * (32768 - len('{"a":""}'))}
+        content = {"a": "x" * (32768 - len('{"a": ""}'))}  # as post_share() writes it
         body = share_body(provisioning={"format": "f", "content": content})
         answer = post_share(Client(g), body)
         frame = g.next("share.create")
