@@ -230,7 +230,7 @@ static int open_server(Relay *relay) {
 
         relay->policy = (RelayPolicy){
                 .public_url = o->public_url ? o->public_url : relay->public_url,
-                .repeat_created = o->repeat_created,
+                .empty_created = o->empty_created,
                 .forbid_with_403 = o->forbid_with_403,
         };
         options.certificate = (const char *) certificate.data;

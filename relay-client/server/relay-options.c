@@ -21,7 +21,7 @@ enum {
         OPTION_LOG,
         OPTION_PORT_FILE,
         OPTION_IN_MEMORY,
-        OPTION_REPEAT_CREATED,
+        OPTION_EMPTY_CREATED,
         OPTION_FORBID_WITH_403,
         OPTION_TTL_DEFAULT,
         OPTION_TTL_MAX,
@@ -48,7 +48,7 @@ static const struct option long_options[] = {
         { "log", required_argument, NULL, OPTION_LOG },
         { "port-file", required_argument, NULL, OPTION_PORT_FILE },
         { "in-memory", no_argument, NULL, OPTION_IN_MEMORY },
-        { "repeat-created", no_argument, NULL, OPTION_REPEAT_CREATED },
+        { "empty-created", no_argument, NULL, OPTION_EMPTY_CREATED },
         { "forbid-with-403", no_argument, NULL, OPTION_FORBID_WITH_403 },
         { "ttl-default", required_argument, NULL, OPTION_TTL_DEFAULT },
         { "ttl-max", required_argument, NULL, OPTION_TTL_MAX },
@@ -96,7 +96,7 @@ static const char help[] =
         "                              with a slash; may be repeated; none at first\n"
         "  --webhook-ca FILE           issuers to trust there, PEM, instead of the system's\n"
         "  --webhook-allow-private     also where such a name leads to a private address\n"
-        "  --repeat-created            answer a repeated CreateMailbox with the link again\n"
+        "  --empty-created             answer a repeated CreateMailbox without the link\n"
         "  --forbid-with-403           answer 403 instead of 401 when the mailbox was made\n"
         "                              without the right\n"
         "  --legacy sct04              also take the header names of older drafts\n";
@@ -175,8 +175,8 @@ static int parse_option(RelayOptions *o, int option, const char *value) {
         case OPTION_IN_MEMORY:
                 o->in_memory = true;
                 return 0;
-        case OPTION_REPEAT_CREATED:
-                o->repeat_created = true;
+        case OPTION_EMPTY_CREATED:
+                o->empty_created = true;
                 return 0;
         case OPTION_FORBID_WITH_403:
                 o->forbid_with_403 = true;

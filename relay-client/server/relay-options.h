@@ -12,7 +12,7 @@ typedef struct RelayOptions {
         const char *public_url; /* NULL = https:// and where it listens */
         const char *certificate, *key;
         const char *log, *port_file;
-        bool in_memory, repeat_created, forbid_with_403, legacy_headers;
+        bool in_memory, empty_created, forbid_with_403, legacy_headers;
         WebhookPrefixes webhooks; /* none: nobody is notified */
         const char *webhook_ca;   /* NULL = the issuers of the system */
         bool webhook_private;

@@ -289,11 +289,9 @@ static int answer_duplicate(Context *c, RelayAnswer *answer) {
         if (c->request->operation != RELAY_CREATE || !c->claim.has_mailbox)
                 return 0;
         memcpy(answer->mailbox, c->claim.mailbox, RELAY_ID_SIZE);
-        return c->policy->repeat_created ? answer_link(answer,
-                                                           c->policy,
-                                                           c->claim.mailbox,
-                                                           c->request->webhook)
-                                         : 0;
+        if (c->policy->empty_created)
+                return 0;
+        return answer_link(answer, c->policy, c->claim.mailbox, c->request->webhook);
 }
 
 int relay_service_apply(MailboxStore *store,

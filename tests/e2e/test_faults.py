@@ -262,7 +262,8 @@ class FaultSite(Site):
             folder = self.path(name)
             os.mkdir(folder)
             faults = sister_faults(name.partition("-")[2])
-            return Relay(self.build, folder, ["record=" + os.path.join(folder, "record"), *faults])
+            return Relay(self.build, folder, ["record=" + os.path.join(folder, "record"), *faults],
+                         options=["--empty-created"])  # so that a lost link stays lost
         certificate, key, handshakes, always = relay.certificate, relay.key, [], False
         if name.startswith("tls-"):
             handshakes = [name.partition("-")[2]] * 3

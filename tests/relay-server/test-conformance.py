@@ -114,8 +114,8 @@ def request_ids_and_claims_are_compared_without_regard_to_case():
 
 
 @test
-def d3_a_repeated_create_has_an_empty_body_by_default():
-    with Relay(PROGRAM) as relay:
+def d3_a_repeated_create_has_an_empty_body_when_asked_to():
+    with Relay(PROGRAM, "--empty-created") as relay:
         headers = head(fresh())
         assert relay.request("POST", "/v1/m", headers, create_body()).status == 200
         again = relay.request("POST", "/v1/m", headers, create_body())
@@ -123,8 +123,8 @@ def d3_a_repeated_create_has_an_empty_body_by_default():
 
 
 @test
-def d3_a_repeated_create_repeats_the_link_when_asked_to():
-    with Relay(PROGRAM, "--repeat-created") as relay:
+def d3_a_repeated_create_repeats_the_link_by_default():
+    with Relay(PROGRAM) as relay:
         headers = head(fresh())
         first = relay.request("POST", "/v1/m", headers, create_body())
         again = relay.request("POST", "/v1/m", headers, create_body())
