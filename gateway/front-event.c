@@ -68,8 +68,6 @@ int front_event_follow(Ask *ask) {
         Page page = { .ask = ask, .cursor = json_integer_value(after) };
         int r;
 
-        if (!front_may_still(ask))
-                return 0;
         if (after && (!json_is_integer(after) || page.cursor < 0 ||
                                      page.cursor >> NUMBER_MAX_BITS != 0))
                 return ask_refuse(ask,

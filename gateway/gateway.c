@@ -117,6 +117,8 @@ static int on_event(PluginLink *link, const char *type, json_t *frame, void *use
 
         if (streq(type, "status") && role != CONFIG_ROLE_FRONT)
                 return take_status(g, link, frame);
+        if (role == CONFIG_ROLE_FRONT)
+                front_event(g, link, type, frame);
         return role == CONFIG_ROLE_CHANNEL ? channel_event(g, link, type, frame) : 0;
 }
 

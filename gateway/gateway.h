@@ -58,7 +58,8 @@ typedef struct Gateway {
         char *config_path;
 
         sd_event_source *sweep, *tick;
-        Watcher *watchers; /* requests that wait for a share to change */
+        struct Ask *asks;  /* what fronts ask and is not answered yet */
+        Watcher *watchers; /* of those, what waits for a share to change, or for an event */
         size_t n_watchers;
         int64_t *changed, *published; /* shares that this batch and the one before changed */
         size_t n_changed, n_changed_kept, n_published, changed_allocated, published_allocated;
@@ -156,6 +157,7 @@ int message_frame(Gateway *g, const VaultKey *key, int64_t share, int part, json
 /* --- what the plugins ask and tell --- */
 
 int front_request(Gateway *g, PluginRequest request, const char *type, json_t *frame);
+void front_event(Gateway *g, PluginLink *link, const char *type, const json_t *frame);
 int reply_request(Gateway *g, PluginRequest request, json_t *frame);
 int channel_event(Gateway *g, PluginLink *link, const char *type, json_t *frame);
 
@@ -239,8 +241,10 @@ json_t *event_json(Gateway *g, const StoreEvent *event);
 void watchers_publish(Gateway *g);
 void watchers_drop_link(Gateway *g, PluginLink *link);
 void watchers_expire(Gateway *g);
-/* The configuration is another: who follows a tenant's events may have lost the right to. */
+/* The configuration is another: who waits may have lost the right to. */
 void watchers_reload(Gateway *g);
+/* Answers the question now, if it waits. */
+void watchers_forget(Gateway *g, const struct Ask *ask);
 
 /* --- sweep.c --- */
 
