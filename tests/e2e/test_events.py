@@ -7,6 +7,7 @@ import hashlib
 import http.client
 import json
 import os
+import socket
 import sqlite3
 import sys
 import threading
@@ -16,6 +17,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 from harness import tap  # noqa: E402
 from harness.event_stream import EventStream  # noqa: E402
+from harness.frames import encode  # noqa: E402
 from harness.vestibule import Plugin, Site, events_of, options_of_test, wait_until  # noqa: E402
 
 PATIENCE = 60
@@ -110,11 +112,13 @@ class ProbeSite(Site):
         self.wait_plugins()
         return self
 
-    def begin(self, tenant=None, **members):
+    def credential(self, tenant=None):
         id, _, secret = (tenant or self.tenant).token.removeprefix("vb_live_").partition("_")
         digest = hashlib.blake2b(secret.partition("_")[0].encode(), digest_size=32).digest()
-        credential = {"token": id, "hash": base64.b64encode(digest).decode()}
-        return self.probe.ask("event.follow", credential=credential, **members)
+        return {"token": id, "hash": base64.b64encode(digest).decode()}
+
+    def begin(self, kind="event.follow", tenant=None, **members):
+        return self.probe.ask(kind, credential=self.credential(tenant), **members)
 
     def answer(self, id):
         found = self.probe.read()
@@ -276,12 +280,59 @@ class Tests:
     @tap.test
     def a_question_that_waits_when_its_token_is_withdrawn_is_refused(self):
         with ProbeSite(self.build) as site:
-            waiting = site.begin(wait=60)
+            share = site.create("echo:bob")
+            waiting = [site.begin(wait=60),
+                       site.begin("share.get", share=share["id"], after=999, wait=60)]
             fresh = site.make_tenant("adler")
             assert site.follow(after=0, wait=0)["status"] == 200
+            begun = time.monotonic()
             site.reload(site.configuration().replace(site.tenant.entry, fresh.entry))
-            answer = site.answer(waiting)
-            assert answer["status"] == 401 and "body" not in answer, answer
+            for answer in sorted((site.probe.read() for _ in waiting), key=lambda frame: frame["id"]):
+                assert answer["id"] == waiting.pop(0) and answer["status"] == 401 and "body" not in answer, answer
+            assert time.monotonic() - begun < 30, "they waited on"
+
+    @tap.test
+    def a_question_that_the_front_forgets_is_answered_at_once(self):
+        with ProbeSite(self.build) as site:
+            share = site.create("echo:bob")
+            questions = (("event.follow", {}), ("share.get", {"share": share["id"], "after": 999}))
+            for kind, members in questions:
+                begun = time.monotonic()
+                waiting = site.begin(kind, wait=60, **members)
+                other = site.begin(kind, wait=60, **members)
+                assert site.follow(after=0)["status"] == 200  # both wait by now
+                site.probe.write({"type": "forget", "ask": waiting})
+                site.answer(waiting)
+                for ask in (waiting, waiting + 1000, -1, "x", None):  # over, never asked, and nonsense
+                    site.probe.write({"type": "forget", "ask": ask})
+                site.probe.write({"type": "forget"})
+                # Nor does it begin to wait when it is forgotten before it was looked at.
+                waiting = site.probe.last_id + 1
+                site.probe.write_bytes(
+                    encode({"type": kind, "id": waiting, "credential": site.credential(), "wait": 60, **members}) +
+                    encode({"type": "forget", "ask": waiting}))
+                site.probe.last_id = waiting
+                site.answer(waiting)
+                site.probe.write({"type": "forget", "ask": other})
+                site.answer(other)
+                assert time.monotonic() - begun < 30, "they waited"
+
+    @tap.test
+    def who_leaves_questions_behind_keeps_nobody_out(self):
+        """More than the front's window has room for, by one tenant."""
+        with Site(self.build, tenants=("adler", "baer")) as site:
+            adler, baer = site.tenants["adler"], site.tenants["baer"]
+            share = site.create("echo:a", tenant=adler)
+            for path in ("/v1/events", "/v1/shares/%s?after=999&wait=60" % share["id"]):
+                request = ("GET %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n" % (
+                    path, adler.token)).encode()
+                for _ in range(1100):
+                    with socket.create_connection(("127.0.0.1", site.api_port), timeout=PATIENCE) as raw:
+                        raw.sendall(request)
+                        while path == "/v1/events" and b"retry" not in raw.recv(4096):
+                            pass
+                assert baer.get("/v1/policies").status == 200
+                site.create("echo:b", tenant=baer)
 
     @tap.test
     def the_gateway_gives_what_there_is_credit_for_and_no_more_than_a_list_holds(self):

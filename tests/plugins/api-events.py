@@ -25,6 +25,7 @@ from harness.event_stream import EventStream  # noqa: E402
 from harness.vestibule import wait_until  # noqa: E402
 
 PATIENCE = 20
+WAIT = f"/v1/shares/{api.SHARE}?after=3&wait=60"
 
 
 def event(number, share=api.SHARE, kind="share.delivered", **members):
@@ -295,6 +296,89 @@ def a_stream_goes_on_under_tls():
                 data += raw.recv(65536)
         assert json.loads(data.decode().split("data: ")[-1]) == event(5)
         raw.close()
+
+
+def raw_request(g, path, token=None):
+    raw = socket.create_connection(("127.0.0.1", g.port), timeout=PATIENCE)
+    raw.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token or api.TOKEN}\r\n\r\n".encode())
+    return raw
+
+
+def leave_waiting(g, token=None):
+    """A long poll whose client goes away: what the gateway was asked and does not answer yet."""
+    raw = raw_request(g, WAIT, token)
+    frame = g.next("share.get")
+    raw.close()
+    assert g.forgotten.get(timeout=PATIENCE) == frame["id"]
+    return frame
+
+
+def a_question_that_waits_counts_until_it_is_answered_though_nobody_waits_any_more():
+    with start() as g:
+        left = [leave_waiting(g) for _ in range(32)]
+        refused = api.Client(g).ask("GET", WAIT)
+        api.expect_problem(refused, 429, "too-many-waits")
+        assert int(refused.getheader("Retry-After")) > 0
+        answer = api.Client(g).later("GET", f"/v1/shares/{api.SHARE}")  # what does not wait is asked
+        g.answer(g.next("share.get"), 200, body={"id": api.SHARE, "state": "invited", "version": 1})
+        assert answer().status == 200
+        leave_waiting(g, api.token("zyxw2345"))
+
+        g.answer(left.pop(), 200)
+        leave_waiting(g)
+        api.expect_problem(api.Client(g).ask("GET", WAIT), 429, "too-many-waits")
+        assert g.requests.empty()
+
+
+def questions_that_wait_take_no_more_than_half_of_the_window():
+    with start() as g:
+        for n in range(16):
+            token = api.token("a1b2c3%02d" % (n + 22))
+            for _ in range(32):
+                leave_waiting(g, token)
+        refused = api.Client(g).ask("GET", WAIT)
+        api.expect_problem(refused, 503, "busy")
+        assert int(refused.getheader("Retry-After")) > 0
+        client, _ = opened(g, 4)
+        frame = g.next("event.follow")
+        assert frame["wait"] == 0, frame  # the stream goes on without
+        g.answer(frame, 200, body=body(5, event(5)))
+        client.wait(lambda: client.events, PATIENCE, "an event")
+        client.close()
+
+
+def a_stream_whose_question_may_not_wait_asks_with_pauses():
+    with start() as g:
+        client, _ = opened(g, 5)
+        for n in range(2):  # a gateway that answers at once
+            frame = g.next("event.follow")
+            assert frame["wait"] == 15
+            g.answer(frame, 200, body=body(5))
+            answered = time.monotonic()
+        frame = g.next("event.follow")
+        assert time.monotonic() - answered > 0.9
+        g.answer(frame, 200, body=body(6, event(6)))
+        answered = time.monotonic()
+        frame = g.next("event.follow")
+        assert time.monotonic() - answered < 0.9  # what came was passed on, and there may be more
+        client.close()
+        assert g.forgotten.get(timeout=PATIENCE) == frame["id"]
+
+        client, _ = opened(g, 5)  # whose client goes away in the pause
+        g.answer(g.next("event.follow"), 200, body=body(5))
+        client.wait(lambda: client.comments == 1, PATIENCE, "a sign of life")
+        client.close()
+        for _ in range(31):
+            leave_waiting(g)
+        client, _ = opened(g, 5)
+        for n in range(2):
+            frame = g.next("event.follow")
+            assert frame["wait"] == 0, frame
+            g.answer(frame, 200, body=body(5))
+            answered = time.monotonic()
+        g.next("event.follow")
+        assert time.monotonic() - answered > 0.9
+        client.close()
 
 
 TESTS = tap.functions_below(start)
