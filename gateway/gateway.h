@@ -79,6 +79,7 @@ enum {
         GATEWAY_REPEATS_MAX = 5,  /* of what a broken stream may have lost */
         GATEWAY_ANSWERS_MAX = 10, /* texts back to a recipient, for each share */
         GATEWAY_SWEEP_PAGE = 500,
+        GATEWAY_LAST_LOOK = 120, /* before the end of a mailbox for several messages */
 };
 
 static inline int64_t gateway_now(const Gateway *g) {
@@ -181,8 +182,17 @@ int relay_open_mailbox(ShareContext *c, Secret *ret);
 void relay_claim_of(ShareContext *c, char ret[UUID_TEXT_SIZE]);
 /* The mailbox has gone, or ran out: the share ends. As relay_answered(). */
 int relay_mailbox_gone(ShareContext *c);
+/* What is to be said of a share in `released` whose mailbox ran out. Negative errno. */
+int relay_end_event(ShareContext *c, LifecycleEvent *ret);
 /* The relay refuses us our own mailbox; type is how. As relay_answered(). */
 int relay_mailbox_refused(ShareContext *c, OutboxKind kind, const char *type, uint64_t *ret_retry);
+/* The relay says that our own claim holds the mailbox no more: by now, whether that is taken for
+ * true. As relay_answered(); with OUTBOX_VERDICT_AGAIN it is to be asked once more at the pace. */
+int relay_mailbox_claimed(ShareContext *c, const OutboxItem *item);
+/* Keeps count, in the item of a look, of what its answers say. */
+void relay_note_look(OutboxItem *item, const json_t *answer);
+/* A look at the mailbox succeeded after one that was refused. Writes nothing. */
+void relay_mailbox_seen(ShareContext *c);
 /* Ten minutes since the release, by the gateway's own time, so that a restart does not begin anew.
  */
 bool relay_patience_is_over(const ShareContext *c);
@@ -206,6 +216,12 @@ int transfer_add(ShareContext *c, const json_t *message, int *ret_number);
 
 /* Who writes next. */
 TransferParty transfer_turn(ShareContext *c);
+
+/* Whether the recipient has written at least once. Negative errno. */
+int transfer_was_answered(ShareContext *c);
+
+/* Draft R: whether it is worth asking if our last message was taken. Negative errno. */
+int transfer_may_be_taken(ShareContext *c);
 
 /* A look at the mailbox. The claim reads one row; an answer without news needs none, and is settled
  * with *ret_retry without a command. */

@@ -64,6 +64,8 @@ static json_t *detail_json(TimelineEvent event, int detail) {
         case TIMELINE_MESSAGE_UNREADABLE:
         case TIMELINE_MESSAGE_REPEATED:
         case TIMELINE_CLAIMED_ELSEWHERE:
+        case TIMELINE_RELAY_CLAIMED:
+        case TIMELINE_RELAY_REFUSED:
         case _TIMELINE_MAX:
                 break;
         }

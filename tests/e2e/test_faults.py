@@ -231,7 +231,7 @@ def lasting_rows():
         yield Row("lasting tls %s" % kind, plan="patience", links=0, lane="bad-" + kind,
                   end=("failed", "relay_unreachable"))
     yield Row("lasting read redirect", Fault("redirect", (INITIATOR, "read"), 10000), plan="mailbox end",
-              end=("expired", "not_collected"))
+              end=("expired", "outcome_unknown"))
     yield Row("lasting delete redirect", Fault("redirect", (INITIATOR, "delete"), 10000), plan="withdraw",
               end=CANCELLED)
     yield Row("r lasting early-expiry", Fault("early-expiry", "get1"), plan="mailbox end", lane="r-gone",

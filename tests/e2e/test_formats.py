@@ -101,6 +101,14 @@ class FormatSite(Site):
             assert struct.unpack_from("<q", rules) == (HOTEL_CLASS,)
             store.execute("UPDATE share SET rules = ? WHERE n = ?", (struct.pack("<q", number) + rules[8:], *where))
 
+    def move_end(self, share, seconds):
+        """Makes the mailbox end so many seconds from now, for the gateway and with a restart."""
+        self.stop_gateway()
+        with contextlib.closing(sqlite3.connect(os.path.join(self.state, "vestibule.sqlite"))) as store, store:
+            store.execute("UPDATE share SET mailbox_expires = unixepoch() + ?, due = unixepoch() - 1 WHERE n = ?",
+                          (seconds, share_number(share["id"])))
+        self.start_gateway()
+
     def wallet(self, link, last, folder):
         """vestibule-receive with the handler above, started; its state is kept in the folder."""
         os.makedirs(folder, exist_ok=True)
@@ -259,7 +267,7 @@ class Tests:
             self.carry(site, share, link, rounds, site.path("wallet"))
             assert read(site.path("wallet"), 0) == first
             site.secrets_are_not_at_the_relay(link, "KeyCreationRequest", "from the owner", "s-0")
-            if protocol == "draft-v":  # in Draft R nobody can see that the last message was taken
+            if protocol == "draft-v":  # in Draft R it is seen at the mailbox's end only
                 ended = site.wait_state(share, "completed", timeout=PATIENCE)
                 assert ended["cause"] == "mailbox_gone"
                 creates = site.relay.requests("CreateMailbox")
@@ -390,6 +398,19 @@ class Tests:
             assert got.returncode == 0, got.stderr
             assert json.loads(got.stdout) == content
             assert site.wait_state(share, "completed", timeout=PATIENCE)["cause"] == "mailbox_gone"
+
+    @tap.test
+    def a_run_of_draft_r_whose_messages_were_all_taken_is_completed_at_its_end(self):
+        with FormatSite(self.build, "draft-r") as site:
+            phone = site.phone("echo:bob")
+            share, link = site.link_of(phone, policy="several", provisioning=message(0, "first"))
+            self.carry(site, share, link, 1, site.path("wallet"))
+            site.move_end(share, 115)
+            site.wait(share, lambda _: site.rows("SELECT flags & 256 FROM share") == [(256,)], "a last look",
+                      timeout=PATIENCE)
+            site.move_end(share, -1)
+            ended = site.wait_state(share, "completed", timeout=PATIENCE)
+            assert ended["cause"] == "mailbox_gone"
 
     @tap.test
     def the_class_of_the_policy_is_the_kind_of_the_link(self):
