@@ -352,6 +352,10 @@ void vault_index_nonce(const Vault *v,
         index_of(v, ret, "nonce", tenant, nonce, NULL);
 }
 
+void vault_index_claim(const Vault *v, const char *claim, uint8_t ret[VAULT_INDEX_SIZE]) {
+        index_of(v, ret, "claim", claim, NULL);
+}
+
 void vault_index_inbound(const Vault *v,
                 const char *channel,
                 const char *from,

@@ -131,6 +131,7 @@ void vault_index_nonce(const Vault *vault,
                 const char *tenant,
                 const char *nonce,
                 uint8_t ret[VAULT_INDEX_SIZE]);
+void vault_index_claim(const Vault *vault, const char *claim, uint8_t ret[VAULT_INDEX_SIZE]);
 void vault_index_inbound(const Vault *vault,
                 const char *channel,
                 const char *from,

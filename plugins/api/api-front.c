@@ -506,6 +506,26 @@ static void message_binding(const Call *call, EnvelopeBinding *ret) {
         ret->not_after = time_wall() + SHARE_SECONDS_MAX + ENVELOPE_MARGIN_SECONDS;
 }
 
+/* What the gateway tells a repeated message by: whoever reads the mailbox sees these octets. */
+static int add_digest(const Call *call, json_t *frame) {
+        const json_t *encrypted = json_object_get(call->share.provisioning.value, "encrypted");
+        const char *data = json_string_value(json_object_get(encrypted, "data"));
+        uint8_t digest[crypto_hash_sha256_BYTES];
+        _cleanup_(freep) uint8_t *blob = NULL;
+        _cleanup_(freep) char *text = NULL;
+        size_t size;
+        int r;
+
+        if (!data)
+                return 0;
+        r = text_from_base64(data, false, &blob, &size);
+        if (r < 0)
+                return r;
+        crypto_hash_sha256(digest, blob, size);
+        text = text_base64(digest, sizeof(digest));
+        return text && json_object_set_new(frame, "digest", json_string(text)) == 0 ? 0 : -ENOMEM;
+}
+
 static void provisioning_ask(Call *call, const json_t *description) {
         EnvelopeBinding binding = {
                 .tenant = json_string_value(json_object_get(description, "tenant")),
@@ -527,6 +547,8 @@ static void provisioning_ask(Call *call, const json_t *description) {
                                 &binding,
                                 frame,
                                 &fault);
+        if (r == 0 && call->route->kind == API_ROUTE_SEND)
+                r = add_digest(call, frame);
         if (r == 0 && call->share.body && json_object_set(frame, "body", call->share.body) < 0)
                 r = -ENOMEM;
         if (r > 0)

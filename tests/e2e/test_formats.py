@@ -413,6 +413,14 @@ class Tests:
             assert ended["cause"] == "mailbox_gone"
 
     @tap.test
+    def draft_r_takes_nothing_that_the_tenant_encrypted(self):
+        encrypted = {"encrypted": {"type": "AEAD_AES_128_GCM", "data": base64.b64encode(bytes(60)).decode()}}
+        with FormatSite(self.build, "draft-r") as site:
+            answer = site.tenant.post(
+                "/v1/shares", share_body("echo:bob", policy="several", provisioning=encrypted))
+            assert answer.status == 422 and answer.json["type"].endswith(":not-in-draft-r"), answer
+
+    @tap.test
     def the_class_of_the_policy_is_the_kind_of_the_link(self):
         with FormatSite(self.build) as site:
             phone = site.phone("echo:bob")

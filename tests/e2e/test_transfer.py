@@ -731,13 +731,51 @@ class Tests:
             assert [frame["claim"] for frame in site.scripted.frames("create")] == claims
             assert site.scripted.wait_frame("read")["claim"] == claims[1]
             site.scripted.answers["create"] = [duplicate, duplicate]
-            lost = site.create(phone.addresses[0], claims=claims)
+            others = ["33333333-3333-4333-8333-333333333333", "44444444-4444-4444-8444-444444444444"]
+            lost = site.create(phone.addresses[0], claims=others)
             phone.say(lost["tag"] + " " + lost["code"])
             assert site.wait_state(lost, "failed", timeout=PATIENCE)["cause"] == "relay_refused"
-            for bad in (["no"], [claims[0], claims[0]], [claims[0]] * 4, []):
+            nobody, everybody = ("-".join(digit * n for n in (8, 4, 4, 4, 12)) for digit in "0f")
+            for bad in (["no"], [claims[0], claims[0]], [claims[0]] * 4, [], [nobody], [everybody],
+                        [everybody.upper()]):
                 answer = site.tenant.post("/v1/shares", site_body(phone, claims=bad))
                 assert answer.status == 422, (bad, answer)
             assert site.show(share)["state"] == "released"
+
+    @tap.test
+    def a_claim_belongs_to_one_share_whoevers_that_is(self):
+        one, two = "aaaaaaaa-1111-4111-8111-111111111111", "bbbbbbbb-2222-4222-8222-222222222222"
+        with TransferSite(self.build, tenants=("adler", "krone")) as site:
+            phone = site.phone("echo:bob")
+            site.create(phone.addresses[0], claims=[one])
+            answers = [tenant.post("/v1/shares", site_body(phone, claims=claims))
+                       for tenant in site.tenants.values() for claims in ([one.upper()], [two, one])]
+            assert [(answer.status, problem_of(answer)) for answer in answers] == [(409, "claim-in-use")] * 4
+            own, foreign = answers[0].json, answers[2].json
+            assert own == foreign  # so that nothing is learnt of others' shares
+            site.create(phone.addresses[0], claims=[two])  # what was refused keeps nothing
+
+    @tap.test
+    def what_a_tenant_encrypted_is_sent_once(self):
+        def encrypted(number):
+            return {"encrypted": {"type": "AEAD_AES_256_GCM", "data": base64.b64encode(bytes([number] * 60)).decode()}}
+
+        def octets(number):
+            return base64.b64encode(hashlib.sha256(bytes([number] * 60)).digest()).decode()
+
+        with self.house() as (site, phone):
+            site.scripted.answers["create"] = [
+                lambda frame: {**site.scripted.usual(frame), "digest": octets(0)}]
+            site.scripted.answers["read"] = [
+                lambda frame: {"type": "done", "digest": octets(1), "message": encrypted(1)}]
+            share = site.released(phone, provisioning=encrypted(0))
+            site.wait_count(share, "message_received", 1)
+            path = "/v1/shares/%s/messages" % share["id"]
+            for number in (0, 1):  # our own, and the recipient's
+                answer = site.tenant.post(path, {"provisioning": encrypted(number)})
+                assert answer.status == 409 and problem_of(answer) == "repeated-message", answer
+            assert site.show(share)["turn"] == "initiator"
+            assert site.tenant.post(path, {"provisioning": encrypted(2)}).status == 202
 
     @tap.test
     def a_tenant_that_keeps_the_secret_is_passed_ciphertext(self):
