@@ -39,6 +39,7 @@ static void what_is_kept_is_written_as_it_came(void **state) {
                 "{\"n\":[1e400,-1e400,1e-999,18446744073709551615]}",
                 "{\"s\":\"a\\u0000b\",\"\\u0000\":1}",
                 "{ \"b\" :\t1 ,\r\n \"a\":\n{ } }",
+                "{\"\\\"1.5\":1e400,\"\\\"1.6\":0}",
                 "{\"z\":\"\\u00e4\\/\xc3\xa4\\ud83d\\ude00\",\"a\":\"\\\\\\\"}\"}",
         };
 
@@ -120,6 +121,7 @@ static void elsewhere_the_rules_are_as_ever(void **state) {
 static void what_is_no_json_stays_none(void **state) {
         static const char *const contents[] = {
                 "{\"n\":01}",
+                "{\"n\":01.5}",
                 "{\"n\":1.}",
                 "{\"n\":.5}",
                 "{\"n\":+1}",
