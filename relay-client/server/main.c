@@ -157,6 +157,8 @@ static int open_store(Relay *relay) {
                 log_error("another vestibule-relay uses this state folder");
         else if (r < 0)
                 log_error("%s (%s)", reason, strerror(-r));
+        else
+                relay_database_limit_space(relay->stores.database, relay->options.space);
         return r;
 }
 

@@ -26,6 +26,7 @@ enum {
         OPTION_TTL_DEFAULT,
         OPTION_TTL_MAX,
         OPTION_BODY_MAX,
+        OPTION_SPACE,
         OPTION_CONNECTIONS,
         OPTION_PER_ADDRESS,
         OPTION_IDLE_TIMEOUT,
@@ -36,6 +37,8 @@ enum {
         OPTION_WEBHOOK_PRIVATE,
         OPTION_FAULT,
 };
+
+#define SPACE_MAX (1ull << 50)
 
 static const struct option long_options[] = {
         { "help", no_argument, NULL, OPTION_HELP },
@@ -53,6 +56,7 @@ static const struct option long_options[] = {
         { "ttl-default", required_argument, NULL, OPTION_TTL_DEFAULT },
         { "ttl-max", required_argument, NULL, OPTION_TTL_MAX },
         { "body-max", required_argument, NULL, OPTION_BODY_MAX },
+        { "space", required_argument, NULL, OPTION_SPACE },
         { "connections", required_argument, NULL, OPTION_CONNECTIONS },
         { "connections-per-address", required_argument, NULL, OPTION_PER_ADDRESS },
         { "idle-timeout", required_argument, NULL, OPTION_IDLE_TIMEOUT },
@@ -88,6 +92,7 @@ static const char help[] =
         "                              message under /t/ (172800)\n"
         "  --ttl-max SECONDS           longest life (604800)\n"
         "  --body-max BYTES            largest request body (65536)\n"
+        "  --space BYTES               to keep in all; 0 = any (1073741824)\n"
         "  --rate N                    requests per second and address; 0 = any (0)\n"
         "  --connections N             at once (4096)\n"
         "  --connections-per-address N at once from one address; 0 = any (128)\n"
@@ -138,6 +143,18 @@ static int parse_number(
         return 0;
 }
 
+static int parse_space(const char *text, uint64_t *ret) {
+        unsigned long long n;
+        char *end;
+
+        errno = 0;
+        n = strtoull(text, &end, 10);
+        if (errno != 0 || text[0] < '0' || text[0] > '9' || *end || n > SPACE_MAX)
+                return complain("--space must be a number of bytes, up to 2^50");
+        *ret = n;
+        return 0;
+}
+
 static int add_webhook_prefix(WebhookPrefixes *prefixes, const char *text) {
         if (!webhook_prefix_is_valid(text))
                 return complain("--webhook-prefix must be https://host[:port]/, perhaps with a "
@@ -175,6 +192,8 @@ static int parse_option(RelayOptions *o, int option, const char *value) {
         case OPTION_IN_MEMORY:
                 o->in_memory = true;
                 return 0;
+        case OPTION_SPACE:
+                return parse_space(value, &o->space);
         case OPTION_EMPTY_CREATED:
                 o->empty_created = true;
                 return 0;
@@ -258,6 +277,7 @@ int relay_options_parse(RelayOptions *ret, int argc, char *argv[]) {
                 .ttl_default = 48 * 3600,
                 .ttl_max = 7 * 86400,
                 .body_max = 64 * 1024,
+                .space = 1024 * 1024 * 1024,
                 .connections_max = 4096,
                 .connections_per_address = 128,
                 .idle_timeout = 60,

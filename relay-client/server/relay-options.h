@@ -18,6 +18,7 @@ typedef struct RelayOptions {
         bool webhook_private;
         uint32_t ttl_default, ttl_max;
         uint32_t body_max;
+        uint64_t space; /* bytes to keep, 0 = any */
         uint32_t connections_max, connections_per_address, idle_timeout, rate;
 } RelayOptions;
 

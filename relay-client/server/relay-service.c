@@ -166,6 +166,11 @@ static int do_create(Context *c, RelayAnswer *answer) {
                         request->webhook,
                         request->display,
                         request->payload);
+        if (r == MAILBOX_STORE_E_FULL) {
+                memset(answer->mailbox, 0, RELAY_ID_SIZE);
+                answer->status = 507;
+                return 0;
+        }
         if (r < 0)
                 return r;
         r = remember(c, answer->mailbox, request->expiration);
@@ -193,6 +198,10 @@ static int do_update(Context *c, RelayAnswer *answer) {
         int r;
 
         r = mailbox_store_set_payload(c->store, c->mailbox.number, c->request->payload);
+        if (r == MAILBOX_STORE_E_FULL) {
+                answer->status = 507;
+                return 0;
+        }
         if (r < 0)
                 return r;
         is_told = by_initiator ? c->mailbox.initiator_has_webhook
