@@ -249,8 +249,14 @@ uint64_t transfer_start_msec(const Gateway *g, const Transfer *transfer);
 /* The share as its tenant sees it, or masked as an operator does. NULL: out of memory. */
 json_t *share_json(ShareContext *c, bool masked);
 
+enum { EVENT_ID_SIZE = 32 };
+
+/* The id of an event: its number, and a tag that no other event of that number has. An event of
+ * which only the number is set is one that is not kept. */
+void event_id(Gateway *g, const char *tenant, const StoreEvent *event, char ret[EVENT_ID_SIZE]);
+
 /* An event, with what an entry of its share's timeline shows. NULL: out of memory. */
-json_t *event_json(Gateway *g, const StoreEvent *event);
+json_t *event_json(Gateway *g, const char *tenant, const StoreEvent *event);
 
 /* --- front-watch.c --- */
 

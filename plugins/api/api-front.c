@@ -74,7 +74,7 @@ typedef struct Call {
         bool asked_again;
         char *stream_tenant; /* whose stream this is, or NULL */
         struct Call *stream_previous, *stream_next;
-        int64_t cursor; /* of the stream */
+        json_t *cursor; /* of the stream */
         bool caught_up; /* all that was there when it began has been passed on */
         uint64_t asked; /* boot time of the last question */
         bool idle;      /* its answer came at once, and had nothing */
@@ -99,6 +99,7 @@ static Call *call_free(Call *call) {
                 return NULL;
         stream_unlink(call);
         (void) sd_event_source_disable_unref(call->pause);
+        json_decref(call->cursor);
         json_decref(call->credential);
         json_decref(call->idempotency);
         api_share_done(&call->share);
@@ -350,6 +351,7 @@ static json_t *frame_complete(const Call *call, json_t *frame) {
                 json_t *value;
         } parameters[] = {
                 { API_QUERY_AFTER, "after", json_integer(query->after) },
+                { API_QUERY_EVENT, "after", api_event_id_json(query->event) },
                 { API_QUERY_WAIT, "wait", json_integer(query->wait) },
                 { API_QUERY_LIMIT, "limit", json_integer(query->limit) },
                 { API_QUERY_STATE, "state", json_string(query->state) },
@@ -643,13 +645,13 @@ static void on_followed(Plugin *plugin, const json_t *answer, void *userdata);
 static void stream_ask(Call *call) {
         ApiFront *front = call->front;
         bool wait = call->caught_up && api_wait_may(&front->waits, call->credential_hash) == 0;
-        json_t *frame = json_pack("{s:s, s:O, s:I, s:i, s:i}",
+        json_t *frame = json_pack("{s:s, s:O, s:O, s:i, s:i}",
                         "type",
                         call->route->ask,
                         "credential",
                         call->credential,
                         "after",
-                        (json_int_t) call->cursor,
+                        call->cursor,
                         "credit",
                         STREAM_CREDIT,
                         "wait",
@@ -713,7 +715,8 @@ static void stream_pass(Call *call, const json_t *body, bool opening) {
                 api_request_stream_end(call->request);
                 return;
         }
-        call->cursor = json_integer_value(json_object_get(body, "cursor"));
+        json_decref(call->cursor);
+        call->cursor = json_incref(json_object_get(body, "cursor"));
         /* Without an event there is an id or a comment: the client knows that this was all. */
         call->idle = call->caught_up && nothing &&
                      time_boot() < call->asked + STREAM_PAUSE_SECONDS * USEC_PER_SEC;
@@ -1041,10 +1044,10 @@ static int call_read(Call *call, const ApiRequestView *view, ApiFault *fault) {
                 return r;
         /* A browser that comes back repeats the query as it was, and says here how far it got. */
         if (call->route->kind == API_ROUTE_EVENTS && view->last_event_id) {
-                r = api_event_id_read(view->last_event_id, &call->query.after, fault);
+                r = api_event_id_read(view->last_event_id, call->query.event, fault);
                 if (r != 0)
                         return r;
-                call->query.given |= API_QUERY_AFTER;
+                call->query.given |= API_QUERY_EVENT;
         }
         r = call_read_credential(call, view, fault);
         if (r != 0)

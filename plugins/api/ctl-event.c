@@ -16,13 +16,13 @@ typedef struct Reader {
         char *line; /* so far, LINE_MAX_BYTES of room */
         size_t n;
         char *data;    /* of the event so far, or NULL */
-        char last[24]; /* what the next request says that it has read, or "" */
-        char id[24];   /* of the event so far */
+        char last[32]; /* what the next request says that it has read, or "" */
+        char id[32];   /* of the event so far */
         long retry_msec;
         bool anything, comment, stop, bad;
 } Reader;
 
-static void event_print(const json_t *event) {
+static void event_print(const json_t *event, const char *id) {
         const char *type = ctl_text(event, "type");
         const char *word = type && strncmp(type, "share.", 6) == 0 ? type + 6 : type;
         _cleanup_(freep) char *plain = ctl_plain(word),
@@ -31,20 +31,14 @@ static void event_print(const json_t *event) {
         char at[40];
 
         if (type && streq(type, "reset")) {
-                (void) printf("%lld  events before the next one are not kept any more; "
+                (void) printf("%s  events before the next one are not kept any more; "
                               "`vestibulectl share "
                               "list` shows how things are\n",
-                                (long long) json_integer_value(json_object_get(event, "sequence")));
+                                id);
                 return;
         }
         ctl_local_time(ctl_text(event, "at"), at);
-        (void) printf("%lld  %s  %s  %s%s%s\n",
-                        (long long) json_integer_value(json_object_get(event, "sequence")),
-                        at,
-                        share,
-                        plain,
-                        detail[0] ? "  " : "",
-                        detail);
+        (void) printf("%s  %s  %s  %s%s%s\n", id, at, share, plain, detail[0] ? "  " : "", detail);
 }
 
 /* An empty line: the event is whole. Without data nothing happened up to the id, and whoever does
@@ -66,13 +60,13 @@ static void dispatch(Reader *reader) {
         else if (reader->options->json)
                 ctl_print_json(event, true);
         else
-                event_print(event);
+                event_print(event, reader->id);
         (void) fflush(stdout);
 }
 
 static void field_read(Reader *reader, const char *name, const char *value) {
         if (streq(name, "id") && value[0] && strlen(value) < sizeof(reader->id) &&
-                        value[strspn(value, "0123456789")] == 0)
+                        value[strspn(value, "0123456789abcdef-")] == 0)
                 (void) snprintf(reader->id, sizeof(reader->id), "%s", value);
         else if (streq(name, "retry") && value[strspn(value, "0123456789")] == 0) {
                 reader->retry_msec = strtol(value, NULL, 10);
@@ -180,7 +174,7 @@ int ctl_events(const CtlOptions *options, char **arguments) {
 
         (void) arguments;
         if (strlen(after) >= sizeof(reader.last)) {
-                (void) fprintf(stderr, "vestibulectl: --after takes the number of an event\n");
+                (void) fprintf(stderr, "vestibulectl: --after takes the id of an event\n");
                 return EX_USAGE;
         }
         (void) snprintf(reader.last, sizeof(reader.last), "%s", after);

@@ -7,6 +7,7 @@ import hashlib
 import http.client
 import json
 import os
+import shutil
 import socket
 import sqlite3
 import sys
@@ -61,7 +62,7 @@ class Follower:
                 event = stream.events[done]
             done += 1
             with self.changed:
-                self.last_id = event[0]
+                self.last_id = event[2]["id"]
                 self.events.append(event)
                 self.changed.notify_all()
 
@@ -94,6 +95,10 @@ def all_once(site, follower, shares, tenant=None):
     for share in shares:
         assert follower.of_share(share) == timelines[share["id"]], (
             follower.of_share(share), timelines[share["id"]])
+
+
+def number_of(id):
+    return int(id.partition("-")[0])
 
 
 class ProbeSite(Site):
@@ -172,7 +177,8 @@ class Tests:
                 assert stream.events[0][2]["state"] == "pending" and stream.events[0][2]["version"] == 1
                 for number, kind, data in stream.events:
                     assert number == data["sequence"] and kind == data["type"]
-                    assert set(data) - {"detail"} == {"sequence", "type", "share", "state", "version", "at"}
+                    assert data["id"].startswith("%d-" % number) and len(data["id"].partition("-")[2]) == 8
+                    assert set(data) - {"detail"} == {"sequence", "id", "type", "share", "state", "version", "at"}
                     assert "bob" not in str(data) and "booking" not in str(data)
 
     @tap.test
@@ -249,12 +255,54 @@ class Tests:
                     assert (stream.events[0][1] == "reset") == reset, stream.events
                     assert [kind for _, kind, _ in stream.events[1:]] == ["share.created"] * (len(numbers) - 1)
                     if reset:
-                        assert stream.events[0][2] == {"sequence": numbers[0], "type": "reset"}
+                        assert stream.events[0][2] == {
+                            "sequence": numbers[0], "id": stream.events[0][2]["id"], "type": "reset"}
                     assert "share" in stream.events[0][2] or reset
             with EventStream(site.api_port, site.tenant.token, last_id=6) as stream:
                 assert site.cancel(shares[0]).status == 200
                 stream.wait_event("share.ended", shares[0]["id"], timeout=PATIENCE)
                 assert [number for number, _, _ in stream.events] == [7, 8]
+
+    @tap.test
+    def who_had_read_what_an_older_copy_of_the_store_does_not_have_is_told(self):
+        """Also when other events have got those numbers since."""
+        with Site(self.build) as site:
+            copy = site.path("copy")
+            for name in ("a", "b"):
+                site.create("echo:" + name)
+            site.stop_gateway()
+            shutil.copytree(site.state, copy)
+            site.start_gateway()
+            for name in ("c", "d"):
+                site.create("echo:" + name)
+            with EventStream(site.api_port, site.tenant.token, last_id=0) as stream:
+                stream.wait(lambda: len(stream.events) >= 4, PATIENCE, "four events")
+                read = [data["id"] for _, _, data in stream.events]
+            with EventStream(site.api_port, site.tenant.token, last_id=read[2]) as stream:
+                stream.wait(lambda: stream.events, PATIENCE, "the last event")
+                assert stream.events[0][2]["id"] == read[3]
+
+            site.stop_gateway()
+            shutil.rmtree(site.state)
+            shutil.copytree(copy, site.state)
+            wall = int(time.time())
+            wait_until(lambda: time.time() >= wall + 1, PATIENCE, "another second")
+            site.start_gateway()
+
+            def first_after(id, count):
+                with EventStream(site.api_port, site.tenant.token, last_id=id) as stream:
+                    stream.wait(lambda: len(stream.events) >= count, PATIENCE, "what comes after " + str(id))
+                    return [(number, kind) for number, kind, _ in stream.events]
+
+            assert first_after(read[3], 1) == [(2, "reset")]
+            for name in ("e", "f", "g"):
+                site.create("echo:" + name)
+            for id in (read[2], read[3]):  # other events have these numbers
+                assert first_after(id, 1) == [(5, "reset")], id
+            assert first_after(read[1], 3) == [(n, "share.created") for n in (3, 4, 5)]
+            assert first_after(0, 5) == [(n, "share.created") for n in (1, 2, 3, 4, 5)]
+            assert first_after("4-00000000", 1) == [(5, "reset")]
+            assert first_after(4, 1) == [(5, "share.created")]  # a number alone is taken at its word
 
     @tap.test
     def a_token_that_is_withdrawn_ends_its_stream_at_once(self):
@@ -338,21 +386,24 @@ class Tests:
     def the_gateway_gives_what_there_is_credit_for_and_no_more_than_a_list_holds(self):
         with ProbeSite(self.build) as site:
             waiting = site.begin(wait=60)  # from now on, which is the beginning
-            assert site.follow(wait=0)["body"] == {"tenant": "adler", "events": [], "cursor": 0}
+            assert site.follow(wait=0)["body"] == {"tenant": "adler", "events": [], "cursor": "0"}
             shares = [site.create("echo:a%d" % n) for n in range(60)]
             first = site.answer(waiting)["body"]
-            assert first["events"][0]["share"] == shares[0]["id"] and first["cursor"] == len(first["events"])
+            assert first["events"][0]["share"] == shares[0]["id"] and number_of(first["cursor"]) == len(first["events"])
             for share in shares[:30]:
                 site.cancel(share)
-            assert site.follow(wait=0)["body"] == {"tenant": "adler", "events": [], "cursor": 120}
+            now = site.follow(wait=0)["body"]
+            assert now["events"] == [] and number_of(now["cursor"]) == 120, now
             whole = site.follow(after=0)["body"]
-            assert len(whole["events"]) == 100 and whole["cursor"] == 100 and len(json.dumps(whole)) < 32768
+            assert len(whole["events"]) == 100 and whole["cursor"] == whole["events"][-1]["id"] and number_of(whole["cursor"]) == 100 and len(json.dumps(whole)) < 32768
             for credit, count in ((1, 1), (7, 7), (100, 100), (101, 100), (0, 100), (-1, 100), ("x", 100)):
                 body = site.follow(after=0, credit=credit, wait=60)["body"]
-                assert body["events"] == whole["events"][:count] and body["cursor"] == count, (credit, body)
+                assert body["events"] == whole["events"][:count] and number_of(body["cursor"]) == count, (credit, body)
             rest = site.follow(after=100)["body"]
             assert [event["sequence"] for event in rest["events"]] == list(range(101, 121))
-            for after in ("1", -1, 1.5, 2 ** 53, None, []):
+            assert site.follow(after=whole["cursor"])["body"] == rest
+            for after in ("", "x", "-1", "1-", "1-1a2b3c4", "1-1a2b3c4d5", "1x1a2b3c4d", str(2 ** 53), "9" * 40,
+                          -1, 1.5, 2 ** 53, None, []):
                 assert site.follow(after=after)["status"] == 422, after
             begun = time.monotonic()
             assert site.follow(after=120, wait=2)["body"]["events"] == [] and time.monotonic() - begun >= 2

@@ -89,6 +89,26 @@ def what_the_client_has_read_is_where_it_goes_on_and_the_header_goes_before_the_
         assert g.requests.empty()
 
 
+def ids_with_a_tag_pass_as_they_are():
+    with start() as g:
+        for options in ({"last_id": "7-0a1b2c3d"}, {"query": "?after=7-0a1b2c3d"}):
+            client, first = opened(g, "9-00000000", event(9, id="9-00000000"), **options)
+            assert first["after"] == "7-0a1b2c3d", first
+            client.wait(lambda: client.last_id == "9-00000000", PATIENCE, "the id of the event")
+            frame = g.next("event.follow")
+            assert frame["after"] == "9-00000000"
+            client.close()
+        for id in ("7-", "-7", "7-0a1b2c3", "7-0a1b2c3d4", "7-0A1B2C3D", "7_0a1b2c3d", "7-0a1b2c3g", "9007199254740992"):
+            assert stream(g, last_id=id).status == 400, id
+            assert stream(g, query="?after=" + id).status == 400, id
+        for id, cursor in (("9-0a1b2c3d\nid: 1", 9), ("x", 9), ([], 9), ("9", "9\n"), ("9", None), ("9", "x")):
+            client, _ = opened(g, 1)
+            g.answer(g.next("event.follow"), 200, body=body(cursor, event(9, id=id)))
+            client.wait_end(PATIENCE)
+            assert not client.events, client.events
+            client.close()
+
+
 def a_refusal_is_an_answer_as_any_other():
     with start() as g:
         answer = api.Client(g).later("GET", "/v1/events")
@@ -138,7 +158,7 @@ def a_client_is_told_when_it_has_seen_all_that_was_there():
 def whatever_goes_wrong_ends_the_stream():
     for answer in ({"status": 401, "problem": {"type": "unauthenticated", "title": "t"}},
                    {"status": 503, "problem": {"type": "busy", "title": "t"}, "retry_after": 1},
-                   {"status": 200, "body": {}}, {"status": 200, "body": {"events": [], "cursor": "1"}},
+                   {"status": 200, "body": {}}, {"status": 200, "body": {"events": [], "cursor": "x"}},
                    {"status": 200, "body": {"events": [{"type": "share.read"}], "cursor": 1}},
                    {"status": 200, "body": {"events": [event(1, kind="two\nlines")], "cursor": 1}}):
         with start() as g:
