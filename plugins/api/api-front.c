@@ -33,6 +33,7 @@ enum {
         STREAMS_PER_TENANT = 8,
         STREAM_CREDIT = 100,      /* events that the gateway hands over at a time */
         STREAM_WAIT_SECONDS = 15, /* without an event, until a sign of life */
+        STREAM_PAGE_MSEC = 50,    /* between whole pages, lest who reads far back has all of us */
         STREAM_PAUSE_SECONDS = 1, /* from one question that did not wait to the next */
 };
 
@@ -78,6 +79,7 @@ typedef struct Call {
         bool caught_up; /* all that was there when it began has been passed on */
         uint64_t asked; /* boot time of the last question */
         bool idle;      /* its answer came at once, and had nothing */
+        bool more;      /* its answer was a whole page */
         sd_event_source *pause;
 } Call;
 
@@ -690,22 +692,27 @@ static int on_paused(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
-/* A gateway that would not let the question wait must not be asked without a pause. */
+/* A gateway that would not let the question wait must not be asked without a pause, nor may a
+ * tenant take the gateway for itself that reads all that is kept, again and again. */
 static void stream_go_on(Call *call) {
-        if (!call->idle)
+        uint64_t pause = call->idle   ? STREAM_PAUSE_SECONDS * USEC_PER_SEC
+                         : call->more ? STREAM_PAGE_MSEC * UINT64_C(1000)
+                                      : 0;
+
+        if (pause == 0)
                 stream_ask(call);
         else if (sd_event_add_time_relative(plugin_event(call->front->plugin),
                                  &call->pause,
                                  CLOCK_BOOTTIME,
-                                 STREAM_PAUSE_SECONDS * USEC_PER_SEC,
-                                 0,
+                                 pause,
+                                 1000,
                                  on_paused,
                                  call) < 0)
                 api_request_stream_end(call->request);
 }
 
 static void stream_pass(Call *call, const json_t *body, bool opening) {
-        bool nothing = json_array_size(json_object_get(body, "events")) == 0;
+        size_t n = json_array_size(json_object_get(body, "events"));
         char *text;
         int r;
 
@@ -718,9 +725,10 @@ static void stream_pass(Call *call, const json_t *body, bool opening) {
         json_decref(call->cursor);
         call->cursor = json_incref(json_object_get(body, "cursor"));
         /* Without an event there is an id or a comment: the client knows that this was all. */
-        call->idle = call->caught_up && nothing &&
+        call->idle = call->caught_up && n == 0 &&
                      time_boot() < call->asked + STREAM_PAUSE_SECONDS * USEC_PER_SEC;
-        call->caught_up |= nothing;
+        call->caught_up |= n == 0;
+        call->more = n >= STREAM_CREDIT;
         api_request_stream_write(call->request, text);
 }
 

@@ -367,6 +367,19 @@ def questions_that_wait_take_no_more_than_half_of_the_window():
         client.close()
 
 
+def who_reads_far_back_is_given_whole_pages_with_pauses():
+    with start() as g:
+        client, _ = opened(g, 100, *[event(n) for n in range(1, 101)], last_id=0)
+        frame = g.next("event.follow")
+        for page in range(1, 4):
+            answered = time.monotonic()
+            g.answer(frame, 200, body=body(100 * page + 100, *[event(100 * page + n) for n in range(1, 101)]))
+            frame = g.next("event.follow")
+            assert time.monotonic() - answered > 0.045, "a page is asked for at once"
+        client.wait(lambda: len(client.events) == 400, PATIENCE, "all pages")
+        client.close()
+
+
 def a_stream_whose_question_may_not_wait_asks_with_pauses():
     with start() as g:
         client, _ = opened(g, 5)
