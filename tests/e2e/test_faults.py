@@ -253,6 +253,7 @@ class FaultSite(Site):
         self.record = os.path.join(self.folder, "record")
         super().__init__(
             build, folder=self.folder, tenants=tuple(self.rows_of_lane), timeout=60, faults=["record=" + self.record],
+            relay_options=["--empty-created"],  # so that a lost link stays lost
             policies=hotel_policy("echo", name="several").replace("code = D9", "code = D9\n  access_rights = RWD"))
         self.phone_of = {}
 
