@@ -11,8 +11,8 @@
 #include "plugin.h"
 
 enum {
-        API_WAITS_MAX = 512,           /* half of the protocol's window */
-        API_WAITS_PER_CREDENTIAL = 32, /* a tenant has two tokens at most */
+        API_WAITS_MAX = 512,            /* half of the protocol's window */
+        API_WAITS_PER_CREDENTIAL = 128, /* a tenant has two tokens at most */
         API_WAIT_CREDENTIAL_SIZE = 16,
 };
 

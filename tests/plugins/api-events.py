@@ -335,7 +335,7 @@ def leave_waiting(g, token=None):
 
 def a_question_that_waits_counts_until_it_is_answered_though_nobody_waits_any_more():
     with start() as g:
-        left = [leave_waiting(g) for _ in range(32)]
+        left = [leave_waiting(g) for _ in range(128)]
         refused = api.Client(g).ask("GET", WAIT)
         api.expect_problem(refused, 429, "too-many-waits")
         assert int(refused.getheader("Retry-After")) > 0
@@ -352,9 +352,9 @@ def a_question_that_waits_counts_until_it_is_answered_though_nobody_waits_any_mo
 
 def questions_that_wait_take_no_more_than_half_of_the_window():
     with start() as g:
-        for n in range(16):
+        for n in range(4):
             token = api.token("a1b2c3%02d" % (n + 22))
-            for _ in range(32):
+            for _ in range(128):
                 leave_waiting(g, token)
         refused = api.Client(g).ask("GET", WAIT)
         api.expect_problem(refused, 503, "busy")
@@ -401,7 +401,7 @@ def a_stream_whose_question_may_not_wait_asks_with_pauses():
         g.answer(g.next("event.follow"), 200, body=body(5))
         client.wait(lambda: client.comments == 1, PATIENCE, "a sign of life")
         client.close()
-        for _ in range(31):
+        for _ in range(127):
             leave_waiting(g)
         client, _ = opened(g, 5)
         for n in range(2):
