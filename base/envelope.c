@@ -177,13 +177,20 @@ static int open_if(bool (*equal)(const EnvelopeBinding *a, const EnvelopeBinding
                 const uint8_t secret_key[ENVELOPE_KEY_SIZE],
                 const EnvelopeBinding *expected,
                 int64_t *ret_not_after,
-                json_t **ret_provisioning) {
-        json_auto_t *object = NULL;
+                json_t **ret_provisioning,
+                json_t **ret_kept) {
+        json_auto_t *object = NULL, *kept = NULL;
         const json_t *provisioning;
         EnvelopeBinding binding;
         int r;
 
-        r = sealed_json_open(box, public_key, secret_key, ENVELOPE_DEPTH_MAX, &object);
+        r = sealed_json_open(box,
+                        public_key,
+                        secret_key,
+                        ENVELOPE_DEPTH_MAX,
+                        "provisioning",
+                        &object,
+                        &kept);
         if (r != 0)
                 return r;
         r = read_sealed(object, &binding, &provisioning);
@@ -194,6 +201,8 @@ static int open_if(bool (*equal)(const EnvelopeBinding *a, const EnvelopeBinding
 
         *ret_not_after = binding.not_after;
         *ret_provisioning = json_incref((json_t *) provisioning);
+        if (ret_kept)
+                *ret_kept = TAKE_PTR(kept);
         return 0;
 }
 
@@ -201,7 +210,8 @@ int envelope_open(const char *box,
                 const uint8_t public_key[ENVELOPE_KEY_SIZE],
                 const uint8_t secret_key[ENVELOPE_KEY_SIZE],
                 const EnvelopeBinding *expected,
-                json_t **ret_provisioning) {
+                json_t **ret_provisioning,
+                json_t **ret_kept) {
         int64_t not_after;
 
         return open_if(binding_equal,
@@ -210,7 +220,8 @@ int envelope_open(const char *box,
                         secret_key,
                         expected,
                         &not_after,
-                        ret_provisioning);
+                        ret_provisioning,
+                        ret_kept);
 }
 
 int envelope_open_foreign(const char *box,
@@ -218,12 +229,14 @@ int envelope_open_foreign(const char *box,
                 const uint8_t secret_key[ENVELOPE_KEY_SIZE],
                 const EnvelopeBinding *expected,
                 int64_t *ret_not_after,
-                json_t **ret_provisioning) {
+                json_t **ret_provisioning,
+                json_t **ret_kept) {
         return open_if(owner_equal,
                         box,
                         public_key,
                         secret_key,
                         expected,
                         ret_not_after,
-                        ret_provisioning);
+                        ret_provisioning,
+                        ret_kept);
 }

@@ -45,21 +45,25 @@ int envelope_binding_read_foreign(const json_t *object, EnvelopeBinding *ret);
 /* The reverse: a new object. NULL: out of memory. */
 json_t *envelope_binding_write(const EnvelopeBinding *binding);
 
-/* Seals provisioning (an object) for the holder of the secret key; *ret_box is base64, the caller's
- * to free. -EMSGSIZE: larger than ENVELOPE_CONTENT_MAX. -EINVAL: cannot be written as JSON. */
+/* Seals provisioning (an object, which may hold what json_quick_verbatim() made) for the holder of
+ * the secret key; *ret_box is base64, the caller's to free. -EMSGSIZE: larger than
+ * ENVELOPE_CONTENT_MAX. -EINVAL: cannot be written as JSON. */
 int envelope_seal(const EnvelopeBinding *binding,
                 const json_t *provisioning,
                 const uint8_t public_key[ENVELOPE_KEY_SIZE],
                 char **ret_box);
 
 /* Opens a box and compares every member with what is expected. 0: *ret_provisioning is the
- * caller's. ENVELOPE_E_BOX, ENVELOPE_E_FORM, ENVELOPE_E_DIFFERS. The plaintext is wiped; the values
- * of *ret_provisioning are wiped when freed if json_wipe_install() was called. */
+ * caller's, to be looked at; and so is *ret_kept, which is written with the very bytes that were in
+ * the box, where numbers and strings may be such that no tree holds them (json-raw.h). ret_kept may
+ * be NULL. ENVELOPE_E_BOX, ENVELOPE_E_FORM, ENVELOPE_E_DIFFERS. The plaintext is wiped; the values
+ * are wiped when freed if json_wipe_install() was called. */
 int envelope_open(const char *box,
                 const uint8_t public_key[ENVELOPE_KEY_SIZE],
                 const uint8_t secret_key[ENVELOPE_KEY_SIZE],
                 const EnvelopeBinding *expected,
-                json_t **ret_provisioning);
+                json_t **ret_provisioning,
+                json_t **ret_kept);
 
 /* The same for a box that its owner sealed alone: tenant, recipients and class are compared, and
  * *ret_not_after is the time that the box names; the caller decides whether that will do. */
@@ -68,4 +72,5 @@ int envelope_open_foreign(const char *box,
                 const uint8_t secret_key[ENVELOPE_KEY_SIZE],
                 const EnvelopeBinding *expected,
                 int64_t *ret_not_after,
-                json_t **ret_provisioning);
+                json_t **ret_provisioning,
+                json_t **ret_kept);

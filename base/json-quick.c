@@ -283,6 +283,37 @@ json_t *json_quick_read(const void *data, size_t size, unsigned max_depth) {
         return value;
 }
 
+/* --- what is written as it was read --- */
+
+/* No text that was read has such names or strings, which are no UTF-8: nobody but us can make such
+ * an object. jansson's own writer cuts the names short without a word, but refuses the string. */
+static const char verbatim_name[] = "\xff", refused_name[] = "\xfe", refused[] = "\xff";
+
+json_t *json_quick_verbatim(const char *text, size_t size) {
+        json_t *object = json_object();
+
+        if (json_object_set_new_nocheck(object, verbatim_name, json_stringn_nocheck(text, size)) <
+                                        0 ||
+                        json_object_set_new_nocheck(
+                                        object, refused_name, json_string_nocheck(refused)) < 0) {
+                json_decref(object);
+                return NULL;
+        }
+        return object;
+}
+
+const char *json_quick_verbatim_text(const json_t *value, size_t *ret_size) {
+        const json_t *text;
+
+        if (json_object_size(value) != 2)
+                return NULL;
+        text = json_object_getn(value, verbatim_name, 1);
+        if (!text)
+                return NULL;
+        *ret_size = json_string_length(text);
+        return json_string_value(text);
+}
+
 /* --- writing --- */
 
 typedef struct Writer {
@@ -351,6 +382,16 @@ static void write_integer(Writer *w, json_int_t value) {
         write_bytes(w, digits + n, sizeof(digits) - n);
 }
 
+static void write_real(Writer *w, const json_t *value) {
+        char digits[64];
+        size_t n = json_dumpb(value, digits, sizeof(digits), JSON_ENCODE_ANY);
+
+        if (n == 0 || n > sizeof(digits))
+                w->failed = true;
+        else
+                write_bytes(w, digits, n);
+}
+
 static void write_value(Writer *w, const json_t *value);
 
 static void write_members(Writer *w, const json_t *object) {
@@ -376,7 +417,13 @@ static void write_elements(Writer *w, const json_t *array) {
 
 static void write_container(Writer *w, const json_t *value) {
         bool is_object = json_is_object(value);
+        size_t size;
+        const char *text = is_object ? json_quick_verbatim_text(value, &size) : NULL;
 
+        if (text) {
+                write_bytes(w, text, size);
+                return;
+        }
         if (w->depth == WRITE_DEPTH_MAX) { /* perhaps in a circle, which jansson would see */
                 w->failed = true;
                 return;
@@ -415,7 +462,7 @@ static void write_value(Writer *w, const json_t *value) {
                 write_bytes(w, "null", 4);
                 break;
         case JSON_REAL:
-                w->failed = true;
+                write_real(w, value);
                 break;
         }
 }

@@ -22,3 +22,11 @@ size_t json_quick_write_text(const char *text, void *buffer, size_t room);
 /* The same as a string, as json_dumps() makes it: for json_wipe_free(), where json-wipe.h is used.
  * NULL for NULL. */
 char *json_quick_text(const json_t *value);
+
+/* An object that the functions above write as this text, byte for byte, and that no reader makes,
+ * whatever it reads. The text, which is copied, must be an object that json_raw_read() took
+ * (json-raw.h). jansson's own functions refuse to write it. NULL: out of memory. */
+json_t *json_quick_verbatim(const char *text, size_t size);
+
+/* The text of such an object, which owns it; NULL for any other value. */
+const char *json_quick_verbatim_text(const json_t *value, size_t *ret_size);

@@ -77,11 +77,17 @@ int message_box_open(const char *box,
                 const char *share,
                 uint64_t number,
                 json_t **ret_message) {
-        json_auto_t *object = NULL;
+        json_auto_t *object = NULL, *content = NULL;
         BoxMembers members = { 0 };
         int r;
 
-        r = sealed_json_open(box, public_key, secret_key, MESSAGE_BOX_DEPTH_MAX, &object);
+        r = sealed_json_open(box,
+                        public_key,
+                        secret_key,
+                        MESSAGE_BOX_DEPTH_MAX,
+                        "message/content",
+                        &object,
+                        &content);
         if (r != 0)
                 return r;
         r = read_plain(object, &members);
@@ -90,6 +96,8 @@ int message_box_open(const char *box,
         if (!streq(members.share, share) || (uint64_t) members.number != number)
                 return MESSAGE_BOX_E_DIFFERS;
 
+        if (json_object_set((json_t *) members.message, "content", content) < 0)
+                return -ENOMEM;
         *ret_message = json_incref((json_t *) members.message);
         return 0;
 }

@@ -26,9 +26,9 @@ typedef enum MessageBoxError {
 } MessageBoxError;
 
 /* Seals `format` and `content` of the message, which must have them (payload.h), for the holder of
- * the secret key; other members stay behind. number is at most INT64_MAX. *ret_box is base64, the
- * caller's to free. -EMSGSIZE: larger than MESSAGE_BOX_CONTENT_MAX. -EINVAL: cannot be written as
- * JSON, or a key that is none. */
+ * the secret key; other members stay behind. The content may be what json_quick_verbatim() made.
+ * number is at most INT64_MAX. *ret_box is base64, the caller's to free. -EMSGSIZE: larger than
+ * MESSAGE_BOX_CONTENT_MAX. -EINVAL: cannot be written as JSON, or a key that is none. */
 int message_box_seal(const char *share,
                 uint64_t number,
                 const json_t *message,
@@ -36,7 +36,8 @@ int message_box_seal(const char *share,
                 char **ret_box);
 
 /* Opens a box and compares share and number with what is expected. 0: *ret_message is
- * {format, content} and the caller's. MESSAGE_BOX_E_BOX, MESSAGE_BOX_E_FORM, MESSAGE_BOX_E_DIFFERS,
+ * {format, content} and the caller's; the content is written with the bytes that were in the box
+ * (json_quick_verbatim()). MESSAGE_BOX_E_BOX, MESSAGE_BOX_E_FORM, MESSAGE_BOX_E_DIFFERS,
  * -ENOMEM. The plaintext is wiped; the values of *ret_message are wiped when freed if
  * json_wipe_install() was called. */
 int message_box_open(const char *box,

@@ -5,7 +5,7 @@
 
 #include "cleanup.h"
 #include "json-quick.h"
-#include "json-read.h"
+#include "json-raw.h"
 #include "secret.h"
 #include "text.h"
 
@@ -80,14 +80,28 @@ int sealed_json_open(const char *box,
                 const uint8_t public_key[SEALED_JSON_KEY_SIZE],
                 const uint8_t secret_key[SEALED_JSON_KEY_SIZE],
                 unsigned depth_max,
-                json_t **ret) {
+                const char *path,
+                json_t **ret,
+                json_t **ret_kept) {
         _cleanup_(secret_done) Secret plain = SECRET_NULL;
+        json_auto_t *value = NULL, *kept = NULL;
         JsonProblem problem;
+        JsonRaw raw;
         int r;
 
         r = open_plain(box, public_key, secret_key, &plain);
         if (r != 0)
                 return r;
-        r = json_read(plain.data, plain.size, depth_max, ret, &problem);
-        return r <= 0 ? r : SEALED_JSON_E_FORM;
+        r = json_raw_read(plain.data, plain.size, depth_max, path, &value, &raw, &problem);
+        if (r != 0)
+                return r < 0 ? r : SEALED_JSON_E_FORM;
+        if (raw.size > 0 && raw.data[0] == '{') {
+                kept = json_quick_verbatim(raw.data, raw.size);
+                if (!kept)
+                        return -ENOMEM;
+        }
+
+        *ret = TAKE_PTR(value);
+        *ret_kept = TAKE_PTR(kept);
+        return 0;
 }

@@ -19,7 +19,7 @@ enum {
         SHARE_LIMIT_FORMAT = 128,
         SHARE_LIMIT_EXPIRES_AT = 40, /* RFC 3339 with fractions that nobody needs */
         SHARE_LIMIT_REFERENCE = 128,
-        SHARE_LIMIT_CONTENT = 32 * 1024, /* of provisioning, written compactly */
+        SHARE_LIMIT_CONTENT = 32 * 1024, /* of provisioning, as it was written */
         SHARE_LIMIT_KID = 16,
         SHARE_LIMIT_BOX = 54680,        /* base64 of the largest box of envelope.h */
         SHARE_LIMIT_ENCRYPTED = 40000,  /* base64 of 30,000 octets: its envelope still fits a box */

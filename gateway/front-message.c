@@ -34,6 +34,7 @@ typedef struct Addition {
         const char *kid, *box;
         const json_t *sealed;
         bool encrypted;
+        const char *digest; /* of what is encrypted, or NULL */
         int64_t not_after;
 } Addition;
 
@@ -46,7 +47,8 @@ static int read_addition(Ask *ask, Addition *ret) {
         int r;
 
         *ret = (Addition){ .sealed = json_object_get(ask->frame, "sealed"),
-                .encrypted = json_is_true(json_object_get(ask->frame, "encrypted")) };
+                .encrypted = json_is_true(json_object_get(ask->frame, "encrypted")),
+                .digest = json_string_value(json_object_get(ask->frame, "digest")) };
         r = json_read_members(ret->sealed, members, N_ELEMENTS(members), false, ret, &problem);
         if (r > 0)
                 (void) ask_refuse(ask,
@@ -138,6 +140,26 @@ static int read_binding(Ask *ask, const ShareContext *c, Addition *addition, jso
         return 0;
 }
 
+/* Whoever reads it knows a message by its octets, and takes these for one that was there before. */
+static int check_repeated(Ask *ask, const ShareContext *c, const Addition *addition) {
+        uint8_t digest[STORE_DIGEST_SIZE];
+        int r, number;
+
+        if (!addition->encrypted || !addition->digest ||
+                        text_from_base64_exactly(addition->digest, digest, sizeof(digest)) != 0)
+                return 0;
+        r = store_transfer_message_find(ask->gateway->store, c->share.n, digest, &number);
+        if (r != 0)
+                return r == STORE_E_NOT_FOUND ? 0 : r;
+        (void) ask_refuse(ask,
+                        409,
+                        "repeated-message",
+                        "This message was there before",
+                        "Its octets are those of message %d. Encrypt again, with a fresh IV.",
+                        number);
+        return 1;
+}
+
 static json_t *message_json(const TransferMessage *message) {
         char at[TIME_TEXT_SIZE];
 
@@ -161,6 +183,8 @@ static int add(Ask *ask, ShareContext *c, Addition *addition) {
         int r;
 
         r = check_share(ask, c, addition);
+        if (r == 0)
+                r = check_repeated(ask, c, addition);
         if (r == 0)
                 r = read_binding(ask, c, addition, &binding);
         if (r != 0)

@@ -3,7 +3,10 @@
 
 #include "front.h"
 
-enum { WATCHERS_MAX = 10000 };
+enum {
+        WATCHERS_MAX = 10000,
+        FULL_RETRY_SECONDS = 5,
+};
 
 struct Watcher {
         Watcher *next;
@@ -23,6 +26,19 @@ static bool was_changed(const Gateway *g, int64_t share) {
                bsearch(&share, g->published, g->n_published, sizeof(int64_t), compare_numbers);
 }
 
+static bool is_full(Ask *ask) {
+        if (ask->gateway->n_watchers < WATCHERS_MAX)
+                return false;
+        ask->retry_after = FULL_RETRY_SECONDS;
+        (void) ask_refuse(ask,
+                        503,
+                        "busy",
+                        "Too many questions wait",
+                        "The gateway has %d questions that wait. Ask again as Retry-After says.",
+                        WATCHERS_MAX);
+        return true;
+}
+
 /* What cannot be known is answered: the question then tells why. */
 static bool has_event(const Ask *ask) {
         int64_t last;
@@ -35,9 +51,11 @@ bool front_watch(Ask *ask) {
         Gateway *g = ask->gateway;
         Watcher *watcher;
 
-        /* The batch that read the share, or the events, may have changed that after it. */
-        if (g->n_watchers >= WATCHERS_MAX ||
-                        (ask->follow ? has_event(ask) : was_changed(g, ask->watch)))
+        /* Whoever asked may have gone before the batch ran, and the batch that read the share, or
+         * the events, may have changed that after it. An answer at once that says nothing new would
+         * be asked for again at once. */
+        if (ask->forgotten || (ask->follow ? has_event(ask) : was_changed(g, ask->watch)) ||
+                        is_full(ask))
                 return false;
         watcher = calloc(1, sizeof(*watcher));
         if (!watcher)
@@ -51,14 +69,20 @@ bool front_watch(Ask *ask) {
         return true;
 }
 
-/* Asks again on behalf of a watcher, this time for an answer. */
-static void watcher_wake(Gateway *g, Watcher **p) {
+static Ask *watcher_take(Gateway *g, Watcher **p) {
         Watcher *watcher = *p;
         Ask *ask = watcher->ask;
 
         *p = watcher->next;
         g->n_watchers--;
         free(watcher);
+        return ask;
+}
+
+/* Asks again on behalf of a watcher, this time for an answer. */
+static void watcher_wake(Gateway *g, Watcher **p) {
+        Ask *ask = watcher_take(g, p);
+
         ask->watch = 0;
         ask->follow = false;
         (void) json_object_del(ask->frame, "wait");
@@ -81,7 +105,8 @@ void watchers_publish(Gateway *g) {
         events = store_event_written(g->store);
         if (g->n_published == 0 && !events)
                 return;
-        qsort(g->published, g->n_published, sizeof(int64_t), compare_numbers);
+        if (g->n_published > 0)
+                qsort(g->published, g->n_published, sizeof(int64_t), compare_numbers);
         for (Watcher **p = &g->watchers; *p;) {
                 if ((*p)->share ? was_changed(g, (*p)->share) : events && has_event((*p)->ask))
                         watcher_wake(g, p);
@@ -91,11 +116,16 @@ void watchers_publish(Gateway *g) {
 }
 
 void watchers_reload(Gateway *g) {
-        for (Watcher **p = &g->watchers; *p;) {
-                if ((*p)->ask->follow)
-                        watcher_wake(g, p);
-                else
-                        p = &(*p)->next;
+        while (g->watchers)
+                watcher_wake(g, &g->watchers);
+}
+
+void watchers_forget(Gateway *g, const Ask *ask) {
+        for (Watcher **p = &g->watchers; *p; p = &(*p)->next) {
+                if ((*p)->ask == ask) {
+                        ask_answer(watcher_take(g, p));
+                        return;
+                }
         }
 }
 
@@ -112,15 +142,9 @@ void watchers_expire(Gateway *g) {
 
 void watchers_drop_link(Gateway *g, PluginLink *link) {
         for (Watcher **p = &g->watchers; *p;) {
-                Watcher *watcher = *p;
-
-                if (link && watcher->ask->request.link != link) {
-                        p = &watcher->next;
-                        continue;
-                }
-                *p = watcher->next;
-                g->n_watchers--;
-                ask_free(watcher->ask);
-                free(watcher);
+                if (link && (*p)->ask->request.link != link)
+                        p = &(*p)->next;
+                else
+                        ask_free(watcher_take(g, p));
         }
 }

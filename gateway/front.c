@@ -58,7 +58,22 @@ int ask_refuse(Ask *ask, int status, const char *name, const char *title, const 
         return 0;
 }
 
+static void ask_link(Ask *ask) {
+        Gateway *g = ask->gateway;
+
+        ask->next = g->asks;
+        if (ask->next)
+                ask->next->previous = ask;
+        g->asks = ask;
+}
+
 void ask_free(Ask *ask) {
+        if (ask->next)
+                ask->next->previous = ask->previous;
+        if (ask->previous)
+                ask->previous->next = ask->next;
+        else
+                ask->gateway->asks = ask->next;
         json_decref(ask->frame);
         json_decref(ask->body);
         json_decref(ask->problem);
@@ -99,47 +114,9 @@ static void ask_send(Ask *ask) {
                                                 500));
 }
 
-static int ask_apply(void *context) {
-        Ask *ask = context;
-        int r;
-
-        r = front_try_replay(ask);
-        if (r != 0)
-                return r < 0 ? r : 0;
-        return ask->verb->handle(ask);
-}
-
-static void ask_failed(Ask *ask, int error) {
-        log_error("A request could not be carried out: %s.", strerror(-error));
-        ask->retry_after = 1;
-        (void) ask_refuse(ask,
-                        503,
-                        "busy",
-                        "The gateway cannot do this now",
-                        "Nothing was changed. Repeat the request with the same Idempotency-Key.");
-}
-
-static void ask_done(void *context, int result) {
-        Ask *ask = context;
-
-        if (result < 0)
-                ask_failed(ask, result);
-        else if ((ask->watch || ask->follow) && front_watch(ask))
-                return;
+void ask_answer(Ask *ask) {
         ask_send(ask);
         ask_free(ask);
-}
-
-int front_submit(Ask *ask) {
-        int r;
-
-        r = engine_submit(ask->gateway->engine, ask_apply, ask_done, ask, 4096);
-        if (r < 0) {
-                ask_failed(ask, r);
-                ask_send(ask);
-                ask_free(ask);
-        }
-        return 0;
 }
 
 static const ConfigFront *front_of(const Config *config, const ConfigPlugin *plugin) {
@@ -168,7 +145,9 @@ static bool admit(Ask *ask, const ConfigFront *front) {
         return false;
 }
 
-bool front_may_still(Ask *ask) {
+/* Whether who asked may still ask it, by the configuration as it is now: a question waits for its
+ * batch, and perhaps for a change. False: the answer is set. */
+static bool may_still(Ask *ask) {
         Gateway *g = ask->gateway;
         const ConfigFront *front;
 
@@ -181,6 +160,49 @@ bool front_may_still(Ask *ask) {
         front = front_of(g->config, plugin_link_config(ask->request.link));
         assert(front); /* fronts come and go with a restart only */
         return admit(ask, front);
+}
+
+static int ask_apply(void *context) {
+        Ask *ask = context;
+        int r;
+
+        if (!may_still(ask))
+                return 0;
+        r = front_try_replay(ask);
+        if (r != 0)
+                return r < 0 ? r : 0;
+        return ask->verb->handle(ask);
+}
+
+static void ask_failed(Ask *ask, int error) {
+        log_error("A request could not be carried out: %s.", strerror(-error));
+        ask->retry_after = 1;
+        (void) ask_refuse(ask,
+                        503,
+                        "busy",
+                        "The gateway cannot do this now",
+                        "Nothing was changed. Repeat the request with the same Idempotency-Key.");
+}
+
+static void ask_done(void *context, int result) {
+        Ask *ask = context;
+
+        if (result < 0)
+                ask_failed(ask, result);
+        else if ((ask->watch || ask->follow) && front_watch(ask))
+                return;
+        ask_answer(ask);
+}
+
+int front_submit(Ask *ask) {
+        int r;
+
+        r = engine_submit(ask->gateway->engine, ask_apply, ask_done, ask, 4096);
+        if (r < 0) {
+                ask_failed(ask, r);
+                ask_answer(ask);
+        }
+        return 0;
 }
 
 int front_request(Gateway *g, PluginRequest request, const char *type, json_t *frame) {
@@ -202,6 +224,7 @@ int front_request(Gateway *g, PluginRequest request, const char *type, json_t *f
                 .frame = json_incref(frame),
                 .config = config_ref(g->config),
                 .verb = verb };
+        ask_link(ask);
 
         if (admit(ask, front)) {
                 if (verb->stored)
@@ -210,7 +233,21 @@ int front_request(Gateway *g, PluginRequest request, const char *type, json_t *f
                 if (r < 0)
                         ask_failed(ask, r);
         }
-        ask_send(ask);
-        ask_free(ask);
+        ask_answer(ask);
         return 0;
+}
+
+/* Nobody reads the answer; it takes the question out of the front's window. */
+void front_event(Gateway *g, PluginLink *link, const char *type, const json_t *frame) {
+        const json_t *id = json_object_get(frame, "ask");
+
+        if (!streq(type, "forget") || !json_is_integer(id))
+                return;
+        for (Ask *ask = g->asks; ask; ask = ask->next) {
+                if (ask->request.link != link || ask->request.id != json_integer_value(id))
+                        continue;
+                ask->forgotten = true;
+                watchers_forget(g, ask);
+                return;
+        }
 }

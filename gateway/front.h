@@ -33,6 +33,8 @@ typedef struct Ask {
         bool follow;   /* the same, when the tenant has an event above this number */
         int64_t after;
         int64_t wait;
+        bool forgotten;              /* whoever asked has gone: it must not wait */
+        struct Ask *previous, *next; /* of all that are under way */
 } Ask;
 
 typedef struct FrontVerb {
@@ -49,9 +51,8 @@ __attribute__((format(printf, 5, 6))) int ask_refuse(
 
 void ask_free(Ask *ask);
 
-/* For a question that waited: whether who asked may still ask it, by the configuration as it is
- * now. False: the answer is set. */
-bool front_may_still(Ask *ask);
+/* Gives the answer that was set, and frees the question. */
+void ask_answer(Ask *ask);
 
 /* Applies the question in the next batch and answers it; takes it over. */
 int front_submit(Ask *ask);
@@ -64,7 +65,7 @@ unsigned front_identify(Ask *ask, const ConfigFront *front);
 /* --- front-watch.c --- */
 
 /* Keeps the question, which has an answer, until its share changes, its tenant has an event, or its
- * time is over. False: answer it now. */
+ * time is over. False: answer it now, perhaps with the refusal that was set. */
 bool front_watch(Ask *ask);
 
 /* --- front-repeat.c --- */

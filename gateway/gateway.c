@@ -117,6 +117,8 @@ static int on_event(PluginLink *link, const char *type, json_t *frame, void *use
 
         if (streq(type, "status") && role != CONFIG_ROLE_FRONT)
                 return take_status(g, link, frame);
+        if (role == CONFIG_ROLE_FRONT)
+                front_event(g, link, type, frame);
         return role == CONFIG_ROLE_CHANNEL ? channel_event(g, link, type, frame) : 0;
 }
 
@@ -244,10 +246,13 @@ static void answered_done(void *context, int result) {
 
 static void on_answered(OutboxItem *item, json_t *answer, void *userdata) {
         Gateway *g = userdata;
+        bool was_refused = item->refused;
         Answered *answered;
         uint64_t retry;
 
-        if (item->kind == OUTBOX_POLL && transfer_poll_is_quiet(g, item, answer, &retry)) {
+        relay_note_look(item, answer);
+        if (item->kind == OUTBOX_POLL && was_refused == item->refused &&
+                        transfer_poll_is_quiet(g, item, answer, &retry)) {
                 outbox_settle(g->outbox, item, OUTBOX_VERDICT_AGAIN, retry);
                 return;
         }

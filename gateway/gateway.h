@@ -58,7 +58,8 @@ typedef struct Gateway {
         char *config_path;
 
         sd_event_source *sweep, *tick;
-        Watcher *watchers; /* requests that wait for a share to change */
+        struct Ask *asks;  /* what fronts ask and is not answered yet */
+        Watcher *watchers; /* of those, what waits for a share to change, or for an event */
         size_t n_watchers;
         int64_t *changed, *published; /* shares that this batch and the one before changed */
         size_t n_changed, n_changed_kept, n_published, changed_allocated, published_allocated;
@@ -78,6 +79,7 @@ enum {
         GATEWAY_REPEATS_MAX = 5,  /* of what a broken stream may have lost */
         GATEWAY_ANSWERS_MAX = 10, /* texts back to a recipient, for each share */
         GATEWAY_SWEEP_PAGE = 500,
+        GATEWAY_LAST_LOOK = 120, /* before the end of a mailbox for several messages */
 };
 
 static inline int64_t gateway_now(const Gateway *g) {
@@ -156,6 +158,7 @@ int message_frame(Gateway *g, const VaultKey *key, int64_t share, int part, json
 /* --- what the plugins ask and tell --- */
 
 int front_request(Gateway *g, PluginRequest request, const char *type, json_t *frame);
+void front_event(Gateway *g, PluginLink *link, const char *type, const json_t *frame);
 int reply_request(Gateway *g, PluginRequest request, json_t *frame);
 int channel_event(Gateway *g, PluginLink *link, const char *type, json_t *frame);
 
@@ -179,8 +182,17 @@ int relay_open_mailbox(ShareContext *c, Secret *ret);
 void relay_claim_of(ShareContext *c, char ret[UUID_TEXT_SIZE]);
 /* The mailbox has gone, or ran out: the share ends. As relay_answered(). */
 int relay_mailbox_gone(ShareContext *c);
+/* What is to be said of a share in `released` whose mailbox ran out. Negative errno. */
+int relay_end_event(ShareContext *c, LifecycleEvent *ret);
 /* The relay refuses us our own mailbox; type is how. As relay_answered(). */
 int relay_mailbox_refused(ShareContext *c, OutboxKind kind, const char *type, uint64_t *ret_retry);
+/* The relay says that our own claim holds the mailbox no more: by now, whether that is taken for
+ * true. As relay_answered(); with OUTBOX_VERDICT_AGAIN it is to be asked once more at the pace. */
+int relay_mailbox_claimed(ShareContext *c, const OutboxItem *item);
+/* Keeps count, in the item of a look, of what its answers say. */
+void relay_note_look(OutboxItem *item, const json_t *answer);
+/* A look at the mailbox succeeded after one that was refused. Writes nothing. */
+void relay_mailbox_seen(ShareContext *c);
 /* Ten minutes since the release, by the gateway's own time, so that a restart does not begin anew.
  */
 bool relay_patience_is_over(const ShareContext *c);
@@ -204,6 +216,12 @@ int transfer_add(ShareContext *c, const json_t *message, int *ret_number);
 
 /* Who writes next. */
 TransferParty transfer_turn(ShareContext *c);
+
+/* Whether the recipient has written at least once. Negative errno. */
+int transfer_was_answered(ShareContext *c);
+
+/* Draft R: whether it is worth asking if our last message was taken. Negative errno. */
+int transfer_may_be_taken(ShareContext *c);
 
 /* A look at the mailbox. The claim reads one row; an answer without news needs none, and is settled
  * with *ret_retry without a command. */
@@ -231,16 +249,24 @@ uint64_t transfer_start_msec(const Gateway *g, const Transfer *transfer);
 /* The share as its tenant sees it, or masked as an operator does. NULL: out of memory. */
 json_t *share_json(ShareContext *c, bool masked);
 
+enum { EVENT_ID_SIZE = 32 };
+
+/* The id of an event: its number, and a tag that no other event of that number has. An event of
+ * which only the number is set is one that is not kept. */
+void event_id(Gateway *g, const char *tenant, const StoreEvent *event, char ret[EVENT_ID_SIZE]);
+
 /* An event, with what an entry of its share's timeline shows. NULL: out of memory. */
-json_t *event_json(Gateway *g, const StoreEvent *event);
+json_t *event_json(Gateway *g, const char *tenant, const StoreEvent *event);
 
 /* --- front-watch.c --- */
 
 void watchers_publish(Gateway *g);
 void watchers_drop_link(Gateway *g, PluginLink *link);
 void watchers_expire(Gateway *g);
-/* The configuration is another: who follows a tenant's events may have lost the right to. */
+/* The configuration is another: who waits may have lost the right to. */
 void watchers_reload(Gateway *g);
+/* Answers the question now, if it waits. */
+void watchers_forget(Gateway *g, const struct Ask *ask);
 
 /* --- sweep.c --- */
 

@@ -35,6 +35,8 @@ typedef struct OutboxItem {
         int part;
         OutboxKind kind;
         unsigned tries;   /* for the backoff; since the start of this process */
+        uint8_t claimed;  /* of a look: answers `claimed` in a row, likewise */
+        bool refused;     /* of a look: the last usable answer was a refusal, likewise */
         const char *lane; /* the lane's name */
         int64_t since;    /* OUTBOX_POLL: the last progress, seconds */
 } OutboxItem;

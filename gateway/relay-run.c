@@ -9,6 +9,7 @@
 
 enum {
         RELAY_CLOCK_SKEW = 60, /* seconds */
+        CLAIMED_LOOKS = 2,     /* answers `claimed` in a row until they are believed */
         RELAY_RETRY_MAX = 60,  /* seconds that a relay may ask us to wait */
 };
 
@@ -119,7 +120,7 @@ static int mailbox_frame(ShareContext *c, const char *type, json_t **ret) {
         vault_id(g->vault, VAULT_ID_SHARE, c->share.n, 0, id);
         relay_claim_of(c, claim);
         vault_request_id(g->vault, c->share.n, (unsigned) c->share.generation, type, request);
-        frame = json_pack("{s:s, s:s, s:i, s:O*, s:s%, s:s, s:s}",
+        frame = json_pack("{s:s, s:s, s:i, s:O*, s:s%, s:s, s:s*}",
                         "type",
                         type,
                         "share",
@@ -134,7 +135,7 @@ static int mailbox_frame(ShareContext *c, const char *type, json_t **ret) {
                         "claim",
                         claim,
                         "request",
-                        request);
+                        streq(type, "read") ? NULL : request); /* each look is one of its own */
         if (!frame)
                 return -ENOMEM;
         r = transfer_add_state(c, frame);
@@ -361,21 +362,81 @@ static bool was_collected(const ShareContext *c) {
                c->now + RELAY_CLOCK_SKEW < c->share.mailbox_expires;
 }
 
-int relay_mailbox_gone(ShareContext *c) {
-        int r;
+/* A refusal hides what happened, even after an answer of the recipient. */
+int relay_end_event(ShareContext *c, LifecycleEvent *ret) {
+        const Share *s = &c->share;
+        int answered = 0;
 
-        r = share_step(c,
-                        c->share.state == LIFECYCLE_WITHDRAWING ? lifecycle_withdrawn(c->share.goal)
-                        : was_collected(c)                      ? LIFECYCLE_EVENT_MAILBOX_GONE
-                                                                : LIFECYCLE_EVENT_NOT_COLLECTED);
+        if (s->flags & SHARE_SEVERAL)
+                answered = transfer_was_answered(c);
+        if (answered < 0)
+                return answered;
+        *ret = s->flags & (SHARE_ACKNOWLEDGED | SHARE_TAKEN) ? LIFECYCLE_EVENT_MAILBOX_GONE
+               : s->flags & SHARE_NOT_OURS                   ? LIFECYCLE_EVENT_OUTCOME_UNKNOWN
+               : answered                                    ? LIFECYCLE_EVENT_NOT_FINISHED
+                                                             : LIFECYCLE_EVENT_NOT_COLLECTED;
+        return 0;
+}
+
+int relay_mailbox_gone(ShareContext *c) {
+        LifecycleEvent event = LIFECYCLE_EVENT_MAILBOX_GONE;
+        int r = 0;
+
+        if (c->share.state == LIFECYCLE_WITHDRAWING)
+                event = lifecycle_withdrawn(c->share.goal);
+        else if (!was_collected(c))
+                r = relay_end_event(c, &event);
+        if (r == 0)
+                r = share_step(c, event);
         if (r == 0)
                 r = share_save(c);
         return r < 0 ? r : OUTBOX_VERDICT_DONE;
 }
 
+void relay_note_look(OutboxItem *item, const json_t *answer) {
+        const char *type = json_string_value(json_object_get(answer, "type"));
+        bool claimed = type && streq(type, "claimed");
+
+        if ((item->kind != OUTBOX_POLL && item->kind != OUTBOX_READ) || !type ||
+                        streq(type, "again")) /* which says nothing */
+                return;
+        item->refused = !streq(type, "done") && !streq(type, "gone");
+        if (!claimed)
+                item->claimed = 0;
+        else if (item->claimed < CLAIMED_LOOKS)
+                item->claimed++;
+}
+
+/* 401 to who made the mailbox: two other claims hold it, or hold us for somebody else. One such
+ * answer may be a slip, of a relay in the middle of an update or of one behind a balancer that has
+ * not heard of the mailbox yet, and ends a good transfer for ever. The same answer to the next
+ * look, under a request id of its own and after the usual pace, is no slip. */
+int relay_mailbox_claimed(ShareContext *c, const OutboxItem *item) {
+        int r;
+
+        if (item->claimed < CLAIMED_LOOKS)
+                return OUTBOX_VERDICT_AGAIN;
+        share_note(&c->share, c->now, TIMELINE_RELAY_CLAIMED, 0, 0);
+        r = share_step(c, LIFECYCLE_EVENT_CLAIMED_ELSEWHERE);
+        if (r == 0)
+                r = share_save(c);
+        return r < 0 ? r : OUTBOX_VERDICT_DONE;
+}
+
+void relay_mailbox_seen(ShareContext *c) {
+        c->share.flags &= ~SHARE_NOT_OURS;
+}
+
+static bool was_noted(const Share *share, TimelineEvent event) {
+        for (int i = 0; i < share->n_timeline; i++)
+                if (share->timeline[i].event == event)
+                        return true;
+        return false;
+}
+
 /* The relay refuses us a mailbox that it made for us: it has lost who made it, or the relay at that
  * address is another one now. That says nothing about the recipient, so the share goes on until the
- * mailbox's end; the operator is told once. */
+ * mailbox's end; tenant and operator are told once. */
 int relay_mailbox_refused(ShareContext *c, OutboxKind kind, const char *type, uint64_t *ret_retry) {
         Gateway *g = c->gateway;
         char id[ID_TEXT_SIZE];
@@ -386,7 +447,12 @@ int relay_mailbox_refused(ShareContext *c, OutboxKind kind, const char *type, ui
         if (c->share.flags & SHARE_NOT_OURS)
                 return OUTBOX_VERDICT_AGAIN;
         c->share.flags |= SHARE_NOT_OURS;
-        r = store_share_update(g->store, &c->share);
+        if (was_noted(&c->share, TIMELINE_RELAY_REFUSED)) {
+                r = store_share_update(g->store, &c->share);
+                return r < 0 ? r : OUTBOX_VERDICT_AGAIN;
+        }
+        share_note(&c->share, c->now, TIMELINE_RELAY_REFUSED, 0, 0);
+        r = share_save(c);
         if (r < 0)
                 return r;
         vault_id(g->vault, VAULT_ID_SHARE, c->share.n, 0, id);
@@ -404,6 +470,44 @@ static int mailbox_gone(ShareContext *c, const OutboxRow *row) {
 
         r = remove_row(c, row);
         return r < 0 ? r : relay_mailbox_gone(c);
+}
+
+/* Draft R, of the one look shortly before the end: `gone` is our last message, and the recipient
+ * may write all the same. Any other answer but `again` leaves it at what is known. */
+static int last_look(ShareContext *c, const OutboxRow *row, const char *type) {
+        int r;
+
+        if (streq(type, "again"))
+                return OUTBOX_VERDICT_AGAIN;
+        r = remove_row(c, row);
+        if (r >= 0 && streq(type, "gone") && c->now + RELAY_CLOCK_SKEW < c->share.mailbox_expires) {
+                c->share.flags |= SHARE_TAKEN;
+                r = store_share_update(c->gateway->store, &c->share);
+        }
+        return r < 0 ? r : OUTBOX_VERDICT_DONE;
+}
+
+/* Whether the mailbox of a share of one message is there. */
+static int look_answered(ShareContext *c,
+                const OutboxRow *row,
+                const OutboxItem *item,
+                const char *type,
+                uint64_t *ret_retry) {
+        int r = OUTBOX_VERDICT_AGAIN;
+
+        if (streq(type, "gone"))
+                return mailbox_gone(c, row);
+        if (streq(type, "unauthorised") || streq(type, "refused"))
+                return relay_mailbox_refused(c, OUTBOX_READ, type, ret_retry);
+        if (*ret_retry < poll_msec(item->tries)) /* whoever asks for less does not set the pace */
+                *ret_retry = poll_msec(item->tries);
+        if (streq(type, "claimed"))
+                return relay_mailbox_claimed(c, item);
+        if (streq(type, "done") && c->share.flags & SHARE_NOT_OURS) {
+                relay_mailbox_seen(c);
+                r = store_share_update(c->gateway->store, &c->share);
+        }
+        return r < 0 ? r : OUTBOX_VERDICT_AGAIN;
 }
 
 int relay_answered(ShareContext *c,
@@ -430,12 +534,13 @@ int relay_answered(ShareContext *c,
                 return transfer_update_answered(c, row, answer, ret_retry);
         if (row->kind == OUTBOX_ACKNOWLEDGE)
                 return transfer_acknowledge_answered(c, row, answer);
-        if (streq(type, "gone") || (row->kind == OUTBOX_DELETE && streq(type, "done")))
+        if (row->kind == OUTBOX_READ)
+                return c->share.flags & SHARE_SEVERAL
+                                       ? last_look(c, row, type)
+                                       : look_answered(c, row, item, type, ret_retry);
+        if (streq(type, "gone") || streq(type, "done"))
                 return mailbox_gone(c, row);
-        if (streq(type, "claimed") || streq(type, "unauthorised") || streq(type, "refused"))
+        if (streq(type, "unauthorised") || streq(type, "refused"))
                 return relay_mailbox_refused(c, row->kind, type, ret_retry);
-        if (row->kind == OUTBOX_READ && *ret_retry < poll_msec(item->tries))
-                *ret_retry = poll_msec(
-                                item->tries); /* whoever asks for less does not set the pace */
         return OUTBOX_VERDICT_AGAIN; /* at the latest the mailbox's own end ends it: sweep.c */
 }

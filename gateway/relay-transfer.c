@@ -532,6 +532,7 @@ static int looked(ShareContext *c,
                 uint64_t *ret_retry) {
         int news, verdict, r;
 
+        relay_mailbox_seen(c);
         news = judge(c, transfer, answer);
         r = news < 0 ? news : take_state(c->gateway, transfer, answer);
         if (r < 0)
@@ -595,7 +596,10 @@ int transfer_poll_answered(ShareContext *c,
                 r = relay_mailbox_gone(c);
         else if (is_abort(answer))
                 r = broken(c, &transfer, answer);
-        else
+        else if (streq(type, "claimed")) {
+                *ret_retry = next_look_msec(c->gateway, item->since);
+                r = relay_mailbox_claimed(c, item);
+        } else
                 r = relay_mailbox_refused(c, OUTBOX_READ, type, ret_retry);
         transfer_done(&transfer);
         return r;
@@ -612,6 +616,30 @@ TransferParty transfer_turn(ShareContext *c) {
                 transfer_done(&transfer);
         }
         return turn;
+}
+
+int transfer_was_answered(ShareContext *c) {
+        Transfer transfer;
+        int r;
+
+        r = store_transfer_get(c->gateway->store, c->share.n, &transfer);
+        if (r != 0)
+                return r < 0 ? r : 0;
+        r = transfer.count > 1; /* the initiator's second is an answer */
+        transfer_done(&transfer);
+        return r;
+}
+
+int transfer_may_be_taken(ShareContext *c) {
+        Transfer transfer;
+        int r;
+
+        r = store_transfer_get(c->gateway->store, c->share.n, &transfer);
+        if (r != 0)
+                return r < 0 ? r : 0;
+        r = transfer.state && transfer.turn == TRANSFER_RECIPIENT;
+        transfer_done(&transfer);
+        return r;
 }
 
 int transfer_add(ShareContext *c, const json_t *body, int *ret_number) {
@@ -635,6 +663,7 @@ int transfer_add(ShareContext *c, const json_t *body, int *ret_number) {
                 *ret_number = message.number;
                 transfer.turn = TRANSFER_RECIPIENT;
                 transfer.polling = false;
+                c->share.flags &= ~SHARE_TAKEN; /* which was about the one before */
                 r = put_message(c, &message, body);
         }
         if (r == 0)
@@ -774,16 +803,15 @@ static int note_digest(ShareContext *c, int number, const json_t *answer) {
         return r;
 }
 
-/* It is the initiator's turn still, with another message. */
+/* It is the initiator's turn still, with another message. Whether the mailbox is ours still is for
+ * the next look to say. */
 static int not_written(ShareContext *c,
                 const OutboxRow *row,
                 Transfer *transfer,
                 int number,
                 const json_t *answer) {
-        const char *type = json_string_value(json_object_get(answer, "type"));
         uint8_t digest[STORE_DIGEST_SIZE];
         bool has_digest = read_digest(answer, digest);
-        uint64_t retry;
         int r;
 
         transfer->turn = TRANSFER_INITIATOR;
@@ -792,8 +820,6 @@ static int not_written(ShareContext *c,
                         TRANSFER_REFUSED,
                         has_digest ? digest : NULL,
                         transfer_refusal(json_string_value(json_object_get(answer, "reason"))));
-        if (r >= 0 && !streq(type, "refused"))
-                r = relay_mailbox_refused(c, OUTBOX_READ, type, &retry);
         return r < 0 ? r : look_again(c, row, transfer, transfer_poll_msec(0, 0));
 }
 

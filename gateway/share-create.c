@@ -278,7 +278,7 @@ static bool is_uuid_of_their_own(const json_t *claims, size_t i) {
         for (size_t j = 0; j < i; j++)
                 if (strcasecmp(claim, json_string_value(json_array_get(claims, j))) == 0)
                         return false;
-        return true;
+        return strspn(claim, "0-") < strlen(claim) && strspn(claim, "fF-") < strlen(claim);
 }
 
 static int check_claims(Ask *ask, const Creation *c) {
@@ -294,6 +294,50 @@ static int check_claims(Ask *ask, const Creation *c) {
                         return 1;
                 }
         return 0;
+}
+
+/* Whoever holds a claim may read and write in its mailbox: two shares with one would meet there. A
+ * foreign share is told from an own one by nothing. Kept for as long as this share could use it. */
+static int put_claims(Ask *ask, const Creation *c) {
+        int64_t end = c->expires + c->policy->rules.mailbox_ttl;
+        Gateway *g = ask->gateway;
+
+        for (size_t i = 0; i < json_array_size(c->claims); i++) {
+                const char *text = json_string_value(json_array_get(c->claims, i));
+                uint8_t index[VAULT_INDEX_SIZE];
+                char claim[UUID_TEXT_SIZE];
+                int r;
+
+                for (size_t k = 0; k < sizeof(claim); k++) /* one spelling for one claim */
+                        claim[k] = (char) (text[k] >= 'A' && text[k] <= 'F' ? text[k] | 32
+                                                                            : text[k]);
+                vault_index_claim(g->vault, claim, index);
+                r = store_seen_add(g->store, index, end);
+                if (r == STORE_E_EXISTS)
+                        (void) ask_refuse(ask,
+                                        409,
+                                        "claim-in-use",
+                                        "A claim is in use",
+                                        "`claims[%zu]` belongs to a share already. Make a random "
+                                        "UUID for each mailbox.",
+                                        i);
+                if (r != 0)
+                        return r;
+        }
+        return 0;
+}
+
+/* Draft R derives its key from the Secret that the link carries, and ours does that. */
+static int check_protocol(Ask *ask, const Creation *c) {
+        if (!c->encrypted || !streq(ask->tenant->relay->protocol, "draft-r"))
+                return 0;
+        (void) ask_refuse(ask,
+                        422,
+                        "not-in-draft-r",
+                        "This relay takes nothing that you encrypted",
+                        "Your relay speaks Draft R, in which the Secret cannot be yours. Send "
+                        "`format` and `content`, or `sealed`.");
+        return 1;
 }
 
 static int check_mint(Ask *ask, const Creation *c) {
@@ -524,8 +568,10 @@ static int put_share(Ask *ask, ShareContext *s, const Creation *c, char ret_code
         r = init_share(s, ask, c);
         if (r == 0 && c->sealed)
                 r = front_note_sealed(ask, c->sealed, c->binding.not_after);
+        if (r == 0)
+                r = put_claims(ask, c);
         if (r != 0)
-                return r; /* STORE_E_EXISTS: this very box was given before */
+                return r; /* STORE_E_EXISTS: this very box, or a claim, was given before */
         r = make_code(s, ret_code);
         if (r >= 0)
                 r = put_addresses(s, c);
@@ -556,18 +602,23 @@ int front_share_create(Ask *ask) {
         if (r == 0)
                 r = check_claims(ask, &c);
         if (r == 0)
+                r = check_protocol(ask, &c);
+        if (r == 0)
                 r = check_times(ask, &c);
         if (r == 0)
                 r = check_envelope(ask, &c);
         if (r == 0)
                 r = put_share(ask, &s, &c, code);
-        if (r == STORE_E_EXISTS && !ask->problem)
-                (void) ask_refuse(ask,
-                                409,
-                                "stale-envelope",
-                                "The content was used before",
-                                "Seal it again.");
-        if (r == 0) {
+        if (r == STORE_E_EXISTS) { /* nothing of this command may stay */
+                r = engine_drop(g->engine);
+                if (!ask->problem)
+                        (void) ask_refuse(ask,
+                                        409,
+                                        "stale-envelope",
+                                        "The content was used before",
+                                        "Seal it again.");
+        }
+        if (r == 0 && !ask->problem) {
                 ask->status = 201;
                 ask->body = share_json(&s, false);
                 code_display(s.share.rules.code, code, display);
@@ -575,7 +626,7 @@ int front_share_create(Ask *ask) {
                         r = -ENOMEM;
                 sodium_memzero(display, sizeof(display));
         }
-        if (r == 0) {
+        if (r == 0 && !ask->problem) {
                 r = front_remember_answer(ask, &s.share);
                 if (r >= 0)
                         r = store_share_insert(g->store, &s.share);

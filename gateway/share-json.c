@@ -1,5 +1,8 @@
 /* How a share looks to its tenant, and, masked, to an operator; and what happened to it. */
 
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "address.h"
 #include "gateway.h"
 
@@ -64,6 +67,8 @@ static json_t *detail_json(TimelineEvent event, int detail) {
         case TIMELINE_MESSAGE_UNREADABLE:
         case TIMELINE_MESSAGE_REPEATED:
         case TIMELINE_CLAIMED_ELSEWHERE:
+        case TIMELINE_RELAY_CLAIMED:
+        case TIMELINE_RELAY_REFUSED:
         case _TIMELINE_MAX:
                 break;
         }
@@ -181,17 +186,34 @@ json_t *share_json(ShareContext *c, bool masked) {
                         turn_of(c));
 }
 
-json_t *event_json(Gateway *g, const StoreEvent *event) {
-        char id[ID_TEXT_SIZE];
+void event_id(Gateway *g, const char *tenant, const StoreEvent *event, char ret[EVENT_ID_SIZE]) {
+        (void) snprintf(ret,
+                        EVENT_ID_SIZE,
+                        "%" PRId64 "-%08" PRIx32,
+                        event->sequence,
+                        vault_event_tag(g->vault,
+                                        tenant,
+                                        event->sequence,
+                                        event->share,
+                                        event->version,
+                                        event->at,
+                                        (int) event->event));
+}
 
-        vault_id(g->vault, VAULT_ID_SHARE, event->share, 0, id);
-        return json_pack("{s:I, s:o, s:s, s:s*, s:I, s:o, s:o*}",
+json_t *event_json(Gateway *g, const char *tenant, const StoreEvent *event) {
+        char share[ID_TEXT_SIZE], id[EVENT_ID_SIZE];
+
+        vault_id(g->vault, VAULT_ID_SHARE, event->share, 0, share);
+        event_id(g, tenant, event, id);
+        return json_pack("{s:I, s:s, s:o, s:s, s:s*, s:I, s:o, s:o*}",
                         "sequence",
                         (json_int_t) event->sequence,
+                        "id",
+                        id,
                         "type",
                         json_sprintf("share.%s", timeline_event_name(event->event)),
                         "share",
-                        id,
+                        share,
                         "state",
                         event->state == LIFECYCLE_STATE_MAX ? NULL
                                                             : lifecycle_state_name(event->state),

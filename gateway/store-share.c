@@ -100,6 +100,8 @@ const char *timeline_event_name(TimelineEvent event) {
                 [TIMELINE_MESSAGE_UNREADABLE] = "message_unreadable",
                 [TIMELINE_MESSAGE_REPEATED] = "message_repeated",
                 [TIMELINE_CLAIMED_ELSEWHERE] = "claimed_elsewhere",
+                [TIMELINE_RELAY_CLAIMED] = "relay_claimed",
+                [TIMELINE_RELAY_REFUSED] = "relay_refused",
         };
 
         return event > 0 && event < _TIMELINE_MAX && names[event] ? names[event] : "unknown";

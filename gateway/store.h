@@ -62,6 +62,8 @@ typedef enum TimelineEvent {
         TIMELINE_MESSAGE_UNREADABLE = 25, /* somebody wrote what cannot be opened */
         TIMELINE_MESSAGE_REPEATED = 26,   /* the relay showed an old message again */
         TIMELINE_CLAIMED_ELSEWHERE = 27,  /* the recipient says that another device has it */
+        TIMELINE_RELAY_CLAIMED = 28,      /* the relay says so, of our own claim */
+        TIMELINE_RELAY_REFUSED = 29,      /* the relay lets us neither look nor delete */
         _TIMELINE_MAX,
 } TimelineEvent;
 
@@ -78,10 +80,12 @@ typedef enum ShareFlag {
         SHARE_ACKNOWLEDGED = 1 << 1, /* the recipient said so */
         SHARE_SUPPRESSED = 1 << 2,   /* the recipient blocks this tenant: nothing is ever sent */
         SHARE_HELPED = 1 << 3,       /* HELP repeated the link once */
-        SHARE_NOT_OURS = 1 << 4,     /* the relay refuses us its mailbox; the operator was told */
+        SHARE_NOT_OURS = 1 << 4,     /* the relay refused us its mailbox when it was last asked */
         SHARE_SEVERAL = 1 << 5,      /* its mailbox carries messages in both directions */
         SHARE_ENCRYPTED = 1 << 6,    /* the tenant keeps the Secret */
         SHARE_MINT = 1 << 7,         /* its content is fetched from the tenant, once confirmed */
+        SHARE_TAKEN = 1 << 8,        /* Draft R: our last message was taken in time */
+        SHARE_LOOKED = 1 << 9,       /* Draft R: whether it was has been asked */
 } ShareFlag;
 
 /* One row. Strings and blobs are owned; an absent blob is NULL. `noted` is what was appended to the

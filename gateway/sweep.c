@@ -26,12 +26,28 @@ static int page_add(int64_t n, void *userdata) {
         return 0;
 }
 
+/* In Draft R a message that was taken and one that ran out are the same absence: whether ours was
+ * taken has to be asked while it would be there still. */
+static int look_before_the_end(ShareContext *c) {
+        Share *s = &c->share;
+        int r;
+
+        s->flags |= SHARE_LOOKED;
+        s->due = s->mailbox_expires;
+        r = s->flags & SHARE_ACKNOWLEDGED ? 0 : transfer_may_be_taken(c);
+        if (r > 0)
+                r = share_queue_relay(c, OUTBOX_READ, 0);
+        return r < 0 ? r : store_share_update(c->gateway->store, s);
+}
+
 /* The mailbox has run out, whatever the relay says. */
-static LifecycleEvent event_of_mailbox_end(const Share *s) {
-        if (s->state == LIFECYCLE_WITHDRAWING)
-                return lifecycle_withdrawn(s->goal);
-        return s->flags & SHARE_ACKNOWLEDGED ? LIFECYCLE_EVENT_MAILBOX_GONE
-                                             : LIFECYCLE_EVENT_NOT_COLLECTED;
+static int mailbox_end(ShareContext *c) {
+        LifecycleEvent event = lifecycle_withdrawn(c->share.goal);
+        int r = 0;
+
+        if (c->share.state == LIFECYCLE_RELEASED)
+                r = relay_end_event(c, &event);
+        return r < 0 ? r : share_step(c, event);
 }
 
 /* What is left of an ended share goes in two steps: first the addresses, for late answers, and then
@@ -70,12 +86,34 @@ static int pretend(ShareContext *c) {
         return share_save(c);
 }
 
+/* Its mailbox would have ended by now, which may be sooner than patience does. Who has confirmed is
+ * told, and whose fault it was: the tenant's, who issued nothing, or the relay's. */
+static int never_made(ShareContext *c) {
+        _cleanup_(freep) uint8_t *payload = NULL;
+        size_t size;
+        int r, issued = 0;
+
+        if (c->share.flags & SHARE_MINT)
+                issued = store_payload_get(c->gateway->store, c->share.n, &payload, &size);
+        if (issued < 0)
+                return issued;
+        r = message_not_made(c);
+        if (r < 0)
+                return r;
+        return share_step(c,
+                        issued == 0 ? LIFECYCLE_EVENT_RELAY_UNREACHABLE
+                                    : LIFECYCLE_EVENT_NOT_ISSUED);
+}
+
 static int become_due(ShareContext *c) {
         Share *s = &c->share;
         int r;
 
         if (s->state == LIFECYCLE_PENDING && s->flags & SHARE_SUPPRESSED && c->now <= s->expires)
                 return pretend(c);
+        if (s->state == LIFECYCLE_RELEASED && s->flags & SHARE_SEVERAL &&
+                        !(s->flags & SHARE_LOOKED) && c->now < s->mailbox_expires)
+                return look_before_the_end(c);
         switch (s->state) {
         case LIFECYCLE_PENDING:
         case LIFECYCLE_INVITED:
@@ -85,10 +123,10 @@ static int become_due(ShareContext *c) {
                 break;
         case LIFECYCLE_RELEASED:
         case LIFECYCLE_WITHDRAWING:
-                r = share_step(c, event_of_mailbox_end(s));
+                r = mailbox_end(c);
                 break;
         case LIFECYCLE_RELEASING: /* nobody answered while a mailbox could have lived */
-                r = share_step(c, LIFECYCLE_EVENT_RELAY_UNREACHABLE);
+                r = never_made(c);
                 break;
         case LIFECYCLE_COMPLETED:
         case LIFECYCLE_DECLINED:

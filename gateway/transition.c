@@ -287,8 +287,11 @@ static int64_t due_time(const Share *s) {
         case LIFECYCLE_CONFIRMED:
         case LIFECYCLE_AWAITING_APPROVAL:
                 return s->expires + 1; /* expires_at is the last moment */
-        case LIFECYCLE_RELEASING: /* if the relay client never answers; a mailbox is dead by then */
         case LIFECYCLE_RELEASED:
+                if (s->flags & SHARE_SEVERAL)
+                        return s->mailbox_expires - GATEWAY_LAST_LOOK;
+                return s->mailbox_expires;
+        case LIFECYCLE_RELEASING: /* if the relay client never answers; a mailbox is dead by then */
         case LIFECYCLE_WITHDRAWING:
                 return s->mailbox_expires;
         case LIFECYCLE_COMPLETED:

@@ -15,6 +15,7 @@ typedef enum VaultPurpose {
         PURPOSE_CODE = 6,
         PURPOSE_CLAIM = 7,
         PURPOSE_ANSWER = 8,
+        PURPOSE_EVENT = 9,
         _PURPOSE_MAX,
 } VaultPurpose;
 
@@ -312,6 +313,27 @@ void vault_tag(const Vault *v, int64_t share, char ret[TAG_SIZE]) {
         assert(r >= 0); /* only a source that repeats itself fails */
 }
 
+uint32_t vault_event_tag(const Vault *v,
+                const char *tenant,
+                int64_t sequence,
+                int64_t share,
+                int64_t version,
+                int64_t at,
+                int event) {
+        uint8_t tag[16];
+        VaultHash h;
+
+        hash_init(&h, v->keys[PURPOSE_EVENT], sizeof(tag));
+        hash_text(&h, tenant);
+        hash_number(&h, sequence);
+        hash_number(&h, share);
+        hash_number(&h, version);
+        hash_number(&h, at);
+        hash_number(&h, event);
+        hash_done(&h, tag, sizeof(tag));
+        return (uint32_t) tag[0] << 24 | (uint32_t) tag[1] << 16 | (uint32_t) tag[2] << 8 | tag[3];
+}
+
 /* One blind index over a label and texts, ended by NULL. */
 static void index_of(const Vault *v, uint8_t ret[VAULT_INDEX_SIZE], const char *label, ...) {
         const char *text;
@@ -350,6 +372,10 @@ void vault_index_nonce(const Vault *v,
                 const char *nonce,
                 uint8_t ret[VAULT_INDEX_SIZE]) {
         index_of(v, ret, "nonce", tenant, nonce, NULL);
+}
+
+void vault_index_claim(const Vault *v, const char *claim, uint8_t ret[VAULT_INDEX_SIZE]) {
+        index_of(v, ret, "claim", claim, NULL);
 }
 
 void vault_index_inbound(const Vault *v,

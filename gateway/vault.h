@@ -116,6 +116,16 @@ int vault_id_read(const Vault *vault,
  * stored. */
 void vault_tag(const Vault *vault, int64_t share, char ret[TAG_SIZE]);
 
+/* Tells an event from another that got the same number, in a store that was restored. All zeros but
+ * the tenant and the number: of an event that is not kept. */
+uint32_t vault_event_tag(const Vault *vault,
+                const char *tenant,
+                int64_t sequence,
+                int64_t share,
+                int64_t version,
+                int64_t at,
+                int event);
+
 /* Blind indexes: equal for equal input, and meaningless without the root key. tenant separates
  * tenants where they must not meet; "" in a pair stands for all of them. */
 void vault_index_address(const Vault *vault, const char *address, uint8_t ret[VAULT_INDEX_SIZE]);
@@ -131,6 +141,7 @@ void vault_index_nonce(const Vault *vault,
                 const char *tenant,
                 const char *nonce,
                 uint8_t ret[VAULT_INDEX_SIZE]);
+void vault_index_claim(const Vault *vault, const char *claim, uint8_t ret[VAULT_INDEX_SIZE]);
 void vault_index_inbound(const Vault *vault,
                 const char *channel,
                 const char *from,

@@ -99,6 +99,8 @@ static const LifecycleEdge edges[LIFECYCLE_STATE_MAX][LIFECYCLE_EVENT_MAX] = {
                 [EVENT(ACKNOWLEDGED)]        = { true, STATE(RELEASED),          DELETE },
                 [EVENT(MAILBOX_GONE)]        = { true, STATE(COMPLETED),         END },
                 [EVENT(NOT_COLLECTED)]       = { true, STATE(EXPIRED),           END | TELL },
+                [EVENT(NOT_FINISHED)]        = { true, STATE(EXPIRED),           END | TELL },
+                [EVENT(OUTCOME_UNKNOWN)]     = { true, STATE(EXPIRED),           END | TELL },
                 [EVENT(CLAIMED_ELSEWHERE)]   = { true, STATE(WITHDRAWING),       DELETE | TELL },
                 [EVENT(TRANSFER_BROKEN)]     = { true, STATE(WITHDRAWING),       DELETE | TELL },
                 [EVENT(NO)]                  = { true, STATE(WITHDRAWING),       DELETE | TELL },
@@ -166,6 +168,8 @@ static const char *const event_names[LIFECYCLE_EVENT_MAX] = {
         [EVENT(ACKNOWLEDGED)]        = "acknowledged",
         [EVENT(MAILBOX_GONE)]        = "mailbox_gone",
         [EVENT(NOT_COLLECTED)]       = "not_collected",
+        [EVENT(NOT_FINISHED)]        = "not_finished",
+        [EVENT(OUTCOME_UNKNOWN)]     = "outcome_unknown",
         [EVENT(CLAIMED_ELSEWHERE)]   = "claimed_elsewhere",
         [EVENT(TRANSFER_BROKEN)]     = "transfer_broken",
         [EVENT(NO)]                  = "no",
@@ -195,6 +199,8 @@ static const char *const cause_names[LIFECYCLE_CAUSE_MAX] = {
         [LIFECYCLE_CAUSE_ACKNOWLEDGED]      = "acknowledged",
         [LIFECYCLE_CAUSE_NOT_ISSUED]        = "not_issued",
         [LIFECYCLE_CAUSE_TRANSFER_BROKEN]   = "transfer_broken",
+        [LIFECYCLE_CAUSE_NOT_FINISHED]      = "not_finished",
+        [LIFECYCLE_CAUSE_OUTCOME_UNKNOWN]   = "outcome_unknown",
 };
 /* clang-format on */
 
@@ -279,6 +285,10 @@ LifecycleCause lifecycle_cause(LifecycleState from, LifecycleEvent event, Lifecy
                 return LIFECYCLE_CAUSE_UNANSWERED;
         case LIFECYCLE_EVENT_NOT_COLLECTED:
                 return LIFECYCLE_CAUSE_NOT_COLLECTED;
+        case LIFECYCLE_EVENT_NOT_FINISHED:
+                return LIFECYCLE_CAUSE_NOT_FINISHED;
+        case LIFECYCLE_EVENT_OUTCOME_UNKNOWN:
+                return LIFECYCLE_CAUSE_OUTCOME_UNKNOWN;
         case LIFECYCLE_EVENT_DENIED:
                 return LIFECYCLE_CAUSE_NOT_APPROVED;
         case LIFECYCLE_EVENT_UNDELIVERABLE:

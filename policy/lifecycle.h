@@ -53,8 +53,9 @@ typedef enum LifecycleEvent {
         LIFECYCLE_EVENT_GENERATION_LOST,    /* the relay says duplicate, and a generation is left */
         LIFECYCLE_EVENT_NOT_ISSUED,         /* the tenant was asked for the content, and gave none */
         LIFECYCLE_EVENT_RELAY_REFUSED,      /* refused, unauthorised, or no generation left */
-        LIFECYCLE_EVENT_RELAY_UNREACHABLE,  /* ten minutes without a usable answer; not while a create is
-                                               with the relay client, or a mailbox could come late */
+        LIFECYCLE_EVENT_RELAY_UNREACHABLE,  /* ten minutes without a usable answer, or no mailbox until its
+                                               own end; not while a create is with the relay client, or a
+                                               mailbox could come late */
         LIFECYCLE_EVENT_MAILBOX_MADE,       /* the relay told the URL; also in `withdrawing` */
 
         /* after release */
@@ -63,9 +64,12 @@ typedef enum LifecycleEvent {
         LIFECYCLE_EVENT_RESEND_LINK,        /* the sender asked; not after ACKNOWLEDGED, which wipes it */
         LIFECYCLE_EVENT_ACKNOWLEDGED,       /* the recipient says it worked */
         LIFECYCLE_EVENT_MAILBOX_GONE,       /* gone before its expiry and not by us; after ACKNOWLEDGED also
-                                               deleted by us or run out */
+                                               deleted by us or run out; Draft R also run out, when our
+                                               last message had been taken */
         LIFECYCLE_EVENT_NOT_COLLECTED,      /* the mailbox ran out, and nobody acknowledged */
-        LIFECYCLE_EVENT_CLAIMED_ELSEWHERE,  /* the recipient's side reports it */
+        LIFECYCLE_EVENT_NOT_FINISHED,       /* the same, after the recipient had written */
+        LIFECYCLE_EVENT_OUTCOME_UNKNOWN,    /* the same, and the relay did not let us look any more */
+        LIFECYCLE_EVENT_CLAIMED_ELSEWHERE,  /* the recipient's side reports it, or the relay twice */
         LIFECYCLE_EVENT_TRANSFER_BROKEN,    /* the relay's protocol ends the run of messages for good */
 
         /* at any time */
@@ -130,6 +134,8 @@ typedef enum LifecycleCause {
         LIFECYCLE_CAUSE_ACKNOWLEDGED,
         LIFECYCLE_CAUSE_NOT_ISSUED,
         LIFECYCLE_CAUSE_TRANSFER_BROKEN,
+        LIFECYCLE_CAUSE_NOT_FINISHED,
+        LIFECYCLE_CAUSE_OUTCOME_UNKNOWN,
         LIFECYCLE_CAUSE_MAX,
 } LifecycleCause;
 

@@ -8,7 +8,7 @@
 
 #include "cleanup.h"
 #include "json-quick.h"
-#include "json-read.h"
+#include "json-raw.h"
 #include "plain-url.h"
 #include "relay-http.h"
 #include "relay-key.h"
@@ -225,7 +225,8 @@ static int read_provisioning(const HttpAnswer *http, MintAnswer *ret) {
         JsonProblem problem;
         int r;
 
-        r = json_read(http->body, http->body_size, MINT_DEPTH_MAX, &object, &problem);
+        r = json_raw_read_kept(
+                        http->body, http->body_size, MINT_DEPTH_MAX, "content", &object, &problem);
         if (r < 0)
                 return r;
         if (r != 0)
@@ -237,9 +238,6 @@ static int read_provisioning(const HttpAnswer *http, MintAnswer *ret) {
                                                             &members,
                                                             &problem) != 0)
                 end(ret, MINT_REFUSED, "answer-form");
-        /* Numbers may grow when they are written again. */
-        else if (json_quick_write(object, NULL, 0) > SHARE_LIMIT_CONTENT)
-                end(ret, MINT_REFUSED, "answer-too-large");
         else
                 ret->provisioning = TAKE_PTR(object);
         return 0;

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "cleanup.h"
-#include "json-read.h"
+#include "json-raw.h"
 #include "text.h"
 
 typedef struct Algorithm {
@@ -206,7 +206,7 @@ int payload_provisioning_read(const void *plaintext, size_t size, json_t **ret) 
         JsonProblem problem;
         int r;
 
-        r = json_read(plaintext, size, PAYLOAD_DEPTH_MAX, &object, &problem);
+        r = json_raw_read_kept(plaintext, size, PAYLOAD_DEPTH_MAX, "content", &object, &problem);
         if (r != 0)
                 return r < 0 ? r : PAYLOAD_E_PROVISIONING;
         if (!payload_provisioning_is_valid(object))

@@ -96,8 +96,9 @@ int payload_decrypt_blob(PayloadAlgorithm algorithm,
                 size_t blob_size,
                 Plaintext *ret);
 
-/* Reads decrypted Provisioning Information: a string `format` and an object `content`; what a
- * format adds stays. PAYLOAD_E_PROVISIONING. */
+/* Reads decrypted Provisioning Information: a string `format` and an object `content`, which is
+ * written with the bytes it came with (json-raw.h); what a format adds stays.
+ * PAYLOAD_E_PROVISIONING. */
 int payload_provisioning_read(const void *plaintext, size_t size, json_t **ret);
 
 /* True when an object has the members that Provisioning Information needs. */

@@ -3,16 +3,25 @@
 #include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <unistd.h>
 
+#include "json-quick.h"
 #include "json-wipe.h"
 #include "receive-words.h"
 #include "time-text.h"
 
-/* Control characters that JSON lets stand in a string as they are (DEL, and U+0080 to U+009F) are
- * written as escapes, which mean the same. */
+/* On a terminal, control characters that JSON lets stand in a string as they are (DEL, and U+0080
+ * to U+009F) are written as escapes, which mean the same, and a carriage return, which can only be
+ * white space, as a space; for anybody else no byte is changed. */
 static void print_text(const char *text) {
+        if (!isatty(STDOUT_FILENO)) {
+                (void) puts(text);
+                return;
+        }
         for (const uint8_t *p = (const uint8_t *) text; *p; p++) {
-                if (*p == 0x7f)
+                if (*p == '\r')
+                        (void) putchar(' ');
+                else if (*p == 0x7f)
                         (void) fputs("\\u007f", stdout);
                 else if (*p == 0xc2 && p[1] >= 0x80 && p[1] <= 0x9f)
                         (void) printf("\\u00%02x", *++p);
@@ -23,7 +32,7 @@ static void print_text(const char *text) {
 }
 
 int receive_print(const json_t *object) {
-        _cleanup_(json_wipe_freep) char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
+        _cleanup_(json_wipe_freep) char *text = json_quick_text(object);
 
         if (!text)
                 return receive_say_errno(-ENOMEM, "The message cannot be written");

@@ -1,5 +1,5 @@
-/* Messages on standard output, one JSON object a line, with nothing in it that a terminal would act
- * on. */
+/* Messages on standard output: a JSON object and a line feed. What was received is written with the
+ * bytes it came with, but for what a terminal would act on, if standard output is one. */
 #pragma once
 
 #include <jansson.h>

@@ -4,7 +4,7 @@
 #include <sodium.h>
 #include <stdio.h>
 
-#include "json-read.h"
+#include "json-raw.h"
 #include "json-wipe.h"
 #include "receive-command.h"
 #include "receive-poll.h"
@@ -39,6 +39,15 @@ int receive_transfer_store(ReceiveTransfer *t) {
         return r < 0 ? receive_say_errno(r, t->options->state_file) : 0;
 }
 
+/* What is printed is what came, but for white space around it. */
+static int keep_as_it_came(ReceiveTransfer *t, const Plaintext *plaintext) {
+        JsonRaw raw;
+
+        return json_raw_find(plaintext->data, plaintext->size, "", &raw)
+                               ? json_raw_keep(&t->provisioning, "", &raw)
+                               : -EINVAL;
+}
+
 int receive_transfer_take(ReceiveTransfer *t, Plaintext *plaintext) {
         int r;
 
@@ -47,6 +56,9 @@ int receive_transfer_take(ReceiveTransfer *t, Plaintext *plaintext) {
                 return receive_say_errno(r, "The message");
         if (r > 0)
                 return receive_transfer_unreadable(payload_error_name((PayloadError) r));
+        r = keep_as_it_came(t, plaintext);
+        if (r < 0)
+                return receive_say_errno(r, "The message");
         t->message = *plaintext;
         *plaintext = PLAINTEXT_NULL;
         return 0;
@@ -316,9 +328,10 @@ static void trim(const Secret *output, const char **ret, size_t *ret_size) {
 static int check_answer(const ReceiveTransfer *t, const char *answer, size_t size) {
         json_auto_t *object = NULL;
         JsonProblem problem;
+        JsonRaw raw;
         int r;
 
-        r = json_read(answer, size, PAYLOAD_DEPTH_MAX, &object, &problem);
+        r = json_raw_read(answer, size, PAYLOAD_DEPTH_MAX, "content", &object, &raw, &problem);
         if (r < 0)
                 return receive_say_errno(r, "The handler's answer");
         if (r > 0 || !payload_provisioning_is_valid(object))

@@ -44,8 +44,9 @@ static int open_foreign(const RelayFrame *frame,
                 const RelayPrivateKey *key,
                 int64_t now,
                 json_t **ret_provisioning,
+                json_t **ret_kept,
                 const char **ret_reason) {
-        json_auto_t *provisioning = NULL;
+        json_auto_t *provisioning = NULL, *kept = NULL;
         EnvelopeBinding binding;
         int64_t not_after;
         int r;
@@ -55,8 +56,13 @@ static int open_foreign(const RelayFrame *frame,
                 return r < 0 ? r : refuse("bad-frame", ret_reason);
         if (!is_bound_to(frame, &binding))
                 return refuse("envelope-differs", ret_reason);
-        r = envelope_open_foreign(
-                        frame->box, key->public, key->secret, &binding, &not_after, &provisioning);
+        r = envelope_open_foreign(frame->box,
+                        key->public,
+                        key->secret,
+                        &binding,
+                        &not_after,
+                        &provisioning,
+                        &kept);
         if (r != 0)
                 return r < 0 ? r : refuse_envelope(r, ret_reason);
         if (not_after < (frame->kind == RELAY_FRAME_CREATE ? frame->expiration : now))
@@ -65,6 +71,7 @@ static int open_foreign(const RelayFrame *frame,
                 return refuse("envelope-too-long", ret_reason);
 
         *ret_provisioning = TAKE_PTR(provisioning);
+        *ret_kept = TAKE_PTR(kept);
         return 0;
 }
 
@@ -72,6 +79,7 @@ static int open_own(const RelayFrame *frame,
                 const RelayPrivateKey *key,
                 int64_t now,
                 json_t **ret_provisioning,
+                json_t **ret_kept,
                 const char **ret_reason) {
         EnvelopeBinding binding;
         int r;
@@ -83,7 +91,8 @@ static int open_own(const RelayFrame *frame,
                 return refuse("envelope-differs", ret_reason);
         if (binding.not_after < now - RELEASE_SKEW_SECONDS)
                 return refuse("envelope-expired", ret_reason);
-        r = envelope_open(frame->box, key->public, key->secret, &binding, ret_provisioning);
+        r = envelope_open(
+                        frame->box, key->public, key->secret, &binding, ret_provisioning, ret_kept);
         return r > 0 ? refuse_envelope(r, ret_reason) : r;
 }
 
@@ -91,6 +100,7 @@ static int open_envelope(const RelayFrame *frame,
                 const RelayPrivateKeys *keys,
                 int64_t now,
                 json_t **ret_provisioning,
+                json_t **ret_kept,
                 const char **ret_reason) {
         const RelayPrivateKey *key = relay_private_keys_find(keys, frame->box_kid);
 
@@ -98,48 +108,49 @@ static int open_envelope(const RelayFrame *frame,
                 return refuse("unknown-key", ret_reason);
         if (!json_object_get(frame->envelope, "nonce") &&
                         !json_object_get(frame->envelope, "not_after"))
-                return open_foreign(frame, key, now, ret_provisioning, ret_reason);
-        return open_own(frame, key, now, ret_provisioning, ret_reason);
+                return open_foreign(frame, key, now, ret_provisioning, ret_kept, ret_reason);
+        return open_own(frame, key, now, ret_provisioning, ret_kept, ret_reason);
 }
 
-static int write_content(const json_t *provisioning, Plaintext *ret) {
+/* What the recipient gets are the bytes that lay in the box: only who wrote them knows what they
+ * mean. */
+static int copy_content(const json_t *kept, Plaintext *ret) {
+        const char *text;
         size_t size;
         int r;
 
-        size = json_quick_write(provisioning, NULL, 0);
-        if (size == 0)
+        text = json_quick_verbatim_text(kept, &size);
+        if (!text)
                 return -ENOMEM;
         r = plaintext_new(ret, size);
-        if (r < 0)
-                return r;
-        (void) json_quick_write(provisioning, ret->data, size);
-        return 0;
+        if (r == 0)
+                memcpy(ret->data, text, size);
+        return r;
 }
 
-static int encrypt(const RelayFrame *frame,
-                const ReleaseTerms *terms,
-                const json_t *provisioning,
-                Release *release) {
-        _cleanup_(plaintext_done) Plaintext plaintext = PLAINTEXT_NULL;
+static int
+encrypt(const RelayFrame *frame, const ReleaseTerms *terms, const json_t *kept, Release *release) {
         uint8_t secret[PAYLOAD_KEY_MAX], iv[PAYLOAD_IV_SIZE];
+        const char *plaintext;
+        size_t size;
         int r;
 
-        r = write_content(provisioning, &plaintext);
-        if (r < 0)
-                return r;
+        plaintext = json_quick_verbatim_text(kept, &size);
+        if (!plaintext)
+                return -ENOMEM;
         relay_private_key_derive_iv(release->key,
                         frame->share,
                         frame->generation,
                         frame->number,
-                        plaintext.data,
-                        plaintext.size,
+                        plaintext,
+                        size,
                         iv);
         release_secret(frame, terms, release, secret);
         r = payload_encrypt_with_iv(terms->algorithm,
                         secret,
                         iv,
-                        plaintext.data,
-                        plaintext.size,
+                        plaintext,
+                        size,
                         release->digest,
                         &release->payload_data);
         sodium_memzero(secret, sizeof(secret));
@@ -174,6 +185,7 @@ static int pass_on(const json_t *encrypted, Release *release, const char **ret_r
 static int prepare(const RelayFrame *frame,
                 const ReleaseTerms *terms,
                 const json_t *provisioning,
+                const json_t *kept,
                 Release *release,
                 const char **ret_reason) {
         const json_t *encrypted = json_object_get(provisioning, "encrypted");
@@ -185,8 +197,8 @@ static int prepare(const RelayFrame *frame,
                 return pass_on(encrypted, release, ret_reason);
         if (!payload_provisioning_is_valid(provisioning))
                 return refuse("bad-provisioning", ret_reason);
-        return terms->has_own_encryption ? write_content(provisioning, &release->content)
-                                         : encrypt(frame, terms, provisioning, release);
+        return terms->has_own_encryption ? copy_content(kept, &release->content)
+                                         : encrypt(frame, terms, kept, release);
 }
 
 /* Where the recipient may answer, somebody must be able to read the answer. */
@@ -201,7 +213,7 @@ int release_read(const RelayFrame *frame,
                 int64_t now,
                 Release *ret,
                 const char **ret_reason) {
-        json_auto_t *provisioning = NULL;
+        json_auto_t *provisioning = NULL, *kept = NULL;
         Release release = { .key = relay_private_keys_find(terms->keys, frame->kid) };
         int r;
 
@@ -211,10 +223,10 @@ int release_read(const RelayFrame *frame,
                 return refuse("not-in-draft-r", ret_reason);
         if (!answers_can_be_read(frame, terms, now))
                 return refuse("no-front-key", ret_reason);
-        r = open_envelope(frame, terms->keys, now, &provisioning, ret_reason);
+        r = open_envelope(frame, terms->keys, now, &provisioning, &kept, ret_reason);
         if (r != 0)
                 return r;
-        r = prepare(frame, terms, provisioning, &release, ret_reason);
+        r = prepare(frame, terms, provisioning, kept, &release, ret_reason);
         if (r != 0) {
                 release_done(&release);
                 return r;

@@ -3,7 +3,6 @@
 
 #include <jansson.h>
 #include <stdbool.h>
-#include <stdint.h>
 
 #include "api-problem.h"
 
@@ -17,5 +16,13 @@ enum { API_EVENT_RETRY_MSEC = 3000 }; /* until a client that was cut off comes b
  * first event misses none. The caller frees *ret. -EBADMSG: that is no such body. */
 int api_event_text(const json_t *body, bool opening, char **ret);
 
+enum { API_EVENT_ID_SIZE = 26 };
+
+/* Whether that may be the id of an event: its number, perhaps with the gateway's tag. */
+bool api_event_id_is(const char *text);
+
+/* What the gateway is asked with to go on after that id. NULL: out of memory. */
+json_t *api_event_id_json(const char *id);
+
 /* Reads a Last-Event-ID that api_event_text() gave. 0, or API_E_FAULT with the fault filled. */
-int api_event_id_read(const char *header, int64_t *ret, ApiFault *ret_fault);
+int api_event_id_read(const char *header, char ret[API_EVENT_ID_SIZE], ApiFault *ret_fault);

@@ -13,6 +13,7 @@
 #include "api-request.h"
 #include "api-route.h"
 #include "api-seal.h"
+#include "api-wait.h"
 #include "json-quick.h"
 #include "json-wipe.h"
 #include "log.h"
@@ -32,6 +33,8 @@ enum {
         STREAMS_PER_TENANT = 8,
         STREAM_CREDIT = 100,      /* events that the gateway hands over at a time */
         STREAM_WAIT_SECONDS = 15, /* without an event, until a sign of life */
+        STREAM_PAGE_MSEC = 50,    /* between whole pages, lest who reads far back has all of us */
+        STREAM_PAUSE_SECONDS = 1, /* from one question that did not wait to the next */
 };
 
 static const char type_json[] = "application/json";
@@ -50,6 +53,7 @@ struct ApiFront {
         RelayPublicKeys keys;
         RelayPrivateKeys *message_keys; /* or NULL */
         Description descriptions[DESCRIPTIONS_MAX];
+        ApiWaits waits;
         struct Call *streams;
         size_t n_streams;
 };
@@ -67,11 +71,16 @@ typedef struct Call {
         json_t *idempotency;
         ApiShare share; /* of a further message only the provisioning */
         int64_t ask;    /* id of the question under way, or 0 */
+        ApiWait *wait;  /* or this one, which may take long, or NULL */
         bool asked_again;
         char *stream_tenant; /* whose stream this is, or NULL */
         struct Call *stream_previous, *stream_next;
-        int64_t cursor; /* of the stream */
+        json_t *cursor; /* of the stream */
         bool caught_up; /* all that was there when it began has been passed on */
+        uint64_t asked; /* boot time of the last question */
+        bool idle;      /* its answer came at once, and had nothing */
+        bool more;      /* its answer was a whole page */
+        sd_event_source *pause;
 } Call;
 
 static void stream_unlink(Call *call) {
@@ -91,6 +100,8 @@ static Call *call_free(Call *call) {
         if (!call)
                 return NULL;
         stream_unlink(call);
+        (void) sd_event_source_disable_unref(call->pause);
+        json_decref(call->cursor);
         json_decref(call->credential);
         json_decref(call->idempotency);
         api_share_done(&call->share);
@@ -152,6 +163,8 @@ static void on_gone(ApiRequest *request, void *userdata) {
                 return;
         if (call->ask != 0)
                 plugin_forget(front->plugin, call->ask);
+        if (call->wait)
+                api_wait_forget(call->wait);
         api_request_set_userdata(request, NULL);
         (void) call_free(call);
 }
@@ -169,6 +182,32 @@ static void call_ask(Call *call, json_t *frame, unsigned deadline, PluginAnswer 
                 call->ask = 0;
                 call_fail_errno(call, r);
         }
+}
+
+/* The same for a question that the gateway may keep for wait seconds. */
+static void call_wait(Call *call, json_t *frame, unsigned wait, PluginAnswer on_answer) {
+        ApiFault fault;
+        int r = -ENOMEM;
+
+        api_request_watch(call->request);
+        if (frame)
+                r = api_wait_ask(&call->front->waits,
+                                frame,
+                                PLUGIN_DEADLINE_SECONDS + wait,
+                                call->credential_hash,
+                                on_answer,
+                                call,
+                                &call->wait);
+        if (r == API_WAIT_E_MANY) {
+                (void) api_fault(&fault,
+                                API_PROBLEM_TOO_MANY_WAITS,
+                                NULL,
+                                "%d requests with this token wait already, as many as may. Follow "
+                                "/v1/events instead, or wait as Retry-After says.",
+                                API_WAITS_PER_CREDENTIAL);
+                call_fail(call, &fault);
+        } else if (r < 0)
+                call_fail_errno(call, r);
 }
 
 /* The gateway may name a problem by its last word alone. */
@@ -314,6 +353,7 @@ static json_t *frame_complete(const Call *call, json_t *frame) {
                 json_t *value;
         } parameters[] = {
                 { API_QUERY_AFTER, "after", json_integer(query->after) },
+                { API_QUERY_EVENT, "after", api_event_id_json(query->event) },
                 { API_QUERY_WAIT, "wait", json_integer(query->wait) },
                 { API_QUERY_LIMIT, "limit", json_integer(query->limit) },
                 { API_QUERY_STATE, "state", json_string(query->state) },
@@ -344,14 +384,12 @@ static json_t *frame_complete(const Call *call, json_t *frame) {
 }
 
 static void route_ask(Call *call) {
-        unsigned wait = (unsigned) call->query.wait;
+        json_t *frame = frame_complete(call, frame_new(call, call->route->ask));
 
-        if (wait > 0)
-                api_request_watch(call->request);
-        call_ask(call,
-                        frame_complete(call, frame_new(call, call->route->ask)),
-                        PLUGIN_DEADLINE_SECONDS + wait,
-                        on_passed);
+        if (call->query.wait > 0)
+                call_wait(call, frame, (unsigned) call->query.wait, on_passed);
+        else
+                call_ask(call, frame, PLUGIN_DEADLINE_SECONDS, on_passed);
 }
 
 /* tenant.describe, remembered for a minute */
@@ -472,6 +510,26 @@ static void message_binding(const Call *call, EnvelopeBinding *ret) {
         ret->not_after = time_wall() + SHARE_SECONDS_MAX + ENVELOPE_MARGIN_SECONDS;
 }
 
+/* What the gateway tells a repeated message by: whoever reads the mailbox sees these octets. */
+static int add_digest(const Call *call, json_t *frame) {
+        const json_t *encrypted = json_object_get(call->share.provisioning.value, "encrypted");
+        const char *data = json_string_value(json_object_get(encrypted, "data"));
+        uint8_t digest[crypto_hash_sha256_BYTES];
+        _cleanup_(freep) uint8_t *blob = NULL;
+        _cleanup_(freep) char *text = NULL;
+        size_t size;
+        int r;
+
+        if (!data)
+                return 0;
+        r = text_from_base64(data, false, &blob, &size);
+        if (r < 0)
+                return r;
+        crypto_hash_sha256(digest, blob, size);
+        text = text_base64(digest, sizeof(digest));
+        return text && json_object_set_new(frame, "digest", json_string(text)) == 0 ? 0 : -ENOMEM;
+}
+
 static void provisioning_ask(Call *call, const json_t *description) {
         EnvelopeBinding binding = {
                 .tenant = json_string_value(json_object_get(description, "tenant")),
@@ -493,6 +551,8 @@ static void provisioning_ask(Call *call, const json_t *description) {
                                 &binding,
                                 frame,
                                 &fault);
+        if (r == 0 && call->route->kind == API_ROUTE_SEND)
+                r = add_digest(call, frame);
         if (r == 0 && call->share.body && json_object_set(frame, "body", call->share.body) < 0)
                 r = -ENOMEM;
         if (r > 0)
@@ -582,25 +642,37 @@ static void call_fail_streams(Call *call, const char *whose, int max) {
 
 static void on_followed(Plugin *plugin, const json_t *answer, void *userdata);
 
-/* Whatever goes wrong ends the stream: the client comes back, and is told then. */
+/* Whatever goes wrong ends the stream: the client comes back, and is told then. Where too many
+ * questions wait, this one does not. */
 static void stream_ask(Call *call) {
-        json_t *frame = json_pack("{s:s, s:O, s:I, s:i, s:i}",
+        ApiFront *front = call->front;
+        bool wait = call->caught_up && api_wait_may(&front->waits, call->credential_hash) == 0;
+        json_t *frame = json_pack("{s:s, s:O, s:O, s:i, s:i}",
                         "type",
                         call->route->ask,
                         "credential",
                         call->credential,
                         "after",
-                        (json_int_t) call->cursor,
+                        call->cursor,
                         "credit",
                         STREAM_CREDIT,
                         "wait",
-                        call->caught_up ? STREAM_WAIT_SECONDS : 0);
+                        wait ? STREAM_WAIT_SECONDS : 0);
         int r = -ENOMEM;
 
-        if (frame)
-                r = plugin_ask(call->front->plugin,
+        call->asked = time_boot();
+        if (frame && wait)
+                r = api_wait_ask(&front->waits,
                                 frame,
                                 PLUGIN_DEADLINE_SECONDS + STREAM_WAIT_SECONDS,
+                                call->credential_hash,
+                                on_followed,
+                                call,
+                                &call->wait);
+        else if (frame)
+                r = plugin_ask(front->plugin,
+                                frame,
+                                PLUGIN_DEADLINE_SECONDS,
                                 on_followed,
                                 call,
                                 &call->ask);
@@ -610,7 +682,37 @@ static void stream_ask(Call *call) {
         }
 }
 
+static int on_paused(sd_event_source *source, uint64_t usec, void *userdata) {
+        Call *call = userdata;
+
+        (void) source;
+        (void) usec;
+        call->pause = sd_event_source_disable_unref(call->pause);
+        stream_ask(call);
+        return 0;
+}
+
+/* A gateway that would not let the question wait must not be asked without a pause, nor may a
+ * tenant take the gateway for itself that reads all that is kept, again and again. */
+static void stream_go_on(Call *call) {
+        uint64_t pause = call->idle   ? STREAM_PAUSE_SECONDS * USEC_PER_SEC
+                         : call->more ? STREAM_PAGE_MSEC * UINT64_C(1000)
+                                      : 0;
+
+        if (pause == 0)
+                stream_ask(call);
+        else if (sd_event_add_time_relative(plugin_event(call->front->plugin),
+                                 &call->pause,
+                                 CLOCK_BOOTTIME,
+                                 pause,
+                                 1000,
+                                 on_paused,
+                                 call) < 0)
+                api_request_stream_end(call->request);
+}
+
 static void stream_pass(Call *call, const json_t *body, bool opening) {
+        size_t n = json_array_size(json_object_get(body, "events"));
         char *text;
         int r;
 
@@ -620,9 +722,13 @@ static void stream_pass(Call *call, const json_t *body, bool opening) {
                 api_request_stream_end(call->request);
                 return;
         }
-        call->cursor = json_integer_value(json_object_get(body, "cursor"));
+        json_decref(call->cursor);
+        call->cursor = json_incref(json_object_get(body, "cursor"));
         /* Without an event there is an id or a comment: the client knows that this was all. */
-        call->caught_up |= json_array_size(json_object_get(body, "events")) == 0;
+        call->idle = call->caught_up && n == 0 &&
+                     time_boot() < call->asked + STREAM_PAUSE_SECONDS * USEC_PER_SEC;
+        call->caught_up |= n == 0;
+        call->more = n >= STREAM_CREDIT;
         api_request_stream_write(call->request, text);
 }
 
@@ -639,7 +745,7 @@ static void on_followed(Plugin *plugin, const json_t *answer, void *userdata) {
 
 static void on_drained(ApiRequest *request, void *userdata) {
         (void) userdata;
-        stream_ask(api_request_userdata(request));
+        stream_go_on(api_request_userdata(request));
 }
 
 /* Begins the stream, unless there are enough. */
@@ -946,10 +1052,10 @@ static int call_read(Call *call, const ApiRequestView *view, ApiFault *fault) {
                 return r;
         /* A browser that comes back repeats the query as it was, and says here how far it got. */
         if (call->route->kind == API_ROUTE_EVENTS && view->last_event_id) {
-                r = api_event_id_read(view->last_event_id, &call->query.after, fault);
+                r = api_event_id_read(view->last_event_id, call->query.event, fault);
                 if (r != 0)
                         return r;
-                call->query.given |= API_QUERY_AFTER;
+                call->query.given |= API_QUERY_EVENT;
         }
         r = call_read_credential(call, view, fault);
         if (r != 0)
@@ -993,7 +1099,7 @@ int api_front_new(ApiFront **ret,
 
         if (!front)
                 return -ENOMEM;
-        front->plugin = plugin;
+        front->plugin = front->waits.plugin = plugin;
         if (keys)
                 front->keys = *keys;
         front->message_keys = message_keys;

@@ -5,6 +5,7 @@
 
 #include "api-request.h"
 #include "cleanup.h"
+#include "json-raw.h"
 
 /* Turns what base's JSON reader found into a fault. where is the path of the object, or "". */
 static int fault_from_json(const JsonProblem *problem, const char *where, ApiFault *fault) {
@@ -83,9 +84,12 @@ static bool too_many_members(const json_t *value) {
         return false;
 }
 
+static const char content_path[] = "provisioning/content";
+
 int api_body_read(const void *data, size_t size, json_t **ret, ApiFault *fault) {
         json_auto_t *body = NULL;
         JsonProblem problem;
+        JsonRaw raw;
         int r;
 
         if (size > API_BODY_MAX)
@@ -94,7 +98,7 @@ int api_body_read(const void *data, size_t size, json_t **ret, ApiFault *fault) 
                                 NULL,
                                 "Send a body of at most %d bytes.",
                                 API_BODY_MAX);
-        r = json_read(data, size, API_DEPTH_MAX, &body, &problem);
+        r = json_raw_read(data, size, API_DEPTH_MAX, content_path, &body, &raw, &problem);
         if (r > 0)
                 return fault_from_json(&problem, "", fault);
         if (r < 0)
@@ -110,6 +114,11 @@ int api_body_read(const void *data, size_t size, json_t **ret, ApiFault *fault) 
                                 NULL,
                                 "An object has more than %d members. Send fewer.",
                                 API_MEMBERS_MAX);
+        if (raw.data) {
+                r = json_raw_keep(&body, content_path, &raw);
+                if (r < 0)
+                        return r;
+        }
 
         *ret = TAKE_PTR(body);
         return 0;

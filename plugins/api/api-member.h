@@ -8,8 +8,9 @@
 #include "api-problem.h"
 #include "json-read.h"
 
-/* Reads a whole body, which must be one object within the limits of api-request.h. The caller owns
- * *ret. */
+/* Reads a whole body, which must be one object within the limits of api-request.h. What is shared
+ * in clear, `provisioning.content`, is written with the bytes it came with (json-raw.h). The caller
+ * owns *ret. */
 int api_body_read(const void *data, size_t size, json_t **ret, ApiFault *fault);
 
 /* json_read_members() with unknown members refused. where is the path of the object, or "". */

@@ -23,6 +23,7 @@ static const ApiProblemInfo problems[_API_PROBLEM_MAX] = {
         [API_PROBLEM_UNKNOWN_POLICY]     = { "unknown-policy",          422, "Unknown policy" },
         [API_PROBLEM_UNKNOWN_KEY]        = { "unknown-key",             422, "Unknown key" },
         [API_PROBLEM_TOO_MANY_STREAMS]   = { "too-many-streams",        429, "Too many streams of events" },
+        [API_PROBLEM_TOO_MANY_WAITS]     = { "too-many-waits",          429, "Too many requests wait" },
         [API_PROBLEM_INTERNAL]           = { "internal",                500, "Internal error" },
         [API_PROBLEM_BUSY]               = { "busy",                    503, "Too many requests are under way" },
         [API_PROBLEM_UNAVAILABLE]        = { "gateway-unavailable",     503, "The gateway does not answer" },

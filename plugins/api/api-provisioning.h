@@ -17,7 +17,8 @@ typedef enum ApiProvisioningForm {
 typedef struct ApiProvisioning {
         ApiProvisioningForm form;
         json_t *value; /* owned: {format, content}, {kid, box}, {encrypted: {type, data}}, or
-                        * {mint}; base64 in it is standard and padded */
+                        * {mint}; base64 in it is standard and padded, and
+                        * content is written as it came (api_body_read()) */
         const char *kid, *url; /* borrowed from value, or NULL */
 } ApiProvisioning;
 

@@ -393,6 +393,7 @@ typedef struct Parameter {
 /* clang-format off */
 static const Parameter parameters[] = {
         { "after",     API_QUERY_AFTER,     offsetof(ApiQuery, after), 0, 0, INT64_C(9007199254740991), "a number that an earlier answer gave" },
+        { "after",     API_QUERY_EVENT,     offsetof(ApiQuery, event), API_EVENT_ID_SIZE, 0, 0, "the `id` of an event" },
         { "wait",      API_QUERY_WAIT,      offsetof(ApiQuery, wait),  0, 0, SHARE_LIMIT_WAIT, "0 to 60 seconds" },
         { "limit",     API_QUERY_LIMIT,     offsetof(ApiQuery, limit), 0, 1, SHARE_LIMIT_LIST, "1 to 100" },
         { "state",     API_QUERY_STATE,     offsetof(ApiQuery, state), 33, 0, 0, "a state, such as invited" },
@@ -408,7 +409,8 @@ static bool parameter_value_read(const Parameter *p, const char *value, size_t n
 
         if (p->size > 0)
                 return percent_decode(value, n, field, p->size) && field[0] &&
-                       (p->flag == API_QUERY_REFERENCE || !strchr(field, ' '));
+                       (p->flag == API_QUERY_REFERENCE || !strchr(field, ' ')) &&
+                       (p->flag != API_QUERY_EVENT || api_event_id_is(field));
         if (!percent_decode(value, n, text, sizeof(text)) || !number_read(text, p->max, &number) ||
                         number < p->min)
                 return false;

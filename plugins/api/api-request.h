@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "api-event.h"
 #include "api-problem.h"
 #include "api-provisioning.h"
 #include "share-limits.h"
@@ -47,12 +48,14 @@ enum {
         API_QUERY_REFERENCE = 1 << 3,
         API_QUERY_LIMIT = 1 << 4,
         API_QUERY_CURSOR = 1 << 5,
+        API_QUERY_EVENT = 1 << 6, /* also `after`, but an event's id */
 };
 
 typedef struct ApiQuery {
         unsigned given; /* API_QUERY_* that were there */
         int64_t after, wait, limit;
         char state[33], reference[SHARE_LIMIT_REFERENCE + 1], cursor[513];
+        char event[API_EVENT_ID_SIZE];
 } ApiQuery;
 
 /* Reads what follows the question mark. allowed: API_QUERY_* of the route. */

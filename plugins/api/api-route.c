@@ -16,7 +16,7 @@ static const ApiRoute routes[] = {
         { "GET",  "/v1/shares/{share}/messages",  API_ROUTE_MESSAGES, "message.list",
           API_QUERY_AFTER | API_QUERY_LIMIT, false, false },
         { "GET",  "/v1/events",                   API_ROUTE_EVENTS, "event.follow",
-          API_QUERY_AFTER, false, false },
+          API_QUERY_EVENT, false, false },
         { "GET",  "/v1/channels",                 API_ROUTE_ASK,    "channel.list",  0, false, false },
         { "GET",  "/v1/policies",                 API_ROUTE_ASK,    "policy.list",   0, false, false },
         { "GET",  "/v1/keys",                     API_ROUTE_KEYS,   NULL,            0, false, false },

@@ -9,11 +9,14 @@
 
 #include "credential.h"
 #include "ctl.h"
+#include "json-quick.h"
+#include "json-raw.h"
 #include "json-wipe.h"
 #include "text.h"
 
 enum {
         ANSWER_MAX = 1024 * 1024,
+        ANSWER_DEPTH_MAX = 40, /* more than the content of a message has */
         TRIES_MAX = 5,
         ASK_SECONDS = 70,
         SILENT_SECONDS = 60, /* until a stream is given up, of which there is a sign every 15 */
@@ -224,6 +227,34 @@ static void connection_options(CURL *curl, const char *url, const char *path) {
         (void) curl_easy_setopt(curl, CURLOPT_USERAGENT, "vestibulectl/" VESTIBULE_VERSION);
 }
 
+/* The content of messages is opaque: what a recipient wrote is shown with the bytes it came with.
+ */
+static bool messages_keep(json_t *body, const char *text, size_t size) {
+        const size_t n = json_array_size(json_object_get(body, "messages"));
+
+        for (size_t i = 0; i < n; i++) {
+                char path[64];
+                JsonRaw raw;
+
+                (void) snprintf(path, sizeof(path), "messages/%zu/provisioning/content", i);
+                if (json_raw_find(text, size, path, &raw) && json_raw_keep(&body, path, &raw) < 0)
+                        return false;
+        }
+        return true;
+}
+
+/* NULL: there is none, or it cannot be read. */
+static json_t *body_read(const char *text, size_t size) {
+        json_auto_t *body = NULL;
+        JsonProblem problem;
+        JsonRaw raw;
+
+        if (!text || json_raw_read(text, size, ANSWER_DEPTH_MAX, "", &body, &raw, &problem) != 0 ||
+                        !messages_keep(body, text, size))
+                return NULL;
+        return TAKE_PTR(body);
+}
+
 static int ask_prepared(
                 CURL *curl, const char *url, CtlPiece on_piece, void *userdata, CtlAnswer *answer) {
         Received received = {
@@ -242,11 +273,7 @@ static int ask_prepared(
                 code = CURLE_OK;
         if (code == CURLE_OK) {
                 (void) curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &answer->status);
-                answer->body = received.data ? json_loadb(received.data,
-                                                               received.size,
-                                                               JSON_DECODE_ANY,
-                                                               NULL)
-                                             : NULL;
+                answer->body = body_read(received.data, received.size);
         } else if (is_unix(url) && code == CURLE_COULDNT_CONNECT)
                 (void) snprintf(answer->error,
                                 sizeof(answer->error),
@@ -308,7 +335,7 @@ int ctl_ask(const CtlOptions *options,
                 const char *key,
                 long seconds,
                 CtlAnswer *ret) {
-        _cleanup_(json_wipe_freep) char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+        _cleanup_(json_wipe_freep) char *text = json_quick_text(body);
         struct curl_slist *headers;
         CURL *curl;
         int r;

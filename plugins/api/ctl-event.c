@@ -7,7 +7,7 @@
 
 enum {
         LINE_MAX_BYTES = 64 * 1024,
-        TRIES_MAX = 5, /* in a row that brought nothing */
+        TRIES_MAX = 5, /* in a row, of a stream that has never begun */
         RETRY_MSEC_MAX = 60 * 1000,
 };
 
@@ -16,13 +16,14 @@ typedef struct Reader {
         char *line; /* so far, LINE_MAX_BYTES of room */
         size_t n;
         char *data;    /* of the event so far, or NULL */
-        char last[24]; /* what the next request says that it has read, or "" */
-        char id[24];   /* of the event so far */
+        char last[32]; /* what the next request says that it has read, or "" */
+        char id[32];   /* of the event so far */
         long retry_msec;
-        bool anything, comment, stop, bad;
+        bool begun, shown; /* a stream; an event of it */
+        bool comment, stop, bad, no_memory;
 } Reader;
 
-static void event_print(const json_t *event) {
+static void event_print(const json_t *event, const char *id) {
         const char *type = ctl_text(event, "type");
         const char *word = type && strncmp(type, "share.", 6) == 0 ? type + 6 : type;
         _cleanup_(freep) char *plain = ctl_plain(word),
@@ -31,20 +32,14 @@ static void event_print(const json_t *event) {
         char at[40];
 
         if (type && streq(type, "reset")) {
-                (void) printf("%lld  events before the next one are not kept any more; "
-                              "`vestibulectl share "
+                (void) printf("%s  from here on; what was before may be missing: `vestibulectl "
+                              "share "
                               "list` shows how things are\n",
-                                (long long) json_integer_value(json_object_get(event, "sequence")));
+                                id);
                 return;
         }
         ctl_local_time(ctl_text(event, "at"), at);
-        (void) printf("%lld  %s  %s  %s%s%s\n",
-                        (long long) json_integer_value(json_object_get(event, "sequence")),
-                        at,
-                        share,
-                        plain,
-                        detail[0] ? "  " : "",
-                        detail);
+        (void) printf("%s  %s  %s  %s%s%s\n", id, at, share, plain, detail[0] ? "  " : "", detail);
 }
 
 /* An empty line: the event is whole. Without data nothing happened up to the id, and whoever does
@@ -66,13 +61,14 @@ static void dispatch(Reader *reader) {
         else if (reader->options->json)
                 ctl_print_json(event, true);
         else
-                event_print(event);
+                event_print(event, reader->id);
+        reader->shown = true;
         (void) fflush(stdout);
 }
 
 static void field_read(Reader *reader, const char *name, const char *value) {
         if (streq(name, "id") && value[0] && strlen(value) < sizeof(reader->id) &&
-                        value[strspn(value, "0123456789")] == 0)
+                        value[strspn(value, "0123456789abcdef-")] == 0)
                 (void) snprintf(reader->id, sizeof(reader->id), "%s", value);
         else if (streq(name, "retry") && value[strspn(value, "0123456789")] == 0) {
                 reader->retry_msec = strtol(value, NULL, 10);
@@ -81,8 +77,10 @@ static void field_read(Reader *reader, const char *name, const char *value) {
         } else if (streq(name, "data")) {
                 if (reader->data) /* our events are one line each */
                         reader->bad = true;
-                else
+                else {
                         reader->data = strdup(value);
+                        reader->no_memory = !reader->data;
+                }
         }
 }
 
@@ -105,8 +103,8 @@ static void line_read(Reader *reader, char *line) {
 static bool on_piece(const char *data, size_t size, void *userdata) {
         Reader *reader = userdata;
 
-        reader->anything = true;
-        for (size_t i = 0; i < size && !reader->stop && !reader->bad; i++) {
+        reader->begun = true;
+        for (size_t i = 0; i < size && !reader->stop && !reader->bad && !reader->no_memory; i++) {
                 if (data[i] != '\n') {
                         if (reader->n == LINE_MAX_BYTES - 1)
                                 reader->bad = true;
@@ -118,7 +116,7 @@ static bool on_piece(const char *data, size_t size, void *userdata) {
                 reader->n = 0;
                 line_read(reader, reader->line);
         }
-        return !reader->stop && !reader->bad;
+        return !reader->stop && !reader->bad && !reader->no_memory;
 }
 
 /* One connection: until it ends, or there is nothing more to see. */
@@ -126,7 +124,7 @@ static int read_once(Reader *reader, CtlAnswer *answer) {
         char path[128] = "/v1/events";
 
         reader->n = 0;
-        reader->anything = reader->comment = false;
+        reader->comment = false;
         free(reader->data);
         reader->data = NULL;
         reader->id[0] = 0;
@@ -135,41 +133,56 @@ static int read_once(Reader *reader, CtlAnswer *answer) {
 }
 
 /* Whether it makes sense to come back: the stream ended, or nobody could answer just now. */
-static bool may_come_back(int r, const CtlAnswer *answer) {
-        return r == EX_UNAVAILABLE || (r == 0 && (answer->status == 200 || answer->status == 429 ||
-                                                                 answer->status == 503));
+static bool may_come_back(const Reader *reader, int r, const CtlAnswer *answer) {
+        if (r == 0 && answer->status == 429)
+                return reader->options->follow;
+        return r == EX_UNAVAILABLE || (r == 0 && (answer->status == 200 || answer->status == 503));
 }
 
-static int follow(Reader *reader) {
-        unsigned failures = 0;
+static int give_up(int r, const CtlAnswer *answer) {
+        if (r == 0 && answer->status != 200)
+                return ctl_refused(answer);
+        (void) fprintf(stderr,
+                        "vestibulectl: %s\n",
+                        answer->error[0] ? answer->error : "the stream ended");
+        return r == 0 ? EX_UNAVAILABLE : r;
+}
 
-        for (;;) {
+static void pause_before_next(const Reader *reader, const CtlAnswer *answer) {
+        long pause = answer->retry_after > 0 ? answer->retry_after * 1000 : reader->retry_msec;
+
+        if (pause > RETRY_MSEC_MAX)
+                pause = RETRY_MSEC_MAX;
+        (void) fprintf(stderr,
+                        "vestibulectl: %s; trying again in %ld s\n",
+                        answer->error[0]        ? answer->error
+                        : answer->status == 429 ? "too many requests wait"
+                        : answer->status == 503 ? "the gateway is busy"
+                                                : "the stream ended",
+                        (pause + 999) / 1000);
+        (void) usleep((useconds_t) pause * 1000);
+}
+
+/* Until everything was shown; or, where somebody follows, for ever once a stream has begun. */
+static int follow(Reader *reader) {
+        for (unsigned failures = 1;; failures++) {
                 _cleanup_(ctl_answer_done) CtlAnswer answer = { 0 };
-                long pause;
                 int r;
 
                 r = read_once(reader, &answer);
                 if (reader->stop)
                         return 0;
+                if (reader->no_memory)
+                        return EX_OSERR;
                 if (reader->bad) {
                         (void) fprintf(stderr, "vestibulectl: that is no stream of events\n");
                         return EX_PROTOCOL;
                 }
-                failures = reader->anything ? 0 : failures + 1;
-                if (!may_come_back(r, &answer) || failures == TRIES_MAX) {
-                        if (r == 0 && answer.status != 200)
-                                return ctl_refused(&answer);
-                        (void) fprintf(stderr,
-                                        "vestibulectl: %s\n",
-                                        answer.error[0] ? answer.error : "the stream ended");
-                        return r == 0 ? EX_UNAVAILABLE : r;
-                }
-                pause = answer.retry_after > 0 ? answer.retry_after * 1000 : reader->retry_msec;
-                (void) fprintf(stderr,
-                                "vestibulectl: the stream ended; trying again in %ld s\n",
-                                (pause + 999) / 1000);
-                (void) usleep((useconds_t) (pause < RETRY_MSEC_MAX ? pause : RETRY_MSEC_MAX) *
-                                1000);
+                if (!may_come_back(reader, r, &answer))
+                        return give_up(r, &answer);
+                if (failures >= TRIES_MAX && !(reader->begun && reader->options->follow))
+                        return give_up(r, &answer);
+                pause_before_next(reader, &answer);
         }
 }
 
@@ -180,7 +193,7 @@ int ctl_events(const CtlOptions *options, char **arguments) {
 
         (void) arguments;
         if (strlen(after) >= sizeof(reader.last)) {
-                (void) fprintf(stderr, "vestibulectl: --after takes the number of an event\n");
+                (void) fprintf(stderr, "vestibulectl: --after takes the id of an event\n");
                 return EX_USAGE;
         }
         (void) snprintf(reader.last, sizeof(reader.last), "%s", after);
@@ -188,6 +201,10 @@ int ctl_events(const CtlOptions *options, char **arguments) {
         if (!reader.line)
                 return EX_OSERR;
         r = follow(&reader);
+        if (r == 0 && !reader.shown && !options->json)
+                (void) fprintf(stderr,
+                                "Nothing has happened %s.\n",
+                                options->after ? "since" : "in the last three days");
         free(reader.line);
         free(reader.data);
         return r;

@@ -4,14 +4,14 @@
 #include <sysexits.h>
 
 #include "ctl.h"
-#include "json-read.h"
+#include "json-raw.h"
 #include "secret.h"
 
 enum {
         ROOM = 128 * 1024, /* more than the API takes, with white space */
 };
 
-int ctl_json_read(const char *path, const char *what, json_t **ret) {
+int ctl_json_read(const char *path, const char *what, const char *content, json_t **ret) {
         FILE *f = streq(path, "-") ? stdin : fopen(path, "re");
         _cleanup_(secret_done) Secret text = SECRET_NULL;
         JsonProblem problem;
@@ -26,7 +26,7 @@ int ctl_json_read(const char *path, const char *what, json_t **ret) {
         if (r == 0) {
                 (void) setvbuf(f, NULL, _IONBF, 0); /* no second copy */
                 n = fread(text.data, 1, ROOM, f);
-                r = json_read(text.data, n, CTL_CONTENT_DEPTH, ret, &problem);
+                r = json_raw_read_kept(text.data, n, CTL_CONTENT_DEPTH, content, ret, &problem);
         }
         if (f != stdin)
                 (void) fclose(f);

@@ -145,7 +145,7 @@ static const char help_text[] =
         "  --limit N         at most so many, up to 100 [all]\n"
         "\n"
         "Options of events:\n"
-        "  --after N         only events with a higher number [0; with --follow from now on]\n"
+        "  --after ID        only what happened after it [0; with --follow from now on]\n"
         "  --follow          go on, until interrupted\n"
         "\n"
         "Options of seal (--policy and --to as of share create, in the same order):\n"

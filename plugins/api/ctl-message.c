@@ -12,7 +12,10 @@ int ctl_message_send(const CtlOptions *options, char **arguments) {
 
         r = ctl_share_path(arguments[0], "/messages", path);
         if (r == 0)
-                r = ctl_json_read(arguments[1] ? arguments[1] : "-", "a message", &provisioning);
+                r = ctl_json_read(arguments[1] ? arguments[1] : "-",
+                                "a message",
+                                "content",
+                                &provisioning);
         if (r != 0)
                 return r;
         body = json_pack("{s:O}", "provisioning", provisioning);

@@ -7,6 +7,8 @@
 #include <wctype.h>
 
 #include "ctl.h"
+#include "json-quick.h"
+#include "json-wipe.h"
 #include "time-text.h"
 
 const char *ctl_text(const json_t *object, const char *member) {
@@ -175,9 +177,59 @@ void ctl_field(const char *label, const char *value) {
                 (void) printf("%-14s%s\n", label, plain);
 }
 
+static void line_break(unsigned depth) {
+        (void) printf("\n%*s", (int) (2 * depth), "");
+}
+
+static void print_compact(const json_t *value) {
+        _cleanup_(json_wipe_freep) char *text = json_quick_text(value);
+
+        (void) fputs(text ? text : "null", stdout);
+}
+
+/* As jansson would, but for what is kept as it came, which has no other form. */
+static void print_pretty(const json_t *value, unsigned depth) {
+        const bool is_object = json_is_object(value);
+        const char *separator = "";
+        size_t size;
+
+        if (json_quick_verbatim_text(value, &size) ||
+                        json_object_size(value) + json_array_size(value) == 0) {
+                print_compact(value);
+                return;
+        }
+        (void) putchar(is_object ? '{' : '[');
+        if (is_object) {
+                const char *name;
+                json_t *member;
+
+                json_object_foreach((json_t *) value, name, member) {
+                        json_auto_t *text = json_string(name);
+
+                        (void) fputs(separator, stdout);
+                        line_break(depth + 1);
+                        print_compact(text);
+                        (void) fputs(": ", stdout);
+                        print_pretty(member, depth + 1);
+                        separator = ",";
+                }
+        } else {
+                for (size_t i = 0; i < json_array_size(value); i++) {
+                        (void) fputs(separator, stdout);
+                        line_break(depth + 1);
+                        print_pretty(json_array_get(value, i), depth + 1);
+                        separator = ",";
+                }
+        }
+        line_break(depth);
+        (void) putchar(is_object ? '}' : ']');
+}
+
 void ctl_print_json(const json_t *value, bool compact) {
-        (void) json_dumpf(
-                        value, stdout, (compact ? JSON_COMPACT : JSON_INDENT(2)) | JSON_ENCODE_ANY);
+        if (compact)
+                print_compact(value);
+        else
+                print_pretty(value, 0);
         (void) putchar('\n');
         (void) fflush(stdout);
 }

@@ -171,8 +171,10 @@ int ctl_seal(const CtlOptions *options, char **arguments) {
         if (r == 0)
                 r = recipients_hash(options, binding.recipients);
         if (r == 0)
-                r = ctl_json_read(
-                                arguments[0] ? arguments[0] : "-", "what is sealed", &provisioning);
+                r = ctl_json_read(arguments[0] ? arguments[0] : "-",
+                                "what is sealed",
+                                "content",
+                                &provisioning);
         if (r == 0)
                 r = check_content(provisioning);
         if (r == 0)

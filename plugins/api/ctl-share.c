@@ -301,8 +301,9 @@ static int provisioning_read(const CtlOptions *options, json_t **ret) {
         int r;
 
         if (options->provisioning_file)
-                return ctl_json_read(options->provisioning_file, "the provisioning", ret);
-        r = ctl_json_read(options->content_file, "the content", &content);
+                return ctl_json_read(
+                                options->provisioning_file, "the provisioning", "content", ret);
+        r = ctl_json_read(options->content_file, "the content", "", &content);
         if (r != 0)
                 return r;
         *ret = json_pack("{s:s, s:O}", "format", options->format, "content", content);

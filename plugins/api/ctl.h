@@ -74,9 +74,10 @@ int ctl_token_check(const CtlOptions *options, char *ret, size_t size);
 
 enum { CTL_CONTENT_DEPTH = 30 }; /* what an envelope takes; of what is not sealed the API takes 8 */
 
-/* Reads JSON from a file, or from standard input for "-". 0, or an exit status after saying why;
- * what names it. */
-int ctl_json_read(const char *path, const char *what, json_t **ret);
+/* Reads JSON from a file, or from standard input for "-". The object named by content, a path of
+ * json-raw.h, is written with the bytes it came with. 0, or an exit status after saying why; what
+ * names it. */
+int ctl_json_read(const char *path, const char *what, const char *content, json_t **ret);
 
 /* ctl-share.c */
 

@@ -19,12 +19,13 @@ static int do_put(DropStore *store,
                 if (r < 0)
                         return r;
         }
-        answer->status = 201;
-        return drop_store_insert(store,
+        r = drop_store_insert(store,
                         request->location,
                         request->body,
                         request->body_size,
                         request->expiration);
+        answer->status = r == DROP_STORE_E_FULL ? 507 : 201;
+        return r < 0 ? r : 0;
 }
 
 static int do_get(const DropMessage *message, RelayAnswer *answer) {

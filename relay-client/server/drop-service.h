@@ -1,6 +1,6 @@
-/* One request of Draft R applied to the store: 201, 200, 204; 404 when nothing is there, and 412
- * when something is there already. No HTTP and no sockets here; the caller owns the transaction and
- * must not send an answer before the commit. */
+/* One request of Draft R applied to the store: 201, 200, 204; 404 when nothing is there, 412
+ * when something is there already, and 507 when no room is left. No HTTP and no sockets here; the
+ * caller owns the transaction and must not send an answer before the commit. */
 #pragma once
 
 #include "drop-store.h"

@@ -74,7 +74,11 @@ int drop_store_insert(DropStore *store,
                 size_t size,
                 int64_t expiration) {
         sqlite3_stmt *s = store->statements[STATEMENT_INSERT];
+        int r;
 
+        r = relay_database_take_room(store->database, size);
+        if (r != 0)
+                return r == RELAY_DATABASE_E_FULL ? DROP_STORE_E_FULL : r;
         relay_database_bind_blob(s, 1, location, DROP_LOCATION_SIZE);
         relay_database_bind_number(s, 2, expiration);
         relay_database_bind_blob(

@@ -12,6 +12,7 @@ typedef struct DropStore DropStore;
 
 enum {
         DROP_STORE_E_NONE = 1, /* nothing is there */
+        DROP_STORE_E_FULL = 2, /* no room is left; nothing was changed */
 };
 
 typedef struct DropMessage {
@@ -30,7 +31,7 @@ DEFINE_CLEANUP(DropStore, drop_store_free)
  * DROP_STORE_E_NONE. */
 int drop_store_find(DropStore *store, const uint8_t location[DROP_LOCATION_SIZE], DropMessage *ret);
 
-/* Nothing may be at the location. */
+/* Nothing may be at the location. DROP_STORE_E_FULL. */
 int drop_store_insert(DropStore *store,
                 const uint8_t location[DROP_LOCATION_SIZE],
                 const void *data,

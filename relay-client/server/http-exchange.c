@@ -10,6 +10,7 @@
 enum {
         BODY_FIRST = 4096,
         BODY_SWALLOWED = 4, /* times the limit, so that the client hears why */
+        FULL_SECONDS = 60,  /* what expires makes room, but not soon */
 };
 
 static const char request_id_name[] = "Mailbox-Request-ID";
@@ -346,6 +347,8 @@ static const char *refusal_text(unsigned status) {
                 return "there is something here already";
         case 503:
                 return "nothing was stored, please try again";
+        case 507:
+                return "this relay is full, please try again later";
         default:
                 return "refused";
         }
@@ -364,6 +367,8 @@ void http_exchange_finish(HttpExchange *x, int error) {
         else
                 (void) memcpy(answer->mailbox, x->task.drop.location, RELAY_ID_SIZE);
         x->status = error ? 503 : answer->status;
+        if (x->status == 507)
+                x->retry_after = FULL_SECONDS;
         if (x->status >= 400 && x->status != 400)
                 http_exchange_refuse(x, x->status, refusal_text(x->status));
         if (answer->push != RELAY_PUSH_NONE) {

@@ -1,12 +1,24 @@
 #include "http-server.h"
 
 #include <errno.h>
+#include <sys/socket.h>
 
 #include "http-exchange.h"
 #include "time-text.h"
 
 enum {
         CONNECTION_MEMORY = 32 * 1024, /* bounds the head of a request */
+
+        /* How long a client may take, however it spreads its bytes. */
+        HEAD_SECONDS = 10,           /* also for the TLS handshake */
+        BODY_SECONDS = 30,           /* as well as for reading the answer */
+        BODY_PER_SECOND = 64 * 1024, /* for large bodies a second more for each of these */
+
+        TLS_RECORD_SIZE = 16 * 1024, /* GnuTLS sends one at a time */
+        TURNS_MIN = 4,
+        PAUSE_USEC = 10 * 1000,
+        PAUSE_FACTOR = 30, /* a turn that does nothing may take this part of the processor */
+        PRIORITY_AGAIN = SD_EVENT_PRIORITY_NORMAL + 10,
 };
 
 /* TLS 1.3, and 1.2 with AEAD and forward secrecy; nothing older has a reason to be spoken. */
@@ -15,11 +27,25 @@ static const char tls_priorities[] =
                 "+CHACHA20-POLY1305:-KX-ALL:+ECDHE-ECDSA:+ECDHE-RSA:-MAC-ALL:+AEAD:%SERVER_"
                 "PRECEDENCE";
 
+/* One per TCP connection. libmicrohttpd's own timeout sees silence only, and does not free what it
+ * ends before the TLS handshake is done; so it is given none, and the deadline here is absolute. */
+typedef struct HttpConnection {
+        HttpServer *server;
+        struct HttpConnection *previous, *next;
+        int fd;
+        uint64_t deadline; /* of time_boot(), or 0: it is our turn */
+} HttpConnection;
+
 struct HttpServer {
         sd_event *event;
         struct MHD_Daemon *daemon;
-        sd_event_source *io, *timer, *again;
-        uint64_t timer_usec; /* what the timer is set to, 0 = off */
+        sd_event_source *io, *again;
+        sd_event_source *pause; /* in place of again when nothing comes of it */
+        sd_event_source *tick;  /* while there are connections */
+        HttpConnection *connections;
+        unsigned idle_timeout;
+        bool has_closed; /* a place is free since the last turn */
+        uint64_t turns;  /* that may still follow each other at once */
         RelayBatch *batch;
         WebhookQueue *webhooks; /* borrowed, NULL = none */
         HttpExchangeRules rules;
@@ -30,11 +56,40 @@ struct HttpServer {
 
 static void server_run(HttpServer *server);
 
+/* Something happened, so that libmicrohttpd may have more to do at once. */
+static void allow_turns(HttpServer *server) {
+        if (server->turns < TURNS_MIN)
+                server->turns = TURNS_MIN;
+}
+
+static HttpConnection *connection_of(struct MHD_Connection *http) {
+        const union MHD_ConnectionInfo *info =
+                        MHD_get_connection_info(http, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+        return info ? info->socket_context : NULL;
+}
+
+static void set_deadline(struct MHD_Connection *http, uint64_t seconds) {
+        HttpConnection *c = connection_of(http);
+
+        if (c)
+                c->deadline = seconds > 0 ? time_boot() + seconds * USEC_PER_SEC : 0;
+}
+
+static uint64_t body_seconds(size_t size) {
+        return BODY_SECONDS + size / BODY_PER_SECOND;
+}
+
 static void *on_uri(void *userdata, const char *uri, struct MHD_Connection *connection) {
         HttpServer *server = userdata;
-        HttpExchange *x = http_exchange_new(&server->rules, connection, uri);
+        HttpExchange *x;
 
+        if (!connection_of(connection)) /* out of memory; without an exchange it is closed */
+                return NULL;
+        allow_turns(server);
+        set_deadline(connection, HEAD_SECONDS);
         server->n_requests++;
+        x = http_exchange_new(&server->rules, connection, uri);
         if (x)
                 x->owner = server;
         return x;
@@ -44,9 +99,11 @@ static void on_completed(void *userdata,
                 struct MHD_Connection *connection,
                 void **closure,
                 enum MHD_RequestTerminationCode code) {
-        (void) userdata;
-        (void) connection;
+        HttpServer *server = userdata;
+
         (void) code;
+        allow_turns(server);
+        set_deadline(connection, server->idle_timeout);
         *closure = http_exchange_free(*closure);
 }
 
@@ -58,18 +115,55 @@ static enum MHD_Result on_accept(
         return faults_break_connection() ? MHD_NO : MHD_YES;
 }
 
+static HttpConnection *connection_new(HttpServer *server, struct MHD_Connection *http) {
+        const union MHD_ConnectionInfo *info =
+                        MHD_get_connection_info(http, MHD_CONNECTION_INFO_CONNECTION_FD);
+        HttpConnection *c = info ? calloc(1, sizeof(*c)) : NULL;
+
+        if (!c)
+                return NULL;
+        c->server = server;
+        c->fd = info->connect_fd;
+        c->deadline = time_boot() + HEAD_SECONDS * USEC_PER_SEC;
+        c->next = server->connections;
+        if (c->next)
+                c->next->previous = c;
+        else {
+                (void) sd_event_source_set_time_relative(server->tick, USEC_PER_SEC);
+                (void) sd_event_source_set_enabled(server->tick, SD_EVENT_ONESHOT);
+        }
+        server->connections = c;
+        return c;
+}
+
+static HttpConnection *connection_free(HttpConnection *c) {
+        if (!c)
+                return NULL;
+        if (c->previous)
+                c->previous->next = c->next;
+        else
+                c->server->connections = c->next;
+        if (c->next)
+                c->next->previous = c->previous;
+        free(c);
+        return NULL;
+}
+
 static void on_connection(void *userdata,
                 struct MHD_Connection *connection,
                 void **closure,
                 enum MHD_ConnectionNotificationCode code) {
         HttpServer *server = userdata;
 
-        (void) connection;
-        (void) closure;
-        if (code == MHD_CONNECTION_NOTIFY_STARTED)
-                request_log_add(server->rules.log,
-                                &(RequestLogEntry){ .arrived_usec = time_boot(),
-                                                .operation = "connection" });
+        if (code != MHD_CONNECTION_NOTIFY_STARTED) {
+                *closure = connection_free(*closure);
+                server->has_closed = true;
+                return;
+        }
+        *closure = connection_new(server, connection);
+        request_log_add(server->rules.log,
+                        &(RequestLogEntry){
+                                        .arrived_usec = time_boot(), .operation = "connection" });
 }
 
 /* A path that needs decoding is not one of ours. */
@@ -79,19 +173,34 @@ static size_t on_unescape(void *userdata, struct MHD_Connection *connection, cha
         return strlen(text);
 }
 
+static enum MHD_Result refuse(HttpExchange *x) {
+        set_deadline(x->connection, body_seconds(0));
+        return http_exchange_respond_refusal(x);
+}
+
+/* The answer is written in turns of which libmicrohttpd tells nobody. */
+static enum MHD_Result respond(HttpServer *server, HttpExchange *x) {
+        size_t size = x->task.answer.body_size;
+
+        server->turns += size / TLS_RECORD_SIZE;
+        set_deadline(x->connection, body_seconds(size));
+        return http_exchange_respond(x);
+}
+
 static enum MHD_Result submit(HttpServer *server, HttpExchange *x) {
         int r;
 
         if (server->is_stopping) {
                 x->retry_after = 1;
                 http_exchange_refuse(x, 503, "this relay is stopping");
-                return http_exchange_respond_refusal(x);
+                return refuse(x);
         }
         r = http_exchange_prepare(x);
         if (r != 0)
-                return r < 0 ? MHD_NO : http_exchange_respond_refusal(x);
+                return r < 0 ? MHD_NO : refuse(x);
 
         x->is_waiting = true;
+        set_deadline(x->connection, 0);
         MHD_suspend_connection(x->connection);
         relay_batch_add(server->batch, &x->task);
         return MHD_YES;
@@ -106,14 +215,16 @@ static enum MHD_Result on_request(void *userdata,
                 const char *data,
                 size_t *size,
                 void **closure) {
+        HttpServer *server = userdata;
         HttpExchange *x = *closure;
 
-        (void) connection;
         (void) url;
         (void) version;
         if (!x)
                 return MHD_NO;
+        allow_turns(server);
         if (!x->head_is_read) {
+                set_deadline(connection, body_seconds(server->rules.body_max));
                 http_exchange_read_head(x, method);
                 /* Answering before the body was read makes libmicrohttpd close the connection. */
                 if (http_exchange_declares_too_much(x)) {
@@ -121,7 +232,7 @@ static enum MHD_Result on_request(void *userdata,
                                 http_exchange_refuse(x,
                                                 x->task.is_drop ? 413 : 400,
                                                 "the body is larger than this relay allows");
-                        return http_exchange_respond_refusal(x);
+                        return refuse(x);
                 }
                 return MHD_YES;
         }
@@ -132,8 +243,8 @@ static enum MHD_Result on_request(void *userdata,
                 return MHD_YES;
         }
         if (x->is_waiting)
-                return http_exchange_respond(x);
-        return x->status != 0 ? http_exchange_respond_refusal(x) : submit(userdata, x);
+                return respond(server, x);
+        return x->status != 0 ? refuse(x) : submit(server, x);
 }
 
 static void release_delayed(HttpExchange *x) {
@@ -154,6 +265,7 @@ static int on_delay(sd_event_source *source, uint64_t usec, void *userdata) {
         (void) source;
         (void) usec;
         release_delayed(x);
+        allow_turns(server);
         server_run(server);
         return 0;
 }
@@ -198,53 +310,57 @@ static void on_batch_done(RelayTask *tasks, int error, void *userdata) {
                 if (!hold_back(x))
                         MHD_resume_connection(x->connection);
         }
+        allow_turns(server);
         server_run(server);
         if (error == -EIO) /* what the file holds is unknown: recover it by starting again */
                 (void) sd_event_exit(server->event, error);
 }
 
-static void server_arm(HttpServer *server) {
+/* While a TLS handshake waits for its peer, libmicrohttpd 0.9.75 says that it has something to do
+ * at once. Turns that follow each other without anything that happens end in a pause, the longer
+ * the more such connections there are; what arrives meanwhile ends it. */
+static void server_arm(HttpServer *server, uint64_t took_usec) {
         MHD_UNSIGNED_LONG_LONG msec;
-        uint64_t usec;
-        bool wants_timer = MHD_get_timeout(server->daemon, &msec) == MHD_YES;
+        uint64_t usec = took_usec * PAUSE_FACTOR;
+        /* A full daemon listens again at the beginning of a turn, for which it does not ask. */
+        bool has_more = server->has_closed ||
+                        (MHD_get_timeout(server->daemon, &msec) == MHD_YES && msec == 0);
+        bool may_go_on = has_more && server->turns > 0;
 
         (void) sd_event_source_set_enabled(
-                        server->again, wants_timer && msec == 0 ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
-        if (!wants_timer || msec == 0)
-                return;
-        /* An earlier call than needed does no harm, so that a busy server rarely touches its timer.
-         */
-        (void) sd_event_now(server->event, CLOCK_MONOTONIC, &usec);
-        usec += msec * USEC_PER_MSEC;
-        if (server->timer_usec != 0 && server->timer_usec <= usec)
-                return;
-        server->timer_usec = usec;
-        (void) sd_event_source_set_time(server->timer, usec);
-        (void) sd_event_source_set_enabled(server->timer, SD_EVENT_ONESHOT);
+                        server->again, may_go_on ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
+        if (may_go_on)
+                server->turns--;
+        if (has_more && !may_go_on)
+                (void) sd_event_source_set_time_relative(
+                                server->pause, usec > PAUSE_USEC ? usec : PAUSE_USEC);
+        (void) sd_event_source_set_enabled(
+                        server->pause, has_more && !may_go_on ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
 }
 
 static void server_run(HttpServer *server) {
+        uint64_t begin_usec = time_boot();
+
+        server->has_closed = false;
         (void) MHD_run(server->daemon);
+        server_arm(server, time_boot() - begin_usec);
         request_log_flush(server->rules.log);
         relay_batch_dispatched(server->batch);
-        server_arm(server);
 }
 
 static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdata) {
         (void) source;
         (void) fd;
         (void) events;
+        allow_turns(userdata);
         server_run(userdata);
         return 0;
 }
 
-static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
-        HttpServer *server = userdata;
-
+static int on_pause(sd_event_source *source, uint64_t usec, void *userdata) {
         (void) source;
         (void) usec;
-        server->timer_usec = 0;
-        server_run(server);
+        server_run(userdata);
         return 0;
 }
 
@@ -252,6 +368,23 @@ static int on_again(sd_event_source *source, void *userdata) {
         (void) source;
         server_run(userdata);
         return 0;
+}
+
+/* libmicrohttpd has no call to close a connection, but notices when its socket is shut down. */
+static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
+        HttpServer *server = userdata;
+        uint64_t now = time_boot();
+
+        (void) usec;
+        for (HttpConnection *c = server->connections; c; c = c->next)
+                if (c->deadline != 0 && c->deadline <= now) {
+                        (void) shutdown(c->fd, SHUT_RDWR);
+                        c->deadline = 0;
+                }
+        if (!server->connections)
+                return 0;
+        (void) sd_event_source_set_time_relative(source, USEC_PER_SEC);
+        return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
 static int start_daemon(HttpServer *server, const HttpServerOptions *o) {
@@ -275,7 +408,7 @@ static int start_daemon(HttpServer *server, const HttpServerOptions *o) {
                         MHD_OPTION_PER_IP_CONNECTION_LIMIT,
                         o->connections_per_address,
                         MHD_OPTION_CONNECTION_TIMEOUT,
-                        o->idle_timeout,
+                        0U,
                         MHD_OPTION_CONNECTION_MEMORY_LIMIT,
                         (size_t) CONNECTION_MEMORY,
                         MHD_OPTION_STRICT_FOR_CLIENT,
@@ -300,6 +433,14 @@ static int start_daemon(HttpServer *server, const HttpServerOptions *o) {
         return 0;
 }
 
+static int add_timer(HttpServer *server, sd_event_source **ret, sd_event_time_handler_t callback) {
+        int r;
+
+        r = sd_event_add_time(
+                        server->event, ret, CLOCK_MONOTONIC, 0, PAUSE_USEC / 2, callback, server);
+        return r < 0 ? r : sd_event_source_set_enabled(*ret, SD_EVENT_OFF);
+}
+
 static int attach(HttpServer *server) {
         const union MHD_DaemonInfo *info;
         int r;
@@ -310,19 +451,17 @@ static int attach(HttpServer *server) {
         r = sd_event_add_io(server->event, &server->io, info->epoll_fd, EPOLLIN, on_io, server);
         if (r < 0)
                 return r;
-        r = sd_event_add_time(server->event,
-                        &server->timer,
-                        CLOCK_MONOTONIC,
-                        0,
-                        250000,
-                        on_timer,
-                        server);
+        r = add_timer(server, &server->pause, on_pause);
         if (r < 0)
                 return r;
-        r = sd_event_source_set_enabled(server->timer, SD_EVENT_OFF);
+        r = add_timer(server, &server->tick, on_tick);
         if (r < 0)
                 return r;
         r = sd_event_add_defer(server->event, &server->again, on_again, server);
+        if (r < 0)
+                return r;
+        /* Timers come first: the sweep's and the watchdog's, too. */
+        r = sd_event_source_set_priority(server->again, PRIORITY_AGAIN);
         if (r < 0)
                 return r;
         return sd_event_source_set_enabled(server->again, SD_EVENT_OFF);
@@ -342,6 +481,7 @@ int http_server_new(HttpServer **ret,
         }
         server->event = sd_event_ref(event);
         server->webhooks = options->webhook_queue;
+        server->idle_timeout = options->idle_timeout;
         server->rules = (HttpExchangeRules){
                 .log = log,
                 .rate_limit = options->rate_limit,
@@ -390,7 +530,8 @@ HttpServer *http_server_free(HttpServer *server) {
         } else if (server->daemon)
                 MHD_stop_daemon(server->daemon);
         (void) sd_event_source_disable_unref(server->io);
-        (void) sd_event_source_disable_unref(server->timer);
+        (void) sd_event_source_disable_unref(server->pause);
+        (void) sd_event_source_disable_unref(server->tick);
         (void) sd_event_source_disable_unref(server->again);
         (void) relay_batch_free(server->batch);
         (void) sd_event_unref(server->event);

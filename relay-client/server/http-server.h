@@ -1,6 +1,9 @@
 /* The relay's HTTPS side: libmicrohttpd (GnuTLS) driven by an sd-event loop through its one epoll
  * descriptor. Requests are parsed, suspended, gathered into a batch and answered after its commit.
- */
+ *
+ * A client that is slow, or silent, on purpose keeps its place for a bounded time: 10 seconds
+ * until its first request begins, 10 for the head of a request, 30 for the body and as many to take
+ * the answer; and for large bodies a second more for each 64 KiB. */
 #pragma once
 
 #include <systemd/sd-event.h>
@@ -19,7 +22,7 @@ typedef struct HttpServerOptions {
         size_t body_max;
         unsigned connections_max;
         unsigned connections_per_address;        /* 0 = any number */
-        unsigned idle_timeout;                   /* seconds */
+        unsigned idle_timeout;                   /* seconds between two requests */
         int64_t ttl_default, ttl_max;            /* seconds */
         const RelayPolicy *policy;               /* borrowed while the server lives */
         RateLimit *rate_limit;                   /* borrowed; NULL = none */

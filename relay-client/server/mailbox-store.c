@@ -111,6 +111,12 @@ static int run_row(sqlite3_stmt *statement) {
         return r == RELAY_DATABASE_E_NO_ROW ? MAILBOX_STORE_E_NONE : r;
 }
 
+static int take_room(MailboxStore *store, size_t size) {
+        int r = relay_database_take_room(store->database, size);
+
+        return r == RELAY_DATABASE_E_FULL ? MAILBOX_STORE_E_FULL : r;
+}
+
 /* Our own file may have been damaged: a blob of another size is read as zeros, which match nothing.
  */
 static void column_blob(sqlite3_stmt *statement, int n, uint8_t *ret, size_t size) {
@@ -199,6 +205,9 @@ int mailbox_store_insert(MailboxStore *store,
         sqlite3_stmt *s = store->statements[STATEMENT_INSERT_MAILBOX];
         int r;
 
+        r = take_room(store, strlen(display) + strlen(payload));
+        if (r != 0)
+                return r;
         relay_database_bind_blob(s, 1, id, RELAY_ID_SIZE);
         relay_database_bind_blob(s, 2, mailbox->initiator, sizeof(mailbox->initiator));
         relay_database_bind_number(s, 3, mailbox->rights);
@@ -272,7 +281,11 @@ int mailbox_store_read_webhook(MailboxStore *store, int64_t number, bool of_init
 
 int mailbox_store_set_payload(MailboxStore *store, int64_t number, const char *payload) {
         sqlite3_stmt *s = store->statements[STATEMENT_SET_PAYLOAD];
+        int r;
 
+        r = take_room(store, strlen(payload));
+        if (r != 0)
+                return r;
         relay_database_bind_number(s, 1, number);
         relay_database_bind_text(s, 2, payload);
         return run(store, STATEMENT_SET_PAYLOAD);

@@ -12,6 +12,7 @@ typedef struct MailboxStore MailboxStore;
 
 typedef enum MailboxStoreError {
         MAILBOX_STORE_E_NONE = 1, /* no such row */
+        MAILBOX_STORE_E_FULL = 2, /* no room is left; nothing was changed */
 } MailboxStoreError;
 
 typedef struct Mailbox {
@@ -52,7 +53,7 @@ int mailbox_store_find_claim(
 int mailbox_store_read(MailboxStore *store, int64_t number, MailboxContent *ret);
 
 /* Takes initiator, rights, expiration and initiator_token from mailbox, whose Recipient is nobody
- * yet. webhook: where the Initiator wants to be told of updates, or NULL. */
+ * yet. webhook: where the Initiator wants to be told of updates, or NULL. MAILBOX_STORE_E_FULL. */
 int mailbox_store_insert(MailboxStore *store,
                 const uint8_t id[RELAY_ID_SIZE],
                 const Mailbox *mailbox,
@@ -74,6 +75,8 @@ int mailbox_store_set_token(MailboxStore *store,
 
 /* *ret is the caller's to free; NULL: the party has none. MAILBOX_STORE_E_NONE: no such mailbox. */
 int mailbox_store_read_webhook(MailboxStore *store, int64_t number, bool of_initiator, char **ret);
+
+/* MAILBOX_STORE_E_FULL, also when it takes no more room than the one before. */
 int mailbox_store_set_payload(MailboxStore *store, int64_t number, const char *payload);
 
 /* Remembers a claim's row; old is what find_claim() found in this transaction, NULL = nothing.

@@ -157,6 +157,8 @@ static int open_store(Relay *relay) {
                 log_error("another vestibule-relay uses this state folder");
         else if (r < 0)
                 log_error("%s (%s)", reason, strerror(-r));
+        else
+                relay_database_limit_space(relay->stores.database, relay->options.space);
         return r;
 }
 
@@ -230,7 +232,7 @@ static int open_server(Relay *relay) {
 
         relay->policy = (RelayPolicy){
                 .public_url = o->public_url ? o->public_url : relay->public_url,
-                .repeat_created = o->repeat_created,
+                .empty_created = o->empty_created,
                 .forbid_with_403 = o->forbid_with_403,
         };
         options.certificate = (const char *) certificate.data;

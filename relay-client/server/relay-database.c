@@ -13,6 +13,7 @@ enum {
         PAGE_SIZE = 4096,
         WAL_PAGES_PASSIVE = 8 * 1024 * 1024 / PAGE_SIZE,
         WAL_PAGES_MAX = 64 * 1024 * 1024 / PAGE_SIZE,
+        ROWS_SIZE = 1024, /* of what is kept beside a content, with its indexes; more than it is */
 };
 
 /* Element n takes a file of version n to version n + 1.
@@ -47,6 +48,8 @@ typedef enum Statement {
         STATEMENT_BEGIN,
         STATEMENT_COMMIT,
         STATEMENT_ROLLBACK,
+        STATEMENT_PAGES,
+        STATEMENT_FREE_PAGES,
         _STATEMENT_MAX,
 } Statement;
 
@@ -55,6 +58,8 @@ static const char *const statement_texts[_STATEMENT_MAX] = {
         [STATEMENT_BEGIN] = "BEGIN",
         [STATEMENT_COMMIT] = "COMMIT",
         [STATEMENT_ROLLBACK] = "ROLLBACK",
+        [STATEMENT_PAGES] = "PRAGMA page_count",
+        [STATEMENT_FREE_PAGES] = "PRAGMA freelist_count",
 };
 
 struct RelayDatabase {
@@ -62,6 +67,9 @@ struct RelayDatabase {
         sqlite3_stmt *statements[_STATEMENT_MAX];
         sqlite3_stmt *lent; /* borrowed, NULL = none */
         int lock_fd;
+        uint64_t space_max; /* 0 = any */
+        uint64_t room;      /* counts when room_is_known: in this transaction */
+        bool room_is_known;
 
         /* Only the loop's thread uses these. */
         int wal_pages, checkpoint_pages; /* now; when a checkpoint was last asked for */
@@ -345,7 +353,56 @@ unsigned relay_database_n_changes(RelayDatabase *database) {
         return (unsigned) sqlite3_changes(database->db);
 }
 
+void relay_database_limit_space(RelayDatabase *database, uint64_t bytes) {
+        database->space_max = bytes;
+        database->room_is_known = false;
+}
+
+static int count_pages(RelayDatabase *database, Statement which, uint64_t *ret) {
+        sqlite3_stmt *s = database->statements[which];
+        int r = relay_database_run_row(s);
+
+        if (r != 0)
+                return r < 0 ? r : -EIO;
+        *ret = (uint64_t) sqlite3_column_int64(s, 0);
+        (void) sqlite3_reset(s);
+        return 0;
+}
+
+/* SQLite keeps both counts in the file's first page, however much is stored. */
+static int measure_room(RelayDatabase *database) {
+        uint64_t n_pages, n_free, used;
+        int r;
+
+        r = count_pages(database, STATEMENT_PAGES, &n_pages);
+        if (r == 0)
+                r = count_pages(database, STATEMENT_FREE_PAGES, &n_free);
+        if (r < 0)
+                return r;
+        used = (n_pages - n_free) * PAGE_SIZE;
+        database->room = used < database->space_max ? database->space_max - used : 0;
+        database->room_is_known = true;
+        return 0;
+}
+
+int relay_database_take_room(RelayDatabase *database, size_t size) {
+        int r;
+
+        if (database->space_max == 0)
+                return 0;
+        if (!database->room_is_known) {
+                r = measure_room(database);
+                if (r < 0)
+                        return r;
+        }
+        if (database->room < ROWS_SIZE + size)
+                return RELAY_DATABASE_E_FULL;
+        database->room -= ROWS_SIZE + size;
+        return 0;
+}
+
 int relay_database_begin(RelayDatabase *database) {
+        database->room_is_known = false;
         return relay_database_run(database->statements[STATEMENT_BEGIN]);
 }
 

@@ -22,6 +22,7 @@ typedef struct RelayDatabase RelayDatabase;
 enum {
         RELAY_DATABASE_E_OTHER = 1,  /* the folder belongs to a newer version of this program */
         RELAY_DATABASE_E_NO_ROW = 2, /* a statement found nothing */
+        RELAY_DATABASE_E_FULL = 3,   /* more would be kept than is allowed */
 };
 
 /* Opens or makes the database in a folder, which must exist, and locks it; NULL: in memory. -EBUSY:
@@ -41,6 +42,14 @@ void relay_database_rollback(RelayDatabase *database);
 /* For a quiet moment: empties the WAL, so that deleted payloads leave the disk. Does nothing when
  * nothing was committed since. */
 int relay_database_settle(RelayDatabase *database);
+
+/* What may be kept, in bytes of pages in use, those of indexes as well; 0, as at first: anything.
+ */
+void relay_database_limit_space(RelayDatabase *database, uint64_t bytes);
+
+/* To be asked in a transaction before size bytes are written into new or longer rows.
+ * RELAY_DATABASE_E_FULL: they must not be. What is deleted makes room for later transactions. */
+int relay_database_take_room(RelayDatabase *database, size_t size);
 
 /* Prepares n texts into statements[], which the caller finalizes. */
 int relay_database_prepare(RelayDatabase *database,

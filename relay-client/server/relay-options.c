@@ -21,11 +21,12 @@ enum {
         OPTION_LOG,
         OPTION_PORT_FILE,
         OPTION_IN_MEMORY,
-        OPTION_REPEAT_CREATED,
+        OPTION_EMPTY_CREATED,
         OPTION_FORBID_WITH_403,
         OPTION_TTL_DEFAULT,
         OPTION_TTL_MAX,
         OPTION_BODY_MAX,
+        OPTION_SPACE,
         OPTION_CONNECTIONS,
         OPTION_PER_ADDRESS,
         OPTION_IDLE_TIMEOUT,
@@ -36,6 +37,8 @@ enum {
         OPTION_WEBHOOK_PRIVATE,
         OPTION_FAULT,
 };
+
+#define SPACE_MAX (1ull << 50)
 
 static const struct option long_options[] = {
         { "help", no_argument, NULL, OPTION_HELP },
@@ -48,11 +51,12 @@ static const struct option long_options[] = {
         { "log", required_argument, NULL, OPTION_LOG },
         { "port-file", required_argument, NULL, OPTION_PORT_FILE },
         { "in-memory", no_argument, NULL, OPTION_IN_MEMORY },
-        { "repeat-created", no_argument, NULL, OPTION_REPEAT_CREATED },
+        { "empty-created", no_argument, NULL, OPTION_EMPTY_CREATED },
         { "forbid-with-403", no_argument, NULL, OPTION_FORBID_WITH_403 },
         { "ttl-default", required_argument, NULL, OPTION_TTL_DEFAULT },
         { "ttl-max", required_argument, NULL, OPTION_TTL_MAX },
         { "body-max", required_argument, NULL, OPTION_BODY_MAX },
+        { "space", required_argument, NULL, OPTION_SPACE },
         { "connections", required_argument, NULL, OPTION_CONNECTIONS },
         { "connections-per-address", required_argument, NULL, OPTION_PER_ADDRESS },
         { "idle-timeout", required_argument, NULL, OPTION_IDLE_TIMEOUT },
@@ -88,15 +92,16 @@ static const char help[] =
         "                              message under /t/ (172800)\n"
         "  --ttl-max SECONDS           longest life (604800)\n"
         "  --body-max BYTES            largest request body (65536)\n"
+        "  --space BYTES               to keep in all; 0 = any (1073741824)\n"
         "  --rate N                    requests per second and address; 0 = any (0)\n"
         "  --connections N             at once (4096)\n"
-        "  --connections-per-address N at once from one address; 0 = any (0)\n"
-        "  --idle-timeout SECONDS      close a silent connection (60)\n"
+        "  --connections-per-address N at once from one address; 0 = any (128)\n"
+        "  --idle-timeout SECONDS      close a connection without a request (60)\n"
         "  --webhook-prefix URL        notify https addresses below this one, which ends\n"
         "                              with a slash; may be repeated; none at first\n"
         "  --webhook-ca FILE           issuers to trust there, PEM, instead of the system's\n"
         "  --webhook-allow-private     also where such a name leads to a private address\n"
-        "  --repeat-created            answer a repeated CreateMailbox with the link again\n"
+        "  --empty-created             answer a repeated CreateMailbox without the link\n"
         "  --forbid-with-403           answer 403 instead of 401 when the mailbox was made\n"
         "                              without the right\n"
         "  --legacy sct04              also take the header names of older drafts\n";
@@ -138,6 +143,18 @@ static int parse_number(
         return 0;
 }
 
+static int parse_space(const char *text, uint64_t *ret) {
+        unsigned long long n;
+        char *end;
+
+        errno = 0;
+        n = strtoull(text, &end, 10);
+        if (errno != 0 || text[0] < '0' || text[0] > '9' || *end || n > SPACE_MAX)
+                return complain("--space must be a number of bytes, up to 2^50");
+        *ret = n;
+        return 0;
+}
+
 static int add_webhook_prefix(WebhookPrefixes *prefixes, const char *text) {
         if (!webhook_prefix_is_valid(text))
                 return complain("--webhook-prefix must be https://host[:port]/, perhaps with a "
@@ -175,8 +192,10 @@ static int parse_option(RelayOptions *o, int option, const char *value) {
         case OPTION_IN_MEMORY:
                 o->in_memory = true;
                 return 0;
-        case OPTION_REPEAT_CREATED:
-                o->repeat_created = true;
+        case OPTION_SPACE:
+                return parse_space(value, &o->space);
+        case OPTION_EMPTY_CREATED:
+                o->empty_created = true;
                 return 0;
         case OPTION_FORBID_WITH_403:
                 o->forbid_with_403 = true;
@@ -258,7 +277,9 @@ int relay_options_parse(RelayOptions *ret, int argc, char *argv[]) {
                 .ttl_default = 48 * 3600,
                 .ttl_max = 7 * 86400,
                 .body_max = 64 * 1024,
+                .space = 1024 * 1024 * 1024,
                 .connections_max = 4096,
+                .connections_per_address = 128,
                 .idle_timeout = 60,
         };
         int option, r;

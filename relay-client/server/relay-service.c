@@ -166,6 +166,11 @@ static int do_create(Context *c, RelayAnswer *answer) {
                         request->webhook,
                         request->display,
                         request->payload);
+        if (r == MAILBOX_STORE_E_FULL) {
+                memset(answer->mailbox, 0, RELAY_ID_SIZE);
+                answer->status = 507;
+                return 0;
+        }
         if (r < 0)
                 return r;
         r = remember(c, answer->mailbox, request->expiration);
@@ -193,6 +198,10 @@ static int do_update(Context *c, RelayAnswer *answer) {
         int r;
 
         r = mailbox_store_set_payload(c->store, c->mailbox.number, c->request->payload);
+        if (r == MAILBOX_STORE_E_FULL) {
+                answer->status = 507;
+                return 0;
+        }
         if (r < 0)
                 return r;
         is_told = by_initiator ? c->mailbox.initiator_has_webhook
@@ -289,11 +298,9 @@ static int answer_duplicate(Context *c, RelayAnswer *answer) {
         if (c->request->operation != RELAY_CREATE || !c->claim.has_mailbox)
                 return 0;
         memcpy(answer->mailbox, c->claim.mailbox, RELAY_ID_SIZE);
-        return c->policy->repeat_created ? answer_link(answer,
-                                                           c->policy,
-                                                           c->claim.mailbox,
-                                                           c->request->webhook)
-                                         : 0;
+        if (c->policy->empty_created)
+                return 0;
+        return answer_link(answer, c->policy, c->claim.mailbox, c->request->webhook);
 }
 
 int relay_service_apply(MailboxStore *store,

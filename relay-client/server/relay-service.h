@@ -9,7 +9,7 @@
 
 typedef struct RelayPolicy {
         const char *public_url; /* https://host[:port], no slash at the end; borrowed */
-        bool repeat_created;    /* a duplicate Create is answered with the urlLink again */
+        bool empty_created;     /* a duplicate Create is answered without the urlLink */
         bool forbid_with_403;   /* a missing right is 403 instead of 401 */
 } RelayPolicy;
 

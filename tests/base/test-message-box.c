@@ -5,6 +5,9 @@
 #include <sodium.h>
 #include <stdio.h>
 
+#include "cleanup.h"
+#include "json-quick.h"
+#include "json-wipe.h"
 #include "message-box.h"
 #include "secret.h"
 #include "text.h"
@@ -50,6 +53,13 @@ static int opened(const char *box) {
         return r;
 }
 
+/* As it is written. */
+static void assert_same(const json_t *a, const json_t *b) {
+        _cleanup_(json_wipe_freep) char *one = json_quick_text(a), *other = json_quick_text(b);
+
+        assert_string_equal(one, other);
+}
+
 static void what_is_sealed_is_opened_by_the_front(void **state) {
         static const uint64_t numbers[] = { 0, 1, 3, INT64_MAX };
         json_auto_t *content = message();
@@ -65,8 +75,24 @@ static void what_is_sealed_is_opened_by_the_front(void **state) {
                                                  numbers[i],
                                                  &got),
                                 0);
-                assert_true(json_equal(got, content));
+                assert_same(got, content);
         }
+}
+
+static void content_is_opened_with_the_bytes_it_was_sealed_with(void **state) {
+        static const char text[] = "{ \"n\" : [1.10,1E5,-0,1e400,123456789012345678901234567890],\n"
+                                   "\"s\":\"\\u0000\\/\\u00e9\" }";
+        json_auto_t *given = json_pack("{s:s, s:o}",
+                                    "format",
+                                    "f",
+                                    "content",
+                                    json_quick_verbatim(text, strlen(text))),
+                    *got = NULL;
+        _cleanup_(freep) char *box = NULL;
+
+        assert_int_equal(message_box_seal(SHARE, 1, given, public_key, &box), 0);
+        assert_int_equal(message_box_open(box, public_key, secret_key, SHARE, 1, &got), 0);
+        assert_same(got, given);
 }
 
 static void a_box_of_another_share_or_number_is_refused(void **state) {
@@ -148,7 +174,7 @@ static void what_a_format_adds_stays_behind(void **state) {
         assert_int_equal(json_object_set_new(content, "more", json_integer(1)), 0);
         assert_int_equal(message_box_seal(SHARE, 1, content, public_key, &box), 0);
         assert_int_equal(message_box_open(box, public_key, secret_key, SHARE, 1, &got), 0);
-        assert_true(json_equal(got, plain));
+        assert_same(got, plain);
 }
 
 static json_t *message_of(size_t size) {
@@ -205,6 +231,7 @@ static void content_as_deep_as_a_mailbox_may_carry_is_opened(void **state) {
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(what_is_sealed_is_opened_by_the_front),
+                cmocka_unit_test(content_is_opened_with_the_bytes_it_was_sealed_with),
                 cmocka_unit_test(a_box_of_another_share_or_number_is_refused),
                 cmocka_unit_test(a_changed_box_and_one_for_another_key_do_not_open),
                 cmocka_unit_test(only_the_form_of_the_header_is_taken),

@@ -7,6 +7,8 @@ import hashlib
 import http.client
 import json
 import os
+import shutil
+import socket
 import sqlite3
 import sys
 import threading
@@ -16,6 +18,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 from harness import tap  # noqa: E402
 from harness.event_stream import EventStream  # noqa: E402
+from harness.frames import encode  # noqa: E402
 from harness.vestibule import Plugin, Site, events_of, options_of_test, wait_until  # noqa: E402
 
 PATIENCE = 60
@@ -59,7 +62,7 @@ class Follower:
                 event = stream.events[done]
             done += 1
             with self.changed:
-                self.last_id = event[0]
+                self.last_id = event[2]["id"]
                 self.events.append(event)
                 self.changed.notify_all()
 
@@ -94,6 +97,10 @@ def all_once(site, follower, shares, tenant=None):
             follower.of_share(share), timelines[share["id"]])
 
 
+def number_of(id):
+    return int(id.partition("-")[0])
+
+
 class ProbeSite(Site):
     """With one more front, which the test plays: it sees the gateway's answers as they are."""
 
@@ -110,11 +117,13 @@ class ProbeSite(Site):
         self.wait_plugins()
         return self
 
-    def begin(self, tenant=None, **members):
+    def credential(self, tenant=None):
         id, _, secret = (tenant or self.tenant).token.removeprefix("vb_live_").partition("_")
         digest = hashlib.blake2b(secret.partition("_")[0].encode(), digest_size=32).digest()
-        credential = {"token": id, "hash": base64.b64encode(digest).decode()}
-        return self.probe.ask("event.follow", credential=credential, **members)
+        return {"token": id, "hash": base64.b64encode(digest).decode()}
+
+    def begin(self, kind="event.follow", tenant=None, **members):
+        return self.probe.ask(kind, credential=self.credential(tenant), **members)
 
     def answer(self, id):
         found = self.probe.read()
@@ -168,7 +177,8 @@ class Tests:
                 assert stream.events[0][2]["state"] == "pending" and stream.events[0][2]["version"] == 1
                 for number, kind, data in stream.events:
                     assert number == data["sequence"] and kind == data["type"]
-                    assert set(data) - {"detail"} == {"sequence", "type", "share", "state", "version", "at"}
+                    assert data["id"].startswith("%d-" % number) and len(data["id"].partition("-")[2]) == 8
+                    assert set(data) - {"detail"} == {"sequence", "id", "type", "share", "state", "version", "at"}
                     assert "bob" not in str(data) and "booking" not in str(data)
 
     @tap.test
@@ -245,12 +255,54 @@ class Tests:
                     assert (stream.events[0][1] == "reset") == reset, stream.events
                     assert [kind for _, kind, _ in stream.events[1:]] == ["share.created"] * (len(numbers) - 1)
                     if reset:
-                        assert stream.events[0][2] == {"sequence": numbers[0], "type": "reset"}
+                        assert stream.events[0][2] == {
+                            "sequence": numbers[0], "id": stream.events[0][2]["id"], "type": "reset"}
                     assert "share" in stream.events[0][2] or reset
             with EventStream(site.api_port, site.tenant.token, last_id=6) as stream:
                 assert site.cancel(shares[0]).status == 200
                 stream.wait_event("share.ended", shares[0]["id"], timeout=PATIENCE)
                 assert [number for number, _, _ in stream.events] == [7, 8]
+
+    @tap.test
+    def who_had_read_what_an_older_copy_of_the_store_does_not_have_is_told(self):
+        """Also when other events have got those numbers since."""
+        with Site(self.build) as site:
+            copy = site.path("copy")
+            for name in ("a", "b"):
+                site.create("echo:" + name)
+            site.stop_gateway()
+            shutil.copytree(site.state, copy)
+            site.start_gateway()
+            for name in ("c", "d"):
+                site.create("echo:" + name)
+            with EventStream(site.api_port, site.tenant.token, last_id=0) as stream:
+                stream.wait(lambda: len(stream.events) >= 4, PATIENCE, "four events")
+                read = [data["id"] for _, _, data in stream.events]
+            with EventStream(site.api_port, site.tenant.token, last_id=read[2]) as stream:
+                stream.wait(lambda: stream.events, PATIENCE, "the last event")
+                assert stream.events[0][2]["id"] == read[3]
+
+            site.stop_gateway()
+            shutil.rmtree(site.state)
+            shutil.copytree(copy, site.state)
+            wall = int(time.time())
+            wait_until(lambda: time.time() >= wall + 1, PATIENCE, "another second")
+            site.start_gateway()
+
+            def first_after(id, count):
+                with EventStream(site.api_port, site.tenant.token, last_id=id) as stream:
+                    stream.wait(lambda: len(stream.events) >= count, PATIENCE, "what comes after " + str(id))
+                    return [(number, kind) for number, kind, _ in stream.events]
+
+            assert first_after(read[3], 1) == [(2, "reset")]
+            for name in ("e", "f", "g"):
+                site.create("echo:" + name)
+            for id in (read[2], read[3]):  # other events have these numbers
+                assert first_after(id, 1) == [(5, "reset")], id
+            assert first_after(read[1], 3) == [(n, "share.created") for n in (3, 4, 5)]
+            assert first_after(0, 5) == [(n, "share.created") for n in (1, 2, 3, 4, 5)]
+            assert first_after("4-00000000", 1) == [(5, "reset")]
+            assert first_after(4, 1) == [(5, "share.created")]  # a number alone is taken at its word
 
     @tap.test
     def a_token_that_is_withdrawn_ends_its_stream_at_once(self):
@@ -276,32 +328,82 @@ class Tests:
     @tap.test
     def a_question_that_waits_when_its_token_is_withdrawn_is_refused(self):
         with ProbeSite(self.build) as site:
-            waiting = site.begin(wait=60)
+            share = site.create("echo:bob")
+            waiting = [site.begin(wait=60),
+                       site.begin("share.get", share=share["id"], after=999, wait=60)]
             fresh = site.make_tenant("adler")
             assert site.follow(after=0, wait=0)["status"] == 200
+            begun = time.monotonic()
             site.reload(site.configuration().replace(site.tenant.entry, fresh.entry))
-            answer = site.answer(waiting)
-            assert answer["status"] == 401 and "body" not in answer, answer
+            for answer in sorted((site.probe.read() for _ in waiting), key=lambda frame: frame["id"]):
+                assert answer["id"] == waiting.pop(0) and answer["status"] == 401 and "body" not in answer, answer
+            assert time.monotonic() - begun < 30, "they waited on"
+
+    @tap.test
+    def a_question_that_the_front_forgets_is_answered_at_once(self):
+        with ProbeSite(self.build) as site:
+            share = site.create("echo:bob")
+            questions = (("event.follow", {}), ("share.get", {"share": share["id"], "after": 999}))
+            for kind, members in questions:
+                begun = time.monotonic()
+                waiting = site.begin(kind, wait=60, **members)
+                other = site.begin(kind, wait=60, **members)
+                assert site.follow(after=0)["status"] == 200  # both wait by now
+                site.probe.write({"type": "forget", "ask": waiting})
+                site.answer(waiting)
+                for ask in (waiting, waiting + 1000, -1, "x", None):  # over, never asked, and nonsense
+                    site.probe.write({"type": "forget", "ask": ask})
+                site.probe.write({"type": "forget"})
+                # Nor does it begin to wait when it is forgotten before it was looked at.
+                waiting = site.probe.last_id + 1
+                site.probe.write_bytes(
+                    encode({"type": kind, "id": waiting, "credential": site.credential(), "wait": 60, **members}) +
+                    encode({"type": "forget", "ask": waiting}))
+                site.probe.last_id = waiting
+                site.answer(waiting)
+                site.probe.write({"type": "forget", "ask": other})
+                site.answer(other)
+                assert time.monotonic() - begun < 30, "they waited"
+
+    @tap.test
+    def who_leaves_questions_behind_keeps_nobody_out(self):
+        """More than the front's window has room for, by one tenant."""
+        with Site(self.build, tenants=("adler", "baer")) as site:
+            adler, baer = site.tenants["adler"], site.tenants["baer"]
+            share = site.create("echo:a", tenant=adler)
+            for path in ("/v1/events", "/v1/shares/%s?after=999&wait=60" % share["id"]):
+                request = ("GET %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n" % (
+                    path, adler.token)).encode()
+                for _ in range(1100):
+                    with socket.create_connection(("127.0.0.1", site.api_port), timeout=PATIENCE) as raw:
+                        raw.sendall(request)
+                        while path == "/v1/events" and b"retry" not in raw.recv(4096):
+                            pass
+                assert baer.get("/v1/policies").status == 200
+                site.create("echo:b", tenant=baer)
 
     @tap.test
     def the_gateway_gives_what_there_is_credit_for_and_no_more_than_a_list_holds(self):
         with ProbeSite(self.build) as site:
             waiting = site.begin(wait=60)  # from now on, which is the beginning
-            assert site.follow(wait=0)["body"] == {"tenant": "adler", "events": [], "cursor": 0}
+            assert site.follow(wait=0)["body"] == {"tenant": "adler", "events": [], "cursor": "0"}
             shares = [site.create("echo:a%d" % n) for n in range(60)]
             first = site.answer(waiting)["body"]
-            assert first["events"][0]["share"] == shares[0]["id"] and first["cursor"] == len(first["events"])
+            assert first["events"][0]["share"] == shares[0]["id"] and number_of(first["cursor"]) == len(first["events"])
             for share in shares[:30]:
                 site.cancel(share)
-            assert site.follow(wait=0)["body"] == {"tenant": "adler", "events": [], "cursor": 120}
+            now = site.follow(wait=0)["body"]
+            assert now["events"] == [] and number_of(now["cursor"]) == 120, now
             whole = site.follow(after=0)["body"]
-            assert len(whole["events"]) == 100 and whole["cursor"] == 100 and len(json.dumps(whole)) < 32768
+            assert len(whole["events"]) == 100 and whole["cursor"] == whole["events"][-1]["id"] and number_of(whole["cursor"]) == 100 and len(json.dumps(whole)) < 32768
             for credit, count in ((1, 1), (7, 7), (100, 100), (101, 100), (0, 100), (-1, 100), ("x", 100)):
                 body = site.follow(after=0, credit=credit, wait=60)["body"]
-                assert body["events"] == whole["events"][:count] and body["cursor"] == count, (credit, body)
+                assert body["events"] == whole["events"][:count] and number_of(body["cursor"]) == count, (credit, body)
             rest = site.follow(after=100)["body"]
             assert [event["sequence"] for event in rest["events"]] == list(range(101, 121))
-            for after in ("1", -1, 1.5, 2 ** 53, None, []):
+            assert site.follow(after=whole["cursor"])["body"] == rest
+            for after in ("", "x", "-1", "1-", "1-1a2b3c4", "1-1a2b3c4d5", "1x1a2b3c4d", str(2 ** 53), "9" * 40,
+                          -1, 1.5, 2 ** 53, None, []):
                 assert site.follow(after=after)["status"] == 422, after
             begun = time.monotonic()
             assert site.follow(after=120, wait=2)["body"]["events"] == [] and time.monotonic() - begun >= 2

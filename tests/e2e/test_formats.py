@@ -23,7 +23,7 @@ from harness import tap  # noqa: E402
 from harness.event_stream import EventStream  # noqa: E402
 from harness.server_folder import free_port  # noqa: E402
 from harness.vestibule import (  # noqa: E402
-    Site, events_of, hotel_policy, make_certificate, options_of_test, share_number)
+    Site, events_of, fresh_key, hotel_policy, make_certificate, options_of_test, share_body, share_number)
 
 PATIENCE = 60
 CAR = "digitalwallet.carkey.ccc"
@@ -43,6 +43,19 @@ if number < last:
     answer = {"format": json.loads(text)["format"], "content": {"to": number, "secret": "s-%d" % number}}
     sys.stdout.write(json.dumps(answer))
 """
+
+# What a tenant and a recipient may write, and what nothing on the way may read otherwise or write anew.
+OPAQUE = (
+    '{ "z" : 1.10,\r\n\t"a":[1E5, -0,-0.0e-1,0.1234567890123456789 ,123456789012345678901234567890,1e400],'
+    ' "s":"a\\u0000b\\/\\u00e9\\\\u0000 Z\u00fcrich \\ud83d\\ude00\\"}","\\u0000":{ },"i":18446744073709551615,"of":"%s" }')
+
+
+def opaque(text):
+    return (OPAQUE % text).encode()
+
+
+def provisioning_of(content):
+    return b'{"format":"%s","content":%s}' % (CAR.encode(), content)
 
 
 class FormatSite(Site):
@@ -88,6 +101,14 @@ class FormatSite(Site):
             assert struct.unpack_from("<q", rules) == (HOTEL_CLASS,)
             store.execute("UPDATE share SET rules = ? WHERE n = ?", (struct.pack("<q", number) + rules[8:], *where))
 
+    def move_end(self, share, seconds):
+        """Makes the mailbox end so many seconds from now, for the gateway and with a restart."""
+        self.stop_gateway()
+        with contextlib.closing(sqlite3.connect(os.path.join(self.state, "vestibule.sqlite"))) as store, store:
+            store.execute("UPDATE share SET mailbox_expires = unixepoch() + ?, due = unixepoch() - 1 WHERE n = ?",
+                          (seconds, share_number(share["id"])))
+        self.start_gateway()
+
     def wallet(self, link, last, folder):
         """vestibule-receive with the handler above, started; its state is kept in the folder."""
         os.makedirs(folder, exist_ok=True)
@@ -100,6 +121,52 @@ class FormatSite(Site):
         process.stdin.close()
         process.stdin = None
         return process
+
+    def opaque_wallet(self, link, folder, answer):
+        """vestibule-receive with a handler that keeps the bytes it is given, and answers message 0 with these."""
+        os.makedirs(folder)
+        with open(os.path.join(folder, "answer-0"), "wb") as file:
+            file.write(answer)
+        process = subprocess.Popen(
+            [self.program("relay-client", "vestibule-receive"), "accept", "--allow", self.relay.host,
+             "--ca-file", self.relay.certificate, "--handler",
+             "cd %s && cat > got-$VESTIBULE_MESSAGE && if [ -e answer-$VESTIBULE_MESSAGE ]; then "
+             "cat answer-$VESTIBULE_MESSAGE; fi" % folder, "-"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process.stdin.write(link.encode() + b"\n")
+        process.stdin.close()
+        process.stdin = None
+        return process
+
+    def receive_bytes(self, link, *options):
+        """What vestibule-receive prints of a message."""
+        got = subprocess.run(
+            [self.program("relay-client", "vestibule-receive"), "--allow", self.relay.host, "--ca-file",
+             self.relay.certificate, *options, "-"], input=link.encode() + b"\n", stdout=subprocess.PIPE)
+        assert got.returncode == 0
+        return got.stdout
+
+    def post_bytes(self, path, body, provisioning):
+        """A body whose provisioning is these bytes."""
+        content = json.dumps({**body, "provisioning": "@@"}).encode().replace(b'"@@"', provisioning)
+        return self.tenant.raw("POST", path, content, {
+            "Content-Type": "application/json", "Idempotency-Key": fresh_key()})
+
+    def link_of_bytes(self, phone, policy, provisioning):
+        before = len(phone.messages)
+        answer = self.post_bytes("/v1/shares", share_body(phone.addresses[0], policy=policy), provisioning)
+        assert answer.status == 201, answer
+        phone.say(answer.json["tag"] + " " + answer.json["code"])
+        return answer.json, phone.wait_message("link", after=before, timeout=PATIENCE)["link"]
+
+    def ctl(self, *arguments, given=b""):
+        """vestibulectl of the tenant; what it prints."""
+        done = subprocess.run(
+            [self.program("plugins", "api", "vestibulectl"), "--url", "http://127.0.0.1:%d" % self.api_port,
+             "--token-file", os.path.join(self.credentials, "phone", "token"), *arguments],
+            input=given, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def messages(self, share):
         return self.tenant.get("/v1/shares/%s/messages" % share["id"]).json["messages"]
@@ -200,7 +267,7 @@ class Tests:
             self.carry(site, share, link, rounds, site.path("wallet"))
             assert read(site.path("wallet"), 0) == first
             site.secrets_are_not_at_the_relay(link, "KeyCreationRequest", "from the owner", "s-0")
-            if protocol == "draft-v":  # in Draft R nobody can see that the last message was taken
+            if protocol == "draft-v":  # in Draft R it is seen at the mailbox's end only
                 ended = site.wait_state(share, "completed", timeout=PATIENCE)
                 assert ended["cause"] == "mailbox_gone"
                 creates = site.relay.requests("CreateMailbox")
@@ -333,6 +400,27 @@ class Tests:
             assert site.wait_state(share, "completed", timeout=PATIENCE)["cause"] == "mailbox_gone"
 
     @tap.test
+    def a_run_of_draft_r_whose_messages_were_all_taken_is_completed_at_its_end(self):
+        with FormatSite(self.build, "draft-r") as site:
+            phone = site.phone("echo:bob")
+            share, link = site.link_of(phone, policy="several", provisioning=message(0, "first"))
+            self.carry(site, share, link, 1, site.path("wallet"))
+            site.move_end(share, 115)
+            site.wait(share, lambda _: site.rows("SELECT flags & 256 FROM share") == [(256,)], "a last look",
+                      timeout=PATIENCE)
+            site.move_end(share, -1)
+            ended = site.wait_state(share, "completed", timeout=PATIENCE)
+            assert ended["cause"] == "mailbox_gone"
+
+    @tap.test
+    def draft_r_takes_nothing_that_the_tenant_encrypted(self):
+        encrypted = {"encrypted": {"type": "AEAD_AES_128_GCM", "data": base64.b64encode(bytes(60)).decode()}}
+        with FormatSite(self.build, "draft-r") as site:
+            answer = site.tenant.post(
+                "/v1/shares", share_body("echo:bob", policy="several", provisioning=encrypted))
+            assert answer.status == 422 and answer.json["type"].endswith(":not-in-draft-r"), answer
+
+    @tap.test
     def the_class_of_the_policy_is_the_kind_of_the_link(self):
         with FormatSite(self.build) as site:
             phone = site.phone("echo:bob")
@@ -453,6 +541,127 @@ class Tests:
             phone.say(moved["tag"] + " " + moved["code"])
             ended = site.wait_state(moved, "failed", timeout=PATIENCE)
             assert ended["cause"] == "relay_refused"  # sealed for another recipient
+
+    def bytes_pass(self, site, share, link, folder, first, second):
+        """What came first and what the wallet answers, and a further message, byte for byte."""
+        answer = provisioning_of(opaque("recipient"))
+        wallet = site.opaque_wallet(link, site.path(folder), b"\n" + answer + b"\n")
+        try:
+            site.wait_received(share, 1)
+            shown = site.tenant.get("/v1/shares/%s/messages" % share["id"]).content
+            second()
+            _, errors = wallet.communicate(timeout=PATIENCE)
+        finally:
+            wallet.kill()
+        assert wallet.returncode == 0, errors
+        with open(os.path.join(site.path(folder), "got-0"), "rb") as file:
+            assert file.read() == first
+        with open(os.path.join(site.path(folder), "got-2"), "rb") as file:
+            assert file.read() == provisioning_of(opaque("second"))
+        return shown
+
+    def clear_bytes(self, protocol):
+        with FormatSite(self.build, protocol) as site:
+            phone = site.phone("echo:bob")
+            site.write_secret(site.tenant.token.encode() + b"\n", "phone", "token")
+            # Around the content there is no promise: white space goes, escaped names are written plainly.
+            share, link = site.link_of_bytes(
+                phone, "several", b' { "form\\u0061t" : "%s",\n"cont\\u0065nt":%s }' % (CAR.encode(), opaque("first")))
+
+            def second():
+                answer = site.post_bytes(
+                    "/v1/shares/%s/messages" % share["id"], {}, provisioning_of(opaque("second")))
+                assert answer.status == 202, answer
+
+            shown = self.bytes_pass(site, share, link, "wallet", provisioning_of(opaque("first")), second)
+            assert b'"content":' + opaque("recipient") + b"}" in shown, shown
+            listed = site.ctl("message", "list", share["id"], "--json")
+            assert b'"content": ' + opaque("recipient") + b"\n" in listed, listed
+
+    @tap.test
+    def content_passes_byte_for_byte_in_both_directions_in_draft_v(self):
+        self.clear_bytes("draft-v")
+
+    @tap.test
+    def content_passes_byte_for_byte_in_both_directions_in_draft_r(self):
+        self.clear_bytes("draft-r")
+
+    @tap.test
+    def content_that_the_tenant_seals_passes_byte_for_byte(self):
+        with FormatSite(self.build) as site:
+            phone = site.phone("echo:bob")
+            site.write_secret(site.tenant.token.encode() + b"\n", "phone", "token")
+            first = provisioning_of(opaque("first"))
+            share, link = site.link_of_bytes(phone, "several", site.ctl(
+                "seal", "--policy", "several", "--to", "echo:bob", given=b" " + first + b"\n"))
+
+            def second():
+                with open(site.path("second"), "wb") as file:
+                    file.write(site.ctl("seal", "--share", share["id"], given=provisioning_of(opaque("second"))))
+                site.ctl("message", "send", share["id"], site.path("second"))
+
+            shown = self.bytes_pass(site, share, link, "wallet", first, second)
+            assert b'"content":' + opaque("recipient") + b"}" in shown, shown
+
+    @tap.test
+    def content_that_the_tenant_encrypts_passes_byte_for_byte(self):
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        secret = os.urandom(16)
+
+        def encrypted(text):
+            iv = os.urandom(12)
+            return json.dumps({"encrypted": {"type": "AEAD_AES_128_GCM", "data": base64.b64encode(
+                iv + AESGCM(secret).encrypt(iv, text, None)).decode()}}).encode()
+
+        with FormatSite(self.build) as site:
+            phone = site.phone("echo:bob")
+            first = b' { "content" : %s, "format":"x" }\n' % opaque("first")
+            share, link = site.link_of_bytes(phone, "several", encrypted(first))
+
+            def second():
+                answer = site.post_bytes("/v1/shares/%s/messages" % share["id"], {}, encrypted(
+                    provisioning_of(opaque("second"))))
+                assert answer.status == 202, answer
+
+            shown = self.bytes_pass(
+                site, share, link + "#" + base64.b64encode(secret).decode(), "wallet", first, second)
+            blob = base64.b64decode(json.loads(shown)["messages"][-1]["provisioning"]["encrypted"]["data"])
+            assert AESGCM(secret).decrypt(blob[:12], blob[12:], None) == provisioning_of(opaque("recipient"))
+
+    @tap.test
+    def content_that_the_tenant_issues_passes_byte_for_byte_and_is_printed_so(self):
+        with tempfile.TemporaryDirectory(prefix="vestibule-tenant-") as folder, contextlib.closing(
+                TenantServer(folder)) as tenant, FormatSite(self.build, mint=tenant) as site:
+            phone = site.phone("echo:bob")
+            for options in ((), ("--json",)):
+                tenant.answers[:] = [(200, b' { "content":%s, "format" : "x" } ' % opaque("first"))]
+                _, link = site.link_of(phone, provisioning={"mint": tenant.url + "/keys/12"})
+                got = site.receive_bytes(link, *options)
+                printed = b'{"content":%s,"format":"x"}' % opaque("first")
+                if options:
+                    assert got.endswith(b',"provisioning":' + printed + b"}\n"), got
+                else:
+                    assert got == printed + b"\n", got
+
+    @tap.test
+    def vestibulectl_starts_a_share_with_the_bytes_of_its_file(self):
+        with FormatSite(self.build) as site:
+            phone = site.phone("echo:bob")
+            site.write_secret(site.tenant.token.encode() + b"\n", "phone", "token")
+            for option, text in (("--content-file", opaque("file")), ("--provisioning-file", provisioning_of(
+                    opaque("file")))):
+                with open(site.path("file"), "wb") as file:
+                    file.write(b"\n" + text + b"\n")
+                format = ("--format", CAR) if option == "--content-file" else ()
+                before = len(phone.messages)
+                share = json.loads(site.ctl(
+                    "share", "create", "--policy", "hotel", "--to", "echo:bob", "--title", "Van", "--json", *format,
+                    option, site.path("file")))
+                phone.say(share["tag"] + " " + share["code"])
+                link = phone.wait_message("link", after=before, timeout=PATIENCE)["link"]
+                got = site.receive_bytes(link)
+                assert got == provisioning_of(opaque("file")) + b"\n", got
 
     @tap.test
     def content_is_issued_by_the_tenant_after_the_confirmation(self):

@@ -197,7 +197,7 @@ class Tests:
 
     @tap.test
     def a_relay_cannot_be_removed_by_a_reload_and_waits_for_its_return_after_a_restart(self):
-        with MovingSite(self.build, both=True, faults=("delay-ms=6000",)) as site:
+        with MovingSite(self.build, both=True, faults=("delay-ms=6000",), relay_options=["--empty-created"]) as site:
             bob, carol = site.phone("echo:bob"), site.phone("echo:carol")
             full = site.configuration()
             without = re.sub(r"relay main \{.*?\n\}\n", "", full, flags=re.DOTALL).replace(

@@ -41,6 +41,7 @@ class ScriptedRelay:
         self.gone = set()
         self.answers = {}  # type: list of functions of the frame
         self.states = False
+        self.look_only = "done"  # what a look without `expect` is answered
         self.changed = threading.Condition()
         self.plugin = None
         self.closing = False
@@ -65,12 +66,12 @@ class ScriptedRelay:
         with self.changed:
             self.requests.append((time.monotonic(), frame))
             scripted = self.answers.get(frame["type"], [])
-            answer = scripted.pop(0)(frame) if scripted else self._usual(frame)
+            answer = scripted.pop(0)(frame) if scripted else self.usual(frame)
             self.changed.notify_all()
         if answer is not None:
             self.plugin.write({**answer, "id": frame["id"]})
 
-    def _usual(self, frame):
+    def usual(self, frame):
         share, kind = frame["share"], frame["type"]
         if kind == "create":
             self.blobs[share] = "message 0 of " + share
@@ -87,6 +88,8 @@ class ScriptedRelay:
             return {"type": "done", "digest": digest_of(self.blobs[share])}
         if kind == "read" and "expect" in frame:
             return self.look(frame)
+        if kind == "read":
+            return {"type": self.look_only}
         return {"type": "done"}
 
     def look(self, frame):
@@ -198,6 +201,17 @@ class TransferSite(Site):
                       (seconds, share_number(share["id"])))
         store.commit()
         store.close()
+
+    def move_end(self, share, seconds):
+        """Makes the mailbox end so many seconds from now, with a restart."""
+        self.stop_gateway()
+        store = sqlite3.connect(os.path.join(self.state, "vestibule.sqlite"))
+        store.execute("UPDATE share SET mailbox_expires = unixepoch() + ?, due = unixepoch() - 1 WHERE n = ?",
+                      (seconds, share_number(share["id"])))
+        store.commit()
+        store.close()
+        self.start_gateway(wait_plugins=False)
+        self.wait_plugins()
 
 
 def problem_of(answer):
@@ -513,6 +527,115 @@ class Tests:
             assert ended["cause"] == "transfer_broken"
             assert site.scripted.wait_frame("delete")["state"] == "c3RhdGU="
 
+    def relay_says(self, site, share, *types):
+        """Its next looks are answered so. Returns what was asked."""
+        before = len(site.scripted.frames("read", share["id"]))
+        site.scripted.answers["read"] = [
+            lambda frame, kind=kind: {"type": kind, "reason": "http-400"} for kind in types]
+        wait_until(lambda: len(site.scripted.frames("read", share["id"])) >= before + len(types), PATIENCE, "looks")
+        return site.scripted.frames("read", share["id"])[before:]
+
+    @tap.test
+    def g9_a_relay_that_denies_us_our_own_mailbox_twice_is_believed_and_the_tenant_told(self):
+        for policy in ("hotel", "single"):
+            with self.house() as (site, phone):
+                share = site.released(phone, policy=policy)
+                asked = self.relay_says(site, share, "claimed", "claimed")
+                assert all("request" not in frame for frame in asked)  # the relay client makes a fresh one
+                ended = site.wait_state(share, "failed", timeout=PATIENCE)
+                assert ended["cause"] == "claimed_elsewhere"
+                assert events_of(ended)[-3:] == ["relay_claimed", "withdrawing", "ended"], events_of(ended)
+                assert "claimed_elsewhere" not in events_of(ended)  # which is the recipient's word
+                assert len(site.scripted.frames("delete")) == 1
+                assert "should look at a share: claimed_elsewhere" in read_text(site.log)
+
+    @tap.test
+    def g9_the_tenant_is_told_at_once_although_the_deletion_is_denied_as_well(self):
+        with self.released() as (site, share):
+            site.scripted.answers["delete"] = [lambda frame: {"type": "unauthorised"}]
+            self.relay_says(site, share, "claimed", "claimed")
+            found = site.wait(share, lambda found: "relay_refused" in events_of(found), "a refusal", timeout=PATIENCE)
+            assert found["cause"] == "claimed_elsewhere" and "relay_claimed" in events_of(found)
+            # Deleted by the next try, which comes as soon as any other.
+            assert site.wait_state(share, "failed", timeout=PATIENCE)["cause"] == "claimed_elsewhere"
+
+    @tap.test
+    def g9_a_single_401_ends_nothing(self):
+        for policy in ("hotel", "single"):
+            with self.house() as (site, phone):
+                share = site.released(phone, policy=policy)
+                self.relay_says(site, share, "claimed", "done", "claimed", "again")
+                before = len(site.scripted.frames("read"))
+                site.scripted.wait_frame("read", before)
+                found = site.show(share)
+                assert found["state"] == "released" and "relay_claimed" not in events_of(found), found
+
+    @tap.test
+    def a_relay_that_refuses_looks_is_noted_once_and_the_end_says_that_nothing_is_known(self):
+        for policy in ("hotel", "single"):
+            with self.house() as (site, phone):
+                share = site.released(phone, policy=policy)
+                self.relay_says(site, share, "refused")
+                site.wait_event(share, "relay_refused")
+                site.scripted.answers["read"] = [lambda frame: {"type": "unauthorised"}]
+                site.move_end(share, -1)
+                ended = site.wait_state(share, "expired", timeout=PATIENCE)
+                assert ended["cause"] == "outcome_unknown"
+                assert events_of(ended).count("relay_refused") == 1
+
+    @tap.test
+    def what_a_relay_refused_and_showed_again_is_known_at_the_end(self):
+        with self.house() as (site, phone):
+            share = site.released(phone, policy="single")
+            self.relay_says(site, share, "refused")
+            site.wait_event(share, "relay_refused")
+            site.stop_gateway()
+            flags = "SELECT flags & 16 FROM share"
+            assert site.rows(flags) == [(16,)]
+            site.start_gateway(wait_plugins=False)  # which looks soon, and not in a quarter of an hour
+            site.wait_plugins()
+            wait_until(lambda: site.rows(flags) == [(0,)], PATIENCE, "a look that is not refused")
+            site.move_end(share, -1)
+            assert site.wait_state(share, "expired", timeout=PATIENCE)["cause"] == "not_collected"
+
+    @tap.test
+    def a_link_that_nobody_used_and_a_transfer_that_stopped_half_way_end_differently(self):
+        with self.released() as (site, share):
+            other = site.released(site.phones[0])
+            site.scripted.put(other, "answer")
+            site.wait_count(other, "message_received", 1)
+            for one, cause in ((share, "not_collected"), (other, "not_finished")):
+                site.move_end(one, -1)
+                ended = site.wait_state(one, "expired", timeout=PATIENCE)
+                assert ended["cause"] == cause, ended
+                assert "should look at a share: " + cause in read_text(site.log)
+
+    def end_of_run(self, looked):
+        """How a run of Draft R ends whose last message the relay says this of, shortly before its end."""
+        with self.house() as (site, phone):
+            site.scripted.answers["create"] = [
+                lambda frame: {**site.scripted.usual(frame), "state": "b25l"}]
+            share = site.released(phone)
+            site.wait_event(share, "link_accepted")
+            site.scripted.look_only = looked
+            site.move_end(share, 115)
+            wait_until(lambda: [frame for frame in site.scripted.frames("read") if "expect" not in frame],
+                       PATIENCE, "the last look")
+            last = [frame for frame in site.scripted.frames("read") if "expect" not in frame]
+            assert len(last) == 1 and last[0]["state"] == "b25l"
+            wait_until(lambda: not site.rows("SELECT 1 FROM outbox WHERE kind = 5"), PATIENCE, "its answer")
+            assert site.show(share)["state"] == "released"  # the recipient may answer still
+            site.move_end(share, -1)
+            return site.wait_state(share, "completed" if looked == "gone" else "expired", timeout=PATIENCE)
+
+    @tap.test
+    def r9_a_run_whose_last_message_was_taken_is_completed_when_its_time_is_over(self):
+        assert self.end_of_run("gone")["cause"] == "mailbox_gone"
+
+    @tap.test
+    def r9_a_run_whose_last_message_lies_there_still_was_not_collected(self):
+        assert self.end_of_run("done")["cause"] == "not_collected"
+
     @tap.test
     def a_state_is_kept_and_what_was_read_is_acknowledged_before_more_is_asked(self):
         with self.house() as (site, phone):
@@ -608,13 +731,51 @@ class Tests:
             assert [frame["claim"] for frame in site.scripted.frames("create")] == claims
             assert site.scripted.wait_frame("read")["claim"] == claims[1]
             site.scripted.answers["create"] = [duplicate, duplicate]
-            lost = site.create(phone.addresses[0], claims=claims)
+            others = ["33333333-3333-4333-8333-333333333333", "44444444-4444-4444-8444-444444444444"]
+            lost = site.create(phone.addresses[0], claims=others)
             phone.say(lost["tag"] + " " + lost["code"])
             assert site.wait_state(lost, "failed", timeout=PATIENCE)["cause"] == "relay_refused"
-            for bad in (["no"], [claims[0], claims[0]], [claims[0]] * 4, []):
+            nobody, everybody = ("-".join(digit * n for n in (8, 4, 4, 4, 12)) for digit in "0f")
+            for bad in (["no"], [claims[0], claims[0]], [claims[0]] * 4, [], [nobody], [everybody],
+                        [everybody.upper()]):
                 answer = site.tenant.post("/v1/shares", site_body(phone, claims=bad))
                 assert answer.status == 422, (bad, answer)
             assert site.show(share)["state"] == "released"
+
+    @tap.test
+    def a_claim_belongs_to_one_share_whoevers_that_is(self):
+        one, two = "aaaaaaaa-1111-4111-8111-111111111111", "bbbbbbbb-2222-4222-8222-222222222222"
+        with TransferSite(self.build, tenants=("adler", "krone")) as site:
+            phone = site.phone("echo:bob")
+            site.create(phone.addresses[0], claims=[one])
+            answers = [tenant.post("/v1/shares", site_body(phone, claims=claims))
+                       for tenant in site.tenants.values() for claims in ([one.upper()], [two, one])]
+            assert [(answer.status, problem_of(answer)) for answer in answers] == [(409, "claim-in-use")] * 4
+            own, foreign = answers[0].json, answers[2].json
+            assert own == foreign  # so that nothing is learnt of others' shares
+            site.create(phone.addresses[0], claims=[two])  # what was refused keeps nothing
+
+    @tap.test
+    def what_a_tenant_encrypted_is_sent_once(self):
+        def encrypted(number):
+            return {"encrypted": {"type": "AEAD_AES_256_GCM", "data": base64.b64encode(bytes([number] * 60)).decode()}}
+
+        def octets(number):
+            return base64.b64encode(hashlib.sha256(bytes([number] * 60)).digest()).decode()
+
+        with self.house() as (site, phone):
+            site.scripted.answers["create"] = [
+                lambda frame: {**site.scripted.usual(frame), "digest": octets(0)}]
+            site.scripted.answers["read"] = [
+                lambda frame: {"type": "done", "digest": octets(1), "message": encrypted(1)}]
+            share = site.released(phone, provisioning=encrypted(0))
+            site.wait_count(share, "message_received", 1)
+            path = "/v1/shares/%s/messages" % share["id"]
+            for number in (0, 1):  # our own, and the recipient's
+                answer = site.tenant.post(path, {"provisioning": encrypted(number)})
+                assert answer.status == 409 and problem_of(answer) == "repeated-message", answer
+            assert site.show(share)["turn"] == "initiator"
+            assert site.tenant.post(path, {"provisioning": encrypted(2)}).status == 202
 
     @tap.test
     def a_tenant_that_keeps_the_secret_is_passed_ciphertext(self):

@@ -25,9 +25,9 @@ static void open_sealed(const uint8_t *data, size_t size, const EnvelopeBinding 
         (void) crypto_box_seed_keypair(public, secret, seed);
         assert(crypto_box_seal(sealed, data, size, public) == 0);
         box = text_base64(sealed, size + crypto_box_SEALBYTES);
-        r = envelope_open(box, public, secret, expected, &provisioning);
+        r = envelope_open(box, public, secret, expected, &provisioning, NULL);
         assert((r == 0) == (provisioning != NULL));
-        f = envelope_open_foreign(box, public, secret, expected, &not_after, &foreign);
+        f = envelope_open_foreign(box, public, secret, expected, &not_after, &foreign, NULL);
         assert((f == 0) == (foreign != NULL));
         assert(r != 0 || (f == 0 && not_after == expected->not_after));
 }
@@ -64,7 +64,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         (void) crypto_box_seed_keypair(public, secret, seed);
         open_sealed(data, size, &expected);
         read_binding(data, size);
-        (void) envelope_open(text, public, secret, &expected, &provisioning);
+        (void) envelope_open(text, public, secret, &expected, &provisioning, NULL);
         if (relay_public_keys_read(data, size, &keys) == 0)
                 assert(keys.n_keys >= 1 && keys.n_keys <= RELAY_KEYS_MAX);
         return 0;

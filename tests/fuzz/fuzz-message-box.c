@@ -37,10 +37,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         assert((r == 0) == (message != NULL));
         if (r != 0)
                 return 0;
-        r = message_box_seal(share, 1, message, public, &again);
-        if (r == -EMSGSIZE) /* numbers with fractions may become longer */
-                return 0;
-        assert(r == 0 && message_box_open(again, public, secret, share, 1, &same) == 0);
+        assert(message_box_seal(share, 1, message, public, &again) == 0);
+        assert(message_box_open(again, public, secret, share, 1, &same) == 0);
         assert(json_equal(message, same));
         return 0;
 }

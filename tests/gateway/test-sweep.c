@@ -70,6 +70,56 @@ static void a_sweep_that_waits_when_the_gateway_ends_is_done(void **state) {
         assert_int_equal(state_of(w, 1), LIFECYCLE_EXPIRED);
 }
 
+/* A creation that nobody answered: ten minutes, or until the mailbox would have been dead. */
+static void a_mailbox_that_was_never_made_is_given_up_when_it_would_have_ended(void **state) {
+        World *w = *state;
+        static const struct {
+                int flags;
+                LifecycleCause cause;
+        } cases[] = {
+                { SHARE_SEVERAL, LIFECYCLE_CAUSE_RELAY_UNREACHABLE },
+                { SHARE_MINT, LIFECYCLE_CAUSE_NOT_ISSUED },
+        };
+
+        for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+                Share share = world_share((int64_t) i + 1, LIFECYCLE_RELEASING);
+
+                share.flags = cases[i].flags;
+                share.rules.mailbox_ttl = 300;
+                share.expires = gateway_now(w->gateway) + 3600;
+                share.mailbox_expires = share.due = gateway_now(w->gateway) - 1;
+                assert_int_equal(store_share_insert(w->gateway->store, &share), 0);
+        }
+        assert_int_equal(gateway_start(w->gateway), 0);
+        run_until_asked(w);
+        run_until_swept(w);
+        for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+                Share found;
+
+                assert_int_equal(store_share_load(w->gateway->store, (int64_t) i + 1, &found), 0);
+                assert_int_equal(found.state, LIFECYCLE_FAILED);
+                assert_int_equal(found.cause, cases[i].cause);
+                share_done(&found);
+        }
+}
+
+/* Whether the last message of a run was taken can be asked only while it would be there still. */
+static void a_mailbox_for_several_messages_is_due_before_its_end_and_at_it(void **state) {
+        World *w = *state;
+        Share share = world_share(1, LIFECYCLE_RELEASED);
+        int64_t end = gateway_now(w->gateway) + 100;
+
+        share.flags = SHARE_SEVERAL;
+        share.mailbox_expires = end;
+        share.due = end - GATEWAY_LAST_LOOK;
+        assert_int_equal(store_share_insert(w->gateway->store, &share), 0);
+        assert_int_equal(gateway_start(w->gateway), 0);
+        run_until_asked(w);
+        run_until_swept(w);
+        assert_int_equal(state_of(w, 1), LIFECYCLE_RELEASED);
+        assert_int_equal(due_of(w, 1), end);
+}
+
 static void a_sweep_that_fails_while_the_gateway_ends_is_left_to_the_next_start(void **state) {
         World *w = *state;
 
@@ -192,6 +242,14 @@ static void a_page_of_shares_that_cannot_be_swept_is_postponed_and_the_next_swep
 
 int main(void) {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(
+                                a_mailbox_that_was_never_made_is_given_up_when_it_would_have_ended,
+                                world_setup,
+                                world_teardown),
+                cmocka_unit_test_setup_teardown(
+                                a_mailbox_for_several_messages_is_due_before_its_end_and_at_it,
+                                world_setup,
+                                world_teardown),
                 cmocka_unit_test_setup_teardown(a_sweep_that_waits_when_the_gateway_ends_is_done,
                                 world_setup,
                                 world_teardown),

@@ -236,6 +236,21 @@ static void an_answer_opens_only_with_the_key_that_asked(void **state) {
         assert_memory_equal(&a, &b, sizeof(a));
 }
 
+static void an_events_tag_is_of_all_that_tells_it_from_others(void **state) {
+        _cleanup_(vault_freep) Vault *v = vault_of(1), *other = vault_of(2);
+        uint32_t tag = vault_event_tag(v, "adler", 1, 2, 3, 4, 5);
+
+        (void) state;
+        assert_int_equal(vault_event_tag(v, "adler", 1, 2, 3, 4, 5), tag);
+        assert_int_not_equal(vault_event_tag(other, "adler", 1, 2, 3, 4, 5), tag);
+        assert_int_not_equal(vault_event_tag(v, "baer", 1, 2, 3, 4, 5), tag);
+        assert_int_not_equal(vault_event_tag(v, "adler", 9, 2, 3, 4, 5), tag);
+        assert_int_not_equal(vault_event_tag(v, "adler", 1, 9, 3, 4, 5), tag);
+        assert_int_not_equal(vault_event_tag(v, "adler", 1, 2, 9, 4, 5), tag);
+        assert_int_not_equal(vault_event_tag(v, "adler", 1, 2, 3, 9, 5), tag);
+        assert_int_not_equal(vault_event_tag(v, "adler", 1, 2, 3, 4, 9), tag);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(a_root_key_is_raw_or_hexadecimal),
@@ -248,6 +263,7 @@ int main(void) {
                 cmocka_unit_test(claims_are_version_4_and_differ_by_share_generation_and_use),
                 cmocka_unit_test(blind_indexes_do_not_run_together),
                 cmocka_unit_test(a_tag_is_stable_and_well_formed),
+                cmocka_unit_test(an_events_tag_is_of_all_that_tells_it_from_others),
                 cmocka_unit_test(an_answer_opens_only_with_the_key_that_asked),
         };
 

@@ -9,8 +9,8 @@ import time
 
 
 class EventStream:
-    """One connection. `events` are (id, type, data) as dispatched; `last_id` is what EventSource would
-    send when it comes back; `comments` counts the signs of life between."""
+    """One connection. `events` are (number, type, data) as dispatched; `last_id` is what EventSource would
+    send when it comes back, an integer if it is a number alone; `comments` counts the signs of life between."""
 
     def __init__(self, port, token, last_id=None, query="", headers=None, timeout=120, take=True):
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
@@ -63,7 +63,7 @@ class EventStream:
                 if field == "":
                     self.comments += 1
                 elif field == "id":
-                    self.last_id = int(value)
+                    self.last_id = int(value) if value.isdigit() else value
                 elif field == "event":
                     kind = value
                 elif field == "data":
@@ -73,7 +73,7 @@ class EventStream:
                 else:
                     raise AssertionError("an unknown field: " + line)
             if data is not None:
-                self.events.append((self.last_id, kind, json.loads(data)))
+                self.events.append((int(str(self.last_id).partition("-")[0]), kind, json.loads(data)))
             self.changed.notify_all()
 
     def wait(self, condition, timeout, what):

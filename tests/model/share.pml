@@ -123,7 +123,11 @@ active proctype Clock() {
 	/* The mailbox of the stored URL runs out, which `released` and `withdrawing` wait for at worst. */
 	if
 	:: atomic { has_url && st == S_RELEASED -> mailbox[url_gen] = false;
-		if :: link -> step(E_NOT_COLLECTED) :: else -> step(E_MAILBOX_GONE) fi }
+		if
+		:: link -> if :: step(E_NOT_COLLECTED) :: step(E_NOT_FINISHED) :: step(E_OUTCOME_UNKNOWN)
+			:: step(E_MAILBOX_GONE) fi /* Draft R: the last message was taken */
+		:: else -> step(E_MAILBOX_GONE)
+		fi }
 	:: skip
 	fi
 }
@@ -178,6 +182,7 @@ start:
 
 	:: atomic { st == S_RELEASED && has_url && !mailbox[url_gen] -> step(E_MAILBOX_GONE) }
 	:: atomic { st == S_RELEASED && link -> step(E_TRANSFER_BROKEN) }
+	:: atomic { st == S_RELEASED && link -> step(E_CLAIMED_ELSEWHERE) } /* the relay's word */
 	:: atomic { st == S_WITHDRAWING && OUT_OF_REACH -> step(goal) }
 	:: atomic { st == S_WITHDRAWING && has_url -> mailbox[url_gen] = false } /* at its expiry at the latest */
 	:: TERMINAL -> break

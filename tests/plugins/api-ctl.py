@@ -50,6 +50,7 @@ class Place:
         self.refuse = []
         self.more = {}  # members of the share that is shown
         self.watched = 0
+        self.tagged = False  # whether ids of events are more than their numbers
         self.lost = False  # events before the third are not kept any more
 
     def __enter__(self):
@@ -107,12 +108,15 @@ class Place:
                 {"name": "valet", "class": "home-limited", "vertical": "h", "lifetime": 86400, "mailbox_ttl": 7200,
                  "access_rights": "RWD"}]})
         elif kind == "event.follow":
-            after = frame.get("after", 2)
+            after = int(str(frame.get("after", 2)).partition("-")[0])
             events = [{"sequence": n, "type": "share.message_received", "share": SHARE, "state": "released", "version": n,
                        "at": "2026-11-22T12:04:09Z", "detail": "message \x1b%d" % n} for n in (1, 2, 3) if n > after]
             if after == 0 and self.lost:
                 events = [{"sequence": 2, "type": "reset"}] + events[2:]
             cursor = events[-1]["sequence"] if events else after
+            if self.tagged:
+                events = [{**event, "id": "%d-0a1b2c3d" % event["sequence"]} for event in events]
+                cursor = "%d-0a1b2c3d" % cursor
             g.answer(frame, 200, body={"tenant": "adler", "events": events, "cursor": cursor})
         elif kind == "letter.list":
             g.answer(frame, 200, body={"letters": [
@@ -431,15 +435,29 @@ def events_are_shown_as_far_as_there_are_any():
         assert result.stderr == ""
         objects = [json.loads(line) for line in p.run("events", "--after", "1", "--json").stdout.splitlines()]
         assert [event["sequence"] for event in objects] == [2, 3] and objects[0]["detail"] == "message \x1b2"
-        assert expect(p.run("events", "--after", "3"), 0).stdout == ""
+        assert expect(p.run("events", "--after", "3"), 0, "Nothing has happened").stdout == ""
         assert all("credit" not in f or f["credit"] > 0 for f in p.asked)
         p.lost = True
-        expect(p.run("events"), 0, "2  events before", "vestibulectl share list", "3  2026-11-22 12:04:09")
+        expect(p.run("events"), 0, "2  from here on", "vestibulectl share list", "3  2026-11-22 12:04:09")
         expect(p.run("events", "--after", "x"), 65, "after")
         expect(p.run("events", "--after", "1" * 40), 64, "--after")
         expect(p.run("share", "list", "--follow"), 64, "does not take that option")
-        p.refuse = [{"status": 429, "type": "too-many-streams", "title": "Too many", "detail": "d", "retry_after": 1}] * 5
-        expect(p.run("events"), 75, "Too many (429)", "trying again in 1 s")
+        many = {"status": 429, "type": "too-many-streams", "title": "Too many", "detail": "d", "retry_after": 1}
+        p.refuse = [many]
+        result = expect(p.run("events"), 75, "Too many (429)")
+        assert "trying again" not in result.stderr, result.stderr
+        p.refuse = [many] * 5
+        expect(p.run("events", "--follow"), 75, "Too many (429)", "too many requests wait; trying again in 1 s")
+
+
+def the_id_of_an_event_is_shown_and_is_where_it_goes_on():
+    with start() as p:
+        p.tagged = True
+        p.refuse = [None, None, {"status": 503, "type": "busy", "title": "Busy"},
+                    {"status": 401, "type": "unauthenticated", "title": "No valid credentials"}]
+        result = expect(p.run("events", "--follow", "--after", "1-0a1b2c3d"), 77)
+        assert [line.split()[0] for line in result.stdout.splitlines()] == ["2-0a1b2c3d", "3-0a1b2c3d"], result.stdout
+        assert [f["after"] for f in p.asked] == ["1-0a1b2c3d"] + 3 * ["3-0a1b2c3d"], p.asked
 
 
 def who_follows_events_comes_back_where_the_stream_was_cut():

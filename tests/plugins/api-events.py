@@ -25,6 +25,7 @@ from harness.event_stream import EventStream  # noqa: E402
 from harness.vestibule import wait_until  # noqa: E402
 
 PATIENCE = 20
+WAIT = f"/v1/shares/{api.SHARE}?after=3&wait=60"
 
 
 def event(number, share=api.SHARE, kind="share.delivered", **members):
@@ -88,6 +89,26 @@ def what_the_client_has_read_is_where_it_goes_on_and_the_header_goes_before_the_
         assert g.requests.empty()
 
 
+def ids_with_a_tag_pass_as_they_are():
+    with start() as g:
+        for options in ({"last_id": "7-0a1b2c3d"}, {"query": "?after=7-0a1b2c3d"}):
+            client, first = opened(g, "9-00000000", event(9, id="9-00000000"), **options)
+            assert first["after"] == "7-0a1b2c3d", first
+            client.wait(lambda: client.last_id == "9-00000000", PATIENCE, "the id of the event")
+            frame = g.next("event.follow")
+            assert frame["after"] == "9-00000000"
+            client.close()
+        for id in ("7-", "-7", "7-0a1b2c3", "7-0a1b2c3d4", "7-0A1B2C3D", "7_0a1b2c3d", "7-0a1b2c3g", "9007199254740992"):
+            assert stream(g, last_id=id).status == 400, id
+            assert stream(g, query="?after=" + id).status == 400, id
+        for id, cursor in (("9-0a1b2c3d\nid: 1", 9), ("x", 9), ([], 9), ("9", "9\n"), ("9", None), ("9", "x")):
+            client, _ = opened(g, 1)
+            g.answer(g.next("event.follow"), 200, body=body(cursor, event(9, id=id)))
+            client.wait_end(PATIENCE)
+            assert not client.events, client.events
+            client.close()
+
+
 def a_refusal_is_an_answer_as_any_other():
     with start() as g:
         answer = api.Client(g).later("GET", "/v1/events")
@@ -137,7 +158,7 @@ def a_client_is_told_when_it_has_seen_all_that_was_there():
 def whatever_goes_wrong_ends_the_stream():
     for answer in ({"status": 401, "problem": {"type": "unauthenticated", "title": "t"}},
                    {"status": 503, "problem": {"type": "busy", "title": "t"}, "retry_after": 1},
-                   {"status": 200, "body": {}}, {"status": 200, "body": {"events": [], "cursor": "1"}},
+                   {"status": 200, "body": {}}, {"status": 200, "body": {"events": [], "cursor": "x"}},
                    {"status": 200, "body": {"events": [{"type": "share.read"}], "cursor": 1}},
                    {"status": 200, "body": {"events": [event(1, kind="two\nlines")], "cursor": 1}}):
         with start() as g:
@@ -295,6 +316,102 @@ def a_stream_goes_on_under_tls():
                 data += raw.recv(65536)
         assert json.loads(data.decode().split("data: ")[-1]) == event(5)
         raw.close()
+
+
+def raw_request(g, path, token=None):
+    raw = socket.create_connection(("127.0.0.1", g.port), timeout=PATIENCE)
+    raw.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token or api.TOKEN}\r\n\r\n".encode())
+    return raw
+
+
+def leave_waiting(g, token=None):
+    """A long poll whose client goes away: what the gateway was asked and does not answer yet."""
+    raw = raw_request(g, WAIT, token)
+    frame = g.next("share.get")
+    raw.close()
+    assert g.forgotten.get(timeout=PATIENCE) == frame["id"]
+    return frame
+
+
+def a_question_that_waits_counts_until_it_is_answered_though_nobody_waits_any_more():
+    with start() as g:
+        left = [leave_waiting(g) for _ in range(128)]
+        refused = api.Client(g).ask("GET", WAIT)
+        api.expect_problem(refused, 429, "too-many-waits")
+        assert int(refused.getheader("Retry-After")) > 0
+        answer = api.Client(g).later("GET", f"/v1/shares/{api.SHARE}")  # what does not wait is asked
+        g.answer(g.next("share.get"), 200, body={"id": api.SHARE, "state": "invited", "version": 1})
+        assert answer().status == 200
+        leave_waiting(g, api.token("zyxw2345"))
+
+        g.answer(left.pop(), 200)
+        leave_waiting(g)
+        api.expect_problem(api.Client(g).ask("GET", WAIT), 429, "too-many-waits")
+        assert g.requests.empty()
+
+
+def questions_that_wait_take_no_more_than_half_of_the_window():
+    with start() as g:
+        for n in range(4):
+            token = api.token("a1b2c3%02d" % (n + 22))
+            for _ in range(128):
+                leave_waiting(g, token)
+        refused = api.Client(g).ask("GET", WAIT)
+        api.expect_problem(refused, 503, "busy")
+        assert int(refused.getheader("Retry-After")) > 0
+        client, _ = opened(g, 4)
+        frame = g.next("event.follow")
+        assert frame["wait"] == 0, frame  # the stream goes on without
+        g.answer(frame, 200, body=body(5, event(5)))
+        client.wait(lambda: client.events, PATIENCE, "an event")
+        client.close()
+
+
+def who_reads_far_back_is_given_whole_pages_with_pauses():
+    with start() as g:
+        client, _ = opened(g, 100, *[event(n) for n in range(1, 101)], last_id=0)
+        frame = g.next("event.follow")
+        for page in range(1, 4):
+            answered = time.monotonic()
+            g.answer(frame, 200, body=body(100 * page + 100, *[event(100 * page + n) for n in range(1, 101)]))
+            frame = g.next("event.follow")
+            assert time.monotonic() - answered > 0.045, "a page is asked for at once"
+        client.wait(lambda: len(client.events) == 400, PATIENCE, "all pages")
+        client.close()
+
+
+def a_stream_whose_question_may_not_wait_asks_with_pauses():
+    with start() as g:
+        client, _ = opened(g, 5)
+        for n in range(2):  # a gateway that answers at once
+            frame = g.next("event.follow")
+            assert frame["wait"] == 15
+            g.answer(frame, 200, body=body(5))
+            answered = time.monotonic()
+        frame = g.next("event.follow")
+        assert time.monotonic() - answered > 0.9
+        g.answer(frame, 200, body=body(6, event(6)))
+        answered = time.monotonic()
+        frame = g.next("event.follow")
+        assert time.monotonic() - answered < 0.9  # what came was passed on, and there may be more
+        client.close()
+        assert g.forgotten.get(timeout=PATIENCE) == frame["id"]
+
+        client, _ = opened(g, 5)  # whose client goes away in the pause
+        g.answer(g.next("event.follow"), 200, body=body(5))
+        client.wait(lambda: client.comments == 1, PATIENCE, "a sign of life")
+        client.close()
+        for _ in range(127):
+            leave_waiting(g)
+        client, _ = opened(g, 5)
+        for n in range(2):
+            frame = g.next("event.follow")
+            assert frame["wait"] == 0, frame
+            g.answer(frame, 200, body=body(5))
+            answered = time.monotonic()
+        g.next("event.follow")
+        assert time.monotonic() - answered > 0.9
+        client.close()
 
 
 TESTS = tap.functions_below(start)

@@ -30,8 +30,8 @@ sodium = ctypes.CDLL("libsodium.so.23")
 assert sodium.sodium_init() >= 0
 
 
-def token():
-    text = f"vb_live_{TOKEN_ID}_{TOKEN_SECRET}"
+def token(id=TOKEN_ID):
+    text = f"vb_live_{id}_{TOKEN_SECRET}"
     return f"{text}_{hashlib.blake2b(text.encode(), digest_size=32).hexdigest()[:8]}"
 
 
@@ -119,7 +119,7 @@ class Gateway:
                  "CREDENTIALS_DIRECTORY": credential_folder})
         child.close()
         self.lock = threading.Lock()
-        self.requests = queue.Queue()
+        self.requests, self.forgotten = queue.Queue(), queue.Queue()
         self.handler = None
         hello = self.read()
         assert hello["type"] == "hello" and hello["role"] == "front", hello
@@ -181,7 +181,9 @@ class Gateway:
             while True:
                 frame = self.read()
                 handler = self.handler
-                if frame["type"] == "tenant.describe" and handler is None:
+                if frame["type"] == "forget":
+                    self.forgotten.put(frame["ask"])
+                elif frame["type"] == "tenant.describe" and handler is None:
                     self.describe(frame)
                 elif handler is None or handler(frame) is False:
                     self.requests.put(frame)
@@ -688,7 +690,7 @@ def bad_bodies_are_refused_and_never_reach_the_gateway():
 
 def content_of_exactly_32_kib_is_taken():
     with start() as g:
-        content = {"a": "x" * (32768 - len('{"a":""}'))}
+        content = {"a": "x" * (32768 - len('{"a": ""}'))}  # as post_share() writes it
         body = share_body(provisioning={"format": "f", "content": content})
         answer = post_share(Client(g), body)
         frame = g.next("share.create")

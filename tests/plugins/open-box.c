@@ -7,6 +7,7 @@
 
 #include "cleanup.h"
 #include "envelope.h"
+#include "json-quick.h"
 #include "key-file.h"
 #include "secret.h"
 
@@ -30,11 +31,13 @@ static int read_keys(const char *path, RelayPrivateKeys **ret) {
 
 int main(int argc, char **argv) {
         _cleanup_(relay_private_keys_freep) RelayPrivateKeys *keys = NULL;
-        json_auto_t *frame = json_loadf(stdin, 0, NULL), *provisioning = NULL, *opened = NULL;
+        json_auto_t *frame = json_loadf(stdin, 0, NULL), *provisioning = NULL, *opened = NULL,
+                    *kept = NULL;
         const char *kid = json_string_value(json_object_get(frame, "kid"));
         const char *box = json_string_value(json_object_get(frame, "box"));
         const RelayPrivateKey *key;
         EnvelopeBinding expected;
+        _cleanup_(freep) char *text = NULL;
         int64_t not_after;
         int r;
 
@@ -51,14 +54,11 @@ int main(int argc, char **argv) {
         if (r != 0)
                 return fail("what is expected", r);
         r = envelope_open_foreign(
-                        box, key->public, key->secret, &expected, &not_after, &provisioning);
+                        box, key->public, key->secret, &expected, &not_after, &provisioning, &kept);
         if (r != 0)
                 return fail("the box", r);
 
-        opened = json_pack("{s:I, s:O}",
-                        "not_after",
-                        (json_int_t) not_after,
-                        "provisioning",
-                        provisioning);
-        return !opened || json_dumpf(opened, stdout, 0) < 0;
+        opened = json_pack("{s:I, s:O}", "not_after", (json_int_t) not_after, "provisioning", kept);
+        text = json_quick_text(opened);
+        return !text || fputs(text, stdout) < 0;
 }

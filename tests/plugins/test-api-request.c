@@ -11,6 +11,8 @@
 #include "address.h"
 #include "api-request.h"
 #include "cleanup.h"
+#include "json-quick.h"
+#include "json-wipe.h"
 #include "secret.h"
 
 #define RECIPIENT "\"recipient\":{\"addresses\":[\"xmpp:bob@example.org\"]}"
@@ -166,6 +168,87 @@ static void wrong_bodies_are_refused_with_the_member_concerned(void **state) {
                                         fault.member);
                 assert_true(strlen(fault.detail) > 10);
                 assert_null(share.body);
+        }
+}
+
+/* Around content nothing is promised: it is ours to write. */
+static void content_stays_as_it_was_written(void **state) {
+        static const char content[] =
+                        "{ \"n\" : [1.10,1E5,-0,1e400,123456789012345678901234567890],\r\n"
+                        "\"s\":\"\\u0000\\/\\u00e9\" }";
+        char body[1024], expected[512];
+        ApiFault fault;
+
+        (void) state;
+        (void) snprintf(expected, sizeof(expected), "{\"format\":\"f\",\"content\":%s}", content);
+        for (int i = 0; i < 2; i++) {
+                static const char provisioning[] = "{ \"cont\\u0065nt\" : %s , \"format\":\"f\"}";
+                ApiShare share = API_SHARE_NULL;
+                ApiProvisioning message = API_PROVISIONING_NULL, *read = &share.provisioning;
+                char text[256];
+                int n, r;
+
+                (void) snprintf(text, sizeof(text), provisioning, content);
+                n = snprintf(body,
+                                sizeof(body),
+                                i == 0 ? WITH_PROVISIONING("%s") : "{\"provisioning\":%s}",
+                                text);
+                if (i == 0)
+                        r = api_share_read(body, (size_t) n, &share, &fault);
+                else {
+                        read = &message;
+                        r = api_message_read(body, (size_t) n, &message, &fault);
+                }
+                assert_int_equal(r, 0);
+                {
+                        _cleanup_(json_wipe_freep) char *written = json_quick_text(read->value);
+
+                        assert_string_equal(written, expected);
+                }
+                api_provisioning_done(&message);
+                api_share_done(&share);
+        }
+}
+
+/* White space counts: it is carried. */
+static void content_is_measured_as_it_was_written(void **state) {
+        static char space[SHARE_LIMIT_CONTENT], body[API_BODY_MAX];
+
+        (void) state;
+        for (size_t n = SHARE_LIMIT_CONTENT - 2; n < SHARE_LIMIT_CONTENT; n++) {
+                ApiShare share = API_SHARE_NULL;
+                ApiFault fault;
+                int size;
+
+                memset(space, ' ', n);
+                size = snprintf(body,
+                                sizeof(body),
+                                WITH_PROVISIONING("{\"format\":\"f\",\"content\":{%.*s}}"),
+                                (int) n,
+                                space);
+                assert_int_equal(api_share_read(body, (size_t) size, &share, &fault),
+                                n == SHARE_LIMIT_CONTENT - 2 ? 0 : API_E_FAULT);
+                api_share_done(&share);
+        }
+}
+
+static void numbers_beside_content_are_bounded_as_ever(void **state) {
+        static const char *const bodies[] = {
+                "{\"policy\":1e400" REST,
+                WITH_PROVISIONING("{\"format\":1e400,\"content\":{}}"),
+                WITH_PROVISIONING("{\"format\":\"\\u0000\",\"content\":{}}"),
+                WITH_PROVISIONING("{\"format\":\"f\",\"content\":{\"n\":01}}"),
+                WITH_PROVISIONING("{\"format\":\"f\",\"content\":{\"n\":1e400,\"n\":1}}"),
+        };
+
+        (void) state;
+        for (size_t i = 0; i < N_ELEMENTS(bodies); i++) {
+                ApiShare share = API_SHARE_NULL;
+                ApiFault fault;
+
+                assert_int_equal(api_share_read(bodies[i], strlen(bodies[i]), &share, &fault),
+                                API_E_FAULT);
+                assert_int_equal(fault.problem, API_PROBLEM_INVALID_JSON);
         }
 }
 
@@ -623,6 +706,9 @@ int main(void) {
                 cmocka_unit_test(a_minimal_share_is_read),
                 cmocka_unit_test(addresses_become_canonical_and_keep_their_order),
                 cmocka_unit_test(wrong_bodies_are_refused_with_the_member_concerned),
+                cmocka_unit_test(content_stays_as_it_was_written),
+                cmocka_unit_test(content_is_measured_as_it_was_written),
+                cmocka_unit_test(numbers_beside_content_are_bounded_as_ever),
                 cmocka_unit_test(sizes_end_exactly_where_they_are_documented),
                 cmocka_unit_test(texts_are_taken_up_to_their_limit_and_not_a_byte_further),
                 cmocka_unit_test(base64_of_every_kind_becomes_the_one_that_everybody_reads),

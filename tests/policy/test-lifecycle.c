@@ -72,6 +72,8 @@ static const struct {
         { "released",          "acknowledged",        "released",          "Dqcpl" },
         { "released",          "mailbox_gone",        "completed",         "qcplm" },
         { "released",          "not_collected",       "expired",           "qcplmt" },
+        { "released",          "not_finished",        "expired",           "qcplmt" },
+        { "released",          "outcome_unknown",     "expired",           "qcplmt" },
         { "released",          "claimed_elsewhere",   "withdrawing",       "Dqcplt" },
         { "released",          "transfer_broken",     "withdrawing",       "Dqcplt" },
         { "released",          "no",                  "withdrawing",       "Dqcplt" },
@@ -383,6 +385,10 @@ static void a_cause_tells_why_and_the_first_one_stays_while_withdrawing(void **s
                         LIFECYCLE_CAUSE_UNANSWERED);
         assert_int_equal(lifecycle_cause(LIFECYCLE_RELEASED, LIFECYCLE_EVENT_NOT_COLLECTED, none),
                         LIFECYCLE_CAUSE_NOT_COLLECTED);
+        assert_int_equal(lifecycle_cause(LIFECYCLE_RELEASED, LIFECYCLE_EVENT_NOT_FINISHED, none),
+                        LIFECYCLE_CAUSE_NOT_FINISHED);
+        assert_int_equal(lifecycle_cause(LIFECYCLE_RELEASED, LIFECYCLE_EVENT_OUTCOME_UNKNOWN, none),
+                        LIFECYCLE_CAUSE_OUTCOME_UNKNOWN);
         assert_int_equal(lifecycle_cause(LIFECYCLE_AWAITING_APPROVAL, LIFECYCLE_EVENT_DENIED, none),
                         LIFECYCLE_CAUSE_NOT_APPROVED);
         assert_int_equal(lifecycle_cause(LIFECYCLE_PENDING, LIFECYCLE_EVENT_UNDELIVERABLE, none),

@@ -19,6 +19,7 @@ import sys
 import tempfile
 import threading
 import time
+import tty
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, ".."), os.path.join(HERE, "..", "relay-server"), os.path.join(HERE, "..", "relay-double")]
@@ -220,11 +221,11 @@ exit 0
     def calls(self):
         return self.read("calls").decode().split() if self.exists("calls") else []
 
-    def start(self, link, *options, allow=None, word="accept", certificate=None):
+    def start(self, link, *options, stdout=subprocess.PIPE, allow=None, word="accept", certificate=None):
         command = [RECEIVE] + ([word] if word else []) + ["--ca-file", certificate or self.proxy.relay.certificate, *options]
         for host in [self.proxy.authority] if allow is None else allow:
             command += ["--allow", host]
-        process = subprocess.Popen(command + ["-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process = subprocess.Popen(command + ["-"], stdin=subprocess.PIPE, stdout=stdout, stderr=subprocess.PIPE)
         self.started.append(process)
         with contextlib.suppress(BrokenPipeError):  # it may have refused its options before
             process.stdin.write(link.encode() + b"\n")
@@ -234,7 +235,7 @@ exit 0
     def end(self, process):
         out, err = process.communicate(timeout=PATIENCE)
         assert b"Sanitizer" not in err and b"runtime error" not in err, err.decode()
-        return subprocess.CompletedProcess(process.args, process.returncode, out.decode(), err.decode())
+        return subprocess.CompletedProcess(process.args, process.returncode, (out or b"").decode(), err.decode())
 
     def run(self, link, *options, **more):
         return self.end(self.start(link, *options, **more))
@@ -363,11 +364,30 @@ def without_a_handler_one_message_is_printed_and_deleted():
 @test
 def what_a_terminal_would_act_on_is_printed_as_an_escape():
     content = {"format": "x", "content": {"bell": "\x07", "del": "\x7f", "csi": "\x9b31m", "name": "Hôtel"}}
-    message = json.dumps(content, ensure_ascii=False).encode()
-    with Story(message=message) as (_, sender, wallet):
-        run = wallet.run(sender.link)
-        assert run.returncode == 0 and json.loads(run.stdout) == content
-        assert "Hôtel" in run.stdout and not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]", run.stdout), repr(run.stdout)
+    message = json.dumps(content, ensure_ascii=False).encode() + b"\r"
+    with Story(message=message.replace(b",", b",\r")) as (_, sender, wallet):
+        master, terminal = os.openpty()
+        try:
+            tty.setraw(terminal)
+            wallet.run(sender.link, "--keep", "--state", wallet.state, stdout=terminal)
+            printed = os.read(master, 4096).decode()
+        finally:
+            os.close(terminal)
+            os.close(master)
+        assert json.loads(printed) == content
+        assert "Hôtel" in printed and not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]", printed), repr(printed)
+
+
+@test
+def what_is_printed_for_a_program_is_what_came():
+    message = b' { "content":{ "n" : [1.10,1E5,-0,1e400],\r\n"s":"\\u0000\\/\x7f" } , "format" :"x" }\n'
+    for options in ((), ("--json",)):
+        with Story(message=message) as (_, sender, wallet):
+            with open(wallet.path("printed"), "wb") as file:
+                wallet.run(sender.link, *options, stdout=file)
+            printed = wallet.read("printed")
+            assert printed.endswith(message.strip() + (b"}\n" if options else b"\n")), printed
+            assert options or printed == message.strip() + b"\n"
 
 
 # Killed, and run again ------------------------------------------------------------------------------------------------

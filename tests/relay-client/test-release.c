@@ -12,6 +12,7 @@
 #include "address.h"
 #include "cleanup.h"
 #include "envelope.h"
+#include "json-quick.h"
 #include "json-read.h"
 #include "release.h"
 #include "text.h"
@@ -167,12 +168,13 @@ static Release accepted(json_t *frame) {
 
 static void what_is_released_opens_with_the_secret_of_the_link(void **state) {
         static const PayloadAlgorithm algorithms[] = { PAYLOAD_AES_128_GCM, PAYLOAD_AES_256_GCM };
-        json_auto_t *object = frame_good(), *expected = provisioning();
+        static const char expected[] =
+                        "{\"format\":\"f\",\"content\":{\"token\":\"t\xc3\xb6ken\"}}";
+        json_auto_t *object = frame_good();
 
         (void) state;
         for (size_t i = 0; i < N_ELEMENTS(algorithms); i++) {
                 _cleanup_(plaintext_done) Plaintext plaintext = PLAINTEXT_NULL;
-                json_auto_t *received = NULL;
                 uint8_t secret[PAYLOAD_KEY_MAX];
                 const char *reason;
                 RelayFrame frame;
@@ -195,10 +197,7 @@ static void what_is_released_opens_with_the_secret_of_the_link(void **state) {
                                                  payload_key_size(algorithms[i]),
                                                  &plaintext),
                                 0);
-                assert_int_equal(payload_provisioning_read(
-                                                 plaintext.data, plaintext.size, &received),
-                                0);
-                assert_true(json_equal(received, expected));
+                assert_string_equal(plaintext.data, expected);
                 relay_frame_done(&frame);
                 release_done(&release);
         }
@@ -498,6 +497,63 @@ static void draft_r_is_given_the_content_as_it_is(void **state) {
         terms.has_own_encryption = false;
 }
 
+/* A frame whose box holds this text as its provisioning. */
+static json_t *frame_of_text(const char *text) {
+        json_auto_t *content = json_quick_verbatim(text, strlen(text));
+        EnvelopeBinding b = binding();
+
+        return frame_of(&b, &b, content);
+}
+
+static void what_is_released_are_the_bytes_that_lay_in_the_box(void **state) {
+        static const char text[] =
+                        "{ \"more\":1e-999,\r\n\"content\" : {\"n\":[1.10,1E5,-0,1e400,"
+                        "123456789012345678901234567890],\"s\":\"\\u0000\\/\" },\"format\":\"f\" }";
+        _cleanup_(plaintext_done) Plaintext plaintext = PLAINTEXT_NULL;
+        json_auto_t *object = frame_of_text(text);
+        uint8_t secret[PAYLOAD_KEY_MAX];
+        const char *reason;
+        RelayFrame frame;
+        Release release;
+
+        (void) state;
+        terms.has_own_encryption = true;
+        release = accepted(json_incref(object));
+        assert_int_equal(release.content.size, strlen(text));
+        assert_memory_equal(release.content.data, text, strlen(text));
+        release_done(&release);
+        terms.has_own_encryption = false;
+
+        assert_int_equal(relay_frame_read(RELAY_FRAME_CREATE, object, true, NOW, &frame, &reason),
+                        0);
+        assert_int_equal(release_read(&frame, &terms, NOW, &release, &reason), 0);
+        release_secret(&frame, &terms, &release, secret);
+        assert_int_equal(payload_decrypt(release.payload_type,
+                                         release.payload_data,
+                                         false,
+                                         secret,
+                                         payload_key_size(terms.algorithm),
+                                         &plaintext),
+                        0);
+        assert_int_equal(plaintext.size, strlen(text));
+        assert_memory_equal(plaintext.data, text, strlen(text));
+        relay_frame_done(&frame);
+        release_done(&release);
+}
+
+static void bytes_that_are_no_provisioning_are_not_released(void **state) {
+        (void) state;
+        assert_string_equal(refusal(frame_of_text("{\"format\":\"f\",\"content\":{\"n\":01}}")),
+                        "envelope-form");
+        assert_string_equal(refusal(frame_of_text("{\"format\":\"f\",\"content\":{\"n\":1e400,"
+                                                  "\"n\":1}}")),
+                        "envelope-form");
+        assert_string_equal(refusal(frame_of_text("{\"format\":\"f\",\"content\":[1e400]}")),
+                        "bad-provisioning");
+        assert_string_equal(refusal(frame_of_text("{\"format\":1e400,\"content\":{}}")),
+                        "bad-provisioning");
+}
+
 static void a_box_for_another_key_does_not_open(void **state) {
         json_auto_t *content = provisioning();
         uint8_t public[32], secret[32];
@@ -560,6 +616,8 @@ static void an_envelope_too_large_is_not_sealed(void **state) {
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(what_is_released_opens_with_the_secret_of_the_link),
+                cmocka_unit_test(what_is_released_are_the_bytes_that_lay_in_the_box),
+                cmocka_unit_test(bytes_that_are_no_provisioning_are_not_released),
                 cmocka_unit_test(a_repeat_means_the_same_octets_and_digest),
                 cmocka_unit_test(equal_messages_of_other_numbers_and_generations_look_different),
                 cmocka_unit_test(an_envelope_that_differs_in_any_member_is_refused),

@@ -330,7 +330,7 @@ def v_three_messages_pass_and_each_side_reads_the_others():
     relay.close()
 
 
-@on_a_relay("--repeat-created")
+@on_a_relay()
 def v_a_create_whose_answer_was_lost_is_repeated_with_the_same_octets(relay, gateway):
     share = Share(gateway)
     for executed in (False, True):

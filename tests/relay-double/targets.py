@@ -23,7 +23,7 @@ class VestibuleRelay:
 
     name = "vestibule-relay"
 
-    def __init__(self, build, options=("--repeat-created",)):
+    def __init__(self, build, options=()):
         self.folder = tempfile.mkdtemp(prefix="relay-double-")
         self.clock = os.path.join(self.folder, "clock")
         self.offset = 0

@@ -114,8 +114,8 @@ def request_ids_and_claims_are_compared_without_regard_to_case():
 
 
 @test
-def d3_a_repeated_create_has_an_empty_body_by_default():
-    with Relay(PROGRAM) as relay:
+def d3_a_repeated_create_has_an_empty_body_when_asked_to():
+    with Relay(PROGRAM, "--empty-created") as relay:
         headers = head(fresh())
         assert relay.request("POST", "/v1/m", headers, create_body()).status == 200
         again = relay.request("POST", "/v1/m", headers, create_body())
@@ -123,8 +123,8 @@ def d3_a_repeated_create_has_an_empty_body_by_default():
 
 
 @test
-def d3_a_repeated_create_repeats_the_link_when_asked_to():
-    with Relay(PROGRAM, "--repeat-created") as relay:
+def d3_a_repeated_create_repeats_the_link_by_default():
+    with Relay(PROGRAM) as relay:
         headers = head(fresh())
         first = relay.request("POST", "/v1/m", headers, create_body())
         again = relay.request("POST", "/v1/m", headers, create_body())
@@ -270,6 +270,15 @@ def d2_every_answer_echoes_the_request_id_errors_too():
     with Relay(PROGRAM, "--rate", "1") as relay:
         while relay.request("GET", f"/v1/m/{fresh()}", head(fresh())).status != 429:
             pass  # request() looks at every echo
+
+
+@test
+def d2_an_id_that_no_header_should_carry_is_refused_without_its_echo():
+    with Relay(PROGRAM) as relay:
+        claim, mailbox = create(relay)
+        for request_id in ("x" * 65, "x" * 200, "x y"):
+            answer = call(relay, "POST", mailbox, claim, None, request_id)
+            assert (answer.status, answer.headers["Mailbox-Request-ID"]) == (400, None), request_id
 
 
 @test
@@ -761,6 +770,87 @@ def one_address_may_be_held_to_a_number_of_connections():
             pass
         for connection in held:
             connection.close()
+
+
+# --- how much is kept -----------------------------------------------------------------------------
+
+SPACE = 2 << 20
+PAYLOAD_SIZE = 50000
+PUT_NEW = {"If-None-Match": "*"}
+
+
+def large(n=PAYLOAD_SIZE):
+    return {"type": "AEAD_AES_128_GCM", "data": "x" * n}
+
+
+def fill_up(relay):
+    """Creates until the relay is full: what it took."""
+    taken, connection = [], relay.connect()
+    while True:
+        claim, request_id = fresh(), fresh()
+        answer = relay.request("POST", "/v1/m", head(claim, request_id), create_body(ttl=600, payload=large()),
+                               connection)
+        if answer.status != 200:
+            connection.close()
+            return taken, answer, (claim, request_id)
+        taken.append((claim, mailbox_of(answer)))
+        assert len(taken) * PAYLOAD_SIZE < 2 * SPACE, "it takes more than it should"
+
+
+@test
+def a_full_relay_takes_nothing_more_and_says_so():
+    with Relay(PROGRAM, "--space", str(SPACE)) as relay:
+        place = "/t/" + "a-message-of-before" * 2
+        assert relay.request("PUT", place, PUT_NEW, b"m" * 100).status == 201
+        taken, answer, _ = fill_up(relay)
+        assert len(taken) * PAYLOAD_SIZE > SPACE * 3 // 4, len(taken)
+        assert answer.status == 507 and int(answer.headers["Retry-After"]) > 0
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert json.loads(answer.body) == {"status": 507, "title": "this relay is full, please try again later"}
+        claim, mailbox = taken[0]
+        for update in (json.dumps({"payload": large()}), json.dumps({"payload": large(60000)})):
+            assert call(relay, "PUT", mailbox, claim, update).status == 507
+        assert relay.request("PUT", "/t/" + "another-message" * 2, PUT_NEW, b"m" * PAYLOAD_SIZE).status == 507
+        assert relay.request("PUT", place, PUT_NEW, b"m" * PAYLOAD_SIZE).status == 412
+        assert read_payload(relay, mailbox, claim) == large()
+        assert relay.request("GET", place).status == 200 and relay.request("GET", f"/v1/m/{mailbox}").status == 200
+        assert relay.request("DELETE", place).status == 204
+        assert call(relay, "DELETE", mailbox, claim).status == 200
+        log = [line for line in relay.lines() if line.get("status") == "507"]
+        assert {line["op"] for line in log} == {"CreateMailbox", "UpdateMailbox", "DropPut"}
+
+
+@test
+def what_was_refused_for_want_of_room_is_taken_when_there_is_room():
+    with Clock() as clock, Relay(FAULTS, "--space", str(SPACE), *clock.option()) as relay:
+        taken, _, (claim, request_id) = fill_up(relay)
+        for who, mailbox in taken[:3]:
+            assert call(relay, "DELETE", mailbox, who).status == 200
+        create(relay, claim, request_id, create_body(ttl=600, payload=large()))
+        create(relay, claim, request_id, expect=201)
+        fill_up(relay)
+        clock.advance(601)
+        deadline = time.monotonic() + 60
+        while True:  # the sweep
+            answer = relay.request("POST", "/v1/m", head(fresh()), create_body(payload=large()))
+            if answer.status == 200:
+                break
+            assert answer.status == 507 and time.monotonic() < deadline, "what expired still takes room"
+            time.sleep(0.2)
+        clock.advance(0)
+
+
+@test
+@durable
+def a_full_relay_is_still_full_after_a_restart_and_its_file_is_bounded():
+    with Relay(PROGRAM, "--space", str(SPACE)) as relay:
+        fill_up(relay)
+        assert relay.stop() == 0
+        assert os.path.getsize(os.path.join(relay.state, "relay.sqlite")) <= SPACE + 64 * 4096
+        relay.start()
+        create(relay, body=create_body(payload=large()), expect=507)
+    with Relay(PROGRAM, "--space", "0") as relay:
+        create(relay)
 
 
 # --- the program ----------------------------------------------------------------------------------

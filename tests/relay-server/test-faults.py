@@ -88,15 +88,13 @@ def d17_a_delay_lies_between_the_commit_and_the_answer():
 
 @test
 def d17_a_duplicate_delivery_gives_the_second_answer():
-    with faulty("duplicate-every=1", "operation=UpdateMailbox", "duplicate-every=1", "operation=DeleteMailbox",
-                "duplicate-every=1") as relay:
+    with Relay(FAULTS, "--empty-created", "--fault", "duplicate-every=1") as relay:
         claim, request_id = fresh(), fresh()
         answer = post(relay, claim, request_id)
         assert (answer.status, answer.body) == (201, b"")
         assert post(relay, claim, request_id).status == 201
-    with Relay(FAULTS, "--repeat-created", "--fault", "duplicate-every=1", "--fault", "operation=UpdateMailbox",
-               "--fault", "duplicate-every=1", "--fault", "operation=DeleteMailbox", "--fault",
-               "duplicate-every=1") as relay:
+    with faulty("duplicate-every=1", "operation=UpdateMailbox", "duplicate-every=1", "operation=DeleteMailbox",
+                "duplicate-every=1") as relay:
         claim = fresh()
         answer = post(relay, claim)
         mailbox = json.loads(answer.body)["urlLink"].rsplit("/", 1)[1]
@@ -120,7 +118,7 @@ def d17_the_echo_may_be_wrong_or_missing():
 
 @test
 def d17_a_body_may_end_in_the_middle_and_what_was_asked_is_done():
-    with faulty("truncate-every=1", READ, "truncate-every=2") as relay:
+    with Relay(FAULTS, "--empty-created", "--fault", "truncate-every=1") as relay:
         claim, request_id = fresh(), fresh()
         try:
             post(relay, claim, request_id)
