@@ -265,9 +265,12 @@ static json_t *read_value(Reader *r) {
 }
 
 json_t *json_quick_read(const void *data, size_t size, unsigned max_depth) {
-        Reader r = { .p = data, .end = (const uint8_t *) data + size, .depth = max_depth };
+        Reader r = { .p = data, .depth = max_depth };
         json_t *value = NULL;
 
+        if (size == 0)
+                return NULL;
+        r.end = r.p + size;
         skip_space(&r);
         if (take(&r, '{'))
                 value = read_container(&r, true);

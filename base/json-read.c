@@ -66,6 +66,7 @@ int json_read(const void *data,
                 json_t **ret,
                 JsonProblem *ret_problem) {
         json_error_t error;
+        const char *nul;
         json_t *value;
 
         value = json_quick_read(data, size, max_depth);
@@ -80,6 +81,17 @@ int json_read(const void *data,
                                 "",
                                 "nested deeper than %u levels",
                                 max_depth);
+
+        /* jansson passes over one behind a number. */
+        nul = size > 0 ? memchr(data, 0, size) : NULL;
+        if (nul) {
+                ret_problem->syntax = JSON_SYNTAX_OTHER;
+                return problem_set(ret_problem,
+                                JSON_E_SYNTAX,
+                                "",
+                                "not JSON at byte %zu",
+                                (size_t) (nul - (const char *) data) + 1);
+        }
 
         value = json_loadb(data, size, JSON_REJECT_DUPLICATES, &error);
         if (!value) {

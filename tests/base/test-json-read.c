@@ -132,6 +132,23 @@ static void what_is_wrong_with_a_text_is_told_apart(void **state) {
         }
 }
 
+/* jansson passes over it behind a number. */
+static void a_nul_is_nowhere_json(void **state) {
+        static const char text[] = "[1,1.5]";
+
+        for (size_t place = 0; place < sizeof(text); place++) {
+                JsonProblem problem = { .syntax = JSON_SYNTAX_REPEATED };
+                char with[sizeof(text)];
+
+                memcpy(with, text, place);
+                with[place] = 0;
+                memcpy(with + place + 1, text + place, sizeof(text) - 1 - place);
+                assert_int_equal(parse(with, sizeof(with), 4, &problem), JSON_E_SYNTAX);
+                assert_int_equal(problem.syntax, JSON_SYNTAX_OTHER);
+        }
+        assert_int_equal(parse(NULL, 0, 4, &(JsonProblem){ .text = "" }), JSON_E_SYNTAX);
+}
+
 static void depth_ends_where_it_is_told_to(void **state) {
         static const char two[] = "{\"a\":[1]}", brackets[] = "{\"a\":\"[[[{{\\\"[[\"}";
         JsonProblem problem = { 0 };
@@ -287,6 +304,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(one_value_and_nothing_else_is_json),
                 cmocka_unit_test(what_is_wrong_with_a_text_is_told_apart),
+                cmocka_unit_test(a_nul_is_nowhere_json),
                 cmocka_unit_test(depth_ends_where_it_is_told_to),
                 cmocka_unit_test(a_hundred_thousand_brackets_are_no_recursion),
                 cmocka_unit_test(a_problem_says_where_and_never_what),
