@@ -34,8 +34,8 @@ typedef struct Store {
         char log[LOG_MAX][512]; /* "PUT https://…" */
         size_t n_log;
         Fault fault;
-        size_t fault_at; /* counts requests, for FAULT_CRASH operations */
-        int status;      /* not 0: answered to everything, and nothing is executed */
+        size_t fault_at;     /* counts requests, for FAULT_CRASH operations */
+        int status;          /* not 0: answered to everything, and nothing is executed */
         const char *headers; /* of every answer; NULL: none */
         size_t n_operations;
 } Store;
