@@ -221,7 +221,7 @@ class Tests:
                 for share in shares[2::4]:
                     site.wait_event(share, "link_accepted", timeout=PATIENCE, insist=True)
                 all_once(site, follower, shares)
-                assert follower.streams > 5, follower.streams
+                assert follower.streams > 2, follower.streams  # a kill may meet it between two streams
 
     @tap.test
     def tenants_see_their_own_events_alone(self):
