@@ -322,6 +322,7 @@ class Tests:
         )
         self.server.wait(lambda: 'id="last"' in self.server.text, "the last answer")
         assert "urn:xmpp:receipts" not in self.server.text
+        self.gateway.wait_frame("reply")
         replies = self.gateway.frames("reply")
         assert 0 < len(replies) <= 1024
         self.gateway.on_request = lambda frame: {"type": "ack"}
