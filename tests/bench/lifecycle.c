@@ -357,7 +357,8 @@ static void check_content(const Share *share, const DraftVAnswer *answer) {
                             share->url.secret,
                             share->url.secret_size,
                             &plain) != 0 ||
-                        payload_provisioning_read(plain.data, plain.size, &provisioning) != 0)
+                        !(provisioning = json_loadb(
+                                          (const char *) plain.data, plain.size, 0, NULL)))
                 bench_fail("the content cannot be opened");
         (void) snprintf(token, sizeof(token), "%zu-%s", share->index, share->load->content);
         found = json_string_value(
