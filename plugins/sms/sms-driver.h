@@ -1,0 +1,132 @@
+/* What a way to a carrier has to do for the SMS channel: one table of functions for each driver
+ * (SMPP, Kannel, a modem, a REST service), and what they tell the channel. A driver moves messages
+ * and never decides about them: policy of numbers, pace, quiet hours, reassembly, deduplication and
+ * frames are the channel's (sms-channel.h).
+ *
+ * Everything happens on one sd-event loop. A driver never calls back from inside a call of the
+ * channel's, unless it says so. */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <systemd/sd-event.h>
+
+#include "smpp-receipt.h"
+#include "sms-assembly.h"
+#include "sms-segment.h"
+
+enum {
+        SMS_CARRIER_ID_SIZE = SMPP_ID_SIZE, /* with the final NUL */
+        SMS_SENDER_SIZE = 22,
+};
+
+typedef struct SmsDriver SmsDriver;   /* each driver has its own */
+typedef struct SmsChannel SmsChannel; /* who owns the driver */
+
+/* A message that leaves. All of it is borrowed and stays until the driver has told its result, or
+ * is freed. The same message, asked again, has the same bytes and the same reference. */
+typedef struct SmsOutbound {
+        const char *message; /* "msg_…", for carriers that take an identity of ours */
+        const char *to;      /* E.164, with its plus */
+        const char *from;    /* a number with its plus, a short code, or a name of up to 11 */
+        const char *text;    /* UTF-8 */
+        size_t size;
+        const SmsPlan *plan;
+        uint16_t reference; /* of the concatenation */
+        int64_t expires;    /* seconds since 1970 UTC; the carrier shall not deliver it later */
+} SmsOutbound;
+
+typedef enum SmsSendOutcome {
+        SMS_SEND_TAKEN,   /* the carrier has all of it */
+        SMS_SEND_LATER,   /* the carrier asks for patience, or is away: no try of the message's */
+        SMS_SEND_FAILED,  /* it was tried in vain, and may work another time */
+        SMS_SEND_REFUSED, /* it will never do to this address */
+        SMS_SEND_OUTCOME_MAX,
+} SmsSendOutcome;
+
+typedef struct SmsSendResult {
+        SmsSendOutcome outcome;
+        const char *reason; /* for an operator: lower-case letters, digits and "-"; NULL when taken
+                             */
+        unsigned retry_after;   /* seconds, of LATER and FAILED; 0: as the gateway likes */
+        const char *const *ids; /* the carrier's, one for each segment, by which its reports name
+                                 * them; borrowed. NULL where reports name our message */
+        size_t n_ids;
+} SmsSendResult;
+
+/* What a carrier reports about a message of ours. One of id and message is set. */
+typedef struct SmsReport {
+        const char *id;      /* as the carrier writes it */
+        const char *message; /* ours */
+        unsigned segment;    /* of message: which of its segments, from 0 */
+        SmppOutcome outcome;
+        const char *error; /* the network's code, for logs; may be NULL */
+} SmsReport;
+
+/* A message, or a part of one, that came in. All borrowed. */
+typedef struct SmsInbound {
+        const char *from; /* E.164 */
+        const char *to;   /* as the carrier has it; may be empty */
+        const char *id;   /* the carrier's, the same whenever it hands it in again; or NULL */
+        const char *text; /* the whole text in UTF-8; or NULL, and then: */
+        const SmsConcat *concat; /* which part this is */
+        const SmsOctets *octets; /* and what it says */
+        int64_t sent;            /* the centre's time in seconds; 0: it tells none */
+        uint64_t token;          /* of the driver's, to settle it by */
+} SmsInbound;
+
+typedef enum SmsSettlement {
+        SMS_SETTLED_TAKEN, /* durable at the gateway, or of no use to anybody: never again */
+        SMS_SETTLED_LATER, /* hand it in again later */
+} SmsSettlement;
+
+typedef struct SmsDriverOps {
+        const char *name; /* "smpp": the value of `driver =` */
+
+        /* Reads its settings and credentials and begins. A negative errno, after saying why in the
+         * log, ends the program with EX_CONFIG. */
+        int (*new)(SmsDriver **ret, SmsChannel *channel, sd_event *event, const json_t *settings);
+
+        /* Begins to send; the result is told once with sms_channel_sent(), never from in here.
+         * -EAGAIN: not now; sms_channel_ready() says when. */
+        int (*send)(SmsDriver *driver, const SmsOutbound *outbound);
+
+        /* What came in under that token is settled; once for each. The driver answers its carrier,
+         * or, if that is gone, nobody. */
+        void (*settle)(SmsDriver *driver, uint64_t token, SmsSettlement settlement);
+
+        /* Takes a message back that was taken and not delivered. NULL: this carrier cannot. The
+         * result is told with sms_channel_withdrawn(). ids are those of the result of send. */
+        int (*withdraw)(SmsDriver *driver,
+                        const char *message,
+                        const char *to,
+                        const char *const *ids,
+                        size_t n_ids);
+
+        /* Takes leave of the carrier as far as that needs no waiting, and frees. Takes NULL. */
+        SmsDriver *(*free)(SmsDriver *driver);
+} SmsDriverOps;
+
+extern const SmsDriverOps sms_driver_smpp, sms_driver_kannel, sms_driver_modem, sms_driver_rest;
+
+/* --- what drivers tell --- */
+
+/* Whether the carrier is reachable; at the start, and at each change. */
+void sms_channel_carrier(SmsChannel *channel, bool up, const char *reason);
+
+/* There is room again after -EAGAIN. */
+void sms_channel_ready(SmsChannel *channel);
+
+/* The result of a send. The outbound is gone when this returns. */
+void sms_channel_sent(
+                SmsChannel *channel, const SmsOutbound *outbound, const SmsSendResult *result);
+
+/* A carrier's report. It is durable, as far as a report ever is, when this returns. */
+void sms_channel_report(SmsChannel *channel, const SmsReport *report);
+
+/* A message or a part. It is settled later, by token, and perhaps from inside this call. */
+void sms_channel_inbound(SmsChannel *channel, const SmsInbound *inbound);
+
+/* The result of a withdrawal. */
+void sms_channel_withdrawn(SmsChannel *channel, const char *message, bool withdrawn);
