@@ -1,10 +1,11 @@
 /* The inside of a Config and of its reading, for the files config*.c only.
  *
- *   config.c         the value: made, kept, looked up     config-plugin.c  sections with a process
- *   config-text.c    the syntax: files and libconfuse     config-policy.c  policies
- *   config-scan.c    on which line what stands            config-tenant.c  tenants
- *   config-value.c   one key of one section               config-whole.c   what sections say
- * together config-report.c  what a Config says as a whole */
+ *   config.c         the value: made, kept, looked up    config-plugin.c   sections with a process
+ *   config-text.c    the syntax: files and libconfuse    config-channel.c  channels
+ *   config-scan.c    on which line what stands           config-policy.c   policies
+ *   config-value.c   one key of one section              config-tenant.c   tenants
+ *   config-whole.c   what sections say together          config-report.c   what a Config says as
+ *                                                                          a whole */
 #pragma once
 
 #include <stdarg.h>
@@ -105,6 +106,22 @@ bool config_read_flag(const ConfigPlace *p, const char *key, bool fallback);
 int config_number(const char *text, uint64_t max, uint64_t *ret);
 /* Whether text is a URL that starts with scheme, such as "https://". */
 bool config_is_url(const char *text, const char *scheme);
+
+/* A key that goes to the plugin as it is, once it has this form. */
+typedef struct ConfigSetting {
+        const char *key;
+        bool list;
+        unsigned max; /* a whole number from 1 to this; 0: no number */
+        bool flag;    /* yes or no */
+        bool may_be_empty;
+} ConfigSetting;
+
+/* What every section with a process has, and those of the settings that it names. */
+void config_read_plugin(const ConfigPlace *p,
+                ConfigRole role,
+                const ConfigSetting *settings,
+                size_t n_settings,
+                ConfigPlugin *plugin);
 
 /* --- one section each, into what the caller gives --- */
 

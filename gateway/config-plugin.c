@@ -1,5 +1,6 @@
-/* Sections with a process: front, relay and channel. What the gateway needs of them goes into the
- * Config, and what the plugin needs goes into its settings. */
+/* Sections with a process: what front, relay and channel have in common, and the first two. What
+ * the gateway needs of them goes into the Config, and what the plugin needs goes into its settings.
+ */
 #include <confuse.h>
 #include <errno.h>
 
@@ -10,56 +11,27 @@ enum {
         CONFIG_URL_MAX = 2048,
 };
 
-/* Keys of front, relay and channel sections that go to the plugin as settings. */
-typedef struct Setting {
-        const char *key;
-        ConfigRole role;
-        const char *scheme; /* of the channels that have it; NULL: not a channel's */
-        bool list;
-        unsigned max; /* a whole number from 1 to this; 0: no number */
-        bool flag;    /* yes or no */
-} Setting;
-
-static const Setting settings_known[] = {
-        { "listen", CONFIG_ROLE_FRONT, NULL, .list = true },
-        { "tls", CONFIG_ROLE_FRONT, NULL, .flag = true },
-        { "port_file", CONFIG_ROLE_FRONT, NULL },
-        { "connections", CONFIG_ROLE_FRONT, NULL, .max = 100000 },
-        { "connections_per_address", CONFIG_ROLE_FRONT, NULL, .max = 100000 },
-        { "url", CONFIG_ROLE_RELAY, NULL },
-        { "protocol", CONFIG_ROLE_RELAY, NULL },
-        { "allow_host", CONFIG_ROLE_RELAY, NULL, .list = true },
-        { "ca_file", CONFIG_ROLE_RELAY, NULL },
-        { "pinned_key", CONFIG_ROLE_RELAY, NULL, .list = true },
-        { "algorithm", CONFIG_ROLE_RELAY, NULL },
-        { "template", CONFIG_ROLE_RELAY, NULL },
-        { "suite", CONFIG_ROLE_RELAY, NULL },
-        { "context", CONFIG_ROLE_RELAY, NULL },
-        { "legacy", CONFIG_ROLE_RELAY, NULL },
-        { "mint_ca_file", CONFIG_ROLE_RELAY, NULL },
-        { "mint_allow_private", CONFIG_ROLE_RELAY, NULL, .flag = true },
-        { "mode", CONFIG_ROLE_CHANNEL, "xmpp" },
-        { "jid", CONFIG_ROLE_CHANNEL, "xmpp" },
-        { "host", CONFIG_ROLE_CHANNEL, "xmpp" },
-        { "port", CONFIG_ROLE_CHANNEL, "xmpp", .max = 65535 },
-        { "nick", CONFIG_ROLE_CHANNEL, "xmpp" },
-        { "node", CONFIG_ROLE_CHANNEL, "xmpp" },
-        { "resource", CONFIG_ROLE_CHANNEL, "xmpp" },
-        { "contact", CONFIG_ROLE_CHANNEL, "xmpp", .list = true },
-        { "ca_file", CONFIG_ROLE_CHANNEL, "xmpp" },
-        { "listen", CONFIG_ROLE_CHANNEL, "echo" },
+static const ConfigSetting front_settings[] = {
+        { "listen", .list = true },
+        { "tls", .flag = true },
+        { "port_file" },
+        { "connections", .max = 100000 },
+        { "connections_per_address", .max = 100000 },
 };
 
-static const struct {
-        const char *scheme, *channel; /* the usual title of such a channel */
-        RulesAuthentic authentic;     /* unless the configuration says less */
-        RulesAuthentic limit;         /* no configuration says more */
-        bool needs_tag;
-} schemes[] = {
-        { "xmpp", "xmpp", RULES_AUTHENTIC_STRONG, RULES_AUTHENTIC_STRONG, false },
-        { "sms", "sms", RULES_AUTHENTIC_WEAK, RULES_AUTHENTIC_WEAK, true },
-        { "mailto", "email", RULES_AUTHENTIC_WEAK, RULES_AUTHENTIC_STRONG, false },
-        { "echo", "echo", RULES_AUTHENTIC_STRONG, RULES_AUTHENTIC_STRONG, false },
+static const ConfigSetting relay_settings[] = {
+        { "url" },
+        { "protocol" },
+        { "allow_host", .list = true },
+        { "ca_file" },
+        { "pinned_key", .list = true },
+        { "algorithm" },
+        { "template" },
+        { "suite" },
+        { "context" },
+        { "legacy" },
+        { "mint_ca_file" },
+        { "mint_allow_private", .flag = true },
 };
 
 static void set_setting(
@@ -68,7 +40,7 @@ static void set_setting(
                 reader->error = -ENOMEM;
 }
 
-static void read_setting(const ConfigPlace *p, const Setting *setting, ConfigPlugin *plugin) {
+static void read_setting(const ConfigPlace *p, const ConfigSetting *setting, ConfigPlugin *plugin) {
         const char *text;
         uint64_t number;
 
@@ -83,7 +55,9 @@ static void read_setting(const ConfigPlace *p, const Setting *setting, ConfigPlu
                 set_setting(p->reader, plugin, setting->key, array);
                 return;
         }
-        text = config_read_text(p, setting->key, NULL);
+        text = setting->may_be_empty && !cfg_getstr(p->cfg, setting->key)[0]
+                               ? ""
+                               : config_read_text(p, setting->key, NULL);
         if (!text)
                 return;
         if (setting->max && (config_number(text, setting->max, &number) < 0 || number == 0))
@@ -115,9 +89,11 @@ static void read_free_settings(const ConfigPlace *p, ConfigPlugin *plugin) {
         }
 }
 
-/* What every section with a process has. scheme is of a channel, else NULL. */
-static void read_plugin(
-                const ConfigPlace *p, ConfigRole role, const char *scheme, ConfigPlugin *plugin) {
+void config_read_plugin(const ConfigPlace *p,
+                ConfigRole role,
+                const ConfigSetting *settings,
+                size_t n_settings,
+                ConfigPlugin *plugin) {
         Config *config = p->reader->config;
         size_t n_exec;
 
@@ -139,27 +115,9 @@ static void read_plugin(
                 return;
         }
 
-        for (size_t i = 0; i < N_ELEMENTS(settings_known); i++) {
-                const Setting *s = &settings_known[i];
-
-                if (s->role != role || config_n_values(p, s->key) == 0)
-                        continue;
-                if (!s->scheme || streq(s->scheme, scheme))
-                        read_setting(p, s, plugin);
-        }
-        /* A key that other channels have would be ignored in silence. */
-        for (size_t i = 0; i < N_ELEMENTS(settings_known); i++) {
-                const char *key = settings_known[i].key;
-
-                if (settings_known[i].role == role && config_n_values(p, key) > 0 &&
-                                !json_object_get(plugin->settings, key) &&
-                                cfg_getnstr(p->cfg, key, 0)[0])
-                        config_problem(p,
-                                        key,
-                                        "%s is no key of a channel for %s: addresses",
-                                        key,
-                                        scheme);
-        }
+        for (size_t i = 0; i < n_settings; i++)
+                if (config_n_values(p, settings[i].key) > 0)
+                        read_setting(p, &settings[i], plugin);
         read_free_settings(p, plugin);
 
         if (n_exec == 0)
@@ -177,7 +135,8 @@ static void read_plugin(
 }
 
 void config_read_front(const ConfigPlace *p, ConfigPlugin *plugin, ConfigFront *front) {
-        read_plugin(p, CONFIG_ROLE_FRONT, NULL, plugin);
+        config_read_plugin(
+                        p, CONFIG_ROLE_FRONT, front_settings, N_ELEMENTS(front_settings), plugin);
         *front = (ConfigFront){ .plugin = plugin, .operators = streq(p->title, "operators") };
 }
 
@@ -203,7 +162,8 @@ static const char *read_template(const ConfigPlace *p) {
 void config_read_relay(const ConfigPlace *p, ConfigPlugin *plugin, ConfigRelay *relay) {
         const char *protocol = config_read_text(p, "protocol", "draft-v"), *key = "url";
 
-        read_plugin(p, CONFIG_ROLE_RELAY, NULL, plugin);
+        config_read_plugin(
+                        p, CONFIG_ROLE_RELAY, relay_settings, N_ELEMENTS(relay_settings), plugin);
         if (streq(protocol, "draft-r"))
                 key = "template";
         else if (!streq(protocol, "draft-v"))
@@ -216,53 +176,4 @@ void config_read_relay(const ConfigPlace *p, ConfigPlugin *plugin, ConfigRelay *
                                 key,
                                 "%s must start with https:// and have no user, query or fragment",
                                 key);
-}
-
-void config_read_channel(const ConfigPlace *p, ConfigPlugin *plugin, ConfigChannel *channel) {
-        RulesAuthentic limit = RULES_AUTHENTIC_STRONG, usual = RULES_AUTHENTIC_WEAK;
-        const char *scheme = config_read_text(p, "scheme", NULL),
-                   *authentic = config_read_text(p, "authentic", NULL);
-        bool needs_tag = false;
-
-        for (size_t i = 0; i < N_ELEMENTS(schemes) && !scheme; i++)
-                if (streq(p->title, schemes[i].channel))
-                        scheme = schemes[i].scheme;
-        if (!scheme) {
-                config_problem(p,
-                                NULL,
-                                "scheme is missing, which says what addresses it serves: xmpp, "
-                                "sms, mailto or echo");
-                scheme = "?";
-        }
-        for (size_t i = 0; i < N_ELEMENTS(schemes); i++)
-                if (streq(scheme, schemes[i].scheme)) {
-                        usual = schemes[i].authentic;
-                        limit = schemes[i].limit;
-                        needs_tag = schemes[i].needs_tag;
-                        goto known;
-                }
-        if (scheme[0] != '?')
-                config_problem(p, "scheme", "scheme must be xmpp, sms, mailto or echo");
-known:
-        read_plugin(p, CONFIG_ROLE_CHANNEL, scheme, plugin);
-        *channel = (ConfigChannel){
-                .plugin = plugin, .name = plugin->name, .scheme = scheme, .authentic = usual
-        };
-        if (authentic) {
-                channel->authentic = rules_authentic_from_name(authentic);
-                if (channel->authentic == RULES_AUTHENTIC_MAX)
-                        config_problem(p, "authentic", "authentic must be none, weak or strong");
-                else if (channel->authentic > limit)
-                        config_problem(p,
-                                        "authentic",
-                                        "a sender's address is never worth more than %s on %s",
-                                        rules_authentic_name(limit),
-                                        scheme);
-        }
-        channel->needs_tag = config_read_flag(p, "needs_tag", needs_tag);
-        if (needs_tag && !channel->needs_tag)
-                config_problem(p,
-                                "needs_tag",
-                                "answers on %s always need the tag: their sender is easily forged",
-                                scheme);
 }

@@ -420,6 +420,59 @@ static const char *setting(const ConfigPlugin *plugin, const char *name) {
         return value ? value : "";
 }
 
+/* Which secrets the programs of a scheme want, by a setting and how its value begins. */
+static const struct {
+        const char *scheme, *key, *begins, *unit, *name, *search;
+} channel_credentials[] = {
+        { "xmpp", "mode", "client", "vestibule-xmpp", "xmpp-password", "password" },
+        { "xmpp", "mode", "component", "vestibule-xmpp", "xmpp-secret", "secret" },
+        { "sms", "driver", "smpp", "vestibule-sms", "smpp-password", "smpp-password" },
+        { "sms", "driver", "kannel", "vestibule-sms", "kannel-password", "kannel-password" },
+        { "sms", "driver", "kannel", "vestibule-sms", "callback-path", "callback-path" },
+        { "sms", "driver", "rest", "vestibule-sms", "rest-token", "rest-token" },
+        { "mailto", "from", "", "vestibule-email", "mail-key", "mail-key" },
+        { "mailto", "username", "", "vestibule-email", "submit-password", "submit-password" },
+        { "mailto", "receive", "imaps:", "vestibule-email", "imap-password", "imap-password" },
+};
+
+static bool begins(const json_t *value, const char *start) {
+        json_t *entry;
+        size_t i;
+
+        if (json_is_string(value))
+                return strncmp(json_string_value(value), start, strlen(start)) == 0;
+        json_array_foreach(value, i, entry) {
+                if (begins(entry, start))
+                        return true;
+        }
+        return false;
+}
+
+static void print_channel_credentials(const ConfigChannel *channel, FILE *file) {
+        const ConfigPlugin *plugin = channel->plugin;
+        char search[160];
+
+        for (size_t i = 0; i < N_ELEMENTS(channel_credentials); i++) {
+                const json_t *value = json_object_get(plugin->settings, channel_credentials[i].key);
+                const char *start = channel_credentials[i].begins;
+
+                if (!streq(channel_credentials[i].scheme, channel->scheme))
+                        continue;
+                if (value ? !begins(value, start) : !streq(start, "component"))
+                        continue;
+                (void) snprintf(search,
+                                sizeof(search),
+                                "vestibule.%s.%s",
+                                plugin->name,
+                                channel_credentials[i].search);
+                print_credential(file,
+                                plugin,
+                                channel_credentials[i].unit,
+                                channel_credentials[i].name,
+                                search);
+        }
+}
+
 static void print_plugin_credentials(const Config *config, FILE *file) {
         char search[160];
 
@@ -459,24 +512,8 @@ static void print_plugin_credentials(const Config *config, FILE *file) {
                                 "front-key.pub",
                                 "vestibule.front-key.pub");
         }
-        for (size_t i = 0; i < config->n_channels; i++) {
-                const ConfigPlugin *plugin = config->channels[i].plugin;
-
-                bool client = streq(setting(plugin, "mode"), "client");
-
-                if (!streq(config->channels[i].scheme, "xmpp"))
-                        continue;
-                (void) snprintf(search,
-                                sizeof(search),
-                                "vestibule.%s.%s",
-                                plugin->name,
-                                client ? "password" : "secret");
-                print_credential(file,
-                                plugin,
-                                "vestibule-xmpp",
-                                client ? "xmpp-password" : "xmpp-secret",
-                                search);
-        }
+        for (size_t i = 0; i < config->n_channels; i++)
+                print_channel_credentials(&config->channels[i], file);
 }
 
 void config_check_report(const Config *config, FILE *file) {

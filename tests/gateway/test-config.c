@@ -344,6 +344,193 @@ static void wrong_values_are_refused(void **state) {
                 expect_problem(cases[i].text, "test.conf:", cases[i].words);
 }
 
+#define SMS "channel sms { sender = \"+4915735980001\"  countries = { DE, AT }  "
+
+static const ConfigPlugin *plugin_of(const Config *config) {
+        assert_int_equal(config->n_channels, 1);
+        return config->channels[0].plugin;
+}
+
+static const char *setting_of(const Config *config, const char *key) {
+        return json_string_value(json_object_get(plugin_of(config)->settings, key));
+}
+
+static void each_sms_driver_has_keys_of_its_own(void **state) {
+        static const char *const good[] = {
+                SMS "driver = smpp  host = smsc.example  port = 2776  system_id = adler  "
+                    "system_type = VMA  window = 50  tls = yes  ca_file = /ca.pem  "
+                    "alphabet = latin1  one_is_gsm7 = no  packed = no  enquire_seconds = 20 }",
+                SMS "driver = kannel  url = \"http://127.0.0.1:13013/cgi-bin/sendsms\"  "
+                    "username = gw  listen = \"127.0.0.1:13200\"  callback_url = "
+                    "\"http://127.0.0.1:13200\"  window = 8 }",
+                "channel sms { driver = modem  modem = 490154203237518  countries = { DE } }",
+                "channel sms { driver = modem  modem = any  countries = { DE }  per_minute = 6  "
+                "burst = 3  segments = 4  quiet_hours = \"22:00-07:00\"  country_code = 49 }",
+                SMS
+                "driver = rest  url = \"https://sms.example/2010-04-01\"  account = AC1  listen "
+                "= \"[::1]:0\"  callback_url = \"https://keys.example/sms\"  ca_file = /ca.pem }",
+                "channel sms { driver = modem  sender = Vestibule  countries = { DE } }",
+                "channel sms { driver = modem  sender = 70700  countries = { DE } }",
+                "channel sms { listen = /run/echo }", /* of somebody else's program */
+        };
+
+        (void) state;
+        for (size_t i = 0; i < N_ELEMENTS(good); i++) {
+                _cleanup_(config_unrefp) Config *config = parse_good(good[i]);
+
+                if (i == 0) {
+                        assert_string_equal(setting_of(config, "driver"), "smpp");
+                        assert_string_equal(setting_of(config, "port"), "2776");
+                        assert_string_equal(setting_of(config, "tls"), "yes");
+                        assert_string_equal(setting_of(config, "alphabet"), "latin1");
+                        assert_string_equal(
+                                        json_string_value(json_array_get(
+                                                        json_object_get(plugin_of(config)->settings,
+                                                                        "countries"),
+                                                        1)),
+                                        "AT");
+                }
+        }
+}
+
+/* Empty says that there are none; absent leaves it to the program. */
+static void quiet_hours_may_be_switched_off(void **state) {
+        _cleanup_(config_unrefp) Config *off = parse_good(
+                        "channel sms { driver = modem  countries = { DE }  quiet_hours = \"\" }");
+        _cleanup_(config_unrefp) Config *absent =
+                        parse_good("channel sms { driver = modem  countries = { DE } }");
+
+        (void) state;
+        assert_string_equal(setting_of(off, "quiet_hours"), "");
+        assert_null(setting_of(absent, "quiet_hours"));
+}
+
+static void mail_has_its_keys(void **state) {
+        _cleanup_(config_unrefp) Config *config = parse_good(
+                        "channel email { from = \"keys@Hotel-Müller.example\"  name = \"Hotel "
+                        "Müller\"  domain = mx.example  mailbox = keys  separator = \"-\"  submit "
+                        "= "
+                        "\"smtp://mail.example:587\"  starttls = if-offered  username = keys  "
+                        "receive "
+                        "= { \"lmtp:/run/keys/lmtp.sock\", \"maildir:/var/mail/keys\", "
+                        "\"imaps://mail.example:993/INBOX\" }  authserv_id = mail.example  "
+                        "imap_username = keys  poll_seconds = 60  window = 4  ca_file = /ca.pem }");
+
+        (void) state;
+        assert_string_equal(config->channels[0].scheme, "mailto");
+        assert_int_equal(config->channels[0].authentic, RULES_AUTHENTIC_WEAK);
+        assert_string_equal(setting_of(config, "starttls"), "if-offered");
+        assert_int_equal(json_array_size(json_object_get(plugin_of(config)->settings, "receive")),
+                        3);
+}
+
+static void a_slip_in_a_channel_is_found_before_its_program_starts(void **state) {
+#define SMPP SMS "driver = smpp  host = a.example  "
+#define KANNEL SMS "driver = kannel  url = \"http://k.example/s\"  "
+        static const struct {
+                const char *text, *words;
+        } cases[] = {
+                { SMS "driver = smtp }", "driver must be smpp, kannel, modem or rest" },
+                { SMS "}", "driver is missing" },
+                { SMS "driver = smpp }", "host is missing" },
+                { SMS "driver = kannel }", "url is missing" },
+                { SMS "driver = rest }", "url is missing" },
+                { "channel sms { driver = modem }", "countries is missing" },
+                { "channel sms { driver = modem  countries = { } }", "countries holds nothing" },
+                { "channel sms { driver = modem  countries = { DE, DE } }", "\"DE\" twice" },
+                { "channel sms { driver = modem  countries = { germany } }",
+                                "two capital letters" },
+                { "channel sms { driver = modem  countries = { de } }", "two capital letters" },
+                { "channel sms { driver = modem  countries = { \"DE AT\" } }",
+                                "two capital letters" },
+                { "channel sms { driver = smpp  host = a  countries = { DE } }",
+                                "sender is missing" },
+                { "channel sms { driver = modem  countries = { DE }  sender = \"0157 359\" }",
+                                "sender must be" },
+                { "channel sms { driver = modem  countries = { DE }  sender = \"+49 157\" }",
+                                "sender must be" },
+                { "channel sms { driver = modem  countries = { DE }  sender = HotelAdlerBonn }",
+                                "sender must be" },
+                { "channel sms { driver = modem  countries = { DE }  sender = \"Müller\" }",
+                                "sender must be" },
+                { "channel sms { driver = modem  countries = { DE }  modem = /dev/ttyUSB0 }",
+                                "modem must be any" },
+                { SMPP "url = \"http://k.example/s\" }", "url is no key of the driver smpp" },
+                { SMPP "modem = any }", "modem is no key of the driver smpp" },
+                { KANNEL "host = k.example }", "host is no key of the driver kannel" },
+                { KANNEL "tls = yes }", "tls is no key of the driver kannel" },
+                { SMPP "from = \"a@b.example\" }", "from is no key of a channel for sms" },
+                { SMPP "jid = a.example }", "jid is no key of a channel for sms" },
+                { SMPP "port = 0 }", "port must be a whole number from 1 to 65535" },
+                { SMPP "window = 0 }", "window must be a whole number from 1 to 1000" },
+                { SMPP "per_minute = fast }", "per_minute must be a whole number" },
+                { SMPP "burst = -1 }", "burst must be a whole number" },
+                { SMPP "segments = 256 }", "segments must be a whole number from 1 to 255" },
+                { SMPP "tls = maybe }", "tls must be yes or no" },
+                { SMPP "alphabet = utf8 }", "alphabet must be gsm7, latin1 or ascii" },
+                { SMPP "quiet_hours = \"21-8\" }", "quiet_hours must be two times" },
+                { SMPP "quiet_hours = \"21:00-21:00\" }", "quiet_hours must be two times" },
+                { SMPP "quiet_hours = \"21:00-25:00\" }", "quiet_hours must be two times" },
+                { SMPP "quiet_hours = \"21:60-08:00\" }", "quiet_hours must be two times" },
+                { SMPP "country_code = \"+49\" }", "country_code must be" },
+                { SMPP "country_code = 049 }", "country_code must be" },
+                { KANNEL "listen = 13200 }", "listen must be an address and a port" },
+                { KANNEL "listen = \"localhost:13200\" }", "listen must be an address and a port" },
+                { KANNEL "listen = \"127.0.0.1:66000\" }", "listen must be an address and a port" },
+                { KANNEL "callback_url = \"k.example\" }", "callback_url must start with" },
+                { SMS "driver = kannel  url = \"http://k.example/s?password=x\" }",
+                                "url must start with" },
+                { SMS "driver = rest  url = \"https://me:secret@k.example/\" }",
+                                "url must start with" },
+                { "channel email { submit = \"smtp://m.example\" }", "from is missing" },
+                { "channel email { from = keys }", "from must be one address" },
+                { "channel email { from = \"Keys <keys@example.org>\" }",
+                                "from must be one address" },
+                { "channel email { from = \"a@b.example\"  submit = \"http://m.example\" }",
+                                "submit must start with smtp://" },
+                { "channel email { from = \"a@b.example\"  submit = \"smtp://u:p@m.example\" }",
+                                "submit must start with smtp://" },
+                { "channel email { from = \"a@b.example\"  starttls = maybe }",
+                                "starttls must be required, if-offered or no" },
+                { "channel email { from = \"a@b.example\"  separator = \"++\" }",
+                                "separator must be" },
+                { "channel email { from = \"a@b.example\"  separator = \"@\" }",
+                                "separator must be" },
+                { "channel email { from = \"a@b.example\"  receive = { \"lmtp:run/x\" } }",
+                                "receive must hold places" },
+                { "channel email { from = \"a@b.example\"  receive = { \"imap://m.example\" } }",
+                                "receive must hold places" },
+                { "channel email { from = \"a@b.example\"  poll_seconds = 0 }",
+                                "poll_seconds must be" },
+                { "channel email { from = \"a@b.example\"  driver = smpp }",
+                                "driver is no key of a channel for mailto" },
+                { "channel xmpp { jid = a.example  ca_file = /x  system_id = y }",
+                                "system_id is no key of a channel for xmpp" },
+                { "channel echo { ca_file = /x }", "ca_file is no key of a channel for echo" },
+        };
+
+        (void) state;
+        for (size_t i = 0; i < N_ELEMENTS(cases); i++)
+                expect_problem(cases[i].text, "test.conf:1: channel ", cases[i].words);
+}
+
+/* Several schemes and drivers have keys of one name; a wrong one is one slip. */
+static void a_foreign_key_is_told_once(void **state) {
+        _cleanup_(freep) char *problems = NULL;
+        Config *config = NULL;
+
+        (void) state;
+        assert_int_equal(config_parse("channel echo { ca_file = /x  window = 4  port = 1 }",
+                                         "t",
+                                         &config,
+                                         &problems),
+                        CONFIG_E_INVALID);
+        assert_string_equal(problems,
+                        "t:1: channel echo: port is no key of a channel for echo: addresses\n"
+                        "t:1: channel echo: ca_file is no key of a channel for echo: addresses\n"
+                        "t:1: channel echo: window is no key of a channel for echo: addresses\n");
+}
+
 static void rights_follow_the_class_unless_they_are_said(void **state) {
         static const struct {
                 const char *policy;
@@ -648,6 +835,50 @@ static void the_report_says_the_odds_and_the_limits(void **state) {
         assert_null(strstr(text, "AAAA")); /* no verifier */
 }
 
+static void the_report_names_the_credentials_of_each_channel(void **state) {
+        static const struct {
+                const char *channel, *credentials[4];
+        } cases[] = {
+                { SMS "driver = smpp  host = a.example }", { "smpp-password" } },
+                { SMS "driver = kannel  url = \"http://k.example/s\" }",
+                                { "kannel-password", "callback-path" } },
+                { SMS "driver = rest  url = \"https://k.example/s\" }", { "rest-token" } },
+                { "channel sms { driver = modem  countries = { DE } }", { NULL } },
+                { "channel sms { from = \"a@b.example\"  scheme = mailto }", { "mail-key" } },
+                { "channel sms { from = \"a@b.example\"  scheme = mailto  username = a  receive = "
+                  "{ \"imaps://m.example\" } }",
+                                { "mail-key", "submit-password", "imap-password" } },
+        };
+
+        (void) state;
+        assert_int_equal(unsetenv("CREDENTIALS_DIRECTORY"), 0);
+        for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+                _cleanup_(config_unrefp) Config *config = parse_good(cases[i].channel);
+                _cleanup_(freep) char *text = NULL;
+                size_t size, n = 0, found = 0;
+                FILE *file = open_memstream(&text, &size);
+
+                config_check_report(config, file);
+                assert_int_equal(fclose(file), 0);
+                for (const char *s = text; (s = strstr(s, "@sms.service")); s++)
+                        found++;
+                for (; cases[i].credentials[n]; n++) {
+                        char line[160];
+
+                        (void) snprintf(line,
+                                        sizeof(line),
+                                        "  vestibule-%s@sms.service  %s, searched as "
+                                        "vestibule.sms.%s\n",
+                                        i < 4 ? "sms" : "email",
+                                        cases[i].credentials[n],
+                                        cases[i].credentials[n]);
+                        if (!strstr(text, line))
+                                fail_msg("%s is not in: %s", line, text);
+                }
+                assert_int_equal(found, n);
+        }
+}
+
 static void write_file(const char *path, const char *text) {
         FILE *file = fopen(path, "w");
 
@@ -736,6 +967,11 @@ int main(void) {
                 cmocka_unit_test(a_policy_that_cannot_work_is_refused),
                 cmocka_unit_test(the_floor_that_is_missed_is_named),
                 cmocka_unit_test(wrong_values_are_refused),
+                cmocka_unit_test(each_sms_driver_has_keys_of_its_own),
+                cmocka_unit_test(quiet_hours_may_be_switched_off),
+                cmocka_unit_test(mail_has_its_keys),
+                cmocka_unit_test(a_slip_in_a_channel_is_found_before_its_program_starts),
+                cmocka_unit_test(a_foreign_key_is_told_once),
                 cmocka_unit_test(a_tenant_that_cannot_work_is_refused),
                 cmocka_unit_test(what_would_do_instead_is_said),
                 cmocka_unit_test(one_token_never_belongs_to_two_tenants),
@@ -747,6 +983,7 @@ int main(void) {
                 cmocka_unit_test(the_fingerprint_follows_meaning_not_form),
                 cmocka_unit_test(a_reload_is_told_what_it_can_follow),
                 cmocka_unit_test(the_report_says_the_odds_and_the_limits),
+                cmocka_unit_test(the_report_names_the_credentials_of_each_channel),
                 cmocka_unit_test(files_of_the_folder_are_read_in_the_order_of_their_names),
                 cmocka_unit_test(ten_thousand_tenants_are_found_by_token),
         };
