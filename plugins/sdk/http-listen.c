@@ -1,0 +1,507 @@
+#include "http-listen.h"
+
+#include <errno.h>
+#include <microhttpd.h>
+#include <sodium.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "listen-socket.h"
+#include "log.h"
+#include "time-text.h"
+
+enum {
+        HEADER_SECONDS = 10,
+        BODY_SECONDS = 30,
+        IDLE_SECONDS = 60,
+        CONNECTION_MEMORY = HTTP_LISTEN_HEADER_MAX,
+        SWALLOWED_MAX = 1024 * 1024, /* a body beyond this is not read to its end */
+        BODY_FIRST = 2048,
+};
+
+typedef struct Connection Connection;
+
+struct HttpListen {
+        sd_event *event;
+        const HttpListenOps *ops;
+        HttpListenLimits limits;
+        void *userdata;
+        struct MHD_Daemon *daemon;
+        sd_event_source *io, *again, *tick;
+        Connection *connections;
+};
+
+/* libmicrohttpd's own timeout only sees silence; the deadline here is absolute, so that a caller
+ * that sends a byte now and then does not keep its place. */
+struct Connection {
+        HttpListen *listen;
+        Connection *previous, *next;
+        HttpCall *call;
+        int fd;
+        uint64_t deadline; /* of time_boot(), or 0 */
+};
+
+struct HttpCall {
+        Connection *connection;
+        struct MHD_Connection *http;
+        HttpCallView view;
+        char *uri;
+        char *body;
+        size_t body_size, body_allocated;
+        unsigned n_lengths; /* fields that tell the body's length */
+        bool too_large, started, handed_over, answered, suspended;
+        unsigned status;
+        struct MHD_Response *response;
+        void *userdata;
+};
+
+static uint64_t seconds_from_now(unsigned seconds) {
+        return time_boot() + seconds * USEC_PER_SEC;
+}
+
+static void listen_run(HttpListen *l) {
+        unsigned long long timeout;
+
+        (void) MHD_run(l->daemon);
+        if (MHD_get_timeout(l->daemon, &timeout) == MHD_YES && timeout == 0)
+                (void) sd_event_source_set_enabled(l->again, SD_EVENT_ONESHOT);
+}
+
+static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        (void) source;
+        (void) fd;
+        (void) revents;
+        listen_run(userdata);
+        return 0;
+}
+
+static int on_again(sd_event_source *source, void *userdata) {
+        (void) source;
+        listen_run(userdata);
+        return 0;
+}
+
+static void call_give_up(HttpCall *call) {
+        HttpListen *l = call->connection->listen;
+
+        l->ops->gone(call, l->userdata);
+        http_call_answer(call, MHD_HTTP_SERVICE_UNAVAILABLE, NULL, NULL);
+}
+
+static bool call_waits(const HttpCall *call) {
+        return call && call->handed_over && !call->answered;
+}
+
+static void tick_set(HttpListen *l) {
+        (void) sd_event_source_set_time_relative(l->tick, USEC_PER_SEC);
+        (void) sd_event_source_set_enabled(l->tick, SD_EVENT_ONESHOT);
+}
+
+/* Once a second while there are connections: ends those whose time is up. libmicrohttpd has no call
+ * to close a connection, but notices at once when its socket is shut down. */
+static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
+        HttpListen *l = userdata;
+        uint64_t now = time_boot();
+
+        (void) source;
+        (void) usec;
+        for (Connection *c = l->connections; c; c = c->next) {
+                if (c->deadline == 0 || c->deadline > now)
+                        continue;
+                c->deadline = 0;
+                if (call_waits(c->call))
+                        call_give_up(c->call);
+                else
+                        (void) shutdown(c->fd, SHUT_RDWR);
+        }
+        listen_run(l);
+        if (l->connections)
+                tick_set(l);
+        return 0;
+}
+
+static void connection_begin(HttpListen *l, struct MHD_Connection *http, void **context) {
+        Connection *c = calloc(1, sizeof(*c));
+
+        if (!c)
+                return; /* its requests find no context and are refused */
+        c->listen = l;
+        c->fd = MHD_get_connection_info(http, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+        c->deadline = seconds_from_now(HEADER_SECONDS);
+        c->next = l->connections;
+        if (c->next)
+                c->next->previous = c;
+        else
+                tick_set(l);
+        l->connections = c;
+        *context = c;
+}
+
+static void connection_end(Connection *c) {
+        if (c->previous)
+                c->previous->next = c->next;
+        else
+                c->listen->connections = c->next;
+        if (c->next)
+                c->next->previous = c->previous;
+        free(c);
+}
+
+static void on_connection(void *userdata,
+                struct MHD_Connection *http,
+                void **context,
+                enum MHD_ConnectionNotificationCode code) {
+        if (code == MHD_CONNECTION_NOTIFY_STARTED)
+                connection_begin(userdata, http, context);
+        else if (*context) {
+                connection_end(*context);
+                *context = NULL;
+        }
+}
+
+/* The request line is there. What it returns is given to the other callbacks. */
+static void *on_uri(void *userdata, const char *uri, struct MHD_Connection *http) {
+        const union MHD_ConnectionInfo *info =
+                        MHD_get_connection_info(http, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+        Connection *c = info ? info->socket_context : NULL;
+        HttpCall *call;
+        char *question;
+
+        (void) userdata;
+        call = c ? calloc(1, sizeof(*call)) : NULL;
+        if (!call)
+                return NULL;
+        call->uri = strdup(uri);
+        if (!call->uri) {
+                free(call);
+                return NULL;
+        }
+        question = strchr(call->uri, '?');
+        if (question)
+                *question = 0;
+        call->view.path = call->uri;
+        call->view.query = question ? question + 1 : "";
+        call->connection = c;
+        call->http = http;
+        c->call = call;
+        c->deadline = seconds_from_now(HEADER_SECONDS);
+        return call;
+}
+
+static void call_free(HttpCall *call) {
+        if (call->response)
+                MHD_destroy_response(call->response);
+        if (call->body)
+                sodium_memzero(call->body, call->body_allocated);
+        free(call->body);
+        /* Nothing is cut off with a NUL but the query. */
+        sodium_memzero(call->uri, strlen(call->uri));
+        if (*call->view.query)
+                sodium_memzero((char *) call->view.query, strlen(call->view.query));
+        free(call->uri);
+        free(call);
+}
+
+static void on_completed(void *userdata,
+                struct MHD_Connection *http,
+                void **context,
+                enum MHD_RequestTerminationCode code) {
+        HttpCall *call = *context;
+
+        (void) userdata;
+        (void) http;
+        (void) code;
+        if (!call)
+                return;
+        call->connection->call = NULL;
+        call->connection->deadline = seconds_from_now(IDLE_SECONDS);
+        call_free(call);
+        *context = NULL;
+}
+
+/* Two ways to tell the body's length would let a proxy in front of us read another request than we
+ * do. */
+static enum MHD_Result on_header(
+                void *userdata, enum MHD_ValueKind kind, const char *name, const char *value) {
+        HttpCall *call = userdata;
+        const HttpListen *l = call->connection->listen;
+
+        (void) kind;
+        if (strcasecmp(name, "Content-Length") == 0) {
+                call->n_lengths++;
+                call->too_large = value && strtoull(value, NULL, 10) > l->limits.body_max;
+        } else if (strcasecmp(name, "Transfer-Encoding") == 0)
+                call->n_lengths++;
+        return MHD_YES;
+}
+
+static void head_read(HttpCall *call, const char *method) {
+        call->view.method = method;
+        (void) MHD_get_connection_values(call->http, MHD_HEADER_KIND, on_header, call);
+        call->started = true;
+        call->connection->deadline = seconds_from_now(BODY_SECONDS);
+}
+
+/* Reads on behind the limit, so that the caller gets to read the refusal instead of a reset. */
+static enum MHD_Result body_append(HttpCall *call, const char *data, size_t size) {
+        size_t max = call->connection->listen->limits.body_max, needed = call->body_size + size;
+
+        call->body_size = needed;
+        if (needed > max)
+                call->too_large = true;
+        if (needed > SWALLOWED_MAX)
+                return MHD_NO;
+        if (call->too_large)
+                return MHD_YES;
+
+        if (needed > call->body_allocated) {
+                size_t allocated = needed <= BODY_FIRST ? BODY_FIRST : max;
+                char *body = malloc(allocated);
+
+                if (!body)
+                        return MHD_NO;
+                if (call->body) {
+                        memcpy(body, call->body, needed - size);
+                        sodium_memzero(call->body, call->body_allocated);
+                        free(call->body);
+                }
+                call->body = body;
+                call->body_allocated = allocated;
+        }
+        memcpy(call->body + needed - size, data, size);
+        return MHD_YES;
+}
+
+static enum MHD_Result response_queue(HttpCall *call) {
+        if (!call->response)
+                return MHD_NO;
+        call->connection->deadline = 0; /* from here on libmicrohttpd's own timeout watches */
+        return MHD_queue_response(call->http, call->status, call->response);
+}
+
+/* The whole request is there. */
+static void call_hand_over(HttpCall *call) {
+        HttpListen *l = call->connection->listen;
+
+        if (call->too_large || call->n_lengths > 1) {
+                http_call_answer(call,
+                                call->too_large ? MHD_HTTP_CONTENT_TOO_LARGE : MHD_HTTP_BAD_REQUEST,
+                                NULL,
+                                NULL);
+                return;
+        }
+        call->connection->deadline = seconds_from_now(l->limits.answer_seconds);
+        call->view.body = call->body ? call->body : "";
+        call->view.body_size = call->body_size;
+        call->handed_over = true;
+        l->ops->call(call, &call->view, l->userdata);
+}
+
+static enum MHD_Result on_access(void *userdata,
+                struct MHD_Connection *http,
+                const char *url,
+                const char *method,
+                const char *version,
+                const char *data,
+                size_t *size,
+                void **context) {
+        HttpCall *call = *context;
+
+        (void) userdata;
+        (void) url;
+        (void) version;
+        if (!call)
+                return MHD_NO;
+        if (call->answered)
+                return response_queue(call);
+        if (!call->started) {
+                head_read(call, method);
+                return MHD_YES;
+        }
+        if (*size > 0) {
+                enum MHD_Result result = body_append(call, data, *size);
+
+                *size = 0;
+                return result;
+        }
+
+        call_hand_over(call);
+        if (call->answered)
+                return response_queue(call);
+        call->suspended = true;
+        MHD_suspend_connection(http);
+        return MHD_YES;
+}
+
+void http_call_set_userdata(HttpCall *call, void *userdata) {
+        call->userdata = userdata;
+}
+
+void *http_call_userdata(const HttpCall *call) {
+        return call->userdata;
+}
+
+typedef struct HeaderSearch {
+        const char *name, *value;
+        unsigned n;
+} HeaderSearch;
+
+static enum MHD_Result on_header_searched(
+                void *userdata, enum MHD_ValueKind kind, const char *name, const char *value) {
+        HeaderSearch *search = userdata;
+
+        (void) kind;
+        if (strcasecmp(name, search->name) == 0) {
+                search->value = value ? value : "";
+                search->n++;
+        }
+        return MHD_YES;
+}
+
+const char *http_call_header(const HttpCall *call, const char *name) {
+        HeaderSearch search = { .name = name };
+
+        (void) MHD_get_connection_values(call->http, MHD_HEADER_KIND, on_header_searched, &search);
+        return search.n == 1 ? search.value : NULL;
+}
+
+void http_call_answer(HttpCall *call, unsigned status, const char *content_type, const char *text) {
+        /* Without memory for a response the connection is closed, which is an answer too. */
+        call->response = MHD_create_response_from_buffer(
+                        text ? strlen(text) : 0, (void *) text, MHD_RESPMEM_MUST_COPY);
+        if (call->response) {
+                if (content_type)
+                        (void) MHD_add_response_header(
+                                        call->response, "Content-Type", content_type);
+                (void) MHD_add_response_header(call->response, "Cache-Control", "no-store");
+        }
+        call->status = status;
+        call->answered = true;
+        if (call->suspended) {
+                call->suspended = false;
+                MHD_resume_connection(call->http);
+                (void) sd_event_source_set_enabled(
+                                call->connection->listen->again, SD_EVENT_ONESHOT);
+        }
+}
+
+static struct MHD_Daemon *daemon_start(HttpListen *l, int fd) {
+        return MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME,
+                        0,
+                        NULL,
+                        NULL,
+                        on_access,
+                        l,
+                        MHD_OPTION_LISTEN_SOCKET,
+                        fd,
+                        MHD_OPTION_CONNECTION_LIMIT,
+                        l->limits.connections,
+                        MHD_OPTION_CONNECTION_TIMEOUT,
+                        (unsigned) IDLE_SECONDS,
+                        MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+                        (size_t) CONNECTION_MEMORY,
+                        MHD_OPTION_STRICT_FOR_CLIENT,
+                        1,
+                        MHD_OPTION_NOTIFY_CONNECTION,
+                        on_connection,
+                        l,
+                        MHD_OPTION_NOTIFY_COMPLETED,
+                        on_completed,
+                        NULL,
+                        MHD_OPTION_URI_LOG_CALLBACK,
+                        on_uri,
+                        NULL,
+                        MHD_OPTION_END);
+}
+
+static int listen_add_sources(HttpListen *l) {
+        int r;
+
+        r = sd_event_add_defer(l->event, &l->again, on_again, l);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_enabled(l->again, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
+        r = sd_event_add_time_relative(l->event,
+                        &l->tick,
+                        CLOCK_BOOTTIME,
+                        USEC_PER_SEC,
+                        100 * USEC_PER_MSEC,
+                        on_tick,
+                        l);
+        if (r < 0)
+                return r;
+        return sd_event_source_set_enabled(l->tick, SD_EVENT_OFF);
+}
+
+static int listen_start(HttpListen *l, const char *address) {
+        _cleanup_(closep) int fd = -1;
+        int r;
+
+        r = listen_socket_open(address, &fd);
+        if (r < 0)
+                return r;
+        if (!listen_socket_is_local(fd))
+                log_warning("%s can be reached from other machines, and nothing is encrypted there",
+                                address);
+        l->daemon = daemon_start(l, fd);
+        if (!l->daemon)
+                return -ENOMEM;
+        fd = -1; /* the daemon's */
+        return sd_event_add_io(l->event,
+                        &l->io,
+                        MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd,
+                        EPOLLIN,
+                        on_io,
+                        l);
+}
+
+int http_listen_new(HttpListen **ret,
+                sd_event *event,
+                const char *address,
+                const HttpListenOps *ops,
+                const HttpListenLimits *limits,
+                void *userdata) {
+        _cleanup_(http_listen_freep) HttpListen *l = calloc(1, sizeof(*l));
+        int r;
+
+        if (!l)
+                return -ENOMEM;
+        l->event = sd_event_ref(event);
+        l->ops = ops;
+        l->limits = *limits;
+        l->userdata = userdata;
+        r = listen_add_sources(l);
+        if (r < 0)
+                return r;
+        r = listen_start(l, address);
+        if (r < 0)
+                return r;
+
+        *ret = TAKE_PTR(l);
+        return 0;
+}
+
+HttpListen *http_listen_free(HttpListen *l) {
+        if (!l)
+                return NULL;
+
+        for (Connection *c = l->connections; c; c = c->next)
+                if (call_waits(c->call))
+                        call_give_up(c->call);
+        (void) sd_event_source_disable_unref(l->io);
+        if (l->daemon) {
+                /* Once to take the answers, once to send them. */
+                (void) MHD_run(l->daemon);
+                (void) MHD_run(l->daemon);
+                MHD_stop_daemon(l->daemon);
+        }
+        (void) sd_event_source_disable_unref(l->again);
+        (void) sd_event_source_disable_unref(l->tick);
+        (void) sd_event_unref(l->event);
+        free(l);
+        return NULL;
+}
