@@ -1,0 +1,534 @@
+/* What leaves: from the gateway's request over checks, turns and the driver to its answer. */
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <sodium.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "address.h"
+#include "json-read.h"
+#include "log.h"
+#include "secret.h"
+#include "sms-channel-internal.h"
+#include "sms-zone.h"
+#include "text.h"
+#include "time-text.h"
+
+enum { REASON_SIZE = 48 };
+
+/* A `send` frame; the strings are borrowed from it. */
+typedef struct SendFrame {
+        const char *message, *kind, *to, *text;
+        int64_t expires; /* 0: never */
+} SendFrame;
+
+/* What the gateway is told in the place of `sent`. */
+typedef struct Refusal {
+        bool later, permanent;
+        const char *reason;
+        int64_t retry_after; /* 0: none */
+} Refusal;
+
+/* --- Answers --- */
+
+static json_t *refusal_frame(const Refusal *refusal) {
+        char reason[REASON_SIZE];
+        int64_t retry_after = refusal->retry_after;
+        json_t *frame;
+
+        text_word(refusal->reason, reason, sizeof(reason));
+        if (refusal->later && retry_after < 1)
+                retry_after = SMS_CHANNEL_RETRY_SECONDS;
+        if (retry_after > SMS_CHANNEL_RETRY_MAX_SECONDS)
+                retry_after = SMS_CHANNEL_RETRY_MAX_SECONDS;
+        frame = refusal->later ? json_pack("{s:s, s:s}", "type", "later", "reason", reason)
+                               : json_pack("{s:s, s:b, s:s}",
+                                                 "type",
+                                                 "failed",
+                                                 "permanent",
+                                                 refusal->permanent,
+                                                 "reason",
+                                                 reason);
+        if (frame && retry_after > 0)
+                (void) json_object_set_new(frame, "retry_after", json_integer(retry_after));
+        return frame;
+}
+
+static void answer_refusal(SmsChannel *c, int64_t id, const Refusal *refusal) {
+        plugin_answer(c->plugin, id, refusal_frame(refusal));
+}
+
+static void answer_sent(SmsChannel *c, int64_t id) {
+        plugin_answer(c->plugin, id, json_pack("{s:s}", "type", "sent"));
+}
+
+static Sending *sending_free(Sending *sending) {
+        if (!sending)
+                return NULL;
+        secret_free_string(sending->text);
+        free(sending);
+        return NULL;
+}
+
+DEFINE_CLEANUP(Sending, sending_free)
+
+static void sending_remove(SmsChannel *c, Sending *sending) {
+        TAILQ_REMOVE(sending->is_with_driver ? &c->sending : &c->waiting, sending, entry);
+}
+
+/* Answers every request about it, NULL being `sent`, and frees. */
+static void sending_settle(SmsChannel *c, Sending *sending, const Refusal *refusal) {
+        sending_remove(c, sending);
+        for (size_t i = 0; i < sending->n_requests; i++)
+                if (refusal)
+                        answer_refusal(c, sending->requests[i], refusal);
+                else
+                        answer_sent(c, sending->requests[i]);
+        (void) sending_free(sending);
+}
+
+static Sending *find_in(const struct SendingQueue *queue, const char *message) {
+        Sending *sending;
+
+        TAILQ_FOREACH(sending, queue, entry)
+        if (streq(sending->message, message))
+                return sending;
+        return NULL;
+}
+
+static Sending *sending_find(const SmsChannel *c, const char *message) {
+        Sending *sending = find_in(&c->sending, message);
+
+        return sending ? sending : find_in(&c->waiting, message);
+}
+
+/* --- May it be sent, and how --- */
+
+static const char *number_reason(int error, SmsRange range) {
+        static const char *const ranges[] = { [SMS_RANGE_PERSON] = "number-range",
+                [SMS_RANGE_PREMIUM] = "number-premium",
+                [SMS_RANGE_SHARED] = "number-shared-cost",
+                [SMS_RANGE_PERSONAL] = "number-personal",
+                [SMS_RANGE_PAGER] = "number-pager",
+                [SMS_RANGE_SATELLITE] = "number-satellite",
+                [SMS_RANGE_UIFN] = "number-freephone",
+                [SMS_RANGE_NETWORK] = "number-network" };
+
+        switch (error) {
+        case SMS_NUMBER_E_FORM:
+                return "number-form";
+        case SMS_NUMBER_E_UNKNOWN:
+                return "number-unknown";
+        case SMS_NUMBER_E_COUNTRY:
+                return "number-country";
+        default:
+                assert((size_t) range < N_ELEMENTS(ranges));
+                return ranges[range];
+        }
+}
+
+/* Nobody is woken by what they did not ask for, and where it may be night it counts as night. A
+ * message that expires before the morning is refused for good: waiting would let it die without a
+ * word, while another channel, to which the gateway goes on, does not wake anybody. */
+static bool is_quiet(const SmsChannel *c, const char *country, int64_t expires, Refusal *ret) {
+        int64_t now = time_wall(), until;
+
+        if (!c->settings.has_quiet_hours || sms_quiet(country,
+                                                            &c->settings.quiet_hours,
+                                                            now,
+                                                            sms_zone_offset,
+                                                            NULL,
+                                                            &until) == SMS_QUIET_NO)
+                return false;
+        if (until == INT64_MAX || (expires != 0 && until >= expires))
+                *ret = (Refusal){ .permanent = true, .reason = "quiet-hours" };
+        else
+                *ret = (Refusal){
+                        .later = true, .reason = "quiet-hours", .retry_after = until - now
+                };
+        return true;
+}
+
+static bool is_refused(const SmsChannel *c, const SendFrame *frame, Refusal *ret) {
+        SmsNumber number;
+        int r;
+
+        *ret = (Refusal){ .permanent = true };
+        if (frame->expires != 0 && frame->expires <= time_wall())
+                ret->reason = "expired";
+        else if (strncmp(frame->to, "sms:", 4) != 0)
+                ret->reason = "number-form";
+        else if ((r = sms_number_check(frame->to + 4, &c->settings.countries, &number)) != 0)
+                ret->reason = number_reason(r, number.range);
+        else
+                return streq(frame->kind, "invitation") &&
+                       is_quiet(c, number.country, frame->expires, ret);
+        return true;
+}
+
+/* The same for each repetition, so that a phone knows parts that it has, and as good as another for
+ * every other message. */
+static uint16_t reference_of(const char *message) {
+        uint8_t digest[crypto_generichash_BYTES_MIN];
+
+        crypto_generichash(digest,
+                        sizeof(digest),
+                        (const uint8_t *) message,
+                        strlen(message),
+                        NULL,
+                        0);
+        return (uint16_t) (digest[0] << 8 | digest[1]);
+}
+
+/* Positive SmsSegmentError. */
+static int sending_new(const SmsChannel *c, const SendFrame *frame, Sending **ret) {
+        _cleanup_(sending_freep) Sending *sending = calloc(1, sizeof(*sending));
+        int r;
+
+        if (!sending)
+                return -ENOMEM;
+        sending->text = strdup(frame->text);
+        if (!sending->text)
+                return -ENOMEM;
+        r = sms_plan(sending->text, strlen(sending->text), c->settings.segments, &sending->plan);
+        if (r != 0)
+                return r;
+        (void) snprintf(sending->message, sizeof(sending->message), "%s", frame->message);
+        (void) snprintf(sending->to, sizeof(sending->to), "%s", frame->to + 4);
+        sending->outbound = (SmsOutbound){ .message = sending->message,
+                .to = sending->to,
+                .from = c->settings.sender,
+                .text = sending->text,
+                .size = strlen(sending->text),
+                .plan = &sending->plan,
+                .reference = reference_of(sending->message),
+                .expires = frame->expires };
+        *ret = TAKE_PTR(sending);
+        return 0;
+}
+
+/* --- Turns --- */
+
+/* Gives it a turn, and the tokens of that turn. Each later message's turn is behind it: what is
+ * taken ahead of time counts for all that come afterwards. False: the turn is too far away. */
+static bool take_turn(SmsChannel *c, Sending *sending, uint64_t now, Refusal *ret) {
+        SmsPace *pace = sms_paces_of(&c->paces, c->settings.sender);
+        uint64_t wait;
+
+        assert(pace); /* one sender, and it fits */
+        wait = sms_pace_take(pace, sending->plan.n_segments, now);
+        if (wait > SMS_CHANNEL_WAIT_SECONDS * USEC_PER_SEC) {
+                *ret = (Refusal){ .later = true,
+                        .reason = "pace",
+                        .retry_after = (int64_t) ((wait + USEC_PER_SEC - 1) / USEC_PER_SEC) };
+                return false;
+        }
+        if (wait > 0)
+                (void) sms_pace_take(pace, sending->plan.n_segments, now + wait);
+        sending->start = now + wait;
+        sending->patience = sending->start + SMS_CHANNEL_WAIT_SECONDS * USEC_PER_SEC;
+        return true;
+}
+
+/* False: it is answered and gone, or the driver has no room. */
+static bool hand_over(SmsChannel *c, Sending *sending) {
+        int r;
+
+        if (sending->outbound.expires != 0 && sending->outbound.expires <= time_wall()) {
+                sending_settle(c, sending, &(Refusal){ .permanent = true, .reason = "expired" });
+                return true;
+        }
+        r = c->settings.driver->send(c->driver, &sending->outbound);
+        if (r == -EAGAIN) {
+                c->is_blocked = true;
+                return false;
+        }
+        if (r < 0) {
+                log_warning("the driver cannot take a message: %s", strerror(-r));
+                sending_settle(c, sending, &(Refusal){ .later = true, .reason = "driver-error" });
+                return true;
+        }
+        TAILQ_REMOVE(&c->waiting, sending, entry);
+        sending->is_with_driver = true;
+        TAILQ_INSERT_TAIL(&c->sending, sending, entry);
+        return true;
+}
+
+static void timer_set(SmsChannel *c) {
+        const Sending *first = TAILQ_FIRST(&c->waiting);
+        uint64_t due = !first ? UINT64_MAX : c->is_blocked ? first->patience : first->start;
+
+        (void) sd_event_source_set_time(c->timer, due);
+        (void) sd_event_source_set_enabled(
+                        c->timer, due == UINT64_MAX ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
+}
+
+void sms_send_pump(SmsChannel *c) {
+        uint64_t now = time_boot();
+        Sending *first;
+
+        while ((first = TAILQ_FIRST(&c->waiting))) {
+                if (first->patience <= now)
+                        sending_settle(c,
+                                        first,
+                                        &(Refusal){ .later = true, .reason = "carrier-busy" });
+                else if (c->is_blocked || first->start > now || !hand_over(c, first))
+                        break;
+        }
+        timer_set(c);
+}
+
+/* --- The gateway asks --- */
+
+static int frame_read(const json_t *frame, SendFrame *ret) {
+        static const JsonMember members[] = {
+                { "message", JSON_KIND_STRING, offsetof(SendFrame, message), true, 1, 64 },
+                { "kind", JSON_KIND_STRING, offsetof(SendFrame, kind), true },
+                { "to", JSON_KIND_STRING, offsetof(SendFrame, to), true },
+                { "text", JSON_KIND_STRING, offsetof(SendFrame, text), true },
+                { "expires", JSON_KIND_INTEGER, offsetof(SendFrame, expires) },
+        };
+        JsonProblem problem;
+        int r;
+
+        *ret = (SendFrame){ 0 };
+        r = json_read_members(frame, members, N_ELEMENTS(members), false, ret, &problem);
+        if (r == 0 && !sms_reports_is_message(ret->message))
+                return -EBADMSG;
+        return r;
+}
+
+/* The gateway asks again when an answer is late. It is given to each of its requests, because it
+ * has forgotten some of them; of very many the newest are the ones that it knows. */
+static void join(SmsChannel *c, Sending *sending, int64_t id) {
+        static const Refusal busy = { .later = true, .reason = "under-way" };
+
+        if (sending->n_requests < SMS_CHANNEL_REQUESTS_MAX) {
+                sending->requests[sending->n_requests++] = id;
+                return;
+        }
+        answer_refusal(c, sending->requests[0], &busy);
+        memmove(sending->requests,
+                        sending->requests + 1,
+                        (SMS_CHANNEL_REQUESTS_MAX - 1) * sizeof(sending->requests[0]));
+        sending->requests[SMS_CHANNEL_REQUESTS_MAX - 1] = id;
+}
+
+static void begin(SmsChannel *c, int64_t id, const SendFrame *frame) {
+        _cleanup_(sending_freep) Sending *sending = NULL;
+        Refusal refusal;
+        int r;
+
+        if (is_refused(c, frame, &refusal)) {
+                answer_refusal(c, id, &refusal);
+                return;
+        }
+        r = sending_new(c, frame, &sending);
+        if (r != 0) {
+                refusal = (Refusal){ .permanent = r > 0,
+                        .reason = r == SMS_SEGMENT_E_LONG   ? "too-long"
+                                  : r == SMS_SEGMENT_E_TEXT ? "bad-text"
+                                                            : "out-of-memory" };
+                answer_refusal(c, id, &refusal);
+                return;
+        }
+        sending->asked = time_boot();
+        if (!take_turn(c, sending, sending->asked, &refusal)) {
+                answer_refusal(c, id, &refusal);
+                return;
+        }
+        sending->requests[sending->n_requests++] = id;
+        TAILQ_INSERT_TAIL(&c->waiting, sending, entry);
+        sending = NULL;
+        sms_send_pump(c);
+}
+
+void sms_send_request(SmsChannel *c, int64_t id, const json_t *frame) {
+        Sending *sending;
+        SendFrame read;
+
+        if (frame_read(frame, &read) != 0) {
+                answer_refusal(c, id, &(Refusal){ .reason = "bad-frame" });
+                return;
+        }
+        sending = sending_find(c, read.message);
+        if (sending)
+                join(c, sending, id);
+        else if (sms_reports_in_doubt(c->reports, read.message, time_wall()))
+                answer_sent(c, id);
+        else
+                begin(c, id, &read);
+}
+
+/* --- The driver answers --- */
+
+static void tell_failed(SmsChannel *c, const char *message, const char *reason) {
+        plugin_tell(c->plugin,
+                        json_pack("{s:s, s:s, s:b, s:s}",
+                                        "type",
+                                        "failed",
+                                        "message",
+                                        message,
+                                        "permanent",
+                                        true,
+                                        "reason",
+                                        reason));
+}
+
+void sms_send_tell(SmsChannel *c, SmsVerdict verdict, const SmsVerdictOn *on) {
+        const LogFields fields = { .channel = plugin_name(c->plugin), .message = on->message };
+        char reason[REASON_SIZE];
+
+        if (verdict == SMS_VERDICT_NOTHING)
+                return;
+        if (verdict == SMS_VERDICT_DELIVERED) {
+                plugin_tell(c->plugin,
+                                json_pack("{s:s, s:s}",
+                                                "type",
+                                                "delivered",
+                                                "message",
+                                                on->message));
+                return;
+        }
+        (void) snprintf(reason, sizeof(reason), "report-%s", smpp_outcome_name(on->outcome));
+        log_record(LOG_NOTICE,
+                        &fields,
+                        "the carrier reports a message as %s%s%s",
+                        smpp_outcome_name(on->outcome),
+                        on->error[0] ? ", code " : "",
+                        on->error);
+        tell_failed(c, on->message, reason);
+}
+
+static void record_taken(SmsChannel *c, const Sending *sending, const SmsSendResult *result) {
+        uint64_t waited = time_boot() - sending->asked;
+        size_t n = result->n_ids;
+        int r;
+
+        if (n == 0 || n > SMS_SEGMENTS_MAX)
+                n = sending->plan.n_segments;
+        r = sms_reports_add(c->reports,
+                        sending->message,
+                        result->n_ids == n ? result->ids : NULL,
+                        n,
+                        waited > SMS_CHANNEL_DOUBT_SECONDS * USEC_PER_SEC,
+                        time_wall());
+        if (r < 0)
+                log_warning("which ids the carrier gave is not on disk: %s", strerror(-r));
+}
+
+void sms_send_result(SmsChannel *c, const SmsOutbound *outbound, const SmsSendResult *result) {
+        SmsVerdict verdict;
+        SmsVerdictOn on;
+        Sending *sending;
+
+        TAILQ_FOREACH(sending, &c->sending, entry)
+        if (&sending->outbound == outbound)
+                break;
+        assert(sending); /* a driver tells each result once */
+
+        switch (result->outcome) {
+        case SMS_SEND_TAKEN:
+                record_taken(c, sending, result);
+                sending_settle(c, sending, NULL);
+                while ((verdict = sms_reports_match(c->reports, time_wall(), &on)) !=
+                                SMS_VERDICT_NOTHING)
+                        sms_send_tell(c, verdict, &on);
+                break;
+        case SMS_SEND_LATER:
+        case SMS_SEND_FAILED:
+        case SMS_SEND_REFUSED:
+                sending_settle(c,
+                                sending,
+                                &(Refusal){ .later = result->outcome == SMS_SEND_LATER,
+                                                .permanent = result->outcome == SMS_SEND_REFUSED,
+                                                .reason = result->reason ? result->reason
+                                                                         : "carrier",
+                                                .retry_after = result->retry_after });
+                break;
+        default:
+                assert(false);
+        }
+}
+
+/* --- Taking back --- */
+
+static void answer_withdrawal(SmsChannel *c, int64_t id, bool withdrawn) {
+        plugin_answer(c->plugin,
+                        id,
+                        json_pack("{s:s}", "type", withdrawn ? "withdrawn" : "too-late"));
+}
+
+static int withdraw(SmsChannel *c, const char *message, const char *to) {
+        _cleanup_(freep) const char **ids = NULL;
+        size_t n_ids;
+
+        if (!c->settings.driver->withdraw)
+                return -EOPNOTSUPP;
+        if (strncmp(to, "sms:", 4) != 0 || !sms_reports_ids(c->reports, message, &ids, &n_ids))
+                return -ENOENT;
+        return c->settings.driver->withdraw(c->driver, message, to + 4, ids, n_ids);
+}
+
+void sms_withdraw_request(SmsChannel *c, int64_t id, const json_t *frame) {
+        const char *message = json_string_value(json_object_get(frame, "message"));
+        const char *to = json_string_value(json_object_get(frame, "to"));
+        Withdrawal *withdrawal;
+        Sending *sending;
+
+        sending = message ? find_in(&c->waiting, message) : NULL;
+        if (sending) {
+                sending_settle(c, sending, &(Refusal){ .reason = "withdrawn" });
+                answer_withdrawal(c, id, true);
+                sms_send_pump(c);
+                return;
+        }
+        if (!message || !to || !sms_reports_is_message(message) ||
+                        !(withdrawal = calloc(1, sizeof(*withdrawal)))) {
+                answer_withdrawal(c, id, false);
+                return;
+        }
+        withdrawal->request = id;
+        (void) snprintf(withdrawal->message, sizeof(withdrawal->message), "%s", message);
+        TAILQ_INSERT_TAIL(&c->withdrawals, withdrawal, entry);
+        if (withdraw(c, message, to) < 0)
+                sms_withdraw_result(c, message, false);
+}
+
+void sms_withdraw_result(SmsChannel *c, const char *message, bool withdrawn) {
+        Withdrawal *withdrawal, *next;
+
+        /* The carrier reports a message that it gave back as one that failed. */
+        if (withdrawn)
+                sms_reports_end(c->reports, message, time_wall());
+        for (withdrawal = TAILQ_FIRST(&c->withdrawals); withdrawal; withdrawal = next) {
+                next = TAILQ_NEXT(withdrawal, entry);
+                if (!streq(withdrawal->message, message))
+                        continue;
+                TAILQ_REMOVE(&c->withdrawals, withdrawal, entry);
+                answer_withdrawal(c, withdrawal->request, withdrawn);
+                free(withdrawal);
+        }
+}
+
+void sms_send_stop(SmsChannel *c) {
+        Withdrawal *withdrawal;
+        Sending *sending;
+
+        while ((sending = TAILQ_FIRST(&c->waiting)))
+                sending_settle(c,
+                                sending,
+                                &(Refusal){ .later = true,
+                                                .reason = "stopping",
+                                                .retry_after = 1 });
+        /* Whether the carrier took these is not known: the gateway asks again. */
+        while ((sending = TAILQ_FIRST(&c->sending))) {
+                sending_remove(c, sending);
+                (void) sending_free(sending);
+        }
+        while ((withdrawal = TAILQ_FIRST(&c->withdrawals))) {
+                TAILQ_REMOVE(&c->withdrawals, withdrawal, entry);
+                free(withdrawal);
+        }
+}

@@ -1,0 +1,744 @@
+#include "sms-reports.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <sys/queue.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "text.h"
+
+enum {
+        BUCKETS = 16384, /* a power of two */
+        PARTS_MAX = 255,
+        HELD_SECONDS = 60,
+        FILE_BYTES_MAX = 32 * 1024 * 1024, /* what is before is old */
+        LINES_SPARE = 4096,
+        LINE_SIZE_MAX = 64 + SMS_MESSAGE_SIZE + PARTS_MAX * 3 * SMPP_ID_SIZE,
+        KEYS_MAX = 2,
+};
+
+static const char file_name[] = "reports", new_name[] = "reports.new";
+
+typedef struct Record Record;
+
+/* A part under one of the forms that its id may be reported in. */
+typedef struct Key {
+        LIST_ENTRY(Key) entry;
+        Record *record; /* NULL: not in the table */
+        unsigned part;
+        char text[SMPP_ID_SIZE];
+} Key;
+
+typedef struct Part {
+        char *id; /* NULL: the carrier has none */
+        bool delivered;
+        Key keys[KEYS_MAX];
+} Part;
+
+struct Record {
+        TAILQ_ENTRY(Record) entry; /* of those that are waited for, or of those that ended */
+        LIST_ENTRY(Record) same_bucket;
+        char message[SMS_MESSAGE_SIZE];
+        int64_t taken, doubt_until;
+        bool ended;
+        size_t n_parts;
+        Part parts[];
+};
+
+/* A report that came before its message. */
+typedef struct Held {
+        TAILQ_ENTRY(Held) entry;
+        char id[SMPP_ID_SIZE], message[SMS_MESSAGE_SIZE], error[16];
+        unsigned segment;
+        SmppOutcome outcome;
+        int64_t since;
+} Held;
+
+LIST_HEAD(KeyList, Key);
+LIST_HEAD(RecordList, Record);
+TAILQ_HEAD(RecordQueue, Record);
+
+struct SmsReports {
+        struct RecordQueue waited, ended; /* each in the order in which they came there */
+        TAILQ_HEAD(, Held) held;
+        size_t n_waited, n_held;
+        struct KeyList keys[BUCKETS];
+        struct RecordList messages[BUCKETS];
+        uint8_t hash_key[crypto_shorthash_KEYBYTES]; /* carriers choose their ids */
+        int directory, file;                         /* -1: in memory only */
+        size_t n_lines;                              /* of the file */
+        size_t n_lines_next;                         /* when to tidy it */
+};
+
+static size_t bucket_of(const SmsReports *r, const char *text) {
+        uint8_t hash[crypto_shorthash_BYTES];
+        uint64_t number;
+
+        crypto_shorthash(hash, (const uint8_t *) text, strlen(text), r->hash_key);
+        memcpy(&number, hash, sizeof(number));
+        return number & (BUCKETS - 1);
+}
+
+bool sms_reports_is_message(const char *message) {
+        size_t n = strspn(message,
+                        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
+
+        return n > 0 && n < SMS_MESSAGE_SIZE && message[n] == '\0';
+}
+
+/* --- The table --- */
+
+static Record *record_find(const SmsReports *r, const char *message) {
+        Record *record;
+
+        LIST_FOREACH(record, &r->messages[bucket_of(r, message)], same_bucket)
+        if (streq(record->message, message))
+                return record;
+        return NULL;
+}
+
+static void record_remove_keys(Record *record) {
+        for (size_t i = 0; i < record->n_parts; i++)
+                for (size_t k = 0; k < KEYS_MAX; k++)
+                        if (record->parts[i].keys[k].record) {
+                                LIST_REMOVE(&record->parts[i].keys[k], entry);
+                                record->parts[i].keys[k].record = NULL;
+                        }
+}
+
+static void record_add_keys(SmsReports *r, Record *record) {
+        for (unsigned i = 0; i < record->n_parts; i++) {
+                Part *part = &record->parts[i];
+                char keys[KEYS_MAX][SMPP_ID_SIZE];
+                unsigned n = part->id ? smpp_id_keys(part->id, keys) : 0;
+
+                for (unsigned k = 0; k < n; k++) {
+                        part->keys[k].record = record;
+                        part->keys[k].part = i;
+                        memcpy(part->keys[k].text, keys[k], SMPP_ID_SIZE);
+                        LIST_INSERT_HEAD(&r->keys[bucket_of(r, keys[k])], &part->keys[k], entry);
+                }
+        }
+}
+
+static Record *record_free(Record *record) {
+        if (!record)
+                return NULL;
+        for (size_t i = 0; i < record->n_parts; i++)
+                free(record->parts[i].id);
+        free(record);
+        return NULL;
+}
+
+DEFINE_CLEANUP(Record, record_free)
+
+static void record_drop(SmsReports *r, Record *record) {
+        record_remove_keys(record);
+        LIST_REMOVE(record, same_bucket);
+        if (record->ended)
+                TAILQ_REMOVE(&r->ended, record, entry);
+        else {
+                TAILQ_REMOVE(&r->waited, record, entry);
+                r->n_waited--;
+        }
+        (void) record_free(record);
+}
+
+/* What has ended is remembered as long as the gateway may ask for it again. */
+static void drop_old(SmsReports *r, int64_t now) {
+        Record *record;
+
+        while ((record = TAILQ_FIRST(&r->waited)) &&
+                        (r->n_waited > SMS_REPORTS_MESSAGES_MAX ||
+                                        now - record->taken > SMS_REPORTS_DAYS * INT64_C(86400)))
+                record_drop(r, record);
+        while ((record = TAILQ_FIRST(&r->ended)) && now - record->taken > SMS_REPORTS_DOUBT_SECONDS)
+                record_drop(r, record);
+}
+
+static void record_end(SmsReports *r, Record *record) {
+        if (record->ended)
+                return;
+        record_remove_keys(record);
+        TAILQ_REMOVE(&r->waited, record, entry);
+        r->n_waited--;
+        record->ended = true;
+        TAILQ_INSERT_TAIL(&r->ended, record, entry);
+}
+
+static int record_new(const char *message,
+                const char *const *ids,
+                size_t n_parts,
+                int64_t taken,
+                Record **ret) {
+        _cleanup_(record_freep) Record *record = calloc(1, sizeof(Record) + n_parts * sizeof(Part));
+
+        if (!record)
+                return -ENOMEM;
+        (void) snprintf(record->message, sizeof(record->message), "%s", message);
+        record->taken = taken;
+        record->n_parts = n_parts;
+        for (size_t i = 0; ids && i < n_parts; i++) {
+                record->parts[i].id = strndup(ids[i], SMPP_ID_SIZE - 1);
+                if (!record->parts[i].id)
+                        return -ENOMEM;
+        }
+        *ret = TAKE_PTR(record);
+        return 0;
+}
+
+/* In the place of one of the same message. */
+static void record_insert(SmsReports *r, Record *record) {
+        Record *former = record_find(r, record->message);
+
+        if (former)
+                record_drop(r, former);
+        TAILQ_INSERT_TAIL(&r->waited, record, entry);
+        r->n_waited++;
+        LIST_INSERT_HEAD(&r->messages[bucket_of(r, record->message)], record, same_bucket);
+        record_add_keys(r, record);
+}
+
+/* --- Lines --- */
+
+static size_t put_id(const char *id, char *ret) {
+        size_t n = 0;
+
+        for (const unsigned char *p = (const unsigned char *) id; *p; p++) {
+                if (*p > ' ' && *p < 0x7f && *p != '%')
+                        ret[n++] = (char) *p;
+                else
+                        n += (size_t) sprintf(ret + n, "%%%02x", *p);
+        }
+        return n;
+}
+
+static size_t put_taken(const Record *record, char ret[LINE_SIZE_MAX]) {
+        size_t n = (size_t) sprintf(ret,
+                        "t %" PRId64 " %zu %s",
+                        record->taken,
+                        record->n_parts,
+                        record->message);
+
+        for (size_t i = 0; i < record->n_parts && record->parts[i].id; i++) {
+                ret[n++] = ' ';
+                n += put_id(record->parts[i].id, ret + n);
+        }
+        ret[n++] = '\n';
+        return n;
+}
+
+static int append(SmsReports *r, const char *line, size_t size) {
+        off_t end;
+        ssize_t n;
+
+        if (r->file < 0)
+                return 0;
+        end = lseek(r->file, 0, SEEK_END);
+        n = write(r->file, line, size);
+        if (n == (ssize_t) size) {
+                r->n_lines++;
+                return 0;
+        }
+        /* Half a line would spoil the next one. */
+        if (n > 0 && (end < 0 || ftruncate(r->file, end) < 0))
+                return -EIO;
+        return n < 0 ? -errno : -ENOSPC;
+}
+
+static int append_word(SmsReports *r, const char *word, const char *message) {
+        char line[SMS_MESSAGE_SIZE + 32];
+        int n = snprintf(line, sizeof(line), "%s %s\n", word, message);
+
+        return append(r, line, (size_t) n);
+}
+
+static int write_part(SmsReports *r, int file, const char *data, size_t size) {
+        while (size > 0) {
+                ssize_t n = write(file, data, size);
+
+                if (n < 0)
+                        return -errno;
+                data += n, size -= (size_t) n;
+        }
+        r->n_lines++;
+        return 0;
+}
+
+static int write_record(SmsReports *r, int file, const Record *record) {
+        char line[LINE_SIZE_MAX];
+        int result = write_part(r, file, line, put_taken(record, line));
+
+        for (size_t i = 0; i < record->n_parts && result == 0; i++)
+                if (record->parts[i].delivered)
+                        result = write_part(r,
+                                        file,
+                                        line,
+                                        (size_t) sprintf(line, "s %zu %s\n", i, record->message));
+        if (result == 0 && record->ended)
+                result = write_part(
+                                r, file, line, (size_t) sprintf(line, "d %s\n", record->message));
+        return result;
+}
+
+static int write_all(SmsReports *r, int file) {
+        const Record *record;
+        int result = 0;
+
+        TAILQ_FOREACH(record, &r->waited, entry)
+        if (result == 0)
+                result = write_record(r, file, record);
+        TAILQ_FOREACH(record, &r->ended, entry)
+        if (result == 0)
+                result = write_record(r, file, record);
+        if (result == 0 && fdatasync(file) < 0)
+                result = -errno;
+        return result;
+}
+
+/* Writes what is still of use into a new file, which takes the old one's place. */
+static int tidy(SmsReports *r) {
+        _cleanup_(closep) int file = -1;
+        size_t n_lines = r->n_lines;
+        int result;
+
+        r->n_lines_next = n_lines + LINES_SPARE; /* unless it works */
+        file = openat(r->directory,
+                        new_name,
+                        O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW,
+                        0600);
+        if (file < 0)
+                return -errno;
+        r->n_lines = 0;
+        result = write_all(r, file);
+        if (result == 0 && renameat(r->directory, new_name, r->directory, file_name) < 0)
+                result = -errno;
+        if (result < 0) {
+                r->n_lines = n_lines;
+                (void) unlinkat(r->directory, new_name, 0);
+                return result;
+        }
+        (void) close_fd(r->file);
+        r->file = TAKE_FD(file);
+        r->n_lines_next = 2 * r->n_lines + LINES_SPARE;
+        return 0;
+}
+
+static void tidy_if_due(SmsReports *r) {
+        if (r->file >= 0 && r->n_lines > r->n_lines_next)
+                (void) tidy(r);
+}
+
+/* --- Reading --- */
+
+/* The next word of a line, cut off in place; NULL at its end. */
+static char *word_next(char **line) {
+        char *word = *line;
+        size_t n = strcspn(word, " ");
+
+        if (n == 0)
+                return NULL;
+        *line = word + n;
+        if (word[n]) {
+                word[n] = '\0';
+                *line += 1;
+        }
+        return word;
+}
+
+static bool number_read(const char *word, int64_t max, int64_t *ret) {
+        size_t n = word ? strspn(word, "0123456789") : 0;
+
+        if (n == 0 || n > 12 || word[n])
+                return false;
+        *ret = strtoll(word, NULL, 10);
+        return *ret <= max;
+}
+
+static bool id_read(char *word) {
+        char *out = word;
+        uint8_t byte;
+
+        for (; *word; word++) {
+                if (*word != '%') {
+                        *out++ = *word;
+                        continue;
+                }
+                if (!word[1] || !word[2])
+                        return false;
+                char hex[] = { word[1], word[2], '\0' };
+
+                if (text_from_hex(hex, &byte, 1) < 0 || byte == 0)
+                        return false;
+                *out++ = (char) byte;
+                word += 2;
+        }
+        *out = '\0';
+        return true;
+}
+
+static void read_taken(SmsReports *r, char *line, int64_t now) {
+        const char *ids[PARTS_MAX], *message;
+        int64_t taken, n_parts;
+        size_t n_ids = 0;
+        Record *record;
+        char *word;
+
+        if (!number_read(word_next(&line), now, &taken) ||
+                        !number_read(word_next(&line), PARTS_MAX, &n_parts) || n_parts < 1)
+                return;
+        message = word_next(&line);
+        if (!message || !sms_reports_is_message(message))
+                return;
+        while ((word = word_next(&line))) {
+                if (n_ids == (size_t) n_parts || !id_read(word) || strlen(word) >= SMPP_ID_SIZE)
+                        return;
+                ids[n_ids++] = word;
+        }
+        if ((n_ids != 0 && n_ids != (size_t) n_parts) ||
+                        now - taken > SMS_REPORTS_DAYS * INT64_C(86400) ||
+                        record_new(message, n_ids ? ids : NULL, (size_t) n_parts, taken, &record) <
+                                        0)
+                return;
+        if (now - taken <= SMS_REPORTS_DOUBT_SECONDS)
+                record->doubt_until = now + SMS_REPORTS_DOUBT_SECONDS;
+        record_insert(r, record);
+        drop_old(r, now);
+}
+
+static void read_line(SmsReports *r, char *line, int64_t now) {
+        const char *kind = word_next(&line);
+        Record *record;
+        int64_t part;
+
+        if (!kind || kind[1] != '\0')
+                return;
+        if (kind[0] == 't') {
+                read_taken(r, line, now);
+        } else if (kind[0] == 's') {
+                if (!number_read(word_next(&line), PARTS_MAX, &part))
+                        return;
+                record = record_find(r, line);
+                if (record && (size_t) part < record->n_parts)
+                        record->parts[part].delivered = true;
+        } else if (kind[0] == 'd') {
+                record = record_find(r, line);
+                if (record)
+                        record_end(r, record);
+        }
+}
+
+void sms_reports_read(SmsReports *r, const char *data, size_t size, int64_t now) {
+        char line[LINE_SIZE_MAX];
+        const char *end = data + size, *stop;
+
+        assert(r && (data || size == 0));
+
+        /* What no newline ends was not written whole. */
+        for (const char *p = data; p < end; p = stop + 1) {
+                size_t n;
+
+                stop = memchr(p, '\n', (size_t) (end - p));
+                if (!stop)
+                        break;
+                n = (size_t) (stop - p);
+                if (n >= sizeof(line) || memchr(p, '\0', n))
+                        continue;
+                memcpy(line, p, n);
+                line[n] = '\0';
+                read_line(r, line, now);
+        }
+        drop_old(r, now);
+}
+
+static int read_file(SmsReports *r, int64_t now) {
+        _cleanup_(closep) int file = -1;
+        _cleanup_(freep) char *data = NULL;
+        struct stat st;
+        off_t start;
+        ssize_t n;
+
+        file = openat(r->directory, file_name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        if (file < 0)
+                return errno == ENOENT ? 0 : -errno;
+        if (fstat(file, &st) < 0)
+                return -errno;
+        start = st.st_size > FILE_BYTES_MAX ? st.st_size - FILE_BYTES_MAX : 0;
+        data = malloc(FILE_BYTES_MAX);
+        if (!data)
+                return -ENOMEM;
+        for (size_t size = 0;; size += (size_t) n) {
+                n = pread(file, data + size, FILE_BYTES_MAX - size, start + (off_t) size);
+                if (n < 0)
+                        return -errno;
+                if (n == 0) {
+                        sms_reports_read(r, data, size, now);
+                        return 0;
+                }
+        }
+}
+
+int sms_reports_open(SmsReports *r, const char *directory, int64_t now) {
+        int result;
+
+        assert(r && directory && r->directory < 0);
+
+        r->directory = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (r->directory < 0)
+                return -errno;
+        result = read_file(r, now);
+        if (result == 0)
+                result = tidy(r);
+        if (result < 0)
+                r->directory = close_fd(r->directory);
+        return result;
+}
+
+/* --- Messages --- */
+
+int sms_reports_new(SmsReports **ret) {
+        SmsReports *r = calloc(1, sizeof(*r));
+
+        if (!r)
+                return -ENOMEM;
+        TAILQ_INIT(&r->waited);
+        TAILQ_INIT(&r->ended);
+        TAILQ_INIT(&r->held);
+        randombytes_buf(r->hash_key, sizeof(r->hash_key));
+        r->directory = r->file = -1;
+        *ret = r;
+        return 0;
+}
+
+int sms_reports_add(SmsReports *r,
+                const char *message,
+                const char *const *ids,
+                size_t n_parts,
+                bool in_doubt,
+                int64_t now) {
+        char line[LINE_SIZE_MAX];
+        Record *record;
+        int result;
+
+        assert(r && message && sms_reports_is_message(message));
+        assert(n_parts >= 1 && n_parts <= PARTS_MAX);
+
+        result = record_new(message, ids, n_parts, now, &record);
+        if (result < 0)
+                return result;
+        if (in_doubt)
+                record->doubt_until = now + SMS_REPORTS_DOUBT_SECONDS;
+        result = append(r, line, put_taken(record, line));
+        record_insert(r, record);
+        drop_old(r, now);
+        tidy_if_due(r);
+        return result;
+}
+
+bool sms_reports_in_doubt(SmsReports *r, const char *message, int64_t now) {
+        Record *record = record_find(r, message);
+        bool in_doubt = record && now < record->doubt_until;
+
+        if (record)
+                record->doubt_until = 0;
+        return in_doubt;
+}
+
+bool sms_reports_ids(SmsReports *r, const char *message, const char ***ret, size_t *ret_n) {
+        const Record *record = record_find(r, message);
+
+        *ret = NULL;
+        *ret_n = 0;
+        if (!record || record->ended)
+                return false;
+        if (!record->parts[0].id)
+                return true;
+        *ret = calloc(record->n_parts, sizeof(**ret));
+        if (!*ret)
+                return false;
+        for (size_t i = 0; i < record->n_parts; i++)
+                (*ret)[(*ret_n)++] = record->parts[i].id;
+        return true;
+}
+
+void sms_reports_end(SmsReports *r, const char *message, int64_t now) {
+        Record *record = record_find(r, message);
+
+        if (!record || record->ended)
+                return;
+        /* Without this line a report is looked for in vain, which costs nothing. */
+        (void) append_word(r, "d", message);
+        record_end(r, record);
+        drop_old(r, now);
+        tidy_if_due(r);
+}
+
+/* --- Reports --- */
+
+/* The part that a carrier means. The very id comes before one that is the same number in another
+ * base, unless it was reported already: then the carrier must mean the other. */
+static bool part_find(SmsReports *r, const char *id, Record **ret, unsigned *ret_part) {
+        char keys[KEYS_MAX][SMPP_ID_SIZE];
+        unsigned n = smpp_id_keys(id, keys);
+        const Key *same = NULL, *equal = NULL, *key;
+
+        for (unsigned k = 0; k < n; k++)
+                LIST_FOREACH(key, &r->keys[bucket_of(r, keys[k])], entry) {
+                        const Part *part = &key->record->parts[key->part];
+
+                        if (!streq(key->text, keys[k]) || part->delivered)
+                                continue;
+                        if (!same && streq(part->id, id))
+                                same = key;
+                        if (!equal && smpp_id_equal(part->id, id))
+                                equal = key;
+                }
+        key = same ? same : equal;
+        if (!key)
+                return false;
+        *ret = key->record;
+        *ret_part = key->part;
+        return true;
+}
+
+static bool report_find(SmsReports *r, const SmsReport *report, Record **ret, unsigned *ret_part) {
+        if (report->id)
+                return part_find(r, report->id, ret, ret_part);
+        *ret = report->message ? record_find(r, report->message) : NULL;
+        *ret_part = report->segment;
+        return *ret && *ret_part < (*ret)->n_parts;
+}
+
+static bool all_delivered(const Record *record) {
+        for (size_t i = 0; i < record->n_parts; i++)
+                if (!record->parts[i].delivered)
+                        return false;
+        return true;
+}
+
+static SmsVerdict
+judge(SmsReports *r, Record *record, unsigned part, const SmsReport *report, int64_t now) {
+        char word[32];
+
+        if (record->ended || record->parts[part].delivered)
+                return SMS_VERDICT_NOTHING;
+        if (report->outcome == SMPP_OUTCOME_DELIVERED) {
+                record->parts[part].delivered = true;
+                if (!all_delivered(record)) {
+                        (void) snprintf(word, sizeof(word), "s %u", part);
+                        (void) append_word(r, word, record->message);
+                        tidy_if_due(r);
+                        return SMS_VERDICT_NOTHING;
+                }
+                sms_reports_end(r, record->message, now);
+                return SMS_VERDICT_DELIVERED;
+        }
+        sms_reports_end(r, record->message, now);
+        return SMS_VERDICT_FAILED;
+}
+
+static void held_drop(SmsReports *r, Held *held) {
+        TAILQ_REMOVE(&r->held, held, entry);
+        r->n_held--;
+        free(held);
+}
+
+static void held_drop_old(SmsReports *r, int64_t now) {
+        Held *held;
+
+        while ((held = TAILQ_FIRST(&r->held)) &&
+                        (r->n_held > SMS_REPORTS_HELD_MAX || now - held->since > HELD_SECONDS))
+                held_drop(r, held);
+}
+
+static void hold_report(SmsReports *r, const SmsReport *report, int64_t now) {
+        Held *held = calloc(1, sizeof(*held));
+
+        if (!held)
+                return;
+        held->segment = report->segment;
+        held->outcome = report->outcome;
+        held->since = now;
+        (void) snprintf(held->id, sizeof(held->id), "%s", report->id ? report->id : "");
+        if (!report->id)
+                (void) snprintf(held->message, sizeof(held->message), "%s", report->message);
+        text_word(report->error, held->error, sizeof(held->error));
+        TAILQ_INSERT_TAIL(&r->held, held, entry);
+        r->n_held++;
+        held_drop_old(r, now);
+}
+
+static bool is_final(SmppOutcome outcome) {
+        return outcome == SMPP_OUTCOME_DELIVERED || outcome == SMPP_OUTCOME_FAILED ||
+               outcome == SMPP_OUTCOME_EXPIRED || outcome == SMPP_OUTCOME_REJECTED;
+}
+
+SmsVerdict sms_reports_note(
+                SmsReports *r, const SmsReport *report, bool hold, int64_t now, SmsVerdictOn *ret) {
+        Record *record;
+        unsigned part;
+
+        assert(r && report && ret);
+
+        *ret = (SmsVerdictOn){ .outcome = report->outcome };
+        text_word(report->error, ret->error, sizeof(ret->error));
+        if (!is_final(report->outcome) || (!report->id && !report->message))
+                return SMS_VERDICT_NOTHING;
+        if (!report_find(r, report, &record, &part)) {
+                if (hold)
+                        hold_report(r, report, now);
+                return SMS_VERDICT_NOTHING;
+        }
+        (void) snprintf(ret->message, sizeof(ret->message), "%s", record->message);
+        return judge(r, record, part, report, now);
+}
+
+SmsVerdict sms_reports_match(SmsReports *r, int64_t now, SmsVerdictOn *ret) {
+        Held *held, *next;
+
+        held_drop_old(r, now);
+        for (held = TAILQ_FIRST(&r->held); held; held = next) {
+                SmsReport report = { .id = held->id[0] ? held->id : NULL,
+                        .message = held->id[0] ? NULL : held->message,
+                        .segment = held->segment,
+                        .outcome = held->outcome,
+                        .error = held->error };
+                SmsVerdict verdict;
+
+                next = TAILQ_NEXT(held, entry);
+                verdict = sms_reports_note(r, &report, false, now, ret);
+                if (ret->message[0])
+                        held_drop(r, held);
+                if (verdict != SMS_VERDICT_NOTHING)
+                        return verdict;
+        }
+        return SMS_VERDICT_NOTHING;
+}
+
+size_t sms_reports_count(const SmsReports *r) {
+        return r->n_waited;
+}
+
+size_t sms_reports_held(const SmsReports *r) {
+        return r->n_held;
+}
+
+SmsReports *sms_reports_free(SmsReports *r) {
+        if (!r)
+                return NULL;
+        while (!TAILQ_EMPTY(&r->waited))
+                record_drop(r, TAILQ_FIRST(&r->waited));
+        while (!TAILQ_EMPTY(&r->ended))
+                record_drop(r, TAILQ_FIRST(&r->ended));
+        while (!TAILQ_EMPTY(&r->held))
+                held_drop(r, TAILQ_FIRST(&r->held));
+        (void) close_fd(r->file);
+        (void) close_fd(r->directory);
+        free(r);
+        return NULL;
+}
