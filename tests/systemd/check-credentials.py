@@ -19,6 +19,7 @@ PROGRAMS = {
     "vestibule-relay-client@": "relay-client/*.c",
     "vestibule-relay": "relay-client/server/*.c",
     "vestibule-xmpp@": "plugins/xmpp/*.c",
+    "vestibule-sms@": "plugins/sms/*.c",
 }
 
 

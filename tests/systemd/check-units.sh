@@ -19,7 +19,7 @@ cp -r /usr/lib/systemd/system "$root/usr/lib/systemd/system"
 cp /bin/true "$root/bin/kill"
 for program_folder in "$@"; do
     mkdir -p "$root$program_folder"
-    for program in vestibuled vestibule-api vestibule-xmpp vestibule-relay-client vestibule-relay; do
+    for program in vestibuled vestibule-api vestibule-xmpp vestibule-sms vestibule-relay-client vestibule-relay; do
         cp /bin/true "$root$program_folder/$program"
     done
 done
@@ -36,6 +36,8 @@ instance vestibule-relay-client main service
 instance vestibule-plugin tenants socket
 instance vestibule-plugin operators socket
 instance vestibule-plugin relay-main socket
+instance vestibule-sms sms service
+instance vestibule-plugin sms socket
 if [ -e "$folder/vestibule-xmpp@.service" ]; then
     instance vestibule-xmpp xmpp service
     instance vestibule-plugin xmpp socket
@@ -86,7 +88,7 @@ done
 # Every user that a unit names is made, and every socket has its service.
 users=$(sed -n 's/^u \([^ ]*\).*/\1/p' "$source/vestibule-sysusers.conf")
 output=
-for user in vestibule vestibule-tenants vestibule-operators vestibule-xmpp vestibule-relay-main vestibule-relay; do
+for user in vestibule vestibule-tenants vestibule-operators vestibule-xmpp vestibule-sms vestibule-relay-main vestibule-relay; do
     printf '%s\n' "$users" | grep -qx "$user" || output="$output $user"
 done
 if [ -z "$output" ]; then report "every unit's user is made" 0; else report "every unit's user is made" 1; fi
