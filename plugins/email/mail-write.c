@@ -76,6 +76,10 @@ static const char *sender_of(const MailWrite *mail) {
         return mail->sender ? mail->sender : mail->token.mailbox;
 }
 
+static const char *sender_domain_of(const MailWrite *mail) {
+        return mail->sender_domain ? mail->sender_domain : mail->domain;
+}
+
 static int check(const MailWrite *mail) {
         int r = check_text(mail->subject, MAIL_WRITE_HEADER_MAX, false);
 
@@ -87,7 +91,8 @@ static int check(const MailWrite *mail) {
                 r = check_text(mail->text, MAIL_WRITE_TEXT_MAX, true);
         if (r != 0)
                 return r;
-        if (!is_address(sender_of(mail), mail->domain) || strncmp(mail->to, "mailto:", 7) != 0 ||
+        if (!is_address(sender_of(mail), sender_domain_of(mail)) ||
+                        !is_address("x", mail->domain) || strncmp(mail->to, "mailto:", 7) != 0 ||
                         !address_is_canonical(mail->to))
                 return MAIL_WRITE_E_ADDRESS;
         if (!is_id("msg_", mail->message) || (mail->thread && !is_id("thr_", mail->thread)) ||
@@ -190,7 +195,7 @@ static void write_from(FILE *out, const MailWrite *mail) {
                 write_phrase(out, mail->name);
                 (void) fputs("\r\n ", out);
         }
-        (void) fprintf(out, "<%s@%s>\r\n", sender_of(mail), mail->domain);
+        (void) fprintf(out, "<%s@%s>\r\n", sender_of(mail), sender_domain_of(mail));
 }
 
 /* RFC 5322 section 3.3, in UTC; names that no locale changes. */

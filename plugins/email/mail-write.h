@@ -34,10 +34,11 @@ typedef enum MailWriteError {
 /* All borrowed; what may be NULL says so. */
 typedef struct MailWrite {
         MailTokenPlace token;
-        const char *domain;   /* of our addresses, A-labels in lower case */
-        const char *sender;   /* local part of From; NULL: the token's mailbox */
-        const char *name;     /* of the sender as people read it; NULL: none */
-        const char *to;       /* canonical mailto: URI */
+        const char *domain;        /* of our addresses, A-labels in lower case */
+        const char *sender;        /* local part of From; NULL: the token's mailbox */
+        const char *sender_domain; /* of From; NULL: domain */
+        const char *name;          /* of the sender as people read it; NULL: none */
+        const char *to;            /* canonical mailto: URI */
         const char *message;  /* "msg_…": the Message-ID and the return path follow from it */
         const char *thread;   /* "thr_…": Reply-To follows from it; NULL: there is none */
         const char *first;    /* "msg_…" that began the conversation; NULL: this one does */

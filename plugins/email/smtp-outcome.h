@@ -1,0 +1,77 @@
+/* What became of a mail in an SMTP session (RFC 5321), in the words of PROTOCOL.md: libcurl says
+ * only that something failed, so the commands and replies are followed here. Lines in, a verdict
+ * out; no I/O, no clock.
+ *
+ * The stages decide: what a server says before RCPT is about us or itself, at RCPT about the
+ * recipient, and after the content about this mail. Once the content is on its way, a session that
+ * breaks leaves open whether the server has taken it. */
+#pragma once
+
+#include <curl/curl.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef enum SmtpStage {
+        SMTP_STAGE_CONNECT, /* until EHLO, STARTTLS included */
+        SMTP_STAGE_LOGIN,   /* AUTH and what follows it up */
+        SMTP_STAGE_MAIL,
+        SMTP_STAGE_RECIPIENT,
+        SMTP_STAGE_DATA, /* the command; the content waits for its 354 */
+        SMTP_STAGE_CONTENT,
+} SmtpStage;
+
+/* A transfer as it goes. Zeroed for each; offers_dsn is the connection's and outlives them. */
+typedef struct SmtpTrace {
+        SmtpStage stage;
+        int code;        /* of the last reply; 0: none came since the last command */
+        char status[12]; /* enhanced status (RFC 3463) of that reply, "5.1.1"; or empty */
+        bool in_greeting;
+        bool offers_dsn; /* in its last EHLO (RFC 3461) */
+} SmtpTrace;
+
+/* For the beginning of a transfer: keeps what the connection offers. */
+void smtp_trace_begin(SmtpTrace *trace);
+
+/* A command of ours, and a line of the server; a line's end need not be there. */
+void smtp_trace_command(SmtpTrace *trace, const char *line, size_t size);
+void smtp_trace_reply(SmtpTrace *trace, const char *line, size_t size);
+
+typedef enum SmtpVerdict {
+        SMTP_VERDICT_SENT,
+        SMTP_VERDICT_REFUSED, /* this mail, or this address, will not work */
+        SMTP_VERDICT_FAILED,  /* it was tried; perhaps another time */
+        SMTP_VERDICT_LATER,   /* it was not tried: the server, or the way to it, was not ready */
+} SmtpVerdict;
+
+enum { SMTP_REASON_SIZE = 24 };
+
+typedef struct SmtpOutcome {
+        SmtpVerdict verdict;
+        bool down;        /* no other mail would fare better */
+        bool login;       /* down, until somebody changes the credentials */
+        bool slow;        /* the server asks us all to slow down */
+        bool crowded;     /* it has no room for another connection now */
+        bool without_dsn; /* it stumbled over what RFC 3461 adds to the commands */
+        bool once_more;   /* a connection that was kept had ended: a fresh one may do at once */
+        char reason[SMTP_REASON_SIZE]; /* a word for operators, "smtp-5-1-1"; "" when it was sent */
+} SmtpOutcome;
+
+/* The verdict on a transfer that has ended with this code. reused: on a connection that was kept
+ * from an earlier one. */
+void smtp_outcome(const SmtpTrace *trace, CURLcode code, bool reused, SmtpOutcome *ret);
+
+enum { SMTP_COMMAND_SIZE = 2048 };
+
+/* Writes what goes into CURLOPT_MAIL_FROM and CURLOPT_MAIL_RCPT: the bare path, or, with dsn, the
+ * path and what asks for reports (RFC 3461 sections 4.1 to 4.4). libcurl has an option for these
+ * since 8.15.0 only, which is a suffix behind the brackets; an older one puts a ">" behind whatever
+ * is there, and so the last parameter is one in whose value a pair of brackets may stand.
+ * libcurl_version is version_num of curl_version_info(). Paths are plain addresses of at most 320
+ * bytes. */
+void smtp_write_from(unsigned libcurl_version,
+                bool dsn,
+                const char *path,
+                const char *envelope_id,
+                char ret[SMTP_COMMAND_SIZE]);
+void smtp_write_recipient(
+                unsigned libcurl_version, bool dsn, const char *path, char ret[SMTP_COMMAND_SIZE]);
