@@ -4,6 +4,12 @@
 #include "sms-channel.h"
 
 const SmsDriverOps *const sms_drivers[] = {
+#ifdef HAVE_KANNEL
+        &sms_driver_kannel,
+#endif
+#ifdef HAVE_REST
+        &sms_driver_rest,
+#endif
         NULL,
 };
 
