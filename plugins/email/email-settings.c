@@ -23,13 +23,13 @@ static int invalid(const char *name, const char *what) {
 
 static int read_domain(const char *text, char ret[MAIL_WRITE_DOMAIN_MAX + 1]) {
         char uri[sizeof("mailto:x@") + MAIL_WRITE_DOMAIN_MAX], canonical[ADDRESS_SIZE_MAX];
-        const char *reason;
+        const char *reason, *domain = canonical + strlen("mailto:x@");
         int n = snprintf(uri, sizeof(uri), "mailto:x@%s", text);
 
         if (n < 0 || (size_t) n >= sizeof(uri) || address_canonical(uri, canonical, &reason) != 0 ||
-                        strlen(canonical) - strlen("mailto:x@") > MAIL_WRITE_DOMAIN_MAX)
+                        strlen(domain) > MAIL_WRITE_DOMAIN_MAX)
                 return -EINVAL;
-        (void) snprintf(ret, MAIL_WRITE_DOMAIN_MAX + 1, "%s", canonical + strlen("mailto:x@"));
+        memcpy(ret, domain, strlen(domain) + 1);
         return 0;
 }
 
