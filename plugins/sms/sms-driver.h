@@ -50,9 +50,9 @@ typedef struct SmsSendResult {
         const char *reason; /* for an operator: lower-case letters, digits and "-"; NULL when taken
                              */
         unsigned retry_after;   /* seconds, of LATER and FAILED; 0: as the gateway likes */
-        const char *const *ids; /* the carrier's, one for each segment, by which its reports name
-                                 * them; borrowed. NULL where reports name our message */
-        size_t n_ids;
+        const char *const *ids; /* the carrier's, by which its reports name segments, or one for all
+                                 * of them; borrowed. NULL where reports name our message */
+        size_t n_ids; /* how many reports will come, also without ids; 0: one for each segment */
 } SmsSendResult;
 
 /* What a carrier reports about a message of ours. One of id and message is set. */

@@ -592,6 +592,12 @@ size_t sms_replies_parts(const SmsReplies *r) {
         return r->n_waiting;
 }
 
+bool sms_replies_is_idle(const SmsReplies *r) {
+        int enabled;
+
+        return sd_event_source_get_enabled(r->timer, &enabled) == 0 && enabled == SD_EVENT_OFF;
+}
+
 SmsReplies *sms_replies_free(SmsReplies *r) {
         if (!r)
                 return NULL;

@@ -44,6 +44,9 @@ void sms_replies_expire(SmsReplies *replies, uint64_t now);
 size_t sms_replies_count(const SmsReplies *replies);
 size_t sms_replies_parts(const SmsReplies *replies);
 
+/* True when no timer runs. */
+bool sms_replies_is_idle(const SmsReplies *replies);
+
 /* Settles what is left, to be handed in again, and frees. */
 SmsReplies *sms_replies_free(SmsReplies *replies);
 DEFINE_CLEANUP(SmsReplies, sms_replies_free)

@@ -1,0 +1,54 @@
+/* A file of carriers' ids with anything in it: what cannot be is left out, what is taken is within
+ * its bounds and can be reported about once. */
+#include <assert.h>
+#include <sodium.h>
+#include <string.h>
+
+#include "sms-reports.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { NOW = 1795262400 };
+
+/* Each word of the bytes as an id and as a message. */
+static void report_all(SmsReports *reports, const uint8_t *data, size_t size) {
+        size_t count = sms_reports_count(reports);
+        char word[SMPP_ID_SIZE];
+        SmsVerdictOn on;
+
+        for (size_t i = 0, n = 0; i <= size; i++) {
+                if (i < size && data[i] > ' ' && n < sizeof(word) - 1) {
+                        word[n++] = (char) data[i];
+                        continue;
+                }
+                word[n] = '\0';
+                n = 0;
+                for (int which = 0; which < 2; which++) {
+                        SmsReport report = { .id = which ? NULL : word,
+                                .message = which ? word : NULL,
+                                .outcome = which ? SMPP_OUTCOME_FAILED : SMPP_OUTCOME_DELIVERED };
+                        SmsVerdict verdict = sms_reports_note(reports, &report, true, NOW, &on);
+
+                        if (verdict != SMS_VERDICT_NOTHING) {
+                                assert(sms_reports_is_message(on.message));
+                                assert(sms_reports_count(reports) == --count);
+                        }
+                        assert(sms_reports_held(reports) <= SMS_REPORTS_HELD_MAX);
+                }
+        }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+        SmsReports *reports = NULL;
+        SmsVerdictOn on;
+
+        assert(sodium_init() >= 0);
+        assert(sms_reports_new(&reports) == 0);
+        sms_reports_read(reports, (const char *) data, size, NOW);
+        assert(sms_reports_count(reports) <= size / 8); /* the shortest line is "t 0 1 m\n" */
+        report_all(reports, data, size);
+        while (sms_reports_match(reports, NOW, &on) != SMS_VERDICT_NOTHING)
+                ;
+        (void) sms_reports_free(reports);
+        return 0;
+}

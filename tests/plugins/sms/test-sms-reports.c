@@ -1,0 +1,259 @@
+/* The map of carriers' ids: its bounds, its age, and its file. What it means to a channel is tested
+ * there. */
+#include "../../base/test.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include "sms-reports.h"
+
+enum {
+        NOW = 1795262400,
+        DAY = 86400,
+};
+
+typedef struct Fixture {
+        SmsReports *reports;
+        char folder[40], path[64];
+} Fixture;
+
+static int setup(void **state) {
+        Fixture *f = calloc(1, sizeof(*f));
+
+        assert_non_null(f);
+        (void) snprintf(f->folder, sizeof(f->folder), "/tmp/vestibule-test-XXXXXX");
+        assert_non_null(mkdtemp(f->folder));
+        (void) snprintf(f->path, sizeof(f->path), "%s/reports", f->folder);
+        assert_int_equal(sms_reports_new(&f->reports), 0);
+        *state = f;
+        return 0;
+}
+
+static int teardown(void **state) {
+        Fixture *f = *state;
+
+        (void) sms_reports_free(f->reports);
+        (void) unlink(f->path);
+        assert_int_equal(rmdir(f->folder), 0); /* nothing else was left behind */
+        free(f);
+        return 0;
+}
+
+static void open_at(Fixture *f, int64_t now) {
+        (void) sms_reports_free(f->reports);
+        assert_int_equal(sms_reports_new(&f->reports), 0);
+        assert_int_equal(sms_reports_open(f->reports, f->folder, now), 0);
+}
+
+static void add(Fixture *f, const char *message, const char *id, int64_t now) {
+        assert_int_equal(sms_reports_add(f->reports, message, &id, 1, false, now), 0);
+}
+
+static SmsVerdict report(Fixture *f, const char *id, int64_t now) {
+        SmsReport told = { .id = id, .outcome = SMPP_OUTCOME_DELIVERED };
+        SmsVerdictOn on;
+
+        return sms_reports_note(f->reports, &told, false, now, &on);
+}
+
+static void write_file(const Fixture *f, const char *text) {
+        FILE *file = fopen(f->path, "we");
+
+        assert_non_null(file);
+        assert_true(fputs(text, file) >= 0);
+        assert_int_equal(fclose(file), 0);
+}
+
+static size_t file_lines(const Fixture *f) {
+        FILE *file = fopen(f->path, "re");
+        size_t n = 0;
+
+        assert_non_null(file);
+        for (int c; (c = getc(file)) != EOF;)
+                n += c == '\n';
+        assert_int_equal(fclose(file), 0);
+        return n;
+}
+
+static void a_message_is_forgotten_after_four_days(void **state) {
+        Fixture *f = *state;
+
+        open_at(f, NOW);
+        add(f, "msg_1", "a1", NOW);
+        add(f, "msg_2", "a2", NOW + DAY);
+        add(f, "msg_3", "a3", NOW + 4 * DAY);
+        assert_int_equal(sms_reports_count(f->reports), 3);
+        add(f, "msg_4", "a4", NOW + 4 * DAY + 1);
+        assert_int_equal(sms_reports_count(f->reports), 3);
+        assert_int_equal(report(f, "a1", NOW + 4 * DAY + 1), SMS_VERDICT_NOTHING);
+        open_at(f, NOW + 5 * DAY + 1);
+        assert_int_equal(sms_reports_count(f->reports), 2);
+        assert_int_equal(report(f, "a3", NOW + 5 * DAY + 1), SMS_VERDICT_DELIVERED);
+}
+
+static void the_oldest_go_when_there_are_too_many(void **state) {
+        Fixture *f = *state;
+        char message[32];
+
+        for (unsigned i = 0; i < SMS_REPORTS_MESSAGES_MAX + 3; i++) {
+                (void) snprintf(message, sizeof(message), "msg_%u", i);
+                add(f, message, message, NOW);
+        }
+        assert_int_equal(sms_reports_count(f->reports), SMS_REPORTS_MESSAGES_MAX);
+        assert_int_equal(report(f, "msg_2", NOW), SMS_VERDICT_NOTHING);
+        assert_int_equal(report(f, "msg_3", NOW), SMS_VERDICT_DELIVERED);
+}
+
+static void the_file_stays_small(void **state) {
+        Fixture *f = *state;
+        struct stat st;
+
+        open_at(f, NOW);
+        for (unsigned i = 0; i < 20000; i++) {
+                add(f, "msg_1", "a1", NOW);
+                assert_int_equal(report(f, "a1", NOW), SMS_VERDICT_DELIVERED);
+        }
+        assert_in_range(file_lines(f), 1, 4200);
+        assert_int_equal(stat(f->path, &st), 0);
+        assert_int_equal(st.st_mode & 0777, 0600);
+        open_at(f, NOW + 3600);
+        assert_int_equal(file_lines(f), 0);
+}
+
+static void what_cannot_be_is_left_out(void **state) {
+        Fixture *f = *state;
+        char *end;
+
+        write_file(f,
+                        "t 1795262400 1 msg_1 a1\n"
+                        "nonsense\n"
+                        "t 1795262400 2 msg_2 a2\n"     /* an id is missing */
+                        "t 1795262400 1 msg_3 a3 a4\n"  /* one too many */
+                        "t 1795262400 256 msg_4\n"      /* so many there are never */
+                        "t 1795262400 0 msg_5\n"        /* nor so few */
+                        "t 1895262400 1 msg_6 a6\n"     /* tomorrow */
+                        "t 1795262400 1 ../msg a7\n"    /* no message of ours */
+                        "t 1795262400 1 msg_8 %0\n"     /* half a byte */
+                        "t 1795262400 1 msg_9 %00\n"    /* a NUL */
+                        "t 1795262400 1 msg_10 a%201\n" /* good */
+                        "s 7 msg_1\nd msg_77\n"
+                        "t 1795262400 1 msg_11 a11"); /* cut off */
+        open_at(f, NOW);
+        assert_int_equal(sms_reports_count(f->reports), 2);
+        assert_int_equal(report(f, "a 1", NOW), SMS_VERDICT_DELIVERED);
+        assert_int_equal(report(f, "a1", NOW), SMS_VERDICT_DELIVERED);
+        assert_int_equal(report(f, "a11", NOW), SMS_VERDICT_NOTHING);
+        /* A line that never ends. */
+        end = malloc(200000);
+        assert_non_null(end);
+        memset(end, 'x', 199999);
+        end[199999] = '\0';
+        memcpy(end + 199000, "\nt 1795262400 1 msg_1 a1\n", 25);
+        write_file(f, end);
+        free(end);
+        open_at(f, NOW);
+        assert_int_equal(sms_reports_count(f->reports), 1);
+}
+
+/* No file grows beyond it; -1: as large as they like. */
+static int limit_files(int64_t size) {
+        struct rlimit limit;
+
+        (void) signal(SIGXFSZ, SIG_IGN);
+        if (getrlimit(RLIMIT_FSIZE, &limit) < 0)
+                return -1;
+        limit.rlim_cur = size < 0 ? limit.rlim_max : (rlim_t) size;
+        return setrlimit(RLIMIT_FSIZE, &limit);
+}
+
+static void a_full_disk_costs_no_line_but_its_own(void **state) {
+        struct stat st, full;
+        const char *id = "a2";
+        Fixture *f = *state;
+
+        open_at(f, NOW);
+        add(f, "msg_1", "a1", NOW);
+        assert_int_equal(stat(f->path, &st), 0);
+        /* As good as full: no more than some bytes fit into a file. */
+        assert_int_equal(limit_files(st.st_size + 5), 0);
+        assert_true(sms_reports_add(f->reports, "msg_2", &id, 1, false, NOW) < 0);
+        assert_int_equal(limit_files(-1), 0);
+        assert_int_equal(stat(f->path, &full), 0);
+        assert_int_equal(full.st_size, st.st_size);
+        add(f, "msg_3", "a3", NOW);
+        assert_int_equal(report(f, "a2", NOW), SMS_VERDICT_DELIVERED); /* from memory */
+        open_at(f, NOW);
+        assert_int_equal(sms_reports_count(f->reports), 2);
+        assert_int_equal(report(f, "a3", NOW), SMS_VERDICT_DELIVERED);
+}
+
+static void a_folder_that_is_none_is_told(void **state) {
+        Fixture *f = *state;
+
+        assert_int_equal(sms_reports_open(f->reports, "/proc/none", NOW), -ENOENT);
+        add(f, "msg_1", "a1", NOW);
+        assert_int_equal(report(f, "a1", NOW), SMS_VERDICT_DELIVERED);
+}
+
+static void a_link_in_the_place_of_the_file_is_not_followed(void **state) {
+        Fixture *f = *state;
+
+        assert_int_equal(symlink("/etc/passwd", f->path), 0);
+        assert_int_equal(sms_reports_open(f->reports, f->folder, NOW), -ELOOP);
+}
+
+static void what_was_just_taken_is_in_doubt_after_a_restart(void **state) {
+        Fixture *f = *state;
+
+        open_at(f, NOW);
+        add(f, "msg_1", "a1", NOW);
+        add(f, "msg_2", "a2", NOW + 200);
+        assert_false(sms_reports_in_doubt(f->reports, "msg_2", NOW + 200));
+        assert_int_equal(report(f, "a2", NOW + 200), SMS_VERDICT_DELIVERED); /* quick */
+        open_at(f, NOW + 400);
+        assert_false(sms_reports_in_doubt(f->reports, "msg_1", NOW + 400)); /* long ago */
+        assert_true(sms_reports_in_doubt(f->reports, "msg_2", NOW + 400));
+        assert_false(sms_reports_in_doubt(f->reports, "msg_2", NOW + 400)); /* said once */
+        open_at(f, NOW + 450);
+        assert_false(sms_reports_in_doubt(f->reports, "msg_2", NOW + 450 + 301));
+}
+
+static void held_reports_are_few_and_for_a_minute(void **state) {
+        SmsVerdictOn on;
+        Fixture *f = *state;
+        char id[16];
+
+        for (unsigned i = 0; i < SMS_REPORTS_HELD_MAX + 5; i++) {
+                SmsReport told = { .id = id, .outcome = SMPP_OUTCOME_DELIVERED };
+
+                (void) snprintf(id, sizeof(id), "z%u", i);
+                assert_int_equal(sms_reports_note(f->reports, &told, true, NOW, &on),
+                                SMS_VERDICT_NOTHING);
+        }
+        assert_int_equal(sms_reports_held(f->reports), SMS_REPORTS_HELD_MAX);
+        add(f, "msg_1", "z6", NOW);
+        assert_int_equal(sms_reports_match(f->reports, NOW + 60, &on), SMS_VERDICT_DELIVERED);
+        assert_string_equal(on.message, "msg_1");
+        assert_int_equal(sms_reports_match(f->reports, NOW + 61, &on), SMS_VERDICT_NOTHING);
+        assert_int_equal(sms_reports_held(f->reports), 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void) {
+        static const struct CMUnitTest tests[] = {
+                TEST(a_message_is_forgotten_after_four_days),
+                TEST(the_oldest_go_when_there_are_too_many),
+                TEST(the_file_stays_small),
+                TEST(what_cannot_be_is_left_out),
+                TEST(a_full_disk_costs_no_line_but_its_own),
+                TEST(a_folder_that_is_none_is_told),
+                TEST(a_link_in_the_place_of_the_file_is_not_followed),
+                TEST(what_was_just_taken_is_in_doubt_after_a_restart),
+                TEST(held_reports_are_few_and_for_a_minute),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
