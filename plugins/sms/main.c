@@ -7,8 +7,14 @@ const SmsDriverOps *const sms_drivers[] = {
 #ifdef HAVE_KANNEL
         &sms_driver_kannel,
 #endif
+#ifdef HAVE_MODEM
+        &sms_driver_modem,
+#endif
 #ifdef HAVE_REST
         &sms_driver_rest,
+#endif
+#ifdef HAVE_SMPP
+        &sms_driver_smpp,
 #endif
         NULL,
 };

@@ -1,0 +1,185 @@
+/* The SMPP driver's own parts among each other: a session with an SMS centre as a transceiver of
+ * SMPP 3.4, what leaves over it, and what comes.
+ *
+ * Nothing here blocks, and nothing waits for ever: a connection has SMPP_BIND_SECONDS to be bound,
+ * a submit_sm SMPP_ANSWER_SECONDS for its answer, a silent centre enquire_seconds and then
+ * SMPP_ENQUIRE_SECONDS at most. Whoever breaks the protocol loses the connection; the next attempt
+ * comes after a pause that grows to SMPP_RETRY_MAX_SECONDS, or, where the centre has refused our
+ * account, begins at SMPP_REFUSED_SECONDS. */
+#pragma once
+
+#include <openssl/ssl.h>
+#include <sys/queue.h>
+#include <systemd/sd-event.h>
+
+#include "driver-smpp-link.h"
+#include "driver-smpp-throttle.h"
+#include "secret.h"
+#include "smpp-pdu.h"
+#include "sms-driver.h"
+
+enum {
+        SMPP_BIND_SECONDS = 20, /* from the first step to a bound session */
+        SMPP_ENQUIRE_SECONDS = 10,
+        SMPP_ANSWER_SECONDS = 40, /* the gateway gives up after 60 */
+        SMPP_SETTLE_SECONDS = 20, /* then the centre is asked to hand it in again */
+        SMPP_STABLE_SECONDS = 10, /* a session that lasted this long was a success */
+        SMPP_RETRY_MAX_SECONDS = 60,
+        SMPP_REFUSED_SECONDS = 30,
+        SMPP_REFUSED_MAX_SECONDS = 900,
+        SMPP_MALFORMED_MAX = 16,   /* PDUs in a row that cannot be read */
+        SMPP_DELIVERIES_MAX = 512, /* that the channel has not settled */
+        SMPP_PARTIALS_MAX = 256,   /* messages of which the centre has some segments */
+};
+
+typedef struct SmppSettings {
+        const char *host, *system_id, *system_type; /* borrowed from the settings */
+        uint16_t port;
+        unsigned window, enquire_seconds;
+        bool tls;
+        SmppReading reading;
+        Secret password;
+} SmppSettings;
+
+typedef enum SmppState {
+        SMPP_DOWN, /* until the next attempt */
+        SMPP_CONNECTING,
+        SMPP_BINDING,
+        SMPP_UP,
+        SMPP_ENDING, /* the link was told to end, and has not said that it has */
+} SmppState;
+
+/* A message on its way, or one of which the centre has a part. */
+typedef struct SmppSending {
+        TAILQ_ENTRY(SmppSending) entry;
+        const SmsOutbound *outbound; /* NULL of a partial one */
+        char *message;
+        uint16_t reference;
+        unsigned n, n_taken, n_waiting;
+        unsigned next; /* the segment to look at next; n: none is left */
+        bool is_stopped;
+        uint8_t data_coding;
+        bool as_septets;
+        SmsForm form;
+        SmsSendResult result; /* as it stands; its ids are not set */
+        struct SmppSegment {
+                bool is_taken;
+                char id[SMPP_ID_SIZE];
+        } segments[];
+} SmppSending;
+
+typedef struct SmppUnanswered {
+        TAILQ_ENTRY(SmppUnanswered) entry; /* in the order of sending */
+        SmppSending *sending;
+        unsigned segment;
+        uint32_t sequence;
+        uint64_t due;
+} SmppUnanswered;
+
+/* A deliver_sm or data_sm that the centre waits for an answer to. */
+typedef struct SmppDelivery {
+        TAILQ_ENTRY(SmppDelivery) entry; /* in the order of coming */
+        uint64_t token, due;
+        uint32_t sequence;
+        bool is_data_sm;
+} SmppDelivery;
+
+TAILQ_HEAD(SmppSendingQueue, SmppSending);
+TAILQ_HEAD(SmppUnansweredQueue, SmppUnanswered);
+TAILQ_HEAD(SmppDeliveryQueue, SmppDelivery);
+
+struct SmsDriver {
+        SmsChannel *channel;
+        sd_event *event;
+        SmppSettings settings;
+        SSL_CTX *tls;
+
+        /* the session */
+        SmppLink *link;
+        SmppState state;
+        sd_event_source *timer;
+        uint64_t armed; /* what the timer is set to */
+        uint32_t sequence, bind_sequence;
+        uint32_t refused_status; /* of the bind; 0: it was not refused */
+        unsigned attempts, refusals, malformed;
+        uint64_t since, retry_at, heard, asked; /* CLOCK_BOOTTIME; 0: not asked */
+        const char *reason;                     /* of the last end, which was logged */
+
+        /* what leaves */
+        struct SmppSendingQueue
+                        sendings; /* all of their segments are sent, but for the last one's */
+        struct SmppSendingQueue partials; /* the oldest first */
+        struct SmppUnansweredQueue unanswered;
+        unsigned n_partials, n_unanswered;
+        SmppThrottle throttle;
+        bool has_unsendable;    /* among the sendings */
+        bool is_blocked;        /* the channel was told -EAGAIN */
+        bool absolute_validity; /* the centre does not know the relative form */
+        uint32_t logged_status;
+
+        /* what comes */
+        struct SmppDeliveryQueue deliveries;
+        unsigned n_deliveries;
+        uint64_t last_token;
+        bool logged_refusal;
+};
+
+/* Reads `host`, `port`, `system_id`, `system_type`, `window`, `tls`, `ca_file`, `alphabet`,
+ * `one_is_gsm7`, `packed`, `enquire_seconds`, `country_code`, and the credential `smpp-password`.
+ * Logs what is wrong: -EINVAL. *ret_ca_file is borrowed; NULL: the system's. */
+int smpp_settings_read(const json_t *settings, SmppSettings *ret, const char **ret_ca_file);
+
+/* --- the session --- */
+
+/* Connects in the next turn, and again whenever the connection is lost. Negative errno. */
+int smpp_session_open(SmsDriver *driver);
+
+/* Takes leave of the centre, as far as that needs no waiting. */
+void smpp_session_close(SmsDriver *driver);
+
+/* Ends the connection; what follows happens in a later turn. */
+void smpp_session_end(SmsDriver *driver, const char *reason);
+
+/* The number of our next request. */
+uint32_t smpp_session_sequence(SmsDriver *driver);
+
+/* Wakes the driver at a time of CLOCK_BOOTTIME, or earlier. */
+void smpp_session_arm(SmsDriver *driver, uint64_t at);
+
+/* Seconds until the next attempt to connect, at least 1. */
+unsigned smpp_session_retry_after(const SmsDriver *driver);
+
+/* --- what leaves --- */
+
+int smpp_outbound_send(SmsDriver *driver, const SmsOutbound *outbound);
+
+/* An answer of the centre's; of SMPP_SUBMIT_RESP or SMPP_NACK, or one that could not be read. */
+void smpp_outbound_answer(
+                SmsDriver *driver, uint32_t sequence, uint32_t status, const char *message_id);
+
+/* Sends what may be sent by now, and tells the channel when there is room again. */
+void smpp_outbound_pump(SmsDriver *driver);
+
+/* The connection has ended: nobody will answer for what was sent. */
+void smpp_outbound_lost(SmsDriver *driver);
+
+/* When something of it is due; UINT64_MAX: never. */
+uint64_t smpp_outbound_due(const SmsDriver *driver);
+
+/* True when an answer is overdue. */
+bool smpp_outbound_is_overdue(const SmsDriver *driver, uint64_t now);
+
+/* Frees without a word. */
+void smpp_outbound_done(SmsDriver *driver);
+
+/* --- what comes --- */
+
+void smpp_inbound_take(SmsDriver *driver, const SmppPdu *pdu);
+void smpp_inbound_settle(SmsDriver *driver, uint64_t token, SmsSettlement settlement);
+
+/* Hands back what has waited for too long. */
+void smpp_inbound_expire(SmsDriver *driver, uint64_t now);
+uint64_t smpp_inbound_due(const SmsDriver *driver);
+
+/* Forgets all: their connection has ended, and the centre hands them in again. */
+void smpp_inbound_forget(SmsDriver *driver);
