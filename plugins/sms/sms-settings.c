@@ -12,8 +12,7 @@
 #include "time-text.h"
 
 enum {
-        PER_MINUTE_MAX = 600000,
-        BURST_MAX = 10000,
+        RATE_MAX = 1000000,
         NAME_MAX_LETTERS = 11, /* TS 23.040 section 9.1.2.5: ten octets of septets */
 };
 
@@ -122,7 +121,7 @@ static void warn_about_zones(const SmsSettings *s) {
 }
 
 static int read_quiet_hours(const json_t *settings, SmsSettings *s) {
-        const char *text = plugin_setting(settings, "quiet_hours", "");
+        const char *text = plugin_setting(settings, "quiet_hours", SMS_SETTINGS_QUIET_HOURS);
 
         if (!text[0])
                 return 0;
@@ -154,9 +153,9 @@ int sms_settings_read(
         if (r == 0)
                 r = read_countries(settings, ret);
         if (r == 0)
-                r = read_number(settings, "per_minute", PER_MINUTE_MAX, &ret->per_minute);
+                r = read_number(settings, "per_minute", RATE_MAX, &ret->per_minute);
         if (r == 0)
-                r = read_number(settings, "burst", BURST_MAX, &ret->burst);
+                r = read_number(settings, "burst", RATE_MAX, &ret->burst);
         if (r == 0)
                 r = read_number(settings, "segments", SMS_SEGMENTS_MAX, &segments);
         ret->segments = segments;

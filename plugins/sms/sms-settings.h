@@ -15,6 +15,8 @@ enum {
         SMS_SETTINGS_BURST = 10,
 };
 
+#define SMS_SETTINGS_QUIET_HOURS "21:00-08:00"
+
 typedef struct SmsSettings {
         const SmsDriverOps *driver;
         char sender[SMS_SENDER_SIZE]; /* empty: the modem's own number */
@@ -31,10 +33,10 @@ typedef struct SmsSettings {
  *   sender        what messages come from: a number with its plus, a short code of 3 to 8 digits,
  *                 or a name of up to 11 letters, digits, spaces and .-_&; only the modem needs none
  *   countries     ISO 3166-1 codes of the countries that messages go to
- *   per_minute    segments, in the long run; 1 to 600,000
- *   burst         segments at once; 1 to 10,000
- *   segments      the longest message; 1 to 255
- *   quiet_hours   such as 21:00-08:00, in which nobody is invited; empty: none
+ *   per_minute    segments, in the long run; 1 to 1,000,000, by default 60
+ *   burst         segments at once; 1 to 1,000,000, by default 10
+ *   segments      the longest message; 1 to 255, by default 6
+ *   quiet_hours   in which nobody is invited, 21:00-08:00 unless told otherwise; empty: none
  *   country_code  digits; checked here, and read by the drivers
  *
  * Logs what is wrong: -EINVAL. */

@@ -115,7 +115,7 @@ class SmsCarrier:
 
     def common_settings(self):
         return {"driver": self.driver, "sender": self.sender, "countries": list(self.countries),
-                "per_minute": "6000", "burst": "100"}
+                "per_minute": "6000", "burst": "100", "quiet_hours": ""}
 
     def show(self, text):
         with self.changed:

@@ -588,6 +588,18 @@ static void an_invitation_that_would_not_see_the_morning_goes_elsewhere(void **s
                         "quiet-hours");
 }
 
+static void people_may_sleep_unless_the_configuration_says_otherwise(void **state) {
+        Fixture *f = *state;
+
+        start_up(f, settings_new());
+        assert_true(driver->channel->settings.has_quiet_hours);
+        assert_int_equal(driver->channel->settings.quiet_hours.from, 21 * 60);
+        assert_int_equal(driver->channel->settings.quiet_hours.to, 8 * 60);
+        stop(f);
+        start_up(f, settings_with("quiet_hours", ""));
+        assert_false(driver->channel->settings.has_quiet_hours);
+}
+
 static void people_are_invited_by_day(void **state) {
         Fixture *f = *state;
 
@@ -1316,8 +1328,8 @@ static void settings_that_work_are_taken(void **state) {
                 { "sender", "Hotel Adler" },
                 { "sender", "80800" },
                 { "countries", "DE,AT" },
-                { "per_minute", "600000" },
-                { "burst", "10000" },
+                { "per_minute", "1000000" },
+                { "burst", "1000000" },
                 { "quiet_hours", "21:00-08:00" },
                 { "quiet_hours", "" },
                 { "country_code", "49" },
@@ -1352,6 +1364,7 @@ int main(void) {
                 TEST(a_driver_that_fails_costs_no_try),
                 TEST(nobody_is_invited_while_they_sleep),
                 TEST(an_invitation_that_would_not_see_the_morning_goes_elsewhere),
+                TEST(people_may_sleep_unless_the_configuration_says_otherwise),
                 TEST(people_are_invited_by_day),
                 TEST(where_it_may_be_night_it_counts_as_night),
                 TEST(a_message_is_delivered_when_all_its_segments_are),
