@@ -1,0 +1,161 @@
+"""A real Postfix on loopback, in a folder of its own: submission with TLS and SASL by Dovecot, a local
+listener without either, and what comes for us handed to a socket of ours or to Dovecot, by LMTP.
+
+Needs root, as `postfix` does. It is also the border server that judges DMARC: it says `pass` of what
+comes from guests.test through a listener of its own, and nothing of other domains.
+"""
+
+import grp
+import os
+import shutil
+import subprocess
+import time
+
+from .server_folder import Server, free_port, wait_for_port
+
+MAIN = """\
+compatibility_level = 3.6
+queue_directory = {folder}/spool
+data_directory = {folder}/data
+command_directory = /usr/sbin
+daemon_directory = /usr/lib/postfix/sbin
+mail_owner = postfix
+setgid_group = postdrop
+myhostname = mx.hotel.test
+myorigin = hotel.test
+mydestination =
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+mynetworks =
+maillog_file = {folder}/maillog
+maillog_file_prefixes = {folder}
+alias_maps =
+smtp_dns_support_level = disabled
+recipient_delimiter = +
+virtual_mailbox_domains = hotel.test guests.test elsewhere.test
+virtual_mailbox_maps = regexp:{folder}/mailboxes
+virtual_transport = {mailboxes}
+transport_maps = texthash:{folder}/transport
+smtpd_tls_cert_file = {certificate}
+smtpd_tls_key_file = {key}
+smtpd_tls_security_level = may
+smtpd_sasl_type = dovecot
+smtpd_sasl_path = inet:127.0.0.1:{sasl_port}
+smtpd_recipient_restrictions = permit_mynetworks permit_sasl_authenticated reject_unauth_destination
+queue_run_delay = 1s
+minimal_backoff_time = 1s
+maximal_backoff_time = 2s
+smtpd_client_connection_count_limit = 0
+"""
+
+MASTER = """\
+127.0.0.1:{client_port} inet n - n - - smtpd
+  -o smtpd_tls_security_level=encrypt
+  -o smtpd_sasl_auth_enable=yes
+127.0.0.1:{component_port} inet n - n - - smtpd
+  -o mynetworks=127.0.0.0/8
+127.0.0.1:{border_port} inet n - n - - smtpd
+  -o smtpd_sender_restrictions=check_sender_access,regexp:{folder}/border
+pickup unix n - n 60 1 pickup
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+tlsmgr unix - - n 1000? 1 tlsmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
+verify unix - - n - 1 verify
+flush unix n - n 1000? 0 flush
+proxymap unix - - n - - proxymap
+proxywrite unix - - n - 1 proxymap
+smtp unix - - n - - smtp
+relay unix - - n - - smtp
+showq unix n - n - - showq
+error unix - - n - - error
+retry unix - - n - - error
+discard unix - - n - - discard
+virtual unix - n n - - virtual
+lmtp unix - - n - - lmtp
+anvil unix - - n - 1 anvil
+scache unix - - n - 1 scache
+postlog unix-dgram n - n - 1 postlogd
+"""
+
+# What `postfix check` would make, with its modes.
+QUEUE = [("data", None, 0o700), ("spool", None, 0o755), ("spool/pid", None, 0o755),
+         ("spool/maildrop", "postdrop", 0o1730), ("spool/public", "postdrop", 0o710)]
+QUEUE += [("spool/" + name, None, 0o700) for name in (
+    "active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "private", "saved", "trace")]
+
+# Whom the listeners know: `unlisted` is refused at RCPT, everybody else is taken.
+MAILBOXES = "!/^unlisted@/ somebody\n"
+
+BORDER = "/@guests\\.test$/ PREPEND Authentication-Results: mx.hotel.test; dmarc=pass header.from=guests.test\n"
+
+
+class Postfix(Server):
+    """dovecot: whose mailboxes and whose passwords. keys: where mail to keys@hotel.test and its
+    plus-addresses goes, such as lmtp:unix:PATH; None: to Dovecot like everything else."""
+
+    name = "postfix"
+
+    def __init__(self, dovecot, folder=None, keys=None):
+        self.sasl_port = dovecot.sasl_port
+        self.mailboxes = "lmtp:inet:127.0.0.1:%d" % dovecot.component_port
+        self.keys = keys
+        self.border_port = free_port()
+        super().__init__(folder)
+
+    def configure(self):
+        values = {key: getattr(self, key) for key in dir(self) if not key.startswith("_")}
+        files = {"main.cf": MAIN.format(**values), "master.cf": MASTER.format(**values),
+                 "mailboxes": MAILBOXES, "border": BORDER,
+                 "transport": "keys@hotel.test %s\n" % self.keys if self.keys else ""}
+        for name, content in files.items():
+            with open(os.path.join(self.folder, name), "w") as file:
+                file.write(content)
+        for name, group, mode in QUEUE:
+            path = os.path.join(self.folder, name)
+            os.makedirs(path, exist_ok=True)
+            if mode != 0o755:
+                shutil.chown(path, "postfix", group)
+            os.chmod(path, mode)
+
+    def run(self, *command):
+        return subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout
+
+    def command(self):
+        """The master itself: `postfix start` looks for ten seconds at what was just made."""
+        return ["/usr/lib/postfix/sbin/master", "-c", self.folder, "-d"]
+
+    def start(self):
+        super().start()
+        wait_for_port(self.border_port, self.process, self.start_timeout)
+        return self
+
+    def socket_folder(self, name):
+        """A folder whose sockets Postfix may use, whoever makes them there."""
+        path = os.path.join(self.folder, name)
+        os.makedirs(path, exist_ok=True)
+        os.chown(path, -1, grp.getgrnam("postfix").gr_gid)
+        os.chmod(path, 0o2750)
+        return path
+
+    def flush(self):
+        """Tries at once what waits."""
+        self.run("postqueue", "-c", self.folder, "-f")
+
+    def queue(self):
+        """One line of JSON for each mail that waits."""
+        return self.run("postqueue", "-c", self.folder, "-j").splitlines()
+
+    def wait_empty(self, timeout=60):
+        limit = time.monotonic() + timeout
+        while self.queue():
+            if time.monotonic() > limit:
+                raise AssertionError("mail still waits: %s" % self.queue())
+            time.sleep(0.1)
+
+    def maillog(self):
+        with open(os.path.join(self.folder, "maillog"), errors="replace") as file:
+            return file.read()
