@@ -150,6 +150,74 @@ static const Word german[] = {
         { "schon geöffnet", ANSWER_TAKEN },
 };
 
+/* Words of which accents are often left out come in both spellings. */
+static const Word french[] = {
+        { "oui", ANSWER_YES },
+        { "oui merci", ANSWER_YES },
+        { "daccord", ANSWER_YES },
+        { "non", ANSWER_NO },
+        { "non merci", ANSWER_NO },
+        { "pas moi", ANSWER_NOT_ME },
+        { "cest pas moi", ANSWER_NOT_ME },
+        { "ce nest pas moi", ANSWER_NOT_ME },
+        { "mauvais numéro", ANSWER_NOT_ME },
+        { "mauvais numero", ANSWER_NOT_ME },
+        { "erreur de numéro", ANSWER_NOT_ME },
+        { "erreur de numero", ANSWER_NOT_ME },
+        { "mauvaise personne", ANSWER_NOT_ME },
+        { "mauvaise adresse", ANSWER_NOT_ME },
+        { "arrêt", ANSWER_STOP },
+        { "arret", ANSWER_STOP },
+        { "arrêter", ANSWER_STOP },
+        { "arreter", ANSWER_STOP },
+        { "arrêtez", ANSWER_STOP },
+        { "arretez", ANSWER_STOP },
+        { "désabonner", ANSWER_STOP },
+        { "desabonner", ANSWER_STOP },
+        { "désinscrire", ANSWER_STOP },
+        { "desinscrire", ANSWER_STOP },
+        { "fin", ANSWER_STOP },
+        { "aide", ANSWER_HELP },
+        { "prêt", ANSWER_READY },
+        { "pret", ANSWER_READY },
+        { "prête", ANSWER_READY },
+        { "prete", ANSWER_READY },
+        { "terminé", ANSWER_DONE },
+        { "termine", ANSWER_DONE },
+        { "cest fait", ANSWER_DONE },
+        { "déjà pris", ANSWER_TAKEN },
+        { "deja pris", ANSWER_TAKEN },
+        { "déjà ouvert", ANSWER_TAKEN },
+        { "deja ouvert", ANSWER_TAKEN },
+};
+
+static const Word spanish[] = {
+        { "sí", ANSWER_YES },
+        { "si", ANSWER_YES },
+        { "sí gracias", ANSWER_YES },
+        { "si gracias", ANSWER_YES },
+        { "no gracias", ANSWER_NO },
+        { "no soy yo", ANSWER_NOT_ME },
+        { "yo no", ANSWER_NOT_ME },
+        { "número equivocado", ANSWER_NOT_ME },
+        { "numero equivocado", ANSWER_NOT_ME },
+        { "persona equivocada", ANSWER_NOT_ME },
+        { "dirección equivocada", ANSWER_NOT_ME },
+        { "direccion equivocada", ANSWER_NOT_ME },
+        { "alto", ANSWER_STOP },
+        { "baja", ANSWER_STOP },
+        { "darse de baja", ANSWER_STOP },
+        { "parar", ANSWER_STOP },
+        { "cancelar", ANSWER_STOP },
+        { "ayuda", ANSWER_HELP },
+        { "estoy listo", ANSWER_READY },
+        { "estoy lista", ANSWER_READY },
+        { "hecho", ANSWER_DONE },
+        { "terminado", ANSWER_DONE },
+        { "ya usado", ANSWER_TAKEN },
+        { "ya abierto", ANSWER_TAKEN },
+};
+
 static const struct {
         const char *language;
         const Word *words;
@@ -157,6 +225,8 @@ static const struct {
 } languages[] = {
         { "en", english, N_ELEMENTS(english) },
         { "de", german, N_ELEMENTS(german) },
+        { "fr", french, N_ELEMENTS(french) },
+        { "es", spanish, N_ELEMENTS(spanish) },
 };
 
 static bool is_apostrophe(ucs4_t c) {

@@ -21,7 +21,7 @@ typedef enum AnswerKind {
         ANSWER_YES,
         ANSWER_NO,
         ANSWER_NOT_ME,
-        ANSWER_STOP, /* the keywords that carriers prescribe, and their German kin */
+        ANSWER_STOP, /* the keywords that carriers prescribe, and their kin in other languages */
         ANSWER_HELP,
         ANSWER_READY,
         ANSWER_DONE,

@@ -16,7 +16,7 @@ static AnswerKind kind_of(const char *text, const char *locale) {
         return kind;
 }
 
-static void words_are_understood_in_both_languages_whatever_the_locale(void **state) {
+static void words_are_understood_in_every_language_whatever_the_locale(void **state) {
         static const struct {
                 const char *text;
                 AnswerKind kind;
@@ -69,6 +69,28 @@ static void words_are_understood_in_both_languages_whatever_the_locale(void **st
                 { "\xef\xbc\xb3\xef\xbc\xb4\xef\xbc\xaf\xef\xbc\xb0",
                                 ANSWER_STOP }, /* full width */
                 { "\"No\"", ANSWER_NO },
+                { "Oui.", ANSWER_YES },
+                { "non merci", ANSWER_NO },
+                { "Ce n'est pas moi !", ANSWER_NOT_ME },
+                { "mauvais num\xc3\xa9ro", ANSWER_NOT_ME },
+                { "ARRET", ANSWER_STOP },
+                { "Arr\xc3\xaat", ANSWER_STOP },
+                { "ARRE\xcc\x82T", ANSWER_STOP },
+                { "7KQ4 d\xc3\xa9sabonner", ANSWER_STOP },
+                { "aide", ANSWER_HELP },
+                { "C\xe2\x80\x99"
+                  "est fait",
+                                ANSWER_DONE },
+                { "d\xc3\xa9j\xc3\xa0 pris", ANSWER_TAKEN },
+                { "S\xc3\xad", ANSWER_YES },
+                { "no, gracias", ANSWER_NO },
+                { "No soy yo", ANSWER_NOT_ME },
+                { "numero equivocado", ANSWER_NOT_ME },
+                { "ALTO", ANSWER_STOP },
+                { "baja", ANSWER_STOP },
+                { "Cancelar.", ANSWER_STOP },
+                { "ayuda", ANSWER_HELP },
+                { "hecho", ANSWER_DONE },
                 { "\xe2\x80\x9eNein\xe2\x80\x9c", ANSWER_NO },
                 { "*NO*", ANSWER_NO },
         };
@@ -95,6 +117,9 @@ static void a_word_must_be_the_whole_text(void **state) {
                 "stopping",
                 "nein. doch!",
                 "endet",
+                "arret de bus",
+                "no soy",
+                "alto ahi no",
                 "noo" };
 
         for (size_t i = 0; i < N_ELEMENTS(texts); i++)
@@ -313,7 +338,7 @@ static void an_answer_that_is_done_with_holds_nothing(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(words_are_understood_in_both_languages_whatever_the_locale),
+                cmocka_unit_test(words_are_understood_in_every_language_whatever_the_locale),
                 cmocka_unit_test(a_word_must_be_the_whole_text),
                 cmocka_unit_test(nothing_is_empty_and_a_sign_is_not_understood),
                 cmocka_unit_test(a_code_is_found_alone_and_in_a_sentence),
