@@ -8,7 +8,9 @@
 
 enum {
         CHANNEL_TRIES_MAX = 40, /* with the backoff, about three hours of a carrier that says no */
-        CHANNEL_RETRY_MAX = 3600, /* seconds that a carrier may ask us to wait */
+        CHANNEL_RETRY_MAX = 3600,  /* seconds that a carrier may ask us to wait */
+        CHANNEL_LATER_MAX = 86400, /* seconds that what was not tried may wait */
+        CHANNEL_WITHDRAW_TRIES_MAX = 5,
 };
 
 static bool may_run(const Share *s, OutboxKind kind) {
@@ -18,6 +20,7 @@ static bool may_run(const Share *s, OutboxKind kind) {
         case OUTBOX_LINK:
                 return s->state == LIFECYCLE_RELEASED;
         case OUTBOX_NOTICE:
+        case OUTBOX_WITHDRAW:
                 return true;
         default: /* a relay's */
                 return false;
@@ -30,9 +33,19 @@ static int row_remove(ShareContext *c, const OutboxRow *row) {
         int r;
 
         r = store_outbox_remove(store, row->share, row->part);
-        if (r >= 0 && row->kind == OUTBOX_NOTICE)
+        if (r >= 0 && outbox_outlives_share(row->kind))
                 r = store_message_remove(store, row->share, row->part);
         return r;
+}
+
+/* What is taken back has no end; whoever cannot take it back is not asked. */
+static bool is_worth_sending(ShareContext *c, const OutboxRow *row, const json_t *frame) {
+        PluginLink *link;
+
+        if (row->kind != OUTBOX_WITHDRAW)
+                return json_integer_value(json_object_get(frame, "expires")) >= c->now;
+        link = plugin_set_find(c->gateway->plugins, CONFIG_ROLE_CHANNEL, row->lane);
+        return link && plugin_link_withdraws(link);
 }
 
 int channel_claim(ShareContext *c, OutboxRow *row, json_t **ret) {
@@ -56,7 +69,7 @@ int channel_claim(ShareContext *c, OutboxRow *row, json_t **ret) {
         }
         if (r < 0)
                 return r;
-        if (json_integer_value(json_object_get(*ret, "expires")) < c->now) {
+        if (!is_worth_sending(c, row, *ret)) {
                 json_decref(*ret);
                 *ret = NULL;
                 r = row_remove(c, row);
@@ -157,12 +170,72 @@ static int message_refused(ShareContext *c, OutboxKind kind, int step) {
         return r < 0 ? r : share_save(c);
 }
 
+/* Bounded, and nobody is told when it comes to nothing: the share has ended all the same. */
+static int withdraw_answered(
+                ShareContext *c, OutboxRow *row, const json_t *answer, uint64_t *ret_retry) {
+        const char *type = json_string_value(json_object_get(answer, "type"));
+        json_int_t retry_after = json_integer_value(json_object_get(answer, "retry_after"));
+        json_auto_t *frame = NULL;
+        int r;
+
+        if (streq(type, "withdrawn")) {
+                r = message_frame(c->gateway, NULL, row->share, row->part, &frame);
+                if (r != 0)
+                        return r < 0 ? r : OUTBOX_VERDICT_DONE;
+                share_note(&c->share,
+                                c->now,
+                                TIMELINE_WITHDRAWN,
+                                streq(json_string_value(json_object_get(frame, "kind")), "link")
+                                                ? OUTBOX_LINK
+                                                : OUTBOX_INVITATION,
+                                step_of_message(c, row->part));
+                r = row_remove(c, row);
+                if (r >= 0)
+                        r = share_save(c);
+                return r < 0 ? r : OUTBOX_VERDICT_DONE;
+        }
+        if (streq(type, "too-late") || streq(type, "unsupported") ||
+                        row->attempts >= CHANNEL_WITHDRAW_TRIES_MAX) {
+                r = row_remove(c, row);
+                return r < 0 ? r : OUTBOX_VERDICT_DONE;
+        }
+        row->attempts++;
+        r = store_outbox_attempt(c->gateway->store, row);
+        if (r < 0)
+                return r;
+        if (retry_after > CHANNEL_RETRY_MAX)
+                retry_after = CHANNEL_RETRY_MAX;
+        *ret_retry = retry_after > 0 ? (uint64_t) retry_after * 1000 : 0;
+        return OUTBOX_VERDICT_AGAIN;
+}
+
+/* It was not tried: quiet hours, a carrier that is busy or away. No copy has left, and no try is
+ * counted, so that no number of these makes a dead letter; the message's own end ends it. */
+static int postponed(ShareContext *c, OutboxRow *row, json_int_t retry_after, uint64_t *ret_retry) {
+        int r;
+
+        if (row->attempts == 1)
+                row->attempts = 0;
+        r = store_outbox_attempt(c->gateway->store, row);
+        if (r < 0)
+                return r;
+        gateway_count(c->gateway, COUNTER_MESSAGES_POSTPONED);
+        if (retry_after < 1)
+                retry_after = 1;
+        if (retry_after > CHANNEL_LATER_MAX)
+                retry_after = CHANNEL_LATER_MAX;
+        *ret_retry = (uint64_t) retry_after * 1000;
+        return OUTBOX_VERDICT_LATER;
+}
+
 int channel_answered(ShareContext *c, OutboxRow *row, const json_t *answer, uint64_t *ret_retry) {
         const char *type = json_string_value(json_object_get(answer, "type"));
         const char *reason = json_string_value(json_object_get(answer, "reason"));
         json_int_t retry_after = json_integer_value(json_object_get(answer, "retry_after"));
         int r;
 
+        if (row->kind == OUTBOX_WITHDRAW)
+                return withdraw_answered(c, row, answer, ret_retry);
         if (streq(type, "sent")) {
                 r = row_remove(c, row);
                 if (r >= 0)
@@ -170,6 +243,8 @@ int channel_answered(ShareContext *c, OutboxRow *row, const json_t *answer, uint
                 return r < 0 ? r : OUTBOX_VERDICT_DONE;
         }
         text_word(reason ? reason : "no-reason", row->reason, sizeof(row->reason));
+        if (streq(type, "later"))
+                return postponed(c, row, retry_after, ret_retry);
         if (streq(type, "failed") && json_is_true(json_object_get(answer, "permanent"))) {
                 int step = step_of_message(c, row->part);
 

@@ -19,6 +19,7 @@ static const char *const counter_names[_COUNTER_MAX] = {
         [COUNTER_MESSAGES_SENT] = "messages_sent",
         [COUNTER_MESSAGES_RECEIVED] = "messages_received",
         [COUNTER_MESSAGES_ODD] = "messages_odd",
+        [COUNTER_MESSAGES_POSTPONED] = "messages_postponed",
         [COUNTER_DEAD_LETTERS] = "dead_letters",
 };
 

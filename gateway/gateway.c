@@ -139,7 +139,7 @@ static void hook_forget(void *userdata) {
 }
 
 static bool is_for_relay(OutboxKind kind) {
-        return kind != OUTBOX_INVITATION && kind != OUTBOX_LINK && kind != OUTBOX_NOTICE;
+        return kind != OUTBOX_INVITATION && kind != OUTBOX_LINK && !outbox_outlives_share(kind);
 }
 
 /* A plugin must never be handed, nor answer, what is meant for another. */
@@ -238,7 +238,7 @@ static void answered_done(void *context, int result) {
                                 strerror(-result));
         outbox_settle(answered->gateway->outbox,
                         answered->item,
-                        result == OUTBOX_VERDICT_DONE ? OUTBOX_VERDICT_DONE : OUTBOX_VERDICT_AGAIN,
+                        result > 0 ? (OutboxVerdict) result : OUTBOX_VERDICT_AGAIN,
                         result < 0 ? 0 : answered->retry);
         json_decref(answered->answer);
         free(answered);

@@ -41,6 +41,7 @@ typedef enum GatewayCounter {
         COUNTER_MESSAGES_SENT,
         COUNTER_MESSAGES_RECEIVED,
         COUNTER_MESSAGES_ODD,
+        COUNTER_MESSAGES_POSTPONED,
         COUNTER_DEAD_LETTERS,
         _COUNTER_MAX,
 } GatewayCounter;
@@ -152,6 +153,10 @@ int message_notice(
 /* Tells who has confirmed that nothing comes of it; before the step that ends the share. */
 int message_not_made(ShareContext *c);
 
+/* Queues that the carriers are asked to take back what they took and did not deliver; before the
+ * step that ends the share. Nothing depends on it. */
+int message_withdraw(ShareContext *c);
+
 /* Makes the frame for a stored message. STORE_E_NOT_FOUND. */
 int message_frame(Gateway *g, const VaultKey *key, int64_t share, int part, json_t **ret);
 
@@ -166,8 +171,8 @@ int channel_event(Gateway *g, PluginLink *link, const char *type, json_t *frame)
 int channel_claim(ShareContext *c, OutboxRow *row, json_t **ret);
 int relay_claim(ShareContext *c, OutboxRow *row, json_t **ret);
 
-/* Inside a command: what an answer to a row means. Returns OUTBOX_VERDICT_DONE or _AGAIN with
- * *ret_retry in milliseconds (0: backoff), or a negative errno. */
+/* Inside a command: what an answer to a row means. Returns an OutboxVerdict, with *ret_retry in
+ * milliseconds (0: backoff) unless it is done, or a negative errno. */
 int channel_answered(ShareContext *c, OutboxRow *row, const json_t *answer, uint64_t *ret_retry);
 int relay_answered(ShareContext *c,
                 OutboxRow *row,

@@ -4,11 +4,16 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "address.h"
 #include "gateway.h"
 #include "json-quick.h"
 #include "json-read.h"
 #include "json-wipe.h"
 #include "words.h"
+
+enum {
+        WITHDRAW_PARTS_MAX = 32, /* invitations and the link are among a share's first messages */
+};
 
 typedef struct MessagePlan {
         OutboxKind kind;
@@ -56,7 +61,7 @@ static int render(ShareContext *c, const MessagePlan *plan, int part, json_t **r
         const char *locale = template_locale(
                         g->templates, text_of(details, "locale"), policy ? policy->language : NULL);
         char tag[TAG_SIZE], left[WORDS_SIZE], tries[WORDS_SIZE];
-        char message[ID_TEXT_SIZE], thread[ID_TEXT_SIZE];
+        char message[ID_TEXT_SIZE], thread[ID_TEXT_SIZE], scheme[16] = "";
         _cleanup_(secret_free_stringp) char *text = NULL;
         _cleanup_(freep) char *subject = NULL;
         json_auto_t *frame = NULL;
@@ -75,7 +80,8 @@ static int render(ShareContext *c, const MessagePlan *plan, int part, json_t **r
                         words_code(g->templates, locale, code_format_name(c->share.rules.code));
         values.value[TEMPLATE_VALUE_TRIES] = tries;
         values.value[TEMPLATE_VALUE_LINK] = plan->link;
-        r = template_render(g->templates, locale, plan->template, &values, &subject, &text);
+        address_scheme(plan->address, scheme);
+        r = template_render(g->templates, locale, scheme, plan->template, &values, &subject, &text);
         if (r != 0)
                 return r < 0 ? r : -EINVAL;
 
@@ -113,25 +119,31 @@ static int render(ShareContext *c, const MessagePlan *plan, int part, json_t **r
         return 0;
 }
 
-/* Notices are sealed under the vault's own key: the share's may be destroyed in this very step. */
+/* What outlives the share is sealed under the vault's own key: the share's may be destroyed in this
+ * very step. */
 static VaultField field_of(OutboxKind kind) {
-        return kind == OUTBOX_NOTICE ? VAULT_FIELD_NOTICE : VAULT_FIELD_MESSAGE;
+        return outbox_outlives_share(kind) ? VAULT_FIELD_NOTICE : VAULT_FIELD_MESSAGE;
 }
 
-static int keep_and_queue(ShareContext *c, const MessagePlan *plan, int part, const json_t *frame) {
+static int keep_and_queue(ShareContext *c,
+                OutboxKind kind,
+                int part,
+                int step,
+                const char *channel,
+                const json_t *frame) {
         Gateway *g = c->gateway;
         _cleanup_(json_wipe_freep) char *plain = json_quick_text(frame);
         _cleanup_(freep) uint8_t *sealed = NULL;
-        OutboxRow row = { .share = c->share.n, .part = part, .kind = plan->kind };
+        OutboxRow row = { .share = c->share.n, .part = part, .kind = kind };
         size_t size;
         int r;
 
         if (!plain)
                 return -ENOMEM;
         r = vault_seal(g->vault,
-                        plan->kind == OUTBOX_NOTICE ? NULL : &c->key,
+                        outbox_outlives_share(kind) ? NULL : &c->key,
                         c->share.n,
-                        field_of(plan->kind),
+                        field_of(kind),
                         (uint32_t) part,
                         plain,
                         strlen(plain),
@@ -139,10 +151,10 @@ static int keep_and_queue(ShareContext *c, const MessagePlan *plan, int part, co
                         &size);
         if (r < 0)
                 return r;
-        r = store_message_put(g->store, c->share.n, part, plan->kind, c->share.step, sealed, size);
+        r = store_message_put(g->store, c->share.n, part, kind, step, sealed, size);
         if (r < 0)
                 return r;
-        (void) snprintf(row.lane, sizeof(row.lane), "%s", plan->channel);
+        (void) snprintf(row.lane, sizeof(row.lane), "%s", channel);
         r = store_outbox_put(g->store, &row);
         if (r < 0)
                 return r;
@@ -160,7 +172,7 @@ static int send_new(ShareContext *c, const MessagePlan *plan) {
         if (r < 0)
                 return r;
         c->share.messages++;
-        return keep_and_queue(c, plan, part, frame);
+        return keep_and_queue(c, plan->kind, part, c->share.step, plan->channel, frame);
 }
 
 /* Makes a message that was sent before due again; one that was given up lives again. */
@@ -255,6 +267,114 @@ int message_not_made(ShareContext *c) {
         return message_notice(c, TEMPLATE_NOT_MADE, channel->name, address);
 }
 
+/* --- taking back --- */
+
+/* Whether the timeline settles it: the recipient had the message, or could not have it. */
+static bool is_settled(const Share *s, OutboxKind kind, int step) {
+        for (int i = 0; i < s->n_timeline; i++) {
+                const TimelineEntry *e = &s->timeline[i];
+
+                if (e->step != step)
+                        continue;
+                switch ((TimelineEvent) e->event) {
+                case TIMELINE_DELIVERED:
+                case TIMELINE_READ:
+                case TIMELINE_NOT_DELIVERED:
+                        if (e->detail == (int) kind)
+                                return true;
+                        break;
+                case TIMELINE_MISTYPED:
+                case TIMELINE_WRONG:
+                case TIMELINE_CONFIRMED:
+                case TIMELINE_REFUSED:
+                case TIMELINE_DISOWNED:
+                        if (kind == OUTBOX_INVITATION)
+                                return true;
+                        break;
+                case TIMELINE_ACKNOWLEDGED:
+                case TIMELINE_CLAIMED_ELSEWHERE:
+                        return true;
+                default:
+                        break;
+                }
+        }
+        return false;
+}
+
+/* A channel that is away may be able to; it is looked at again when it is asked. */
+static bool may_withdraw(Gateway *g, const char *channel) {
+        PluginLink *link = plugin_set_find(g->plugins, CONFIG_ROLE_CHANNEL, channel);
+
+        return link && (!plugin_link_is_up(link) || plugin_link_withdraws(link));
+}
+
+static bool anybody_may_withdraw(Gateway *g) {
+        for (size_t i = 0; i < g->config->n_channels; i++)
+                if (may_withdraw(g, g->config->channels[i].name))
+                        return true;
+        return false;
+}
+
+/* Whether a copy of the message may be with a carrier. */
+static int may_have_left(ShareContext *c, int part) {
+        OutboxRow row;
+        int r;
+
+        r = store_outbox_get(c->gateway->store, c->share.n, part, &row);
+        if (r < 0)
+                return r;
+        return r == STORE_E_NOT_FOUND || (row.attempts > 0 && !row.dead);
+}
+
+static int withdraw_one(ShareContext *c, OutboxKind kind, int step, int part) {
+        Gateway *g = c->gateway;
+        json_auto_t *frame = NULL;
+        const ConfigChannel *channel;
+        const char *address;
+        char message[ID_TEXT_SIZE];
+
+        if (!share_route(c, step, &address, &channel) || !may_withdraw(g, channel->name) ||
+                        c->share.messages > UINT16_MAX)
+                return 0;
+        vault_id(g->vault, VAULT_ID_MESSAGE, c->share.n, (uint16_t) part, message);
+        frame = json_pack("{s:s, s:s, s:s, s:s}",
+                        "type",
+                        "withdraw",
+                        "message",
+                        message,
+                        "kind",
+                        kind_name(kind),
+                        "to",
+                        address);
+        if (!frame)
+                return -ENOMEM;
+        return keep_and_queue(c, OUTBOX_WITHDRAW, c->share.messages++, step, channel->name, frame);
+}
+
+int message_withdraw(ShareContext *c) {
+        int n = c->share.messages < WITHDRAW_PARTS_MAX ? c->share.messages : WITHDRAW_PARTS_MAX;
+        int r = 0;
+
+        if (!anybody_may_withdraw(c->gateway))
+                return 0;
+        for (int part = 0; r >= 0 && part < n; part++) {
+                _cleanup_(freep) uint8_t *body = NULL;
+                OutboxKind kind;
+                size_t size;
+                int step;
+
+                r = store_message_get(
+                                c->gateway->store, c->share.n, part, &kind, &step, &body, &size);
+                if (r != 0 || (kind != OUTBOX_INVITATION && kind != OUTBOX_LINK) ||
+                                is_settled(&c->share, kind, step))
+                        continue;
+                r = may_have_left(c, part);
+                if (r > 0)
+                        r = withdraw_one(c, kind, step, part);
+        }
+        return r < 0 ? r : 0;
+}
+
 int message_frame(Gateway *g, const VaultKey *key, int64_t share, int part, json_t **ret) {
         _cleanup_(secret_done) Secret plain = SECRET_NULL;
         _cleanup_(freep) uint8_t *sealed = NULL;
@@ -266,10 +386,10 @@ int message_frame(Gateway *g, const VaultKey *key, int64_t share, int part, json
         r = store_message_get(g->store, share, part, &kind, &step, &sealed, &size);
         if (r != 0)
                 return r;
-        if (kind != OUTBOX_NOTICE && !key)
+        if (!outbox_outlives_share(kind) && !key)
                 return STORE_E_NOT_FOUND;
         r = vault_open(g->vault,
-                        kind == OUTBOX_NOTICE ? NULL : key,
+                        outbox_outlives_share(kind) ? NULL : key,
                         share,
                         field_of(kind),
                         (uint32_t) part,

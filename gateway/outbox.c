@@ -484,8 +484,11 @@ void outbox_failed(Outbox *o) {
 
 void outbox_settle(Outbox *o, OutboxItem *public, OutboxVerdict verdict, uint64_t retry_msec) {
         Item *item = (Item *) public;
-        uint64_t backoff = outbox_backoff_msec(public->tries, randombytes_random());
+        uint64_t backoff;
 
+        if (verdict == OUTBOX_VERDICT_LATER && public->tries > 0)
+        public->tries--;
+        backoff = outbox_backoff_msec(public->tries, randombytes_random());
         if (verdict == OUTBOX_VERDICT_DONE)
                 item_free(o, item);
         else if (is_look(item) && retry_msec > 0)

@@ -44,6 +44,7 @@ typedef struct OutboxItem {
 typedef enum OutboxVerdict {
         OUTBOX_VERDICT_DONE = 1,  /* the row is gone, or must not be tried again */
         OUTBOX_VERDICT_AGAIN = 2, /* try later */
+        OUTBOX_VERDICT_LATER = 3, /* it was not tried: wait, and count no try */
 } OutboxVerdict;
 
 typedef struct OutboxOps {

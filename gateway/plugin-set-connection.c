@@ -70,6 +70,10 @@ static int on_hello_timer(sd_event_source *source, uint64_t usec, void *userdata
         return 0;
 }
 
+bool plugin_link_withdraws(const PluginLink *link) {
+        return link->up && link->up->withdraws;
+}
+
 void plugin_link_close(PluginLink *link, const char *reason) {
         if (link->up)
                 plugin_connection_end(link->up, -EPROTO, reason);
@@ -87,6 +91,19 @@ typedef struct Hello {
 static bool capability_is_known(const char *capability) {
         return streq(capability, "reply") || streq(capability, "receipt") ||
                streq(capability, "withdraw");
+}
+
+static bool hello_has(const Hello *hello, const char *capability) {
+        const json_t *entry;
+        size_t i;
+
+        json_array_foreach((json_t *) hello->capabilities, i, entry) {
+                const char *text = json_string_value(entry);
+
+                if (streq(text[0] == '!' ? text + 1 : text, capability))
+                        return true;
+        }
+        return false;
 }
 
 /* Why a hello is refused, or NULL. The sentence goes to the plugin, into a buffer of the caller's.
@@ -192,6 +209,7 @@ static void connection_hello(Connection *c, const char *type, const json_t *fram
         if (link->up)
                 plugin_connection_end(link->up, -ECONNRESET, "a new connection replaces it");
         c->welcomed = true;
+        c->withdraws = hello_has(&hello, "withdraw");
         link->up = c;
         plugin_link_log(link, LOG_INFO, "is connected");
         link->set->ops.on_up(link, link->set->userdata);

@@ -51,6 +51,7 @@ typedef struct Connection {
         sd_event_source *timer; /* for hello, then for the earliest deadline */
         uint64_t serial, armed, since;
         bool welcomed;
+        bool withdraws; /* a capability of its hello */
 
         Question *questions; /* SLOTS */
         int free_slot, first, last;

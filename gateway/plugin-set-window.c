@@ -252,6 +252,7 @@ int plugin_link_ask(PluginLink *link,
 bool plugin_type_is_answer(const char *type) {
         static const char *const types[] = { "sent",
                 "failed",
+                "later",
                 "done",
                 "again",
                 "gone",

@@ -104,6 +104,9 @@ static inline bool plugin_link_is_up(const PluginLink *link) {
         return plugin_link_state(link) == PLUGIN_LINK_UP;
 }
 
+/* Whether a channel can ask its carrier to take a message back; false while it is not up. */
+bool plugin_link_withdraws(const PluginLink *link);
+
 /* One word of the caller's, such as its own structure for a channel. */
 void plugin_link_set_userdata(PluginLink *link, void *userdata);
 void *plugin_link_userdata(const PluginLink *link);

@@ -159,6 +159,7 @@ static bool may_run(const Share *s, OutboxKind kind) {
         case OUTBOX_INVITATION:
         case OUTBOX_LINK:
         case OUTBOX_NOTICE:
+        case OUTBOX_WITHDRAW:
         case OUTBOX_POLL:
                 break;
         }

@@ -14,6 +14,13 @@
 enum {
         REPLY_CANDIDATES_MAX = 16, /* opened for one answer */
         REPLY_NUMBERS_MAX = 5000,  /* looked at */
+
+        /* For senders that could be anybody. What they ask for is done for a while and not again
+         * soon, so that nobody can be kept from invitations, or be written to again and again, by
+         * one who writes in their name. */
+        REPLY_STOP_SECONDS = 24 * 3600,
+        REPLY_STOP_AGAIN = 7 * 24 * 3600,
+        REPLY_HINT_AGAIN = 24 * 3600,
 };
 
 typedef struct Reply {
@@ -354,9 +361,28 @@ static int answer_taken(ShareContext *c, const Reply *reply) {
         return say(c, reply, TEMPLATE_TAKEN_LATE);
 }
 
+/* Nobody's invitations to this address any more. */
+static int block_address(const Reply *reply, int64_t seconds) {
+        Gateway *g = reply->gateway;
+        uint8_t anybody[VAULT_INDEX_SIZE];
+
+        vault_index_pair(g->vault, "", reply->from, anybody);
+        return store_block_put(g->store, anybody, gateway_now(g) + seconds);
+}
+
+/* The share has ended, and what is asked for is about those to come. */
+static int stop_after_the_end(ShareContext *c, const Reply *reply) {
+        int r;
+
+        r = block_address(reply, GATEWAY_BLOCK_SECONDS);
+        return r < 0 ? r : say(c, reply, TEMPLATE_STOPPED);
+}
+
 static int answer_bound(ShareContext *c, Reply *reply, const Answer *answer) {
         if (answer->kind == ANSWER_TAKEN && c->share.state >= LIFECYCLE_RELEASED)
                 return answer_taken(c, reply);
+        if (answer->kind == ANSWER_STOP && lifecycle_is_terminal(c->share.state))
+                return stop_after_the_end(c, reply);
         if (lifecycle_is_terminal(c->share.state))
                 return say(c, reply, TEMPLATE_OVER);
 
@@ -435,22 +461,94 @@ static int ask_tag(Candidates *all, const Reply *reply) {
         return 0;
 }
 
-/* Belongs to no share, so it ends none; who really sent it wants no more invitations from anybody.
- * A sender that can be forged could block others this way, and is not heard. */
-static int unbound_stop(const Reply *reply) {
+/* --- what is about no share, as far as anybody can prove --- */
+
+/* A share that this address was written to about, and that is not over if there is one; NULL. */
+static ShareContext *share_of_address(Candidates *all) {
+        ShareContext *found = NULL;
+
+        for (size_t i = 0; i < all->n; i++) {
+                if (!all->descriptions[i].address_matches)
+                        continue;
+                if (correlation_is_open(all->descriptions[i].state, all->answer->kind))
+                        return &all->contexts[i];
+                found = found ? found : &all->contexts[i];
+        }
+        return found;
+}
+
+/* Asks the owner of the address, whoever wrote; once in so many seconds. */
+static int ask_once(ShareContext *c,
+                const Reply *reply,
+                TemplateMessage message,
+                const char *about,
+                int64_t seconds) {
+        Gateway *g = reply->gateway;
+        uint8_t asked[VAULT_INDEX_SIZE];
+        int r;
+
+        vault_index_asked(g->vault, about, reply->from, asked);
+        r = store_seen_add(g->store, asked, c->now + seconds);
+        if (r != 0)
+                return r;
+        r = say(c, reply, message);
+        return r < 0 ? r : share_save(c);
+}
+
+/* Somebody wrote STOP in the name of an address that we have written to, and did not show that they
+ * had read it. For a day nothing new is sent there; what makes it last is the same word with the
+ * reference that the question carries, which only the owner of the address sees. No share ends. */
+static int unproven_stop(ShareContext *c, const Reply *reply) {
         Gateway *g = reply->gateway;
         uint8_t anybody[VAULT_INDEX_SIZE];
+        int r;
 
-        if (reply->authentic != RULES_AUTHENTIC_STRONG)
-                return 0;
         vault_index_pair(g->vault, "", reply->from, anybody);
-        return store_block_put(g->store, anybody, gateway_now(g) + GATEWAY_BLOCK_SECONDS);
+        r = store_block_has(g->store, anybody, c->now);
+        if (r != 0) /* nothing is to be shortened */
+                return r < 0 ? r : 0;
+        r = ask_once(c, reply, TEMPLATE_STOP_CONFIRM, "stop", REPLY_STOP_AGAIN);
+        if (r == 0)
+                r = block_address(reply, REPLY_STOP_SECONDS);
+        return r < 0 ? r : 0;
+}
+
+/* An answer that shows no reference of ours, or a wrong one, from an address that anybody could
+ * write from. */
+static int unproven(const Reply *reply, Candidates *all) {
+        Answer without_tag = { .kind = all->answer->kind };
+        ShareContext *c;
+        int r;
+
+        if (without_tag.kind == ANSWER_OTHER || without_tag.kind == ANSWER_EMPTY)
+                return 0;
+        candidates_done(all);
+        all->answer = &without_tag;
+        r = candidates_find(all);
+        c = r < 0 ? NULL : share_of_address(all);
+        if (c && without_tag.kind == ANSWER_STOP)
+                r = unproven_stop(c, reply);
+        else if (c && correlation_is_open(c->share.state, without_tag.kind))
+                r = ask_once(c, reply, TEMPLATE_TAG_FIRST, "tag", REPLY_HINT_AGAIN);
+        all->answer = NULL;
+        return r < 0 ? r : 0;
 }
 
 enum {
         REPLY_UNBOUND = 1 /* it is about no share of ours, and need not be recognised when repeated
                            */
 };
+
+static int unbound(const Reply *reply, Candidates *all, bool address_suffices) {
+        int r = 0;
+
+        /* Who really sent it wants no more invitations from anybody. It ends no share. */
+        if (all->answer->kind == ANSWER_STOP && reply->authentic == RULES_AUTHENTIC_STRONG)
+                r = block_address(reply, GATEWAY_BLOCK_SECONDS);
+        else if (!address_suffices)
+                r = unproven(reply, all);
+        return r < 0 ? r : REPLY_UNBOUND;
+}
 
 static int reply_evaluate(Reply *reply, Candidates *all) {
         const CorrelationEvidence evidence = {
@@ -469,14 +567,14 @@ static int reply_evaluate(Reply *reply, Candidates *all) {
         case CORRELATION_BOUND:
                 return bound(&all->contexts[i], reply, all->answer);
         case CORRELATION_AMBIGUOUS:
-                /* Who could be anybody is told nothing, and cannot make us write to somebody. */
-                return evidence.address_suffices ? ask_tag(all, reply) : REPLY_UNBOUND;
+                if (evidence.address_suffices)
+                        return ask_tag(all, reply);
+                break;
         case CORRELATION_NONE:
+                gateway_count(reply->gateway, COUNTER_REPLIES_UNBOUND);
                 break;
         }
-        gateway_count(reply->gateway, COUNTER_REPLIES_UNBOUND);
-        r = all->answer->kind == ANSWER_STOP ? unbound_stop(reply) : 0;
-        return r < 0 ? r : REPLY_UNBOUND;
+        return unbound(reply, all, evidence.address_suffices);
 }
 
 static int reply_apply(void *context) {

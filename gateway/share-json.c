@@ -41,6 +41,7 @@ static json_t *detail_json(TimelineEvent event, int detail) {
         case TIMELINE_READ:
         case TIMELINE_NOT_DELIVERED:
         case TIMELINE_RESENT:
+        case TIMELINE_WITHDRAWN:
                 return json_string(kind_word(detail));
         case TIMELINE_RELEASED:
         case TIMELINE_GENERATION:
@@ -129,6 +130,27 @@ static json_t *reference_json(ShareContext *c) {
         return json_stringn((const char *) plain.data, plain.size);
 }
 
+/* Why a message has not left yet, in a channel's own word: for operators. NULL: nothing waits, or
+ * nobody said why. */
+static json_t *waiting_json(ShareContext *c) {
+        OutboxKind kind = c->share.state == LIFECYCLE_RELEASED ? OUTBOX_LINK : OUTBOX_INVITATION;
+        OutboxRow row;
+        int part;
+
+        if (lifecycle_is_terminal(c->share.state) ||
+                        store_message_find(c->gateway->store, c->share.n, kind, &part) != 0 ||
+                        store_outbox_get(c->gateway->store, c->share.n, part, &row) != 0 ||
+                        row.dead || !row.reason[0])
+                return NULL;
+        return json_pack("{s:s, s:s, s:s}",
+                        "message",
+                        kind_word((int) kind),
+                        "channel",
+                        row.lane,
+                        "reason",
+                        row.reason);
+}
+
 /* Who is to write next, while messages go both ways; else NULL. */
 static const char *turn_of(ShareContext *c) {
         const Share *s = &c->share;
@@ -151,7 +173,7 @@ json_t *share_json(ShareContext *c, bool masked) {
         vault_tag(c->gateway->vault, s->n, tag);
         timeline_json(c, timeline, delivery);
         return json_pack("{s:s, s:s, s:s*, s:I, s:s, s:s, s:o, s:o, s:o*, s:i, s:s, s:o, s:o, s:o, "
-                         "s:b, s:s*}",
+                         "s:b, s:s*, s:o*}",
                         "id",
                         id,
                         "state",
@@ -183,7 +205,9 @@ json_t *share_json(ShareContext *c, bool masked) {
                         "link_left",
                         (s->flags & SHARE_LINK_LEFT) != 0,
                         "turn",
-                        turn_of(c));
+                        turn_of(c),
+                        "waiting",
+                        masked ? waiting_json(c) : NULL);
 }
 
 void event_id(Gateway *g, const char *tenant, const StoreEvent *event, char ret[EVENT_ID_SIZE]) {

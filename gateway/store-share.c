@@ -102,6 +102,7 @@ const char *timeline_event_name(TimelineEvent event) {
                 [TIMELINE_CLAIMED_ELSEWHERE] = "claimed_elsewhere",
                 [TIMELINE_RELAY_CLAIMED] = "relay_claimed",
                 [TIMELINE_RELAY_REFUSED] = "relay_refused",
+                [TIMELINE_WITHDRAWN] = "withdrawn",
         };
 
         return event > 0 && event < _TIMELINE_MAX && names[event] ? names[event] : "unknown";

@@ -51,17 +51,17 @@ static const char *const sql[_SQL_MAX] = {
         [SQL_MESSAGE_PUT]        = "INSERT OR REPLACE INTO message VALUES (?1, ?2, ?3, ?4, ?5)",
         [SQL_MESSAGE_GET]        = "SELECT kind, body, step FROM message WHERE share = ?1 AND part = ?2",
         [SQL_MESSAGE_REMOVE]     = "DELETE FROM message WHERE share = ?1 AND part = ?2",
-        [SQL_MESSAGE_REMOVE_ALL] = "DELETE FROM message WHERE share = ?1 AND (kind <> 3 OR ?2 = 0)",
+        [SQL_MESSAGE_REMOVE_ALL] = "DELETE FROM message WHERE share = ?1 AND (kind NOT IN (3, 11) OR ?2 = 0)",
         [SQL_MESSAGE_FIND]       = "SELECT max(part) FROM message WHERE share = ?1 AND kind = ?2",
         [SQL_OUTBOX_PUT]         = "INSERT OR REPLACE INTO outbox VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         [SQL_OUTBOX_GET]         = "SELECT share, part, kind, lane, attempts, dead, reason FROM outbox "
                                    "WHERE share = ?1 AND part = ?2",
         [SQL_OUTBOX_ATTEMPT]     = "UPDATE outbox SET attempts = ?5, dead = ?6, reason = ?7 WHERE share = ?1 AND part = ?2",
         [SQL_OUTBOX_REMOVE]      = "DELETE FROM outbox WHERE share = ?1 AND part = ?2",
-        [SQL_OUTBOX_DROP]        = "DELETE FROM outbox WHERE share = ?1 AND kind NOT IN (3, 6) AND "
+        [SQL_OUTBOX_DROP]        = "DELETE FROM outbox WHERE share = ?1 AND kind NOT IN (3, 6, 11) AND "
                                    "NOT (kind = 4 AND attempts > 0)",
         [SQL_OUTBOX_CREATING]    = "SELECT 1 FROM outbox WHERE share = ?1 AND kind = 4",
-        [SQL_OUTBOX_REMOVE_ALL]  = "DELETE FROM outbox WHERE share = ?1 AND (kind <> 3 OR ?2 = 0)",
+        [SQL_OUTBOX_REMOVE_ALL]  = "DELETE FROM outbox WHERE share = ?1 AND (kind NOT IN (3, 11) OR ?2 = 0)",
         [SQL_OUTBOX_EACH]        = "SELECT share, part, kind, lane, attempts, dead, reason FROM outbox WHERE dead = ?1 "
                                    "ORDER BY share, part",
         [SQL_TRANSFER_PUT]       = "INSERT OR REPLACE INTO transfer VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",

@@ -64,6 +64,7 @@ typedef enum TimelineEvent {
         TIMELINE_CLAIMED_ELSEWHERE = 27,  /* the recipient says that another device has it */
         TIMELINE_RELAY_CLAIMED = 28,      /* the relay says so, of our own claim */
         TIMELINE_RELAY_REFUSED = 29,      /* the relay lets us neither look nor delete */
+        TIMELINE_WITHDRAWN = 30,          /* a carrier took a message back, undelivered */
         _TIMELINE_MAX,
 } TimelineEvent;
 
@@ -138,8 +139,14 @@ typedef enum OutboxKind {
         OUTBOX_UPDATE = 7,
         OUTBOX_MINT = 8,
         OUTBOX_ACKNOWLEDGE = 9,
-        OUTBOX_POLL = 10, /* not a row: a transfer's, whose part is Transfer.polls */
+        OUTBOX_WITHDRAW = 11, /* of an invitation or link that a carrier took */
+        OUTBOX_POLL = 10,     /* not a row: a transfer's, whose part is Transfer.polls */
 } OutboxKind;
+
+/* What is left to tell recipients and carriers when the share has ended. */
+static inline bool outbox_outlives_share(OutboxKind kind) {
+        return kind == OUTBOX_NOTICE || kind == OUTBOX_WITHDRAW;
+}
 
 typedef struct OutboxRow {
         int64_t share;
@@ -285,7 +292,7 @@ int store_message_get(Store *store,
                 uint8_t **ret,
                 size_t *ret_size);
 int store_message_remove(Store *store, int64_t n, int part);
-/* Removes a share's messages; notices stay if keep_notices. */
+/* Removes a share's messages; those that outlive it stay if keep_notices. */
 int store_message_remove_all(Store *store, int64_t n, bool keep_notices);
 /* The last message of that kind, STORE_E_NOT_FOUND. */
 int store_message_find(Store *store, int64_t n, OutboxKind kind, int *ret_part);
@@ -294,10 +301,10 @@ int store_outbox_put(Store *store, const OutboxRow *row);
 int store_outbox_get(Store *store, int64_t n, int part, OutboxRow *ret);
 int store_outbox_attempt(Store *store, const OutboxRow *row); /* attempts, dead, reason */
 int store_outbox_remove(Store *store, int64_t n, int part);
-/* Removes a share's rows, other than notices, deletions, and a creation that the relay client was
- * given. *ret_creating: there was one, so a mailbox may exist. */
+/* Removes a share's rows, other than those that outlive it, deletions, and a creation that the
+ * relay client was given. *ret_creating: there was one, so a mailbox may exist. */
 int store_outbox_drop(Store *store, int64_t n, bool *ret_creating);
-/* Removes all of a share's rows; notices stay if keep_notices. */
+/* Removes all of a share's rows; those that outlive it stay if keep_notices. */
 int store_outbox_remove_all(Store *store, int64_t n, bool keep_notices);
 typedef int (*StoreOutboxSeen)(const OutboxRow *row, void *userdata);
 int store_outbox_each(Store *store, bool dead, StoreOutboxSeen seen, void *userdata);

@@ -12,6 +12,8 @@ enum {
 
 #define V(name) (1u << TEMPLATE_VALUE_##name)
 
+const char *const template_schemes[TEMPLATE_N_SCHEMES] = { "xmpp", "sms", "mailto" };
+
 const TemplateRule template_rules[_TEMPLATE_MESSAGE_MAX] = {
         [TEMPLATE_INVITATION] = { "invitation",
                         V(SENDER) | V(KIND) | V(TAG) | V(LEFT) | V(CODE),
@@ -26,6 +28,8 @@ const TemplateRule template_rules[_TEMPLATE_MESSAGE_MAX] = {
         [TEMPLATE_STOPPED] = { "stopped", 0, 0, false },
         [TEMPLATE_HELP] = { "help", V(SENDER) | V(KIND) | V(TAG) | V(LEFT) | V(CODE), 0, false },
         [TEMPLATE_HELP_TAG] = { "help-tag", 0, 0, false },
+        [TEMPLATE_TAG_FIRST] = { "tag-first", 0, 0, false },
+        [TEMPLATE_STOP_CONFIRM] = { "stop-confirm", V(TAG), 0, false },
         [TEMPLATE_NOT_UNDERSTOOD] = { "not-understood",
                         V(CODE),
                         V(SENDER) | V(TAG) | V(LEFT),
@@ -229,7 +233,7 @@ int template_cut(TemplateCutter *c, const char *text, const char *end, Template 
         }
         if (c->used & V(LINK))
                 template_problem(c->problems, c->path, 1, "{link} is not allowed in a subject");
-        if (template_rules[c->message].subject_required && ret->subject.n == 0)
+        if (template_rules[c->message].subject_required && !c->variant && ret->subject.n == 0)
                 template_problem(c->problems, c->path, 1, "this message needs a `subject: ` line");
         for (; text < end && *text == '\n'; text++)
                 c->line++;

@@ -6,6 +6,7 @@
 
 enum {
         TEMPLATE_LOCALE_SIZE = 36,
+        TEMPLATE_N_SCHEMES = 3, /* that may have texts of their own */
 };
 
 typedef struct TemplatePiece {
@@ -29,6 +30,7 @@ typedef struct TemplateWord {
 typedef struct TemplateLocale {
         char name[TEMPLATE_LOCALE_SIZE];
         Template *messages[_TEMPLATE_MESSAGE_MAX];
+        Template *variants[TEMPLATE_N_SCHEMES][_TEMPLATE_MESSAGE_MAX]; /* NULL: there is none */
         TemplateWord *words;
         size_t n_words;
 } TemplateLocale;
@@ -50,6 +52,7 @@ typedef struct TemplateValueKnown {
         const char *name, *longest;
 } TemplateValueKnown;
 
+extern const char *const template_schemes[TEMPLATE_N_SCHEMES];
 extern const TemplateRule template_rules[_TEMPLATE_MESSAGE_MAX];
 extern const TemplateValueKnown template_values_known[_TEMPLATE_VALUE_MAX];
 
@@ -84,6 +87,7 @@ bool template_character_is_harmful(unsigned c);
 /* Where a text is being cut into pieces. */
 typedef struct TemplateCutter {
         TemplateMessage message;
+        bool variant; /* of a scheme */
         TemplateProblems *problems;
         const char *path;
         unsigned line;

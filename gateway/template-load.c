@@ -82,8 +82,11 @@ TemplateSet *template_set_free(TemplateSet *set) {
         for (size_t i = 0; i < set->n_locales; i++) {
                 TemplateLocale *locale = &set->locales[i];
 
-                for (size_t m = 0; m < _TEMPLATE_MESSAGE_MAX; m++)
+                for (size_t m = 0; m < _TEMPLATE_MESSAGE_MAX; m++) {
                         (void) template_free(locale->messages[m]);
+                        for (size_t s = 0; s < TEMPLATE_N_SCHEMES; s++)
+                                (void) template_free(locale->variants[s][m]);
+                }
                 for (size_t w = 0; w < locale->n_words; w++) {
                         free(locale->words[w].key);
                         free(locale->words[w].one);
@@ -96,9 +99,15 @@ TemplateSet *template_set_free(TemplateSet *set) {
         return NULL;
 }
 
+/* Where a text may be, and where it was found. */
+typedef struct Places {
+        const char *const *directories;
+        size_t n;
+        size_t found; /* the directory of the last file that was read */
+} Places;
+
 /* Finds the file in the first directory that has it. -ENOENT: none has. The caller frees. */
-static int read_file(const char *const *directories,
-                size_t n_directories,
+static int read_file(Places *places,
                 const char *locale,
                 const char *name,
                 char **ret_path,
@@ -108,9 +117,10 @@ static int read_file(const char *const *directories,
         _cleanup_(freep) char *path = NULL, *text = NULL;
         ssize_t size;
 
-        for (size_t i = 0; i < n_directories && fd < 0; i++) {
+        for (size_t i = 0; i < places->n && fd < 0; i++) {
+                places->found = i;
                 free(TAKE_PTR(path));
-                if (asprintf(&path, "%s/%s/%s", directories[i], locale, name) < 0) {
+                if (asprintf(&path, "%s/%s/%s", places->directories[i], locale, name) < 0) {
                         path = NULL;
                         return -ENOMEM;
                 }
@@ -222,16 +232,13 @@ static void lint_words(const TemplateLocale *locale, const char *path, TemplateP
         }
 }
 
-static int load_words(TemplateLocale *locale,
-                const char *const *directories,
-                size_t n_directories,
-                TemplateProblems *p) {
+static int load_words(TemplateLocale *locale, Places *places, TemplateProblems *p) {
         _cleanup_(freep) char *path = NULL, *text = NULL;
         size_t size = 0;
         unsigned line = 0;
         int r;
 
-        r = read_file(directories, n_directories, locale->name, "words", &path, &text, &size);
+        r = read_file(places, locale->name, "words", &path, &text, &size);
         if (r == -ENOMEM)
                 return r;
         if (r < 0) {
@@ -257,26 +264,33 @@ static int load_words(TemplateLocale *locale,
         return 0;
 }
 
-static int load_message(TemplateLocale *locale,
+/* scheme is NULL, or that of a variant, which need not exist. */
+static int load_message(const TemplateLocale *locale,
                 TemplateMessage message,
-                const char *const *directories,
-                size_t n,
-                TemplateProblems *p) {
+                const char *scheme,
+                Places *places,
+                TemplateProblems *p,
+                Template **ret) {
         _cleanup_(freep) char *path = NULL, *text = NULL;
         _cleanup_(template_freep) Template *template = NULL;
-        TemplateCutter cutter = { .message = message, .problems = p, .line = 1 };
+        TemplateCutter cutter = {
+                .message = message, .variant = scheme != NULL, .problems = p, .line = 1
+        };
+        char name[64];
         size_t size = 0;
         int r;
 
-        r = read_file(directories,
-                        n,
-                        locale->name,
+        (void) snprintf(name,
+                        sizeof(name),
+                        "%s%s%s",
                         template_rules[message].name,
-                        &path,
-                        &text,
-                        &size);
+                        scheme ? "." : "",
+                        scheme ? scheme : "");
+        r = read_file(places, locale->name, name, &path, &text, &size);
         if (r == -ENOMEM)
                 return r;
+        if (scheme && (r == -ENOENT || r == -ENOTDIR))
+                return 0;
         if (r < 0) {
                 template_problem(p, path, 0, "%s", strerror(-r));
                 return 0;
@@ -288,8 +302,28 @@ static int load_message(TemplateLocale *locale,
         r = template_cut(&cutter, text, text + size, template);
         if (r < 0)
                 return r;
-        locale->messages[message] = TAKE_PTR(template);
+        *ret = TAKE_PTR(template);
         return 0;
+}
+
+/* A text and its variants: those that the one who wrote the text could know. */
+static int load_texts(TemplateLocale *locale,
+                TemplateMessage message,
+                const Places *places,
+                TemplateProblems *p) {
+        Places all = *places;
+        int r;
+
+        r = load_message(locale, message, NULL, &all, p, &locale->messages[message]);
+        all.n = all.found + 1;
+        for (size_t i = 0; r == 0 && i < TEMPLATE_N_SCHEMES; i++)
+                r = load_message(locale,
+                                message,
+                                template_schemes[i],
+                                &all,
+                                p,
+                                &locale->variants[i][message]);
+        return r;
 }
 
 static bool locale_name_is_valid(const char *name) {
@@ -346,6 +380,7 @@ int template_set_load(const char *const *directories,
                 char **ret_problems) {
         _cleanup_(template_set_freep) TemplateSet *set = NULL;
         _cleanup_(template_problems_done) TemplateProblems problems = { 0 };
+        Places places = { directories, n_directories, 0 };
         int r;
 
         r = template_problems_open(&problems);
@@ -369,10 +404,9 @@ int template_set_load(const char *const *directories,
                                 0,
                                 "there is no folder `en`");
         for (size_t i = 0; i < set->n_locales; i++) {
-                r = load_words(&set->locales[i], directories, n_directories, &problems);
+                r = load_words(&set->locales[i], &places, &problems);
                 for (TemplateMessage m = 0; r == 0 && m < _TEMPLATE_MESSAGE_MAX; m++)
-                        r = load_message(
-                                        &set->locales[i], m, directories, n_directories, &problems);
+                        r = load_texts(&set->locales[i], m, &places, &problems);
                 if (r < 0)
                         return r;
         }

@@ -103,18 +103,25 @@ static int render_pieces(const TemplatePieces *pieces, const TemplateValues *val
 
 int template_render(const TemplateSet *set,
                 const char *locale,
+                const char *scheme,
                 TemplateMessage message,
                 const TemplateValues *values,
                 char **ret_subject,
                 char **ret_text) {
         const TemplateLocale *found = best_locale(set, locale);
-        const Template *template =
-                        (found ? found : template_set_locale(set, "en"))->messages[message];
+        const TemplateLocale *language = found ? found : template_set_locale(set, "en");
+        const Template *template = language->messages[message];
+        const TemplatePieces *subject_pieces = &template->subject;
         _cleanup_(freep) char *subject = NULL;
         int r;
 
-        if (template->subject.n > 0) {
-                r = render_pieces(&template->subject, values, &subject);
+        for (size_t i = 0; scheme && i < TEMPLATE_N_SCHEMES; i++)
+                if (streq(template_schemes[i], scheme) && language->variants[i][message])
+                        template = language->variants[i][message];
+        if (template->subject.n > 0)
+                subject_pieces = &template->subject;
+        if (subject_pieces->n > 0) {
+                r = render_pieces(subject_pieces, values, &subject);
                 if (r != 0)
                         return r;
         }
@@ -136,6 +143,40 @@ static const char *longest_word(const TemplateLocale *locale, const char *prefix
         return longest;
 }
 
+/* As an SMS, with the longest values; nothing when it cannot be rendered. */
+static void hint(const TemplateSet *set,
+                const TemplateLocale *locale,
+                TemplateMessage m,
+                const TemplateValues *values,
+                FILE *file) {
+        _cleanup_(freep) char *subject = NULL, *text = NULL;
+        const char *end = "";
+        unsigned parts, stranger;
+
+        if (template_render(set, locale->name, "sms", m, values, &subject, &text) != 0)
+                return;
+        for (size_t i = 0; i < TEMPLATE_N_SCHEMES; i++)
+                if (streq(template_schemes[i], "sms") && locale->variants[i][m])
+                        end = ".sms";
+        parts = template_sms_parts(text, &stranger);
+        if (stranger)
+                (void) fprintf(file,
+                                "%s/%s%s: U+%04X is not in the SMS alphabet and more than doubles "
+                                "its length: %u parts\n",
+                                locale->name,
+                                template_rules[m].name,
+                                end,
+                                stranger,
+                                parts);
+        else if (parts > 1)
+                (void) fprintf(file,
+                                "%s/%s%s: %u SMS parts at most\n",
+                                locale->name,
+                                template_rules[m].name,
+                                end,
+                                parts);
+}
+
 void template_set_hints(const TemplateSet *set, FILE *file) {
         for (size_t i = 0; i < set->n_locales; i++) {
                 const TemplateLocale *locale = &set->locales[i];
@@ -147,28 +188,7 @@ void template_set_hints(const TemplateSet *set, FILE *file) {
                 values.value[TEMPLATE_VALUE_CODE] = longest_word(locale, "code-");
                 values.value[TEMPLATE_VALUE_TRIES] = longest_word(locale, "tries");
 
-                for (TemplateMessage m = 0; m < _TEMPLATE_MESSAGE_MAX; m++) {
-                        _cleanup_(freep) char *subject = NULL, *text = NULL;
-                        unsigned parts, stranger;
-
-                        if (template_render(set, locale->name, m, &values, &subject, &text) != 0)
-                                continue;
-                        parts = template_sms_parts(text, &stranger);
-                        if (stranger)
-                                (void) fprintf(file,
-                                                "%s/%s: U+%04X is not in the SMS alphabet and more "
-                                                "than doubles its "
-                                                "length: %u parts\n",
-                                                locale->name,
-                                                template_rules[m].name,
-                                                stranger,
-                                                parts);
-                        else if (parts > 1)
-                                (void) fprintf(file,
-                                                "%s/%s: %u SMS parts at most\n",
-                                                locale->name,
-                                                template_rules[m].name,
-                                                parts);
-                }
+                for (TemplateMessage m = 0; m < _TEMPLATE_MESSAGE_MAX; m++)
+                        hint(set, locale, m, &values, file);
         }
 }

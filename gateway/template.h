@@ -6,7 +6,11 @@
  * `words` of a language holds `key = word` lines, with ` | ` between singular and plural.
  *
  * From tenants only registered names come in here; control characters are dropped from every value
- * all the same. No text but `link` can hold a link. */
+ * all the same. No text but `link` can hold a link.
+ *
+ * NAME.SCHEME, such as `invitation.sms`, is another text of NAME for the channels of those
+ * addresses. It need not exist, needs no subject (NAME's is its own then), and gives way to an
+ * operator's own NAME. */
 #pragma once
 
 #include <stdbool.h>
@@ -28,6 +32,8 @@ typedef enum TemplateMessage {
         TEMPLATE_STOPPED,  /* the answer to STOP */
         TEMPLATE_HELP,     /* the answer to HELP while the challenge is open */
         TEMPLATE_HELP_TAG, /* several shares are open: put the tag first */
+        TEMPLATE_TAG_FIRST,      /* the sender could be anybody: put the tag first */
+        TEMPLATE_STOP_CONFIRM,   /* likewise, and they wrote STOP: is it meant? */
         TEMPLATE_NOT_UNDERSTOOD, /* bound, but neither a code nor a word */
         TEMPLATE_OVER,           /* after the end, whatever the end was */
         TEMPLATE_DONE,           /* the recipient said that the key has arrived */
@@ -75,11 +81,13 @@ DEFINE_CLEANUP(TemplateSet, template_set_free)
  * fallback likewise, then "en". Lives as long as the set. */
 const char *template_locale(const TemplateSet *set, const char *wanted, const char *fallback);
 
-/* Renders. Pure: the same values give the same bytes. locale is one that template_locale() gave.
+/* Renders. Pure: the same values give the same bytes. locale is one that template_locale() gave,
+ * scheme is of the address that it goes to ("sms"), or NULL for the text of all.
  * *ret_subject is NULL when the message has none. The caller frees both. TEMPLATE_E_VALUE, -ENOMEM.
  */
 int template_render(const TemplateSet *set,
                 const char *locale,
+                const char *scheme,
                 TemplateMessage message,
                 const TemplateValues *values,
                 char **ret_subject,

@@ -371,6 +371,13 @@ static void tell_sender(const ShareContext *c, LifecycleEvent event) {
                         lifecycle_event_name(event));
 }
 
+/* Whether the share goes to an end that makes its messages worthless. */
+static bool is_given_up(LifecycleState from, LifecycleState next) {
+        if (from == LIFECYCLE_WITHDRAWING || next == LIFECYCLE_COMPLETED)
+                return false;
+        return next == LIFECYCLE_WITHDRAWING || lifecycle_is_terminal(next);
+}
+
 int share_step(ShareContext *c, LifecycleEvent event) {
         Share *s = &c->share;
         LifecycleState from = s->state, next;
@@ -381,6 +388,11 @@ int share_step(ShareContext *c, LifecycleEvent event) {
         r = lifecycle_step(from, event, &next, &effects);
         if (r != 0)
                 return r;
+        if (is_given_up(from, next)) {
+                r = message_withdraw(c);
+                if (r < 0)
+                        return r;
+        }
         if (effects & LIFECYCLE_DO_DROP_QUEUED) {
                 r = store_outbox_drop(c->gateway->store, s->n, &creating);
                 if (r < 0)

@@ -378,6 +378,13 @@ void vault_index_claim(const Vault *v, const char *claim, uint8_t ret[VAULT_INDE
         index_of(v, ret, "claim", claim, NULL);
 }
 
+void vault_index_asked(const Vault *v,
+                const char *about,
+                const char *address,
+                uint8_t ret[VAULT_INDEX_SIZE]) {
+        index_of(v, ret, "asked", about, address, NULL);
+}
+
 void vault_index_inbound(const Vault *v,
                 const char *channel,
                 const char *from,

@@ -142,6 +142,11 @@ void vault_index_nonce(const Vault *vault,
                 const char *nonce,
                 uint8_t ret[VAULT_INDEX_SIZE]);
 void vault_index_claim(const Vault *vault, const char *claim, uint8_t ret[VAULT_INDEX_SIZE]);
+/* That the owner of an address was asked about something. */
+void vault_index_asked(const Vault *vault,
+                const char *about,
+                const char *address,
+                uint8_t ret[VAULT_INDEX_SIZE]);
 void vault_index_inbound(const Vault *vault,
                 const char *channel,
                 const char *from,

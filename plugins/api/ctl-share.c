@@ -64,6 +64,18 @@ static void time_field(const char *label, const char *text) {
         ctl_field(label, at);
 }
 
+/* What operators see of a message that has not left. */
+static void waiting_print(const json_t *waiting) {
+        const char *message = ctl_text(waiting, "message"), *reason = ctl_text(waiting, "reason"),
+                   *channel = ctl_text(waiting, "channel");
+        char text[160];
+
+        if (!message || !reason || !channel)
+                return;
+        (void) snprintf(text, sizeof(text), "%s on %s: %s", message, channel, reason);
+        ctl_field("Waiting", text);
+}
+
 static void share_print(const json_t *share) {
         const json_t *addresses = json_object_get(json_object_get(share, "recipient"), "addresses");
         const json_t *left = json_object_get(share, "attempts_left");
@@ -100,6 +112,7 @@ static void share_print(const json_t *share) {
         delivery_print(json_object_get(share, "delivery"));
         if (json_is_true(json_object_get(share, "link_left")))
                 ctl_field("Link", "a copy has left");
+        waiting_print(json_object_get(share, "waiting"));
 }
 
 static int share_answer(const CtlOptions *options, const char *method, const char *path) {

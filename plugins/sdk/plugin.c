@@ -214,6 +214,7 @@ static bool is_answer(const char *type) {
                 "done",
                 "sent",
                 "failed",
+                "later",
                 "withdrawn",
                 "too-late",
                 "duplicate",

@@ -436,7 +436,7 @@ static void a_slip_in_a_channel_is_found_before_its_program_starts(void **state)
                 { SMS "driver = kannel }", "url is missing" },
                 { SMS "driver = rest }", "url is missing" },
                 { "channel sms { driver = modem }", "countries is missing" },
-                { "channel sms { driver = modem  countries = { } }", "countries holds nothing" },
+                { "channel sms { driver = modem  countries = { } }", "countries is missing" },
                 { "channel sms { driver = modem  countries = { DE, DE } }", "\"DE\" twice" },
                 { "channel sms { driver = modem  countries = { germany } }",
                                 "two capital letters" },

@@ -382,6 +382,29 @@ static void the_backoff_doubles_up_to_its_end_with_jitter(void **state) {
         }
 }
 
+/* A carrier that is throttled answers thousands of times: the next real failure is the first. */
+static void what_was_not_tried_counts_as_no_try(void **state) {
+        World *w = *state;
+
+        note_row(w, 1);
+        outbox_keep(w->outbox);
+        for (int i = 0; i < 2; i++) { /* each takes a second */
+                batch(w);
+                assert_int_equal(w->link.n_asked, 1);
+                answer(w, 0);
+                assert_int_equal(w->settling->tries, 1);
+                outbox_settle(w->outbox, w->settling, OUTBOX_VERDICT_LATER, 0);
+                assert_int_equal(w->settling->tries, 0);
+                while (w->kicks == 0)
+                        assert_true(sd_event_run(w->event, UINT64_MAX) >= 0);
+                w->kicks = 0;
+        }
+        batch(w);
+        answer(w, 0);
+        outbox_settle(w->outbox, w->settling, OUTBOX_VERDICT_AGAIN, 0);
+        assert_int_equal(w->settling->tries, 1);
+}
+
 static void many_rows_are_found_and_dropped(void **state) {
         World *w = *state;
 
@@ -431,6 +454,8 @@ int main(void) {
                                 a_look_waits_two_seconds_at_least_whatever_makes_it_wait,
                                 setup,
                                 teardown),
+                cmocka_unit_test_setup_teardown(
+                                what_was_not_tried_counts_as_no_try, setup, teardown),
                 cmocka_unit_test_setup_teardown(a_lane_that_nobody_named_is_told, setup, teardown),
                 cmocka_unit_test(the_backoff_doubles_up_to_its_end_with_jitter),
                 cmocka_unit_test_setup_teardown(many_rows_are_found_and_dropped, setup, teardown),

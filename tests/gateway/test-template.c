@@ -59,12 +59,13 @@ static void only_the_link_messages_show_the_link_and_none_shows_it_otherwise(voi
         static const char *const locales[] = { "en", "de" };
 
         (void) state;
-        for (size_t i = 0; i < N_ELEMENTS(locales); i++)
+        for (size_t i = 0; i < N_ELEMENTS(locales) * 2; i++)
                 for (TemplateMessage m = 0; m < _TEMPLATE_MESSAGE_MAX; m++) {
                         _cleanup_(freep) char *subject = NULL, *text = NULL;
 
                         assert_int_equal(template_render(set,
-                                                         locales[i],
+                                                         locales[i / 2],
+                                                         i % 2 ? "sms" : NULL,
                                                          m,
                                                          &values,
                                                          &subject,
@@ -84,7 +85,13 @@ static void an_invitation_says_who_what_how_long_and_how_to_refuse(void **state)
         TemplateValues values = some_values();
 
         (void) state;
-        assert_int_equal(template_render(set, "en", TEMPLATE_INVITATION, &values, &subject, &text),
+        assert_int_equal(template_render(set,
+                                         "en",
+                                         NULL,
+                                         TEMPLATE_INVITATION,
+                                         &values,
+                                         &subject,
+                                         &text),
                         0);
         assert_string_equal(subject, "Hotel Adler shares a room key with you (7KQ4)");
         assert_non_null(strstr(text, "Hotel Adler shares a room key with you."));
@@ -101,10 +108,22 @@ static void rendering_is_the_same_bytes_each_time(void **state) {
         TemplateValues values = some_values();
 
         (void) state;
-        assert_int_equal(
-                        template_render(one, "de", TEMPLATE_LINK, &values, &subject_1, &text_1), 0);
-        assert_int_equal(
-                        template_render(two, "de", TEMPLATE_LINK, &values, &subject_2, &text_2), 0);
+        assert_int_equal(template_render(one,
+                                         "de",
+                                         NULL,
+                                         TEMPLATE_LINK,
+                                         &values,
+                                         &subject_1,
+                                         &text_1),
+                        0);
+        assert_int_equal(template_render(two,
+                                         "de",
+                                         NULL,
+                                         TEMPLATE_LINK,
+                                         &values,
+                                         &subject_2,
+                                         &text_2),
+                        0);
         assert_string_equal(subject_1, subject_2);
         assert_string_equal(text_1, text_2);
 }
@@ -116,8 +135,14 @@ static void a_value_cannot_break_or_turn_a_line(void **state) {
 
         (void) state;
         values.value[TEMPLATE_VALUE_SENDER] = "A\r\nB\x1b\u202e\u200b\u2028C{link}\xc3";
-        assert_int_equal(
-                        template_render(set, "en", TEMPLATE_DECLINED, &values, &subject, &text), 0);
+        assert_int_equal(template_render(set,
+                                         "en",
+                                         NULL,
+                                         TEMPLATE_DECLINED,
+                                         &values,
+                                         &subject,
+                                         &text),
+                        0);
         assert_null(subject);
         assert_non_null(strstr(text, " ABC{link}? is told"));
 }
@@ -129,10 +154,11 @@ static void a_value_that_a_text_needs_and_lacks_is_told(void **state) {
 
         (void) state;
         values.value[TEMPLATE_VALUE_TRIES] = NULL;
-        assert_int_equal(template_render(set, "en", TEMPLATE_WRONG, &values, &subject, &text),
+        assert_int_equal(template_render(set, "en", NULL, TEMPLATE_WRONG, &values, &subject, &text),
                         TEMPLATE_E_VALUE);
         assert_null(text);
-        assert_int_equal(template_render(set, "en", TEMPLATE_OVER, &values, &subject, &text), 0);
+        assert_int_equal(template_render(set, "en", NULL, TEMPLATE_OVER, &values, &subject, &text),
+                        0);
 }
 
 static void the_language_falls_back_step_by_step(void **state) {
@@ -222,7 +248,8 @@ static void the_operator_overrides_single_files_and_a_new_language_must_be_whole
         assert_int_equal(mkdir(en, 0700), 0);
         write_file(en, "over", "It is over.\n");
         assert_int_equal(template_set_load(directories, 2, &set, &problems), 0);
-        assert_int_equal(template_render(set, "en", TEMPLATE_OVER, &values, &subject, &text), 0);
+        assert_int_equal(template_render(set, "en", NULL, TEMPLATE_OVER, &values, &subject, &text),
+                        0);
         assert_string_equal(text, "It is over.");
 
         assert_int_equal(mkdir(fr, 0700), 0);
@@ -301,6 +328,85 @@ static void durations_are_rounded_down_to_one_unit(void **state) {
         assert_string_equal(text, "2 Versuche");
 }
 
+static void expect_text(const TemplateSet *set,
+                const char *scheme,
+                TemplateMessage message,
+                const char *subject,
+                const char *text) {
+        TemplateValues values = some_values();
+        _cleanup_(freep) char *found_subject = NULL, *found = NULL;
+
+        assert_int_equal(template_render(set,
+                                         "en",
+                                         scheme,
+                                         message,
+                                         &values,
+                                         &found_subject,
+                                         &found),
+                        0);
+        assert_string_equal(found, text);
+        if (subject)
+                assert_string_equal(found_subject, subject);
+        else
+                assert_null(found_subject);
+}
+
+static void a_kind_of_address_may_have_texts_of_its_own(void **state) {
+        static const char *const others[] = { NULL, "mailto", "xmpp", "echo" };
+        static const char *const files[] = { "over.sms", "link.mailto", "help.mailto", "wrong" };
+        char folder[] = "/tmp/test-template-XXXXXX", en[64], path[128];
+        const char *directories[] = { folder, TEST_TEMPLATES };
+        _cleanup_(template_set_freep) TemplateSet *set = NULL;
+        _cleanup_(freep) char *problems = NULL;
+
+        (void) state;
+        assert_non_null(mkdtemp(folder));
+        (void) snprintf(en, sizeof(en), "%s/en", folder);
+        assert_int_equal(mkdir(en, 0700), 0);
+        write_file(en, "over.sms", "Over, {{sms}}.\n");
+        write_file(en, "link.mailto", "{sender} {tag} {link}\n");
+        write_file(en, "help.mailto", "subject: Help\n\n{sender} {kind} {tag} {left} {code}\n");
+        assert_int_equal(template_set_load(directories, 2, &set, &problems), 0);
+        expect_text(set, "sms", TEMPLATE_OVER, NULL, "Over, {sms}.");
+        for (size_t i = 0; i < N_ELEMENTS(others); i++)
+                expect_text(set,
+                                others[i],
+                                TEMPLATE_OVER,
+                                NULL,
+                                "This invitation has ended. If you still expect a key, please ask "
+                                "the one who wanted to send it.");
+        /* Without a subject of its own it has that of all. */
+        expect_text(set,
+                        "mailto",
+                        TEMPLATE_LINK,
+                        "Hotel Adler sends you a room key (7KQ4)",
+                        "Hotel Adler 7KQ4 https://relay.example/v1/m/x#k");
+        expect_text(set,
+                        "mailto",
+                        TEMPLATE_HELP,
+                        "Help",
+                        "Hotel Adler a room key 7KQ4 for 23 hours the nine digits");
+
+        /* Who writes a text of their own does not find that one channel says something else. */
+        write_file(en, "wrong", "Wrong. {tries}\n");
+        set = template_set_free(set);
+        assert_int_equal(template_set_load(directories, 2, &set, &problems), 0);
+        expect_text(set, "sms", TEMPLATE_WRONG, NULL, "Wrong. 2 tries");
+        expect_text(set, NULL, TEMPLATE_WRONG, NULL, "Wrong. 2 tries");
+
+        /* The same lint. */
+        write_file(en, "over.sms", "{sender}");
+        set = template_set_free(set);
+        assert_int_equal(template_set_load(directories, 2, &set, &problems), TEMPLATE_E_INVALID);
+        assert_non_null(strstr(problems, "en/over.sms:1: {sender} is not allowed"));
+        for (size_t i = 0; i < N_ELEMENTS(files); i++) {
+                (void) snprintf(path, sizeof(path), "%s/%s", en, files[i]);
+                assert_int_equal(unlink(path), 0);
+        }
+        assert_int_equal(rmdir(en), 0);
+        assert_int_equal(rmdir(folder), 0);
+}
+
 static void moments_are_told_in_the_recipients_zone(void **state) {
         _cleanup_(template_set_freep) TemplateSet *set = load();
         char text[WORDS_SIZE];
@@ -367,6 +473,7 @@ int main(void) {
                 cmocka_unit_test(a_value_that_a_text_needs_and_lacks_is_told),
                 cmocka_unit_test(the_language_falls_back_step_by_step),
                 cmocka_unit_test(texts_that_break_a_rule_are_refused),
+                cmocka_unit_test(a_kind_of_address_may_have_texts_of_its_own),
                 cmocka_unit_test(
                                 the_operator_overrides_single_files_and_a_new_language_must_be_whole),
                 cmocka_unit_test(sms_parts_are_counted_as_phones_do),

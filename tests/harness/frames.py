@@ -54,7 +54,7 @@ class Gateway:
     leaves the request open. Everything that arrives is kept, with the time, in `log`.
     """
 
-    ANSWERS = {"sent", "failed", "withdrawn", "too-late", "unsupported", "done", "again", "gone"}
+    ANSWERS = {"sent", "failed", "later", "withdrawn", "too-late", "unsupported", "done", "again", "gone"}
 
     def __init__(self, program, name, settings, credentials=None, on_request=None, wrapper=()):
         self.program = program
