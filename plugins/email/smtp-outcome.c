@@ -34,6 +34,9 @@ void smtp_trace_command(SmtpTrace *trace, const char *line, size_t size) {
                 { "DATA", SMTP_STAGE_DATA },
         };
 
+        trace->quitting = is_word(line, size, "QUIT");
+        if (trace->quitting)
+                return;
         trace->code = 0;
         trace->status[0] = '\0';
         trace->in_greeting = is_word(line, size, "EHLO") || is_word(line, size, "HELO");
@@ -71,8 +74,8 @@ static void read_status(SmtpTrace *trace, const char *text, size_t size) {
 }
 
 void smtp_trace_reply(SmtpTrace *trace, const char *line, size_t size) {
-        if (size < 3 || !isdigit((unsigned char) line[0]) || !isdigit((unsigned char) line[1]) ||
-                        !isdigit((unsigned char) line[2]))
+        if (trace->quitting || size < 3 || !isdigit((unsigned char) line[0]) ||
+                        !isdigit((unsigned char) line[1]) || !isdigit((unsigned char) line[2]))
                 return;
         trace->code = (line[0] - '0') * 100 + (line[1] - '0') * 10 + (line[2] - '0');
         trace->status[0] = '\0';

@@ -26,6 +26,7 @@ typedef struct SmtpTrace {
         int code;        /* of the last reply; 0: none came since the last command */
         char status[12]; /* enhanced status (RFC 3463) of that reply, "5.1.1"; or empty */
         bool in_greeting;
+        bool quitting;   /* libcurl takes leave of a connection: no news about the mail */
         bool offers_dsn; /* in its last EHLO (RFC 3461) */
 } SmtpTrace;
 
