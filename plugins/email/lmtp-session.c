@@ -129,14 +129,20 @@ LmtpSession *lmtp_session_free(LmtpSession *session) {
 }
 
 bool lmtp_session_wants_input(const LmtpSession *session) {
-        return session->state != STATE_ENDED && session->input_size < LMTP_INPUT_MAX;
+        return lmtp_session_room(session) > 0;
+}
+
+size_t lmtp_session_room(const LmtpSession *session) {
+        return session->state == STATE_ENDED ? 0 : LMTP_INPUT_MAX - session->input_size;
+}
+
+size_t lmtp_session_held(const LmtpSession *session) {
+        return session->room;
 }
 
 size_t lmtp_session_push(LmtpSession *session, const char *data, size_t size) {
-        size_t room = LMTP_INPUT_MAX - session->input_size;
+        size_t room = lmtp_session_room(session);
 
-        if (session->state == STATE_ENDED)
-                return 0;
         if (size > room)
                 size = room;
         memcpy(session->input + session->input_size, data, size);

@@ -68,8 +68,14 @@ DEFINE_CLEANUP(LmtpSession, lmtp_session_free)
 /* True when lmtp_session_push() would take something. */
 bool lmtp_session_wants_input(const LmtpSession *session);
 
+/* How many octets lmtp_session_push() would take: what to ask the socket for. */
+size_t lmtp_session_room(const LmtpSession *session);
+
 /* Takes as much as there is room for, and returns how much that was. */
 size_t lmtp_session_push(LmtpSession *session, const char *data, size_t size);
+
+/* Octets of memory that the mail of this moment takes. */
+size_t lmtp_session_held(const LmtpSession *session);
 
 /* What has to be decided next; the same event until it is. -ENOMEM: close the connection. */
 int lmtp_session_next(LmtpSession *session, LmtpEvent *ret);
