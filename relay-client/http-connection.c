@@ -255,11 +255,16 @@ static curl_socket_t on_open_socket(
         return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
-/* OpenSSL would keep the last decrypted record until the next one overwrites it. */
+/* OpenSSL would read the five octets before each record by themselves: two calls of the kernel for
+ * each record, of which an answer has two. Whoever reads here goes on until there is nothing more.
+ * And it would keep the last decrypted record until the next one overwrites it. */
 static CURLcode on_tls_context(CURL *easy, void *context, void *userdata) {
+        const HttpClient *c = userdata;
+
         (void) easy;
-        (void) userdata;
-        (void) SSL_CTX_set_options(context, SSL_OP_CLEANSE_PLAINTEXT);
+        SSL_CTX_set_read_ahead(context, 1);
+        if (c->wipe_answers)
+                (void) SSL_CTX_set_options(context, SSL_OP_CLEANSE_PLAINTEXT);
         return CURLE_OK;
 }
 
@@ -301,8 +306,10 @@ static CURLcode easy_set_policy(CURL *easy, const HttpClient *c) {
                 code = curl_easy_setopt(easy, texts[i].option, texts[i].value);
         if (code == CURLE_OK && c->public_only)
                 code = curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
-        if (code == CURLE_OK && c->wipe_answers)
+        if (code == CURLE_OK)
                 code = curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_tls_context);
+        if (code == CURLE_OK)
+                code = curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, c);
         return code;
 }
 
