@@ -492,7 +492,10 @@ static int ask_once(ShareContext *c,
         if (r != 0)
                 return r;
         r = say(c, reply, message);
-        return r < 0 ? r : share_save(c);
+        if (r >= 0 && c->error < 0)
+                r = c->error;
+        /* No new version: the tenant has not been answered. */
+        return r < 0 ? r : store_share_update(g->store, &c->share);
 }
 
 /* Somebody wrote STOP in the name of an address that we have written to, and did not show that they

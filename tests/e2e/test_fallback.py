@@ -1,0 +1,146 @@
+"""A share whose first channel fails goes on with the next, as often as the recipient has addresses that
+the policy allows, and never twice. The channels are played by the test."""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+
+from harness import tap  # noqa: E402
+from harness.vestibule import (  # noqa: E402
+    Plugin, Site, events_of, hotel_policy, options_of_test, urls_of)
+
+PHONE = "sms:+4915112345678"
+MAIL = "mailto:bob@example.org"
+SECOND_MAIL = "mailto:bob@example.net"
+
+
+class TwoChannels(Site):
+    def __init__(self, build, policies=None):
+        super().__init__(build, channels=("sms", "email"), sockets=("sms", "email"), wait=False,
+                         policies=policies or hotel_policy("sms", "email"))
+
+    def channel_section(self, name):
+        return 'channel %s {\n  socket = "%s"\n}\n' % (name, self.path(name))
+
+    def start(self):
+        super().start()
+        self.sms = Plugin(self.path("sms"), "sms", timeout=60)
+        self.email = Plugin(self.path("email"), "email", timeout=60)
+        self.wait_plugins()
+        return self
+
+    def take(self, plugin):
+        frame = plugin.read_until("send")
+        plugin.write({"type": "sent", "id": frame["id"]})
+        return frame
+
+    def refuse(self, plugin, reason="number-unknown"):
+        frame = plugin.read_until("send")
+        plugin.write({"type": "failed", "id": frame["id"], "permanent": True, "reason": reason})
+        return frame
+
+    def finish(self, plugin, share, invitation, sender):
+        """Answers on this channel, up to the link, which must come there."""
+        plugin.reply(sender, "%s %s" % (share["tag"], share["code"]), authentic="weak",
+                     thread=invitation["thread"])
+        link = self.take(plugin)
+        assert (link["kind"], link["to"]) == ("link", sender), link
+        assert urls_of([link]), link
+        return self.wait_event(share, "link_accepted", insist=True)
+
+
+class Tests:
+    def __init__(self, options):
+        self.build = options.build
+
+    @tap.test
+    def an_address_that_is_refused_at_once_gives_way_to_the_next(self):
+        with TwoChannels(self.build) as site:
+            share = site.create(PHONE, MAIL)
+            site.refuse(site.sms)
+            invitation = site.take(site.email)
+            assert (invitation["kind"], invitation["to"]) == ("invitation", MAIL)
+            found = site.wait_state(share, "invited")
+            assert events_of(found)[:4] == ["created", "not_delivered", "fallback", "invitation_accepted"]
+            assert [(d["channel"], d["fact"]) for d in found["delivery"]] == [
+                ("sms", "not_delivered"), ("email", "accepted")]
+            assert site.finish(site.email, share, invitation, MAIL)["state"] == "released"
+
+    @tap.test
+    def a_report_of_failure_that_comes_later_gives_way_to_the_next(self):
+        with TwoChannels(self.build) as site:
+            share = site.create(PHONE, MAIL, locale="de")
+            first = site.take(site.sms)
+            site.wait_state(share, "invited")
+            for _ in range(2):  # reports come twice
+                site.sms.write({"type": "failed", "message": first["message"], "permanent": True,
+                                "reason": "absent-subscriber"})
+            second = site.take(site.email)
+            assert second["to"] == MAIL and second["message"] != first["message"]
+            assert second["tag"] == first["tag"] and "Zimmerschlüssel" in second["text"]
+            site.finish(site.email, share, second, MAIL)
+
+    @tap.test
+    def the_first_address_may_answer_all_the_same(self):
+        """Reports of failure are wrong at times. Who has the invitation may use it."""
+        with TwoChannels(self.build) as site:
+            share = site.create(PHONE, MAIL)
+            first = site.take(site.sms)
+            site.wait_state(share, "invited")
+            site.sms.write({"type": "failed", "message": first["message"], "permanent": True, "reason": "x"})
+            site.take(site.email)
+            site.wait_event(share, "fallback")
+            site.finish(site.sms, share, first, PHONE)
+
+    @tap.test
+    def it_goes_through_all_addresses_in_their_order_and_ends_as_undeliverable(self):
+        with TwoChannels(self.build) as site:
+            share = site.create(MAIL, PHONE, SECOND_MAIL)
+            assert site.refuse(site.email, "mailbox-unknown")["to"] == MAIL
+            assert site.refuse(site.sms)["to"] == PHONE
+            assert site.refuse(site.email, "mailbox-unknown")["to"] == SECOND_MAIL
+            found = site.wait_state(share, "failed")
+            assert found["cause"] == "undeliverable"
+            assert events_of(found).count("fallback") == 2
+            assert events_of(found).count("not_delivered") == 3
+            assert site.rows("SELECT * FROM outbox") == []
+
+    @tap.test
+    def a_carrier_that_asks_for_patience_is_waited_for(self):
+        with TwoChannels(self.build) as site:
+            share = site.create(PHONE, MAIL)
+            frame = site.sms.read_until("send")
+            site.sms.write({"type": "later", "id": frame["id"], "reason": "throttled", "retry_after": 1})
+            again = site.take(site.sms)
+            assert again["message"] == frame["message"]
+            found = site.wait_state(share, "invited")
+            assert "fallback" not in events_of(found)
+
+    @tap.test
+    def a_policy_without_the_channel_does_not_use_it(self):
+        with TwoChannels(self.build, policies=hotel_policy("sms")) as site:
+            share = site.create(PHONE, MAIL)
+            site.refuse(site.sms)
+            assert site.wait_state(share, "failed")["cause"] == "undeliverable"
+
+    @tap.test
+    def the_next_step_survives_a_crash_in_between(self):
+        with TwoChannels(self.build) as site:
+            share = site.create(PHONE, MAIL)
+            site.refuse(site.sms)
+            frame = site.email.read_until("send")
+            site.kill_gateway()
+            for plugin in (site.sms, site.email):
+                plugin.close()
+            site.start_gateway(wait_plugins=False)
+            site.sms = Plugin(site.path("sms"), "sms", timeout=60)
+            site.email = Plugin(site.path("email"), "email", timeout=60)
+            again = site.take(site.email)
+            assert {**again, "id": 0} == {**frame, "id": 0}
+            site.finish(site.email, share, again, MAIL)
+
+
+if __name__ == "__main__":
+    arguments = options_of_test(__doc__)
+    sys.exit(tap.run(tap.tests_of(Tests(arguments)), arguments.names))
