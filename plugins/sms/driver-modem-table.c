@@ -281,8 +281,7 @@ static bool read_offset(const char *text, int *ret_minutes) {
         text++;
         if (!read_digits(&text, 2, &hours))
                 return false;
-        (void) read_mark(&text, ':');
-        if (*text && !read_digits(&text, 2, &minutes))
+        if ((read_mark(&text, ':') || *text) && !read_digits(&text, 2, &minutes))
                 return false;
         *ret_minutes = sign * (hours * 60 + minutes);
         return *text == '\0' && minutes < 60;
