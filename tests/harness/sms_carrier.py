@@ -102,6 +102,10 @@ class SmsCarrier:
         """Secrets by their names."""
         return {}
 
+    def environment(self):
+        """What the program finds in its environment beside its state folder."""
+        return {}
+
     def answer(self, sender, text):
         """Somebody writes to us, in any characters and of any length. Returns a handle for
         wait_taken(); the carrier repeats it, as carriers do, until we have taken it."""
@@ -198,7 +202,9 @@ class SmsSite(Site):
         state = self.path("sms-state")
         os.makedirs(state, 0o700, exist_ok=True)
         return section_of(name, settings, self.exec_line(
-            "/usr/bin/env", "STATE_DIRECTORY=" + state, self.program("plugins", "sms", "vestibule-sms")))
+            "/usr/bin/env", "STATE_DIRECTORY=" + state,
+            *["%s=%s" % pair for pair in self.carrier.environment().items()],
+            self.program("plugins", "sms", "vestibule-sms")))
 
     def make_credentials(self):
         super().make_credentials()
