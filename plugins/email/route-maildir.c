@@ -36,8 +36,8 @@
 
 enum {
         AGAIN_MAX_SECONDS = 300,
-        AWAY_SECONDS = 10, /* between looks for a folder that is not there */
-        OPEN_MAX = 32,     /* mails at the channel */
+        AWAY_SECONDS = 2 * ROUTE_MAILDIR_AGAIN_SECONDS, /* between looks for what is not there */
+        OPEN_MAX = 32,                                  /* mails at the channel */
         HELD_MAX = 16 * 1024 * 1024,
         KNOWN_MAX = 10000, /* mails that wait; beyond that, whoever is not known waits as well */
 };
