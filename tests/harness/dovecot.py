@@ -6,6 +6,7 @@ Needs root. Mail lies in Maildirs below `mail`, one folder for each user.
 import email
 import email.policy
 import os
+import shutil
 import time
 
 from .server_folder import Server, free_port, wait_for_port
@@ -108,6 +109,13 @@ class Dovecot(Server):
 
     def maildir(self, user):
         return os.path.join(self.folder, "mail", user)
+
+    def make_maildir(self, user):
+        """What Dovecot makes with the first mail."""
+        for name in ("", "tmp", "new", "cur"):
+            path = os.path.join(self.maildir(user), name)
+            os.makedirs(path, exist_ok=True)
+            shutil.chown(path, "nobody", "nogroup")
 
     def raw_mails(self, user):
         """The octets of what lies in the inbox, the oldest first."""

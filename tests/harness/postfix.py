@@ -35,6 +35,9 @@ recipient_delimiter = +
 virtual_mailbox_domains = hotel.test guests.test elsewhere.test
 virtual_mailbox_maps = regexp:{folder}/mailboxes
 virtual_transport = {mailboxes}
+virtual_mailbox_base = {folder}/mail
+virtual_uid_maps = static:65534
+virtual_gid_maps = static:65534
 transport_maps = texthash:{folder}/transport
 smtpd_tls_cert_file = {certificate}
 smtpd_tls_key_file = {key}
@@ -88,38 +91,48 @@ QUEUE += [("spool/" + name, None, 0o700) for name in (
     "active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "private", "saved", "trace")]
 
 # Whom the listeners know: `unlisted` is refused at RCPT, everybody else is taken.
-MAILBOXES = "!/^unlisted@/ somebody\n"
+MAILBOXES = "!/^unlisted@/ somebody/\n"
 
 BORDER = "/@guests\\.test$/ PREPEND Authentication-Results: mx.hotel.test; dmarc=pass header.from=guests.test\n"
 
 
 class Postfix(Server):
-    """dovecot: whose mailboxes and whose passwords. keys: where mail to keys@hotel.test and its
-    plus-addresses goes, such as lmtp:unix:PATH; None: to Dovecot like everything else."""
+    """dovecot: whose mailboxes and whose passwords. With own_lmtp, mail to keys@hotel.test and its
+    plus-addresses goes to the socket `keys_socket`, which somebody has to open; else to Dovecot."""
 
     name = "postfix"
 
-    def __init__(self, dovecot, folder=None, keys=None):
+    def __init__(self, dovecot, folder=None, own_lmtp=False):
         self.sasl_port = dovecot.sasl_port
         self.mailboxes = "lmtp:inet:127.0.0.1:%d" % dovecot.component_port
-        self.keys = keys
+        self.own_lmtp = own_lmtp
         self.border_port = free_port()
         super().__init__(folder)
 
     def configure(self):
+        self.keys_socket = os.path.join(self.socket_folder("keys"), "lmtp")
         values = {key: getattr(self, key) for key in dir(self) if not key.startswith("_")}
         files = {"main.cf": MAIN.format(**values), "master.cf": MASTER.format(**values),
                  "mailboxes": MAILBOXES, "border": BORDER,
-                 "transport": "keys@hotel.test %s\n" % self.keys if self.keys else ""}
+                 "transport": self.transport()}
         for name, content in files.items():
             with open(os.path.join(self.folder, name), "w") as file:
                 file.write(content)
+        os.makedirs(os.path.join(self.folder, "mail"), exist_ok=True)
+        os.chmod(os.path.join(self.folder, "mail"), 0o777)
         for name, group, mode in QUEUE:
             path = os.path.join(self.folder, name)
             os.makedirs(path, exist_ok=True)
             if mode != 0o755:
                 shutil.chown(path, "postfix", group)
             os.chmod(path, mode)
+
+    def transport(self):
+        """elsewhere.test is delivered by Postfix itself, which then reports success."""
+        lines = ["elsewhere.test virtual:"]
+        if self.own_lmtp:
+            lines.append("keys@hotel.test lmtp:unix:" + self.keys_socket)
+        return "".join(line + "\n" for line in lines)
 
     def run(self, *command):
         return subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout
