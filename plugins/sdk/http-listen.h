@@ -32,7 +32,7 @@ typedef struct HttpListenOps {
 } HttpListenOps;
 
 typedef struct HttpListenLimits {
-        unsigned connections;    /* more are closed as they come */
+        unsigned connections;    /* more wait for their turn */
         size_t body_max;         /* bytes */
         unsigned answer_seconds; /* from the whole request to the plugin's answer */
 } HttpListenLimits;
