@@ -53,8 +53,8 @@ struct HttpCarrier {
         sd_event_source *timer; /* the next probe */
         bool is_up;
         char reason[48];
-        unsigned backoff;      /* seconds */
-        uint64_t closed_until; /* of time_boot() */
+        unsigned backoff;                  /* seconds */
+        uint64_t next_probe, paused_until; /* of time_boot() */
 
         sd_event_source *soon;
         PutOff *put_off, **put_off_end;
@@ -245,25 +245,28 @@ void http_carrier_up(HttpCarrier *c) {
                 return;
         c->is_up = true;
         c->backoff = 0;
-        c->closed_until = 0;
         (void) sd_event_source_set_enabled(c->timer, SD_EVENT_OFF);
         sms_channel_carrier(c->channel, true, NULL);
 }
 
-void http_carrier_down(HttpCarrier *c, const char *reason) {
+unsigned http_carrier_down(HttpCarrier *c, const char *reason) {
         int pending = SD_EVENT_OFF;
 
+        /* The channel says when it goes; here is said why it does not come. */
+        if (!c->is_up && !streq(c->reason, reason))
+                log_warning("the carrier cannot be used: %s", reason);
         c->is_up = false;
         (void) snprintf(c->reason, sizeof(c->reason), "%s", reason);
         sms_channel_carrier(c->channel, false, c->reason);
         (void) sd_event_source_get_enabled(c->timer, &pending);
         if (pending != SD_EVENT_OFF)
-                return; /* many requests fail at once */
+                return c->backoff; /* many requests fail at once */
         c->backoff = c->backoff == 0 ? BACKOFF_SECONDS : 2 * c->backoff;
         if (c->backoff > BACKOFF_SECONDS_MAX)
                 c->backoff = BACKOFF_SECONDS_MAX;
-        c->closed_until = time_boot() + c->backoff * USEC_PER_SEC;
+        c->next_probe = time_boot() + c->backoff * USEC_PER_SEC;
         probe_in(c, c->backoff);
+        return c->backoff;
 }
 
 unsigned http_carrier_pause(HttpCarrier *c, unsigned seconds) {
@@ -272,15 +275,13 @@ unsigned http_carrier_pause(HttpCarrier *c, unsigned seconds) {
         if (seconds == 0)
                 seconds = HTTP_CARRIER_PAUSE_SECONDS;
         until = time_boot() + seconds * USEC_PER_SEC;
-        if (until > c->closed_until)
-                c->closed_until = until;
+        if (until > c->paused_until)
+                c->paused_until = until;
         return seconds;
 }
 
-void http_carrier_tell_later(HttpCarrier *c,
-                const SmsOutbound *outbound,
-                const char *reason,
-                unsigned retry_after) {
+static void
+tell_later(HttpCarrier *c, const SmsOutbound *outbound, const char *reason, unsigned retry_after) {
         const SmsSendResult result = {
                 .outcome = SMS_SEND_LATER, .reason = reason, .retry_after = retry_after
         };
@@ -289,9 +290,11 @@ void http_carrier_tell_later(HttpCarrier *c,
 }
 
 static unsigned seconds_closed(const HttpCarrier *c) {
-        uint64_t now = time_boot();
+        uint64_t now = time_boot(), until = c->is_up ? 0 : c->next_probe;
 
-        return c->closed_until > now ? (unsigned) ((c->closed_until - now) / USEC_PER_SEC) + 1 : 0;
+        if (c->paused_until > until)
+                until = c->paused_until;
+        return until > now ? (unsigned) ((until - now) / USEC_PER_SEC) + 1 : 0;
 }
 
 static int on_soon(sd_event_source *source, void *userdata) {
@@ -307,7 +310,7 @@ static int on_soon(sd_event_source *source, void *userdata) {
                 if (!c->put_off)
                         c->put_off_end = &c->put_off;
                 free(first);
-                http_carrier_tell_later(c,
+                tell_later(c,
                                 outbound,
                                 c->is_up ? "carrier-busy" : c->reason,
                                 seconds > 0 ? seconds : 1);
@@ -318,7 +321,7 @@ static int on_soon(sd_event_source *source, void *userdata) {
 bool http_carrier_puts_off(HttpCarrier *c, const SmsOutbound *outbound) {
         PutOff *put_off;
 
-        if (c->is_up && c->closed_until <= time_boot())
+        if (c->is_up && c->paused_until <= time_boot())
                 return false;
         put_off = calloc(1, sizeof(*put_off));
         if (!put_off)

@@ -74,20 +74,14 @@ void http_carrier_headers_free(struct curl_slist *list);
 
 void http_carrier_up(HttpCarrier *carrier);
 
-/* It will be probed, later each time. reason is a word. */
-void http_carrier_down(HttpCarrier *carrier, const char *reason);
+/* It will be probed, later each time. reason is a word. Returns the seconds until then. */
+unsigned http_carrier_down(HttpCarrier *carrier, const char *reason);
 
 /* It asks for patience of so many seconds; 0: as we like. Returns the seconds. */
 unsigned http_carrier_pause(HttpCarrier *carrier, unsigned seconds);
 
 /* True: it is away or asks for patience. The message's result is told soon, as later. */
 bool http_carrier_puts_off(HttpCarrier *carrier, const SmsOutbound *outbound);
-
-/* The result of a message to which no answer came, or one that says nothing of the message. */
-void http_carrier_tell_later(HttpCarrier *carrier,
-                const SmsOutbound *outbound,
-                const char *reason,
-                unsigned retry_after);
 
 /* --- callbacks that are answered later --- */
 

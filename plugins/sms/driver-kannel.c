@@ -188,18 +188,21 @@ static void job_end(Job *job, const SmsSendResult *result) {
         sms_channel_sent(channel, outbound, result);
 }
 
-/* What an answer says about Kannel itself. */
-static void note_carrier(SmsDriver *d, const HttpCarrierAnswer *answer, KannelVerdict *verdict) {
-        if (answer->status == 0) {
-                *verdict = (KannelVerdict){ SMS_SEND_LATER, answer->failure, .is_down = true };
-                http_carrier_down(d->carrier, answer->failure);
-                return;
-        }
-        *verdict = kannel_verdict(answer->status, answer->body);
+/* What an answer says about Kannel itself. Returns the seconds to wait before it is asked again; 0:
+ * nothing says so. */
+static unsigned note_carrier(
+                SmsDriver *d, const HttpCarrierAnswer *answer, KannelVerdict *verdict) {
+        *verdict = answer->status != 0 ? kannel_verdict(answer->status, answer->body)
+                                       : (KannelVerdict){
+                                                 SMS_SEND_LATER, answer->failure, .is_down = true
+                                         };
         if (verdict->is_down)
-                http_carrier_down(d->carrier, verdict->reason);
-        else if (verdict->is_login)
+                return http_carrier_down(d->carrier, verdict->reason);
+        if (verdict->is_login)
                 http_carrier_up(d->carrier);
+        if (verdict->outcome == SMS_SEND_LATER)
+                return http_carrier_pause(d->carrier, answer->retry_after);
+        return answer->retry_after;
 }
 
 static void on_segment(const HttpCarrierAnswer *answer, void *userdata) {
@@ -207,18 +210,16 @@ static void on_segment(const HttpCarrierAnswer *answer, void *userdata) {
         SmsDriver *d = job->driver;
         KannelVerdict verdict;
         SmsSendResult result;
+        unsigned seconds = note_carrier(d, answer, &verdict);
 
-        note_carrier(d, answer, &verdict);
         if (verdict.outcome == SMS_SEND_TAKEN && ++job->segment < job->outbound->plan->n_segments &&
                         job_ask(job) == 0)
                 return;
-        result = (SmsSendResult){ .outcome = verdict.outcome,
-                .reason = verdict.reason,
-                .retry_after = answer->retry_after };
+        result = (SmsSendResult){
+                .outcome = verdict.outcome, .reason = verdict.reason, .retry_after = seconds
+        };
         if (verdict.outcome == SMS_SEND_TAKEN && job->segment < job->outbound->plan->n_segments)
                 result = (SmsSendResult){ .outcome = SMS_SEND_LATER, .reason = "no-memory" };
-        if (verdict.outcome == SMS_SEND_LATER && !verdict.is_down)
-                result.retry_after = http_carrier_pause(d->carrier, answer->retry_after);
         job_end(job, &result);
 }
 
@@ -247,9 +248,9 @@ static void on_probed(const HttpCarrierAnswer *answer, void *userdata) {
         SmsDriver *d = userdata;
         KannelVerdict verdict;
 
-        note_carrier(d, answer, &verdict);
+        (void) note_carrier(d, answer, &verdict);
         if (!verdict.is_down && !verdict.is_login)
-                http_carrier_down(d->carrier, verdict.reason);
+                (void) http_carrier_down(d->carrier, verdict.reason);
 }
 
 /* A message to nobody: Kannel looks at the password first, and refuses it with 400 then. */
@@ -261,11 +262,11 @@ static void kannel_probe(void *userdata) {
         if (!request.body || !add_login(d, &request.headers) ||
                         !add_header(&request.headers, "Content-Type", "text/plain")) {
                 free(request.body);
-                http_carrier_down(d->carrier, "no-memory");
+                (void) http_carrier_down(d->carrier, "no-memory");
                 return;
         }
         if (http_carrier_ask(d->carrier, &request, on_probed, d) < 0)
-                http_carrier_down(d->carrier, "no-memory");
+                (void) http_carrier_down(d->carrier, "no-memory");
 }
 
 /* --- in --- */

@@ -79,17 +79,21 @@ static bool is_plain(const char *text) {
 
 /* --- out --- */
 
-/* What an answer says about the carrier itself. */
-static void note_carrier(SmsDriver *d, const HttpCarrierAnswer *answer, RestVerdict *verdict) {
+/* What an answer says about the carrier itself. Returns the seconds to wait before it is asked
+ * again; 0: nothing says so. */
+static unsigned note_carrier(SmsDriver *d, const HttpCarrierAnswer *answer, RestVerdict *verdict) {
         if (answer->status == 0) {
                 *verdict = (RestVerdict){ .outcome = SMS_SEND_LATER, .is_down = true };
                 (void) snprintf(verdict->reason, sizeof(verdict->reason), "%s", answer->failure);
         } else
                 rest_verdict(answer->status, answer->body, verdict);
         if (verdict->is_down)
-                http_carrier_down(d->carrier, verdict->reason);
-        else if (verdict->is_login)
+                return http_carrier_down(d->carrier, verdict->reason);
+        if (verdict->is_login)
                 http_carrier_up(d->carrier);
+        if (verdict->is_slower)
+                return http_carrier_pause(d->carrier, answer->retry_after);
+        return answer->retry_after;
 }
 
 static void on_sent(const HttpCarrierAnswer *answer, void *userdata) {
@@ -99,19 +103,18 @@ static void on_sent(const HttpCarrierAnswer *answer, void *userdata) {
         RestVerdict verdict;
         const char *ids[] = { verdict.id };
         SmsSendResult result;
+        unsigned seconds;
 
         job_free(job);
-        note_carrier(d, answer, &verdict);
-        result = (SmsSendResult){ .outcome = verdict.outcome,
-                .reason = verdict.reason,
-                .retry_after = answer->retry_after };
+        seconds = note_carrier(d, answer, &verdict);
+        result = (SmsSendResult){
+                .outcome = verdict.outcome, .reason = verdict.reason, .retry_after = seconds
+        };
         if (verdict.outcome == SMS_SEND_TAKEN) {
                 result.reason = NULL;
                 result.ids = ids;
                 result.n_ids = 1;
         }
-        if (verdict.is_slower)
-                result.retry_after = http_carrier_pause(d->carrier, answer->retry_after);
         sms_channel_sent(d->channel, outbound, &result);
 }
 
@@ -222,14 +225,13 @@ static void on_probed(const HttpCarrierAnswer *answer, void *userdata) {
         SmsDriver *d = userdata;
         RestVerdict verdict;
 
-        note_carrier(d, answer, &verdict);
+        (void) note_carrier(d, answer, &verdict);
         if (verdict.is_down || verdict.is_login)
                 return;
-        if (verdict.is_slower) {
-                (void) http_carrier_pause(d->carrier, answer->retry_after);
-                http_carrier_up(d->carrier);
-        } else
-                http_carrier_down(d->carrier, verdict.reason);
+        if (verdict.is_slower)
+                http_carrier_up(d->carrier); /* it is there, and has said when to ask */
+        else
+                (void) http_carrier_down(d->carrier, verdict.reason);
 }
 
 /* Asks for the account: that needs the token, and costs nothing. */
@@ -243,7 +245,7 @@ static void rest_probe(void *userdata) {
                 if (http_carrier_ask(d->carrier, &request, on_probed, d) == 0)
                         return;
         }
-        http_carrier_down(d->carrier, "no-memory");
+        (void) http_carrier_down(d->carrier, "no-memory");
 }
 
 /* --- in --- */
