@@ -24,6 +24,7 @@ store-type = spool
 store-location = "{folder}/spool"
 dlr-storage = internal
 sms-combine-concatenated-mo = {combine}
+sms-outgoing-queue-limit = {queue_limit}
 log-file = "{folder}/bearerbox.log"
 log-level = 1
 
@@ -68,15 +69,17 @@ class KannelCarrier(SmsCarrier):
     password = "the password of kannel"
     secret = "c2VjcmV0LW9mLXRoZS1jYWxsYmFja3M"
 
-    def __init__(self, build, combine=True):
+    def __init__(self, build, combine=True, queue_limit=100000):
         super().__init__(build)
         self.combine = "true" if combine else "false"
+        self.queue_limit = queue_limit
         for name in ("admin", "smsbox", "fake", "sendsms", "callback"):
             setattr(self, name + "_port", free_port())
         self.processes = []
         self.phone = None
         self.reader = None
         self.parts = {}
+        self.lines = []  # as telephones got them: (to, header, content)
         self.sent = []
         self.taken = []
         self.reference = 0
@@ -119,6 +122,16 @@ class KannelCarrier(SmsCarrier):
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
 
+    def detach(self):
+        if self.phone:
+            try:
+                self.phone.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+            self.reader.join()
+            self.phone.close()
+            self.phone = None
+
     def _end(self, number):
         for process in reversed(self.processes):
             process.send_signal(number)
@@ -129,10 +142,7 @@ class KannelCarrier(SmsCarrier):
                 process.kill()
                 process.wait()
         self.processes.clear()
-        if self.phone:
-            self.phone.close()
-            self.reader.join()
-            self.phone = None
+        self.detach()
 
     def stop(self):
         self._end(signal.SIGTERM)
@@ -172,6 +182,8 @@ class KannelCarrier(SmsCarrier):
             return None
         sender, to, header, kind, content = message
         sender, to = sender.decode(), to.decode()
+        with self.changed:
+            self.lines.append((to, header, content))
         if kind != b"text":
             content = urllib.parse.unquote_to_bytes(content.replace(b"+", b" "))
         if header:

@@ -111,7 +111,9 @@ class RestCarrier(SmsCarrier):
         self.store = {}  # of Message by sid: what it has is not lost by kill()
         self.taken = set()
         self.requests = []  # (method, path, form, headers)
-        self.faults = collections.deque()  # what the next messages are answered: (status, headers, value), or None
+        # What the next messages are answered: (status, headers, value), None for a cut, or a function of
+        # form and headers that returns one of these.
+        self.faults = collections.deque()
         self.holding = False  # nothing is delivered
         self.answers = 0
         self.callbacks = []  # (name, status) of what we were answered
@@ -173,8 +175,13 @@ class RestCarrier(SmsCarrier):
 
     def _create(self, form, headers):
         with self.changed:
-            if self.faults:
-                return self.faults.popleft()
+            fault = self.faults.popleft() if self.faults else self
+        if fault is not self:
+            return fault(form, headers) if callable(fault) else fault
+        return self.create(form, headers)
+
+    def create(self, form, headers):
+        with self.changed:
             missing = {"To", "From", "Body", "StatusCallback"} - set(form)
             assert not missing, missing
             assert 1 <= int(form.get("ValidityPeriod", 1)) <= 36000, form
