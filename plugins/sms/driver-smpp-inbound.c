@@ -1,5 +1,5 @@
 /* What comes over SMPP: receipts for messages of ours, and what people wrote. A receipt is answered
- * at once; a message when the channel has settled it, or after SMPP_SETTLE_SECONDS with a temporary
+ * at once; a message when the channel has settled it, or after a while with a temporary
  * error, upon which centres hand it in again. */
 #include <errno.h>
 
@@ -51,7 +51,7 @@ static SmppDelivery *delivery_new(SmsDriver *d, uint32_t sequence, bool is_data_
                 return NULL;
         *delivery = (SmppDelivery){
                 .token = ++d->last_token,
-                .due = time_boot() + SMPP_SETTLE_SECONDS * USEC_PER_SEC,
+                .due = time_boot() + d->patience.settle * USEC_PER_SEC,
                 .sequence = sequence,
                 .is_data_sm = is_data_sm,
         };

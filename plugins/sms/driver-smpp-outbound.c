@@ -268,7 +268,7 @@ static void submit_next(SmsDriver *d, SmppSending *s, uint64_t now) {
         *u = (SmppUnanswered){ .sending = s,
                 .segment = s->next,
                 .sequence = sequence,
-                .due = now + SMPP_ANSWER_SECONDS * USEC_PER_SEC };
+                .due = now + d->patience.answer * USEC_PER_SEC };
         TAILQ_INSERT_TAIL(&d->unanswered, u, entry);
         d->n_unanswered++;
         s->n_waiting++;

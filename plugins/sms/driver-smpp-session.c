@@ -86,12 +86,12 @@ static uint64_t with_jitter(uint64_t seconds) {
 
 /* A centre that refuses our account will do so again, and may lock it if asked too often. */
 static void schedule_retry(SmsDriver *d) {
-        uint64_t delay = 1, limit = SMPP_RETRY_MAX_SECONDS;
+        uint64_t delay = 1, limit = d->patience.retry;
         unsigned doublings = d->attempts;
 
         if (d->refusals > 0) {
-                delay = SMPP_REFUSED_SECONDS;
-                limit = SMPP_REFUSED_MAX_SECONDS;
+                delay = d->patience.refused;
+                limit = d->patience.refused_max;
                 doublings = d->refusals - 1;
         }
         for (unsigned i = 0; i < doublings && delay < limit; i++)

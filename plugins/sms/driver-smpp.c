@@ -6,6 +6,14 @@
 #include "driver-smpp-tls.h"
 #include "log.h"
 
+static SmppPatience patience_of_new = {
+        .answer = 40, .settle = 20, .retry = 60, .refused = 30, .refused_max = 900
+};
+
+void smpp_driver_set_patience(SmppPatience patience) {
+        patience_of_new = patience;
+}
+
 static int driver_open(SmsDriver *d, const json_t *settings) {
         const char *ca_file;
         int r = smpp_settings_read(settings, &d->settings, &ca_file);
@@ -43,6 +51,7 @@ static int driver_new(
         if (!d)
                 return -ENOMEM;
         d->channel = channel;
+        d->patience = patience_of_new;
         d->event = sd_event_ref(event);
         TAILQ_INIT(&d->sendings);
         TAILQ_INIT(&d->partials);

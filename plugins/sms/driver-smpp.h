@@ -2,10 +2,8 @@
  * SMPP 3.4, what leaves over it, and what comes.
  *
  * Nothing here blocks, and nothing waits for ever: a connection has SMPP_BIND_SECONDS to be bound,
- * a submit_sm SMPP_ANSWER_SECONDS for its answer, a silent centre enquire_seconds and then
- * SMPP_ENQUIRE_SECONDS at most. Whoever breaks the protocol loses the connection; the next attempt
- * comes after a pause that grows to SMPP_RETRY_MAX_SECONDS, or, where the centre has refused our
- * account, begins at SMPP_REFUSED_SECONDS. */
+ * a silent centre enquire_seconds and then SMPP_ENQUIRE_SECONDS at most, all else what SmppPatience
+ * says. Whoever breaks the protocol loses the connection. */
 #pragma once
 
 #include <openssl/ssl.h>
@@ -21,16 +19,22 @@
 enum {
         SMPP_BIND_SECONDS = 20, /* from the first step to a bound session */
         SMPP_ENQUIRE_SECONDS = 10,
-        SMPP_ANSWER_SECONDS = 40, /* the gateway gives up after 60 */
-        SMPP_SETTLE_SECONDS = 20, /* then the centre is asked to hand it in again */
-        SMPP_STABLE_SECONDS = 10, /* a session that lasted this long was a success */
-        SMPP_RETRY_MAX_SECONDS = 60,
-        SMPP_REFUSED_SECONDS = 30,
-        SMPP_REFUSED_MAX_SECONDS = 900,
+        SMPP_STABLE_SECONDS = 10,  /* a session that lasted this long was a success */
         SMPP_MALFORMED_MAX = 16,   /* PDUs in a row that cannot be read */
         SMPP_DELIVERIES_MAX = 512, /* that the channel has not settled */
         SMPP_PARTIALS_MAX = 256,   /* messages of which the centre has some segments */
 };
+
+/* Seconds. */
+typedef struct SmppPatience {
+        unsigned answer; /* of the centre to a submit_sm; the gateway gives up after 60 */
+        unsigned settle; /* of the channel, until the centre is asked to hand it in again */
+        unsigned retry;  /* the longest pause between two attempts to connect; the first is 1 */
+        unsigned refused, refused_max; /* the same where the centre has refused our account */
+} SmppPatience;
+
+/* Another patience for the drivers that are made from now on; for tests. */
+void smpp_driver_set_patience(SmppPatience patience);
 
 typedef struct SmppSettings {
         const char *host, *system_id, *system_type; /* borrowed from the settings */
@@ -92,6 +96,7 @@ struct SmsDriver {
         SmsChannel *channel;
         sd_event *event;
         SmppSettings settings;
+        SmppPatience patience;
         SSL_CTX *tls;
 
         /* the session */
