@@ -9,9 +9,24 @@ import grp
 import os
 import shutil
 import subprocess
+import sys
 import time
 
 from .server_folder import Server, free_port, wait_for_port
+
+# The master changes its effective user for a moment, by which the kernel forgets that it shall die with its
+# parent: so it has a parent that does not.
+GUARD = """
+import ctypes, signal, subprocess, sys
+news = {signal.SIGTERM, signal.SIGCHLD}
+signal.pthread_sigmask(signal.SIG_BLOCK, news)
+ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+master = subprocess.Popen(sys.argv[1:], preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, news))
+while master.poll() is None:
+    if signal.sigwait(news) == signal.SIGTERM:
+        master.terminate()
+sys.exit(master.returncode)
+"""
 
 MAIN = """\
 compatibility_level = 3.6
@@ -139,7 +154,7 @@ class Postfix(Server):
 
     def command(self):
         """The master itself: `postfix start` looks for ten seconds at what was just made."""
-        return ["/usr/lib/postfix/sbin/master", "-c", self.folder, "-d"]
+        return [sys.executable, "-c", GUARD, "/usr/lib/postfix/sbin/master", "-c", self.folder, "-d"]
 
     def start(self):
         super().start()
