@@ -1,8 +1,8 @@
 """./dev demo: the whole story on real parts, told as it happens.
 
-Prosody, vestibule-relay, vestibuled with its plugins, a hotel and a guest, all on loopback. What is
-printed as a fact at the end was measured: in the relay's log, in the messages that the guest's
-account received, in the answers of the API.
+A server for the channel (Prosody, Kannel, or Postfix and Dovecot), vestibule-relay, vestibuled with its
+plugins, a hotel and a guest, all on loopback. What is printed as a fact at the end was measured: in the
+relay's log, in the messages that the guest received, in the answers of the API.
 """
 
 import argparse
@@ -19,18 +19,15 @@ import textwrap
 import time
 import zoneinfo
 from datetime import datetime, timezone
-from xml.etree import ElementTree
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+sys.path[:0] = [os.path.dirname(os.path.abspath(__file__)),
+                os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")]
 
-from harness.prosody import Prosody  # noqa: E402
+from demo_stages import STAGES  # noqa: E402
 from harness.vestibule import (  # noqa: E402
-    TERMINAL, URL, Site, events_of, mistyped, plain, share_body, wrong_code)
-from harness.xmpp_recipient import Recipient  # noqa: E402
+    TERMINAL, URL, events_of, mistyped, plain, share_body, wrong_code)
 
 WIDTH = 88
-GUEST = "bob"
-PASSWORD = "only for the demo"
 ANSWERS_MAX = 10  # GATEWAY_ANSWERS_MAX
 ENDS = {  # without a key, as promised
     "declined": "Bob declined.",
@@ -136,12 +133,12 @@ def number(value):
 
 
 class Demo:
-    def __init__(self, build, interactive):
+    def __init__(self, build, interactive, stage):
         self.build = build
         self.interactive = interactive
+        self.stage = stage
         self.story = Story()
-        self.folder = None
-        self.prosody = self.site = self.guest = None
+        self.folder = self.site = None
         self.n_shown = 0
         self.before_answer = None  # requests at the relay up to the last answer before the end
 
@@ -165,22 +162,14 @@ class Demo:
         say.line("Every program here is real, and all of them run on this computer only.")
         say.chapter("The stage")
         self.folder = tempfile.mkdtemp(prefix="vestibule-demo-")
-        server = os.path.join(self.folder, "prosody")
-        os.mkdir(server)
-        self.prosody = Prosody(server)
-        self.prosody.register(GUEST, PASSWORD)
-        self.prosody.start()
-        say.tell("Prosody is running, an ordinary chat server. Our guest Bob has an account there.")
-        self.site = Site(self.build, channels=("xmpp",), xmpp=self.prosody, folder=self.folder)
+        self.site = self.stage.start(self.build, self.folder)
+        say.tell(self.stage.running)
         self.site.relay.start()
         say.tell("The relay is running. It keeps encrypted keys until a phone collects them.")
         self.site.start_gateway()
         say.tell("Vestibule is running, with one helper for each neighbour: one talks to the hotel, "
-                 "one to the chat server, one to the relay.")
-        self.guest = Recipient(
-            GUEST + "@" + self.prosody.domain, PASSWORD, "127.0.0.1",
-            self.prosody.client_port, self.prosody.certificate)
-        self.guest.start()
+                 "one to %s, one to the relay." % self.stage.neighbour)
+        self.stage.arrive()
         say.tell("Bob's phone is online.")
 
     # The sender.
@@ -188,16 +177,15 @@ class Demo:
     def share(self):
         say = self.story
         say.chapter("The hotel shares a key")
-        self.share_made = self.site.create(
-            "xmpp:%s@%s" % (GUEST, self.prosody.domain), content=CONTENT)
+        self.share_made = self.site.create(self.stage.address(), content=CONTENT)
         self.code = self.share_made["code"]
         self.attempts_total = self.share_made["attempts_left"]
         say.tell("The hotel tells Vestibule: send the key of room 12 to Bob. Vestibule locks the key "
                  "away at once, so that only its helper for the relay can unlock it, and only after "
                  "Bob has proved that it is he.")
-        say.tell("It gives the hotel a code for Bob: %s. The hotel tells him by telephone, never in "
-                 "the chat. The dashes are for reading aloud: with or without them, it is the same "
-                 "code." % self.code)
+        say.tell("It gives the hotel a code for Bob: %s. The hotel tells him by telephone, never %s. "
+                 "The dashes are for reading aloud: with or without them, it is the same code."
+                 % (self.code, self.stage.where))
         self.look_at_relay()
 
     def look_at_relay(self):
@@ -212,28 +200,29 @@ class Demo:
     def next_message(self, timeout=20):
         """Waits for one more message, and shows it."""
 
-        self.guest.wait(
-            lambda: len(self.texts()) > self.n_shown, timeout, "a message for the guest")
-        message = self.texts()[self.n_shown]
+        self.stage.wait(
+            lambda: len(self.stage.shown()) > self.n_shown, timeout, "a message for the guest")
+        message = self.stage.shown()[self.n_shown]
         self.n_shown += 1
-        self.story.phone(message.nick or "Room keys", message.body)
+        self.story.phone(message.sender, message.text)
         return message
 
     def invitation(self):
         say = self.story
         say.chapter("Bob's phone buzzes")
-        self.invitation_message = message = self.next_message()
-        raw = ElementTree.tostring(message.element, encoding="unicode")
-        if URL.search(raw) or plain(self.code) in plain(raw):
+        message = self.next_message()
+        if message.has_link or plain(self.code) in plain(message.raw):
             raise Failed("the invitation holds a link or the code")
         say.aside("The invitation holds no link and no code. Whoever reads it by mistake, or steals "
                   "it, has nothing.")
 
     def reply(self, text):
         self.before_answer = (time.clock_gettime(time.CLOCK_BOOTTIME), len(self.site.relay.lines()))
-        return self.guest.say(
-            self.invitation_message.sender.split("/")[0], text,
-            thread=self.invitation_message.thread)
+        return self.stage.say(text)
+
+    def with_tag(self, text):
+        """An answer as this channel wants it."""
+        return "%s %s" % (self.share_made["tag"], text) if self.stage.needs_tag else text
 
     def tries_left(self):
         left = self.site.show(self.share_made)["attempts_left"]
@@ -242,7 +231,7 @@ class Demo:
     def mistype(self):
         say = self.story
         say.chapter("Bob answers, and his finger slips")
-        slip = mistyped(self.code)
+        slip = self.with_tag(mistyped(self.code))
         say.tell("Bob writes: %s" % slip)
         self.reply(slip)
         self.next_message()
@@ -252,7 +241,7 @@ class Demo:
     def guess_wrong(self):
         say = self.story
         say.chapter("A code that is simply wrong")
-        guess = wrong_code(self.code)
+        guess = self.with_tag(wrong_code(self.code))
         say.tell("Bob mixes something up and writes: %s" % guess)
         self.reply(guess)
         self.next_message()
@@ -263,8 +252,9 @@ class Demo:
     def answer_right(self):
         say = self.story
         say.chapter("Bob asks the hotel again, and gets it right")
-        say.tell("Bob writes: %s" % self.code)
-        self.reply(self.code)
+        answer = self.with_tag(self.code)
+        say.tell("Bob writes: %s" % answer)
+        self.reply(answer)
         say.aside("Only now may anything go to the relay.")
         self.link_message = self.next_message()
 
@@ -274,7 +264,10 @@ class Demo:
         say = self.story
         say.chapter("Now you are Bob")
         say.tell("The telephone rings. It is the hotel: \"Hello Bob, your code is %s.\"" % self.code)
-        say.tell("Type what Bob answers in the chat. Try a wrong digit, or HELP, or NO if you like.")
+        say.tell("Type what Bob answers %s. Try a wrong digit, or HELP, or NO if you like.%s" % (
+            self.stage.where, "" if not self.stage.needs_tag else
+            " Who writes a text message may say that it is from any number, so Bob shows that he got "
+            "ours: each answer begins with %s." % self.share_made["tag"]))
         self.link_message = None
         while self.link_message is None:
             sys.stdout.write("\n   Bob: ")
@@ -291,24 +284,15 @@ class Demo:
                 raise Failed("the share ended as %s" % share["state"])
         return None
 
-    def texts(self):
-        return [message for message in self.guest.messages if message.body]
-
-    def is_taken(self, id, timeout):
-        try:
-            return self.guest.wait_receipt(id, timeout)
-        except AssertionError:
-            return False
-
     def answer_played(self, text):
-        """Says it. The receipt comes when what it leads to is decided, the reply to it after that."""
+        """Says it. It is taken when what it leads to is decided; the reply to it comes after that."""
         say = self.story
         may_wait = len(re.findall(r"\d", text)) == 9 and (
             "wrong" in events_of(self.site.show(self.share_made)))
-        id = self.reply(text)
-        if may_wait and not self.is_taken(id, 1):
+        handle = self.reply(text)
+        if may_wait and not self.stage.is_taken(handle, 1):
             say.aside("After a wrong code the next one has to wait, which makes guessing slow ...")
-        if not self.is_taken(id, 60):
+        if not self.stage.is_taken(handle, 60):
             say.tell("Vestibule does not take that.")
             return
         state = self.site.show(self.share_made)["state"]
@@ -319,13 +303,13 @@ class Demo:
                      % ANSWERS_MAX)
         else:
             try:
-                self.guest.wait(lambda: len(self.texts()) > self.n_shown,
+                self.stage.wait(lambda: len(self.stage.shown()) > self.n_shown,
                                 5 if state == "invited" else 40, "an answer")
             except AssertionError:
                 say.tell("There is no answer to that.")
-        while len(self.texts()) > self.n_shown:
+        while len(self.stage.shown()) > self.n_shown:
             message = self.next_message()
-            if message.link or URL.search(message.body):
+            if message.has_link:
                 self.link_message = message
         if state == "invited":
             say.aside("%s." % self.tries_left())
@@ -336,7 +320,7 @@ class Demo:
         """Bob gets no key, as he or the rules wanted it, and the relay must not have heard of him."""
         say = self.story
         say.chapter("No key for Bob")
-        requests, sent = len(self.site.relay.lines()), len(self.urls_sent())
+        requests, sent = len(self.site.relay.lines()), len(self.stage.urls())
         say.tell("%s The hotel sees: %s.%s" % (
             ENDS[share["state"]], share["state"],
             " Nothing went to the relay." if requests == 0 else ""))
@@ -350,7 +334,7 @@ class Demo:
     def hand_over(self):
         say = self.story
         share = self.site.wait_event(self.share_made, "confirmed")
-        url = URL.search(self.link_message.body)
+        url = URL.search(self.link_message.text)
         if not url:
             raise Failed("the message after the right code holds no link")
         requests = self.site.relay.requests()
@@ -394,8 +378,8 @@ class Demo:
         say.tell("The relay: an encrypted copy for some seconds, no name, no address, no code.")
         say.tell("Vestibule's store: a locked box that it cannot open. We searched both "
                  "folders, of the relay and of Vestibule, for the key: it is in neither.")
-        say.tell("The chat server: the messages, and so the link. That is why the link works once, "
-                 "and why the code took another path.")
+        say.tell("%s That is why the link works once, and why the code took another path."
+                 % self.stage.carrier_sees)
         say.tell("A stranger with the invitation alone: nothing.")
 
     @staticmethod
@@ -418,13 +402,6 @@ class Demo:
         ]
         return max(len(early), n_lines)
 
-    def urls_sent(self):
-        found = set()
-        for message in self.guest.messages:
-            for text in message.element.itertext():
-                found.update(URL.findall(text))
-        return found
-
     def facts(self, share, output):
         say = self.story
         sent = {"format": "digitalwallet.generic.authorizationToken", "content": CONTENT}
@@ -434,7 +411,7 @@ class Demo:
         identical = json.loads(output) == sent
         facts = [
             ("relay_requests_before_confirmation", self.early_requests(share), 0),
-            ("share_urls_sent", len(self.urls_sent()), 1),
+            ("share_urls_sent", len(self.stage.urls()), 1),
             ("attempts_used", used,
              events_of(share).count("wrong") + 1 if self.interactive else 2),
             ("provisioning_received", "identical" if identical else "different", "identical"),
@@ -474,12 +451,9 @@ class Demo:
         sys.stdout.flush()
 
     def close(self):
-        if self.guest:
-            self.guest.close()
         if self.site:
             self.site.close()
-        if self.prosody:
-            self.prosody.stop()
+        self.stage.close()
         if self.folder:
             shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -511,13 +485,18 @@ def listen_to_signals():
 
 
 def main():
-    parser = argparse.ArgumentParser(description="The whole story on real parts.")
+    parser = argparse.ArgumentParser(
+        description="The whole story on real parts.", allow_abbrev=False)
     parser.add_argument("--build", required=True, help="the build folder")
     parser.add_argument("--interactive", action="store_true", help="you are the recipient")
+    parser.add_argument("--channel", choices=STAGES, default="xmpp", help="how Bob is reached")
     arguments = parser.parse_args()
 
+    if arguments.channel == "email" and os.geteuid() != 0:
+        print("demo: Postfix needs root, to change to its own users")
+        return 1
     listen_to_signals()
-    demo = Demo(arguments.build, arguments.interactive)
+    demo = Demo(arguments.build, arguments.interactive, STAGES[arguments.channel]())
     try:
         return demo.run()
     except Ended as end:

@@ -54,6 +54,7 @@ class Tests:
 
     def start(self, *more, **pipes):
         folder = tempfile.mkdtemp(prefix="vestibule-e2e-demo-")
+        os.chmod(folder, 0o711)  # servers change to users of their own
         demo = subprocess.Popen(
             [sys.executable, DEMO, "--build", self.build, *more],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -93,6 +94,37 @@ class Tests:
         assert "\033" not in output
         self.check_nothing_left(folder)
 
+    def check_channel(self, channel, sentence):
+        demo, folder = self.start("--channel", channel, stdin=subprocess.DEVNULL)
+        output, _ = demo.communicate(timeout=240)
+        assert demo.returncode == 0, output
+        assert dict(re.findall(r"^fact: (\w+)=(.*)$", output, re.MULTILINE)) == FACTS, output
+        assert output.splitlines()[-1] == "demo: ok"
+        assert sentence in output, output
+        self.check_nothing_left(folder)
+
+        demo, folder = self.start("--channel", channel, stdin=subprocess.DEVNULL)
+        while "2. The hotel shares a key" not in demo.stdout.readline():
+            assert demo.poll() is None
+        os.killpg(demo.pid, signal.SIGINT)
+        output, _ = demo.communicate(timeout=120)
+        assert demo.returncode == 128 + signal.SIGINT, output
+        self.check_nothing_left(folder)
+
+    @tap.test
+    def the_same_by_sms_over_kannel(self):
+        self.check_channel("sms", "Kannel is running")
+
+    @tap.test
+    def the_same_by_mail_over_postfix_and_dovecot(self):
+        self.check_channel("email", "Postfix and Dovecot are running")
+
+    @tap.test
+    def by_sms_a_person_is_told_to_begin_with_the_reference(self):
+        status, _, rest = self.play(lambda code: [code], "--channel", "sms")
+        assert "start your answer with the reference" in " ".join(rest.replace("|", "").split()), rest
+        assert status == 1 and "nobody is at the keyboard" in rest, rest
+
     @tap.test
     def help_is_given_at_once_and_builds_nothing(self):
         folder = tempfile.mkdtemp(prefix="vestibule-e2e-demo-")
@@ -102,7 +134,8 @@ class Tests:
                 stderr=subprocess.STDOUT, text=True, timeout=60,
                 env={**os.environ, "VESTIBULE_BUILD": os.path.join(folder, "build")})
             assert helped.returncode == 0, helped.stdout
-            assert helped.stdout.startswith("usage: ./dev demo [--interactive]\n"), helped.stdout
+            assert helped.stdout.startswith(
+                "usage: ./dev demo [--channel xmpp|sms|email] [--interactive]\n"), helped.stdout
             assert "--build" not in helped.stdout, helped.stdout
         assert os.listdir(folder) == [], "something was built"
         os.rmdir(folder)
@@ -115,9 +148,9 @@ class Tests:
         assert "One try used: the right one." in rest, rest
         assert rest.splitlines()[-1] == "demo: ok", rest
 
-    def play(self, answers):
+    def play(self, answers, *more):
         """All of it with the answers that answers(code) gives, and then nobody at the keyboard."""
-        demo, folder = self.start("--interactive", stdin=subprocess.PIPE)
+        demo, folder = self.start("--interactive", *more, stdin=subprocess.PIPE)
         text = ""
         while not text.endswith("\n   Bob: "):
             symbol = demo.stdout.read(1)
@@ -196,8 +229,8 @@ class Tests:
 
     @tap.test
     def killed_without_warning_it_leaves_no_process(self):
-        for moment in (0.8, 2.0, 3.5):
-            demo, folder = self.start(stdin=subprocess.DEVNULL)
+        for channel, moment in (("xmpp", 0.8), ("xmpp", 2.0), ("xmpp", 3.5), ("sms", 2.0), ("email", 3.5)):
+            demo, folder = self.start("--channel", channel, stdin=subprocess.DEVNULL)
             time.sleep(moment)
             demo.kill()
             demo.communicate(timeout=120)
