@@ -53,6 +53,32 @@ static json_t *buttons(const TemplateSet *set, const char *locale) {
                         not_me);
 }
 
+/* A mail has a subject, and one by which its conversation is known. What an ended share lacks makes
+ * none. */
+static int subject_of_notice(ShareContext *c,
+                const char *locale,
+                const char *scheme,
+                const TemplateValues *values,
+                char **ret) {
+        _cleanup_(freep) char *subject = NULL, *text = NULL;
+        int r;
+
+        r = template_render(c->gateway->templates,
+                        locale,
+                        scheme,
+                        TEMPLATE_INVITATION,
+                        values,
+                        &subject,
+                        &text);
+        if (r != 0)
+                return r < 0 ? r : 0;
+        if (subject && asprintf(ret, "Re: %s", subject) < 0) {
+                *ret = NULL;
+                return -ENOMEM;
+        }
+        return 0;
+}
+
 /* Renders a message and makes the frame that will carry it, without an id. */
 static int render(ShareContext *c, const MessagePlan *plan, int part, json_t **ret) {
         Gateway *g = c->gateway;
@@ -84,6 +110,12 @@ static int render(ShareContext *c, const MessagePlan *plan, int part, json_t **r
         r = template_render(g->templates, locale, scheme, plan->template, &values, &subject, &text);
         if (r != 0)
                 return r < 0 ? r : -EINVAL;
+
+        if (!subject && streq(scheme, "mailto") && plan->template != TEMPLATE_HELP_TAG) {
+                r = subject_of_notice(c, locale, scheme, &values, &subject);
+                if (r < 0)
+                        return r;
+        }
 
         vault_id(g->vault, VAULT_ID_MESSAGE, c->share.n, (uint16_t) part, message);
         vault_id(g->vault, VAULT_ID_THREAD, c->share.n, 0, thread);
