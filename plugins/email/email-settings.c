@@ -1,5 +1,6 @@
 #include "email-settings.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -76,7 +77,11 @@ static int read_addresses(const json_t *settings, EmailSettings *s) {
 /* --- the server --- */
 
 static bool is_loopback(const char *host) {
-        return streq(host, "localhost") || strncmp(host, "127.", 4) == 0 || streq(host, "[::1]");
+        struct in_addr address;
+
+        return streq(host, "localhost") || streq(host, "[::1]") ||
+               (inet_pton(AF_INET, host, &address) == 1 &&
+                               ntohl(address.s_addr) >> 24 == IN_LOOPBACKNET);
 }
 
 /* libcurl takes the name for EHLO from the path of the URL. */

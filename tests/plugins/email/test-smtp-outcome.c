@@ -1,0 +1,385 @@
+/* What the replies of mail servers mean for a message, stage by stage. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "cleanup.h"
+#include "smtp-outcome.h"
+
+enum {
+        OLD = 0x075801, /* 7.88.1 */
+        NEW = 0x080f00, /* 8.15.0 */
+};
+
+/* A session: commands of ours begin with ">", and what follows is what the server says. */
+static SmtpTrace follow(const char *const *lines) {
+        SmtpTrace trace = { 0 };
+
+        smtp_trace_begin(&trace);
+        for (; *lines; lines++)
+                if (**lines == '>')
+                        smtp_trace_command(&trace, *lines + 1, strlen(*lines + 1));
+                else
+                        smtp_trace_reply(&trace, *lines, strlen(*lines));
+        return trace;
+}
+
+#define SESSION(...)              \
+        (const char *const[]) {   \
+                __VA_ARGS__, NULL \
+        }
+#define HELLO "220 mx.test", ">EHLO a\r\n", "250-mx.test\r\n", "250-DSN\r\n", "250 SIZE 1\r\n"
+#define LOGIN HELLO, ">AUTH PLAIN AGEAYg==\r\n", "235 2.7.0 welcome\r\n"
+#define MAIL LOGIN, ">MAIL FROM:<a@b>\r\n"
+#define RCPT MAIL, "250 2.1.0 fine\r\n", ">RCPT TO:<b@c>\r\n"
+#define DATA RCPT, "250 2.1.5 fine\r\n", ">DATA\r\n"
+#define CONTENT DATA, "354 go on\r\n"
+
+typedef struct Expected {
+        const char *const *lines;
+        CURLcode code;
+        SmtpVerdict verdict;
+        const char *reason;
+        bool down, login, slow, without_dsn, crowded;
+} Expected;
+
+static void assert_outcomes(const Expected *expected, size_t n) {
+        for (size_t i = 0; i < n; i++) {
+                const Expected *e = &expected[i];
+                SmtpTrace trace = follow(e->lines);
+                SmtpOutcome outcome;
+
+                smtp_outcome(&trace, e->code, false, &outcome);
+                if (outcome.verdict != e->verdict || strcmp(outcome.reason, e->reason) != 0 ||
+                                outcome.down != e->down || outcome.login != e->login ||
+                                outcome.slow != e->slow || outcome.crowded != e->crowded ||
+                                outcome.without_dsn != e->without_dsn || outcome.once_more)
+                        fail_msg("case %zu: verdict %d, %s, down %d, login %d, slow %d, "
+                                 "crowded %d, without %d",
+                                        i,
+                                        (int) outcome.verdict,
+                                        outcome.reason,
+                                        outcome.down,
+                                        outcome.login,
+                                        outcome.slow,
+                                        outcome.crowded,
+                                        outcome.without_dsn);
+        }
+}
+
+static void what_is_taken_is_sent(void **state) {
+        const Expected expected[] = {
+                { SESSION(CONTENT, "250 2.0.0 queued"), CURLE_OK, SMTP_VERDICT_SENT, "" },
+                { SESSION(CONTENT, "251 queued"), CURLE_WEIRD_SERVER_REPLY, SMTP_VERDICT_SENT, "" },
+        };
+
+        (void) state;
+        assert_outcomes(expected, N_ELEMENTS(expected));
+}
+
+static void the_recipient_is_refused_for_ever(void **state) {
+        const Expected expected[] = {
+                { SESSION(RCPT, "550 5.1.1 <b@c>: who?\r\n"),
+                                CURLE_SEND_ERROR,
+                                SMTP_VERDICT_REFUSED,
+                                "smtp-5-1-1" },
+                { SESSION(RCPT, "550-5.7.26 a long", "550 5.7.26 story", ">QUIT", "221 bye"),
+                                CURLE_SEND_ERROR,
+                                SMTP_VERDICT_REFUSED,
+                                "smtp-5-7-26" },
+                { SESSION(RCPT, "550 no\r\n"), CURLE_SEND_ERROR, SMTP_VERDICT_REFUSED, "smtp-550" },
+                { SESSION(RCPT, "550 4.1.1 of another class"),
+                                CURLE_SEND_ERROR,
+                                SMTP_VERDICT_REFUSED,
+                                "smtp-550" },
+                { SESSION(RCPT, "550"), CURLE_SEND_ERROR, SMTP_VERDICT_REFUSED, "smtp-550" },
+                { SESSION(CONTENT, "554 5.7.1 spam\r\n"),
+                                CURLE_WEIRD_SERVER_REPLY,
+                                SMTP_VERDICT_REFUSED,
+                                "smtp-5-7-1" },
+                { SESSION(MAIL, "552 5.3.4 too big"),
+                                CURLE_SEND_ERROR,
+                                SMTP_VERDICT_REFUSED,
+                                "smtp-5-3-4" },
+        };
+
+        (void) state;
+        assert_outcomes(expected, N_ELEMENTS(expected));
+}
+
+static void what_a_server_says_of_us_is_not_held_against_the_recipient(void **state) {
+        const Expected expected[] = {
+                { SESSION(MAIL, "553 5.7.1 not owned by user"),
+                                CURLE_SEND_ERROR,
+                                SMTP_VERDICT_FAILED,
+                                "smtp-5-7-1" },
+                { SESSION(MAIL, "550 5.1.8 no such sender"),
+                                CURLE_SEND_ERROR,
+                                SMTP_VERDICT_FAILED,
+                                "smtp-5-1-8" },
+                { SESSION(MAIL, "530 5.7.0 must authenticate"),
+                                CURLE_SEND_ERROR,
+                                SMTP_VERDICT_LATER,
+                                "not-authorized",
+                                .down = true,
+                                .login = true },
+                { SESSION(HELLO, ">AUTH PLAIN AGEAYg==", "535 5.7.8 wrong"),
+                                CURLE_LOGIN_DENIED,
+                                SMTP_VERDICT_LATER,
+                                "not-authorized",
+                                .down = true,
+                                .login = true },
+                { SESSION(HELLO,
+                                  ">AUTH LOGIN",
+                                  "334 x",
+                                  ">bWFpbA==",
+                                  "334 y",
+                                  ">ZGF0YQ==",
+                                  "535 no"),
+                                CURLE_LOGIN_DENIED,
+                                SMTP_VERDICT_LATER,
+                                "not-authorized",
+                                .down = true,
+                                .login = true },
+                { SESSION(HELLO, ">AUTH PLAIN AGEAYg==", "454 4.7.0 the user base is away"),
+                                CURLE_LOGIN_DENIED,
+                                SMTP_VERDICT_LATER,
+                                "smtp-4-7-0",
+                                .down = true },
+        };
+
+        (void) state;
+        assert_outcomes(expected, N_ELEMENTS(expected));
+}
+
+static void throttling_and_greylisting_count_as_no_try(void **state) {
+        const Expected expected[] = {
+                { SESSION(RCPT, "450 4.2.0 greylisted"),
+                                CURLE_SEND_ERROR,
+                                SMTP_VERDICT_LATER,
+                                "smtp-4-2-0" },
+                { SESSION(RCPT, "451 4.7.1 try again"),
+                                CURLE_SEND_ERROR,
+                                SMTP_VERDICT_LATER,
+                                "smtp-4-7-1" },
+                { SESSION(RCPT, "451 later"), CURLE_SEND_ERROR, SMTP_VERDICT_LATER, "smtp-451" },
+                { SESSION(RCPT, "452 4.3.1 no room"),
+                                CURLE_SEND_ERROR,
+                                SMTP_VERDICT_LATER,
+                                "smtp-4-3-1",
+                                .slow = true },
+                { SESSION(RCPT, "452 4.5.3 too many"),
+                                CURLE_SEND_ERROR,
+                                SMTP_VERDICT_LATER,
+                                "smtp-4-5-3",
+                                .slow = true },
+                { SESSION(RCPT, "421 4.1.1 going down"),
+                                CURLE_SEND_ERROR,
+                                SMTP_VERDICT_LATER,
+                                "smtp-4-1-1",
+                                .slow = true },
+                { SESSION(MAIL, "451 4.3.0 later"),
+                                CURLE_SEND_ERROR,
+                                SMTP_VERDICT_LATER,
+                                "smtp-4-3-0",
+                                .slow = true },
+                { SESSION(CONTENT, "451 4.3.0 the queue is full"),
+                                CURLE_WEIRD_SERVER_REPLY,
+                                SMTP_VERDICT_LATER,
+                                "smtp-4-3-0",
+                                .slow = true },
+        };
+
+        (void) state;
+        assert_outcomes(expected, N_ELEMENTS(expected));
+}
+
+static void what_is_only_the_recipients_counts_as_a_try(void **state) {
+        const Expected expected[] = {
+                { SESSION(RCPT, "452 4.2.2 the mailbox is full"),
+                                CURLE_SEND_ERROR,
+                                SMTP_VERDICT_FAILED,
+                                "smtp-4-2-2" },
+                { SESSION(RCPT, "450 4.1.2 no such domain for now"),
+                                CURLE_SEND_ERROR,
+                                SMTP_VERDICT_FAILED,
+                                "smtp-4-1-2" },
+        };
+
+        (void) state;
+        assert_outcomes(expected, N_ELEMENTS(expected));
+}
+
+static void a_server_that_is_away_has_tried_nothing(void **state) {
+        const Expected expected[] = {
+                { SESSION(""),
+                                CURLE_COULDNT_CONNECT,
+                                SMTP_VERDICT_LATER,
+                                "connection-refused",
+                                .down = true },
+                { SESSION(""),
+                                CURLE_COULDNT_RESOLVE_HOST,
+                                SMTP_VERDICT_LATER,
+                                "host-not-found",
+                                .down = true },
+                { SESSION("220 x", ">EHLO a", "250 x", ">STARTTLS", "220 x"),
+                                CURLE_PEER_FAILED_VERIFICATION,
+                                SMTP_VERDICT_LATER,
+                                "certificate",
+                                .down = true },
+                { SESSION(HELLO),
+                                CURLE_USE_SSL_FAILED,
+                                SMTP_VERDICT_LATER,
+                                "no-starttls",
+                                .down = true },
+                { SESSION("554 5.7.1 go away"),
+                                CURLE_WEIRD_SERVER_REPLY,
+                                SMTP_VERDICT_LATER,
+                                "smtp-5-7-1",
+                                .down = true },
+                { SESSION("421 4.7.0 too many connections"),
+                                CURLE_WEIRD_SERVER_REPLY,
+                                SMTP_VERDICT_LATER,
+                                "smtp-4-7-0",
+                                .down = true,
+                                .crowded = true },
+                { SESSION(MAIL, "250 fine", ">RCPT TO:<b@c>"),
+                                CURLE_RECV_ERROR,
+                                SMTP_VERDICT_LATER,
+                                "connection-lost",
+                                .down = true },
+                { SESSION(RCPT),
+                                CURLE_OPERATION_TIMEDOUT,
+                                SMTP_VERDICT_LATER,
+                                "timeout",
+                                .down = true },
+        };
+
+        (void) state;
+        assert_outcomes(expected, N_ELEMENTS(expected));
+}
+
+/* Nobody knows whether it was taken: it was tried, and is repeated with the same bytes. */
+static void a_session_that_breaks_after_the_content_was_a_try(void **state) {
+        const Expected expected[] = {
+                { SESSION(CONTENT), CURLE_RECV_ERROR, SMTP_VERDICT_FAILED, "connection-lost" },
+                { SESSION(CONTENT), CURLE_OPERATION_TIMEDOUT, SMTP_VERDICT_FAILED, "timeout" },
+                { SESSION(CONTENT), CURLE_SEND_ERROR, SMTP_VERDICT_FAILED, "connection-lost" },
+        };
+
+        (void) state;
+        assert_outcomes(expected, N_ELEMENTS(expected));
+}
+
+static void a_server_that_stumbles_over_rfc_3461_is_spared_it(void **state) {
+        const Expected expected[] = {
+                { SESSION(MAIL, "555 5.5.4 unsupported"),
+                                CURLE_SEND_ERROR,
+                                SMTP_VERDICT_FAILED,
+                                "smtp-5-5-4",
+                                .without_dsn = true },
+                { SESSION(RCPT, "501 syntax"),
+                                CURLE_SEND_ERROR,
+                                SMTP_VERDICT_REFUSED,
+                                "smtp-501",
+                                .without_dsn = true },
+                { SESSION(RCPT, "501 5.1.3 bad address"),
+                                CURLE_SEND_ERROR,
+                                SMTP_VERDICT_REFUSED,
+                                "smtp-5-1-3" },
+        };
+
+        (void) state;
+        assert_outcomes(expected, N_ELEMENTS(expected));
+}
+
+static void a_connection_that_was_kept_and_had_ended_is_made_anew(void **state) {
+        const struct {
+                const char *const *lines;
+                CURLcode code;
+                bool reused, once_more;
+        } cases[] = {
+                { SESSION(">MAIL FROM:<a@b>"), CURLE_RECV_ERROR, true, true },
+                { SESSION(">MAIL FROM:<a@b>"), CURLE_RECV_ERROR, false, false },
+                { SESSION(">MAIL FROM:<a@b>", "421 4.4.2 idle"), CURLE_SEND_ERROR, true, true },
+                { SESSION(">MAIL FROM:<a@b>", "421 4.4.2 idle"), CURLE_SEND_ERROR, false, false },
+                { SESSION(RCPT, "421 4.4.2 x"), CURLE_SEND_ERROR, true, false },
+                { SESSION(CONTENT), CURLE_RECV_ERROR, true, false },
+                { SESSION(RCPT), CURLE_OPERATION_TIMEDOUT, true, false },
+        };
+
+        (void) state;
+        for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+                SmtpTrace trace = follow(cases[i].lines);
+                SmtpOutcome outcome;
+
+                smtp_outcome(&trace, cases[i].code, cases[i].reused, &outcome);
+                if (outcome.once_more != cases[i].once_more)
+                        fail_msg("case %zu", i);
+        }
+}
+
+static void the_last_greeting_says_what_is_offered(void **state) {
+        SmtpTrace trace = follow(SESSION(HELLO));
+
+        (void) state;
+        assert_true(trace.offers_dsn);
+        smtp_trace_begin(&trace);
+        assert_true(trace.offers_dsn); /* the connection is the same */
+        assert_false(follow(SESSION(HELLO, ">STARTTLS", "220 x", ">EHLO a", "250 x")).offers_dsn);
+        assert_false(follow(SESSION("220 x", ">EHLO a", "250-x", "250 DSNX")).offers_dsn);
+        assert_false(follow(SESSION("220 x", ">EHLO a", "250 x", ">NOOP", "250 DSN")).offers_dsn);
+        assert_true(follow(SESSION("220 x", ">EHLO a", "250-x", "250 dsn\r\n")).offers_dsn);
+}
+
+static void reports_are_asked_for_in_words_that_both_libcurls_complete(void **state) {
+        char text[SMTP_COMMAND_SIZE];
+
+        (void) state;
+        smtp_write_from(OLD, false, "a+b@c", "id", text);
+        assert_string_equal(text, "<a+b@c>");
+        smtp_write_from(OLD, true, "a+b@c", "i+d", text);
+        assert_string_equal(text, "<a+b@c> RET=HDRS ENVID=<i+2Bd"); /* and ">" */
+        smtp_write_from(NEW, true, "a+b@c", "i+d", text);
+        assert_string_equal(text, "<a+b@c> RET=HDRS ENVID=i+2Bd");
+        smtp_write_recipient(OLD, false, "b=o@c", text);
+        assert_string_equal(text, "<b=o@c>");
+        smtp_write_recipient(OLD, true, "b=o@c", text);
+        assert_string_equal(text, "<b=o@c> NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=rfc822;<b+3Do@c");
+        smtp_write_recipient(NEW, true, "b=o@c", text);
+        assert_string_equal(text, "<b=o@c> NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=rfc822;b+3Do@c");
+}
+
+static void the_longest_address_is_whole(void **state) {
+        char path[321], text[SMTP_COMMAND_SIZE];
+
+        (void) state;
+        memset(path, '+', sizeof(path) - 1);
+        path[sizeof(path) - 1] = '\0';
+        smtp_write_recipient(NEW, true, path, text);
+        assert_int_equal(strlen(strchr(text, ';') + 1), 3 * strlen(path));
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(what_is_taken_is_sent),
+                cmocka_unit_test(the_recipient_is_refused_for_ever),
+                cmocka_unit_test(what_a_server_says_of_us_is_not_held_against_the_recipient),
+                cmocka_unit_test(throttling_and_greylisting_count_as_no_try),
+                cmocka_unit_test(what_is_only_the_recipients_counts_as_a_try),
+                cmocka_unit_test(a_server_that_is_away_has_tried_nothing),
+                cmocka_unit_test(a_session_that_breaks_after_the_content_was_a_try),
+                cmocka_unit_test(a_server_that_stumbles_over_rfc_3461_is_spared_it),
+                cmocka_unit_test(a_connection_that_was_kept_and_had_ended_is_made_anew),
+                cmocka_unit_test(the_last_greeting_says_what_is_offered),
+                cmocka_unit_test(reports_are_asked_for_in_words_that_both_libcurls_complete),
+                cmocka_unit_test(the_longest_address_is_whole),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
