@@ -344,6 +344,14 @@ static void begin(SmsChannel *c, int64_t id, const SendFrame *frame) {
         sms_send_pump(c);
 }
 
+/* The carrier has it, and the gateway may not know. */
+static void answer_in_doubt(SmsChannel *c, int64_t id, const char *message) {
+        const LogFields fields = { .channel = plugin_name(c->plugin), .message = message };
+
+        log_record(LOG_INFO, &fields, "a message that the carrier has is not sent again");
+        answer_sent(c, id);
+}
+
 void sms_send_request(SmsChannel *c, int64_t id, const json_t *frame) {
         Sending *sending;
         SendFrame read;
@@ -356,7 +364,7 @@ void sms_send_request(SmsChannel *c, int64_t id, const json_t *frame) {
         if (sending)
                 join(c, sending, id);
         else if (sms_reports_in_doubt(c->reports, read.message, time_wall()))
-                answer_sent(c, id);
+                answer_in_doubt(c, id, read.message);
         else
                 begin(c, id, &read);
 }
