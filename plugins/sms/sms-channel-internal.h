@@ -15,6 +15,7 @@ enum {
         SMS_CHANNEL_WAIT_SECONDS = 20, /* that a message waits here, before the gateway keeps it */
         SMS_CHANNEL_RETRY_SECONDS = 5, /* where the carrier names no time */
         SMS_CHANNEL_RETRY_MAX_SECONDS = 86400,
+        SMS_CHANNEL_REASON_SIZE = 48,
         SMS_CHANNEL_DOUBT_SECONDS = 50, /* the gateway gives an answer up after 60 */
 };
 
@@ -55,6 +56,7 @@ struct SmsChannel {
         sd_event_source *timer; /* for what waits; off while nothing does */
         bool is_blocked;        /* the driver said -EAGAIN */
         bool has_status, is_up;
+        char reason[SMS_CHANNEL_REASON_SIZE]; /* that was told last */
 };
 
 /* Handles the gateway's `send` and `withdraw`. */

@@ -13,7 +13,7 @@
 /* --- What drivers tell --- */
 
 void sms_channel_carrier(SmsChannel *c, bool up, const char *reason) {
-        if (c->has_status && c->is_up == up)
+        if (c->has_status && c->is_up == up && streq(c->reason, up ? "" : reason))
                 return;
         if (up)
                 log_info("the carrier is reachable");
@@ -21,6 +21,7 @@ void sms_channel_carrier(SmsChannel *c, bool up, const char *reason) {
                 log_warning("the carrier is not reachable: %s", reason);
         c->has_status = true;
         c->is_up = up;
+        (void) snprintf(c->reason, sizeof(c->reason), "%s", up ? "" : reason);
         plugin_tell_status(c->plugin, up, up ? "" : reason);
 }
 

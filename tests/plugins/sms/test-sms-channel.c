@@ -1284,6 +1284,8 @@ static void the_carriers_state_is_told_at_each_change(void **state) {
         start(f, settings_with("system_id", "silent"));
         expect_status(f, false, "connecting");
         sms_channel_carrier(driver->channel, false, "refused");
+        expect_status(f, false, "refused");
+        sms_channel_carrier(driver->channel, false, "refused");
         sms_channel_carrier(driver->channel, true, "");
         expect_status(f, true, "");
         sms_channel_carrier(driver->channel, true, "");
