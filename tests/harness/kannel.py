@@ -22,7 +22,8 @@ smsbox-interface = "127.0.0.1"
 box-allow-ip = "127.0.0.1"
 store-type = spool
 store-location = "{folder}/spool"
-dlr-storage = internal
+dlr-storage = spool
+dlr-spool = "{folder}/dlr"
 sms-combine-concatenated-mo = {combine}
 sms-outgoing-queue-limit = {queue_limit}
 log-file = "{folder}/bearerbox.log"
@@ -83,7 +84,8 @@ class KannelCarrier(SmsCarrier):
         self.sent = []
         self.taken = []
         self.reference = 0
-        os.mkdir(os.path.join(self.folder, "spool"))
+        for name in ("spool", "dlr"):
+            os.mkdir(os.path.join(self.folder, name))
         self.file = os.path.join(self.folder, "kannel.conf")
         with open(self.file, "w") as file:
             file.write(CONFIGURATION.format(**{
