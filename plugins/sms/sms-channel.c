@@ -13,16 +13,19 @@
 /* --- What drivers tell --- */
 
 void sms_channel_carrier(SmsChannel *c, bool up, const char *reason) {
-        if (c->has_status && c->is_up == up && streq(c->reason, up ? "" : reason))
+        char told[SMS_CHANNEL_REASON_SIZE];
+
+        (void) snprintf(told, sizeof(told), "%s", up ? "" : reason);
+        if (c->has_status && c->is_up == up && streq(c->reason, told))
                 return;
         if (up)
                 log_info("the carrier is reachable");
         else if (c->is_up)
-                log_warning("the carrier is not reachable: %s", reason);
+                log_warning("the carrier is not reachable: %s", told);
         c->has_status = true;
         c->is_up = up;
-        (void) snprintf(c->reason, sizeof(c->reason), "%s", up ? "" : reason);
-        plugin_tell_status(c->plugin, up, up ? "" : reason);
+        memcpy(c->reason, told, sizeof(told));
+        plugin_tell_status(c->plugin, up, told);
 }
 
 void sms_channel_ready(SmsChannel *c) {
