@@ -68,12 +68,17 @@ function idIn(form, id) {
 
 // --- what is handed in ---
 
-function enqueue(pdu) {
+function enqueue(pdu, state = "waits") {
   lastNumber += 1;
   write({ queued: lastNumber, pdu });
-  queue.set(lastNumber, { pdu, state: "waits" });
+  queue.set(lastNumber, { pdu, state });
   handIn();
   return lastNumber;
+}
+
+function release(number) {
+  queue.get(number).state = "waits";
+  handIn();
 }
 
 function withOctets(pdu) {
@@ -95,11 +100,13 @@ function settled(number, entry, status) {
       entry.state = "waits";
       handIn();
     }, behaviour.retry_ms);
+    tell("answered", { number, status });
   } else {
+    // In this order: what is told and not written is handed in again.
+    tell("answered", { number, status });
     queue.delete(number);
     write({ settled: number });
   }
-  tell("answered", { number, status });
   handIn();
 }
 
@@ -190,7 +197,9 @@ function onSubmit(session, pdu) {
     return;
   }
   const message = take(pdu);
-  const report = () => enqueue(receiptOf(message, behaviour.receipt_state));
+  const receipt = behaviour.receipt === "none"
+    ? 0
+    : enqueue(receiptOf(message, behaviour.receipt_state), "rests");
   if (behaviour.cut_after > 0) {
     behaviour.cut_after -= 1;
     if (behaviour.cut_after === 0) {
@@ -199,13 +208,13 @@ function onSubmit(session, pdu) {
     }
   }
   if (behaviour.receipt === "before") {
-    report();
+    release(receipt);
   }
   if (behaviour.answer) {
     const answer = () => {
       session.send(pdu.response({ message_id: idIn(behaviour.id_form, message.number) }));
       if (behaviour.receipt === "after") {
-        setTimeout(report, behaviour.receipt_ms);
+        setTimeout(() => release(receipt), behaviour.receipt_ms);
       }
     };
     behaviour.answer_ms > 0 ? setTimeout(answer, behaviour.answer_ms) : answer();
