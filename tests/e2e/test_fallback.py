@@ -1,5 +1,6 @@
 """A share whose first channel fails goes on with the next, as often as the recipient has addresses that
-the policy allows, and never twice. The channels are played by the test."""
+the policy allows, and never twice. The channels are played by the test, and at last they are real: an
+SMS centre, and Postfix."""
 
 import os
 import sys
@@ -7,12 +8,16 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
 from harness import tap  # noqa: E402
+from harness.mail_site import LmtpRoute, MailGuest, MailServers, MailSite  # noqa: E402
+from harness.sms_carrier import SmsSite  # noqa: E402
+from harness.smsc import SmppCarrier  # noqa: E402
 from harness.vestibule import (  # noqa: E402
     Plugin, Site, events_of, hotel_policy, options_of_test, urls_of)
 
 PHONE = "sms:+4915112345678"
 MAIL = "mailto:bob@example.org"
 SECOND_MAIL = "mailto:bob@example.net"
+PATIENCE = 60  # seconds for what is certain to come
 
 
 class TwoChannels(Site):
@@ -48,6 +53,13 @@ class TwoChannels(Site):
         assert (link["kind"], link["to"]) == ("link", sender), link
         assert urls_of([link]), link
         return self.wait_event(share, "link_accepted", insist=True)
+
+
+class RealSite(SmsSite, MailSite):
+    """SMS by SMPP, and mail."""
+
+    def __init__(self, build, carrier, servers):
+        super().__init__(build, carrier, channels=("sms", "email"), servers=servers)
 
 
 class Tests:
@@ -139,6 +151,37 @@ class Tests:
             again = site.take(site.email)
             assert {**again, "id": 0} == {**frame, "id": 0}
             site.finish(site.email, share, again, MAIL)
+
+    @tap.test
+    def a_telephone_that_is_off_for_good_gives_way_to_the_mailbox(self):
+        if os.geteuid() != 0:
+            return tap.note("Postfix needs root: not looked at")
+        with SmppCarrier(self.build, receipt_state="UNDELIV") as carrier, \
+                MailServers(LmtpRoute()) as servers, RealSite(self.build, carrier, servers) as site:
+            guest = MailGuest(servers, "bob")
+            share = site.create("sms:" + carrier.guest, guest.address, locale="de")
+            carrier.wait_for_message(carrier.guest, contains="Zimmerschlüssel")
+            invitation = guest.wait_mail("Zimmerschlüssel", timeout=PATIENCE)
+            site.wait_event(share, "fallback")
+            guest.answer(invitation, share["code"])
+            guest.wait_mail("Öffnen Sie diesen Link", timeout=PATIENCE)
+            found = site.wait_event(share, "link_accepted")
+            assert [(d["channel"], d["fact"]) for d in found["delivery"] if d["fact"] != "delivered"] == [
+                ("sms", "accepted"), ("sms", "not_delivered"), ("email", "accepted"), ("email", "accepted")]
+            assert not [text for text in carrier.messages(carrier.guest) if "https://" in text.text]
+
+    @tap.test
+    def a_mailbox_that_does_not_exist_gives_way_to_the_telephone(self):
+        if os.geteuid() != 0:
+            return tap.note("Postfix needs root: not looked at")
+        with SmppCarrier(self.build) as carrier, \
+                MailServers(LmtpRoute()) as servers, RealSite(self.build, carrier, servers) as site:
+            share = site.create("mailto:unlisted@guests.test", "sms:" + carrier.guest)
+            carrier.wait_for_message(carrier.guest, contains="a room key")
+            carrier.answer(carrier.guest, "%s %s" % (share["tag"], share["code"]))
+            carrier.wait_for_message(carrier.guest, contains="https://")
+            found = site.wait_event(share, "link_accepted")
+            assert [(d["channel"], d["fact"]) for d in found["delivery"]][0] == ("email", "not_delivered")
 
 
 if __name__ == "__main__":
