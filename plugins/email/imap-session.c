@@ -701,11 +701,12 @@ static void give_back_room(ImapSession *session) {
 
 static bool next_response(ImapSession *session, ImapEvent *ret) {
         size_t max = IMAP_LITERALS_MAX + (session->state == STATE_BODY ? session->size_max : 0);
-        const char *data = session->input + session->consumed;
+        const char *data;
         size_t size;
 
         if (session->input_size == session->consumed)
                 return false;
+        data = session->input + session->consumed;
         switch (imap_frame_scan(&session->frame,
                         data,
                         session->input_size - session->consumed,
