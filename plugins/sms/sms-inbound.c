@@ -52,6 +52,7 @@ typedef struct Waiting {
         uint64_t number, token, due;
         bool handed_back;
         char digest[DIGEST_TEXT_SIZE];
+        char place[DIGEST_TEXT_SIZE]; /* which part of which message it is, whatever its id */
 } Waiting;
 
 struct SmsReplies {
@@ -128,6 +129,17 @@ static void part_digest(const SmsInbound *in, const SmsConcat *concat, char ret[
         digest_begin(&state, in);
         digest_add(&state, numbers, sizeof(numbers));
         digest_add(&state, in->octets->data, in->octets->size);
+        digest_write(&state, ret);
+}
+
+static void part_place(const SmsInbound *in, const SmsConcat *concat, char ret[DIGEST_TEXT_SIZE]) {
+        uint16_t numbers[] = { concat->kind, concat->reference, concat->total, concat->part };
+        crypto_generichash_state state;
+
+        crypto_generichash_init(&state, NULL, 0, DIGEST_SIZE);
+        digest_add(&state, in->from, strlen(in->from));
+        digest_add(&state, in->to, strlen(in->to));
+        digest_add(&state, numbers, sizeof(numbers));
         digest_write(&state, ret);
 }
 
@@ -410,7 +422,8 @@ static int on_timer(sd_event_source *source, uint64_t due, void *userdata) {
         return 0;
 }
 
-static Waiting *waiting_new(SmsReplies *r, const SmsInbound *in, const char *digest) {
+static Waiting *waiting_new(
+                SmsReplies *r, const SmsInbound *in, const SmsConcat *concat, const char *digest) {
         Waiting *waiting;
 
         if (r->n_waiting >= SMS_INBOUND_PARTS_MAX)
@@ -422,6 +435,7 @@ static Waiting *waiting_new(SmsReplies *r, const SmsInbound *in, const char *dig
         waiting->token = in->token;
         waiting->due = time_boot() + SMS_INBOUND_PART_SECONDS * USEC_PER_SEC;
         memcpy(waiting->digest, digest, sizeof(waiting->digest));
+        part_place(in, concat, waiting->place);
         TAILQ_INSERT_TAIL(&r->waiting, waiting, entry);
         r->n_waiting++;
         return waiting;
@@ -432,7 +446,7 @@ static void forget_former(SmsReplies *r, const Waiting *newest) {
         Waiting *waiting;
 
         TAILQ_FOREACH(waiting, &r->waiting, entry)
-        if (waiting != newest && streq(waiting->digest, newest->digest)) {
+        if (waiting != newest && streq(waiting->place, newest->place)) {
                 if (!waiting->handed_back)
                         r->settle(r->userdata, waiting->token, SMS_SETTLED_LATER);
                 waiting_drop(r, waiting);
@@ -484,7 +498,7 @@ static void take_part(SmsReplies *r, const SmsInbound *in) {
         }
         if (join_returned(r, digest, in->token))
                 return;
-        waiting = waiting_new(r, in, digest);
+        waiting = waiting_new(r, in, concat, digest);
         if (!waiting) {
                 r->settle(r->userdata, in->token, SMS_SETTLED_LATER);
                 return;

@@ -1167,6 +1167,23 @@ static void a_part_over_another_connection_takes_the_place_of_the_former(void **
         assert_settled(1, 11, SMS_SETTLED_TAKEN);
 }
 
+static void a_part_may_come_again_under_another_id(void **state) {
+        Fixture *f = *state;
+
+        start_up(f, settings_new());
+        part_comes_in("p1", 1, "a", 1);
+        part_comes_in("x1", 1, "a", 11);
+        assert_settled(0, 1, SMS_SETTLED_LATER);
+        assert_int_equal(sms_replies_parts(driver->channel->replies), 1);
+        part_comes_in(NULL, 1, "a", 21);
+        part_comes_in("p2", 2, "b", 2);
+        part_comes_in("p3", 3, "c", 3);
+        replies_to(f, "abc", "ack", NULL);
+        assert_int_equal(driver->n_settled, 5);
+        assert_settled(2, 21, SMS_SETTLED_TAKEN);
+        assert_int_equal(sms_replies_parts(driver->channel->replies), 0);
+}
+
 static void after(uint64_t seconds) {
         sms_replies_expire(driver->channel->replies, time_boot() + seconds * USEC_PER_SEC);
 }
@@ -1412,6 +1429,7 @@ int main(void) {
                 TEST(a_short_code_of_ours_is_told_as_our_address),
                 TEST(parts_become_a_text),
                 TEST(a_part_over_another_connection_takes_the_place_of_the_former),
+                TEST(a_part_may_come_again_under_another_id),
                 TEST(a_carrier_that_brings_one_at_a_time_is_not_stuck),
                 TEST(what_was_handed_back_is_whole_again_when_the_gateway_could_not),
                 TEST(a_message_whose_parts_stay_away_is_given_up),
