@@ -141,8 +141,12 @@ static int read_window(const json_t *settings, EmailSettings *s) {
         char *end;
         long window = strtol(text, &end, 10);
 
-        if (*end || end == text || window < 1 || window > EMAIL_SETTINGS_WINDOW_MAX)
-                return invalid("window", "it is not a number from 1 to 64");
+        if (*end || end == text || window < 1)
+                return invalid("window", "it is not a number from 1");
+        if (window > EMAIL_SETTINGS_WINDOW_MAX) {
+                window = EMAIL_SETTINGS_WINDOW_MAX;
+                log_notice("setting window: %ld it is, which is the most", window);
+        }
         s->submit.window = (unsigned) window;
         return 0;
 }

@@ -40,8 +40,8 @@ typedef struct EmailSettings {
  *   submit       smtp://HOST[:PORT] or smtps://HOST[:PORT]; smtp://127.0.0.1:25
  *   starttls     required, if-offered or no; required, but on loopback if-offered
  *   username     with the credential submit-password
- *   ca_file      certificates to trust beside the system's
- *   window       mails on their way at the same time; 4
+ *   ca_file      issuers to trust instead of the system's, PEM
+ *   window       mails on their way at the same time, 4; 64 at most
  *   receive      list of places, see mail-route.h
  *   authserv_id  of the border server that checks DMARC
  *

@@ -186,6 +186,19 @@ static void set_callbacks(Worker *w) {
         (void) curl_easy_setopt(w->easy, CURLOPT_READDATA, w);
 }
 
+static bool set_login(Worker *w) {
+        const MailSubmitConfig *config = w->submit->config;
+
+        return curl_easy_setopt(w->easy, CURLOPT_USERNAME, config->username) == CURLE_OK &&
+               curl_easy_setopt(w->easy, CURLOPT_PASSWORD, (const char *) config->password->data) ==
+                               CURLE_OK;
+}
+
+static bool set_issuers(Worker *w) {
+        return curl_easy_setopt(w->easy, CURLOPT_CAINFO, w->submit->config->ca_file) == CURLE_OK &&
+               curl_easy_setopt(w->easy, CURLOPT_CAPATH, NULL) == CURLE_OK;
+}
+
 /* What guards the way to the server must not fail in silence. */
 static bool set_security(Worker *w) {
         static const long levels[] = {
@@ -200,16 +213,7 @@ static bool set_security(Worker *w) {
                curl_easy_setopt(w->easy, CURLOPT_USE_SSL, levels[config->starttls]) == CURLE_OK &&
                curl_easy_setopt(w->easy, CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2) ==
                                CURLE_OK &&
-               (!config->ca_file || curl_easy_setopt(w->easy, CURLOPT_CAINFO, config->ca_file) ==
-                                                    CURLE_OK) &&
-               (!config->username ||
-                               (curl_easy_setopt(w->easy, CURLOPT_USERNAME, config->username) ==
-                                                               CURLE_OK &&
-                                               curl_easy_setopt(w->easy,
-                                                               CURLOPT_PASSWORD,
-                                                               (const char *) config->password
-                                                                               ->data) ==
-                                                               CURLE_OK));
+               (!config->ca_file || set_issuers(w)) && (!config->username || set_login(w));
 }
 
 static bool set_options(Worker *w) {

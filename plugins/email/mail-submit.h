@@ -40,7 +40,7 @@ typedef struct MailSubmitConfig {
         MailStarttls starttls;
         const char *username; /* NULL: no AUTH */
         const Secret *password;
-        const char *ca_file; /* beside the system's; or NULL */
+        const char *ca_file; /* instead of the system's; or NULL */
         unsigned window;
         MailSubmitPatience patience;
 } MailSubmitConfig;

@@ -20,6 +20,7 @@ PROGRAMS = {
     "vestibule-relay": "relay-client/server/*.c",
     "vestibule-xmpp@": "plugins/xmpp/*.c",
     "vestibule-sms@": "plugins/sms/*.c",
+    "vestibule-email@": "plugins/email/*.c",
 }
 
 

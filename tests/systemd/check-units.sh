@@ -19,7 +19,8 @@ cp -r /usr/lib/systemd/system "$root/usr/lib/systemd/system"
 cp /bin/true "$root/bin/kill"
 for program_folder in "$@"; do
     mkdir -p "$root$program_folder"
-    for program in vestibuled vestibule-api vestibule-xmpp vestibule-sms vestibule-relay-client vestibule-relay; do
+    for program in vestibuled vestibule-api vestibule-xmpp vestibule-sms vestibule-email \
+        vestibule-relay-client vestibule-relay; do
         cp /bin/true "$root$program_folder/$program"
     done
 done
@@ -41,6 +42,10 @@ instance vestibule-plugin sms socket
 if [ -e "$folder/vestibule-xmpp@.service" ]; then
     instance vestibule-xmpp xmpp service
     instance vestibule-plugin xmpp socket
+fi
+if [ -e "$folder/vestibule-email@.service" ]; then
+    instance vestibule-email email service
+    instance vestibule-plugin email socket
 fi
 
 n=0 n_failed=0
@@ -88,7 +93,8 @@ done
 # Every user that a unit names is made, and every socket has its service.
 users=$(sed -n 's/^u \([^ ]*\).*/\1/p' "$source/vestibule-sysusers.conf")
 output=
-for user in vestibule vestibule-tenants vestibule-operators vestibule-xmpp vestibule-sms vestibule-relay-main vestibule-relay; do
+for user in vestibule vestibule-tenants vestibule-operators vestibule-xmpp vestibule-sms vestibule-email \
+    vestibule-relay-main vestibule-relay; do
     printf '%s\n' "$users" | grep -qx "$user" || output="$output $user"
 done
 if [ -z "$output" ]; then report "every unit's user is made" 0; else report "every unit's user is made" 1; fi
