@@ -133,7 +133,7 @@ static void part_digest(const SmsInbound *in, const SmsConcat *concat, char ret[
 }
 
 static void part_place(const SmsInbound *in, const SmsConcat *concat, char ret[DIGEST_TEXT_SIZE]) {
-        uint16_t numbers[] = { concat->kind, concat->reference, concat->total, concat->part };
+        unsigned numbers[] = { concat->kind, concat->reference, concat->total, concat->part };
         crypto_generichash_state state;
 
         crypto_generichash_init(&state, NULL, 0, DIGEST_SIZE);

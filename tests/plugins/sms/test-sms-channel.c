@@ -9,7 +9,10 @@
 #include "sms-zone.h"
 #include "time-text.h"
 
-enum { LOG_MAX = 64 };
+enum {
+        LOG_MAX = 64,
+        TOKENS_MAX = 4000,
+};
 
 #define BERLIN "+4915112345678"
 #define BERLIN_URI "sms:" BERLIN
@@ -25,6 +28,7 @@ struct SmsDriver {
                 SmsSettlement settlement;
         } settled[LOG_MAX];
         size_t n_settled;
+        unsigned settlements[TOKENS_MAX]; /* by token */
         char withdrawn[LOG_MAX];
         size_t n_withdrawn_ids;
         bool settles_nothing; /* once it is gone */
@@ -54,6 +58,8 @@ static int driver_send(SmsDriver *d, const SmsOutbound *outbound) {
 
 static void driver_settle(SmsDriver *d, uint64_t token, SmsSettlement settlement) {
         assert_false(d->settles_nothing);
+        assert_true(token < TOKENS_MAX);
+        d->settlements[token]++;
         if (d->n_settled == LOG_MAX)
                 return;
         d->settled[d->n_settled].token = token;
@@ -1280,6 +1286,50 @@ static void nobody_fills_the_room_of_all(void **state) {
         replies_to(f, "YES", "ack", NULL);
 }
 
+static unsigned dice(uint32_t *seed, unsigned sides) {
+        *seed = *seed * 1664525 + 1013904223;
+        return (*seed >> 16) % sides;
+}
+
+/* Parts of three people in any order, repeated under the same and other ids, while the gateway
+ * answers as it likes and time goes by. */
+static void every_part_is_settled_once(void **state) {
+        static const char *const senders[] = { BERLIN, "+436641234567", "+12015550123" };
+        static const char *const ids[] = { NULL, NULL, "p1", "p2" };
+        uint32_t seed = 20261122;
+        Fixture *f = *state;
+
+        start_up(f, settings_new());
+        for (uint64_t token = 0; token < TOKENS_MAX; token++) {
+                const char text[] = { (char) ('a' + dice(&seed, 12) / 11), '\0' };
+                SmsConcat concat = {
+                        SMS_CONCAT_16, (uint16_t) dice(&seed, 2), 2, (uint8_t) (1 + dice(&seed, 2))
+                };
+                SmsOctets octets = {
+                        .alphabet = SMS_ASCII, .data = (const uint8_t *) text, .size = 1
+                };
+                json_auto_t *frame = NULL;
+
+                comes_in_as(&(SmsInbound){ .from = senders[dice(&seed, 3)],
+                                .to = "",
+                                .id = ids[dice(&seed, 4)],
+                                .concat = &concat,
+                                .octets = &octets,
+                                .token = token });
+                if (dice(&seed, 3) == 0 && (frame = peer_hear(&f->gateway)))
+                        gateway_answers(f, frame, dice(&seed, 3) ? "ack" : "again");
+                if (dice(&seed, 20) == 0)
+                        after(dice(&seed, 3) ? SMS_INBOUND_PART_SECONDS
+                                             : SMS_INBOUND_WHOLE_SECONDS);
+        }
+        after(SMS_INBOUND_WHOLE_SECONDS + 1);
+        assert_int_equal(sms_replies_parts(driver->channel->replies), 0);
+        stop(f);
+        for (size_t i = 0; i < TOKENS_MAX; i++)
+                if (driver->settlements[i] != 1)
+                        fail_msg("part %zu was settled %u times", i, driver->settlements[i]);
+}
+
 static void a_part_that_waits_costs_no_timer_afterwards(void **state) {
         Fixture *f = *state;
 
@@ -1435,6 +1485,7 @@ int main(void) {
                 TEST(a_message_whose_parts_stay_away_is_given_up),
                 TEST(a_part_that_contradicts_gives_the_former_up),
                 TEST(nobody_fills_the_room_of_all),
+                TEST(every_part_is_settled_once),
                 TEST(a_part_that_waits_costs_no_timer_afterwards),
                 TEST(the_carriers_state_is_told_at_each_change),
                 TEST(what_waits_at_the_end_was_not_tried),
