@@ -93,11 +93,15 @@ static const char *failure_word(CURLcode code) {
         }
 }
 
+static void request_clear(struct curl_slist *headers, char *body, size_t size) {
+        http_carrier_headers_free(headers);
+        if (body)
+                sodium_memzero(body, size);
+        free(body);
+}
+
 static void slot_clear(Slot *slot) {
-        http_carrier_headers_free(TAKE_PTR(slot->headers));
-        if (slot->body)
-                sodium_memzero(slot->body, slot->body_size);
-        free(TAKE_PTR(slot->body));
+        request_clear(TAKE_PTR(slot->headers), TAKE_PTR(slot->body), slot->body_size);
 }
 
 static void answer_read(Slot *slot, CURLcode code, HttpCarrierAnswer *ret) {
@@ -124,15 +128,11 @@ static void answer_read(Slot *slot, CURLcode code, HttpCarrierAnswer *ret) {
 static void on_done(CURL *easy, CURLcode code, void *userdata) {
         Slot *slot = userdata;
         HttpCarrier *c = slot->carrier;
-        char body[HTTP_CARRIER_BODY_MAX + 1];
         HttpCarrierAnswer answer;
 
         answer_read(slot, code, &answer);
         curl_loop_remove(c->loop, easy);
         slot_clear(slot);
-        /* The callee may use the slot again. */
-        memcpy(body, slot->answer, slot->answer_size + 1);
-        answer.body = body;
         slot->is_busy = false;
         if (slot < c->slots + c->window)
                 c->n_busy--;
@@ -171,14 +171,11 @@ int http_carrier_ask(HttpCarrier *c,
                 const HttpCarrierRequest *request,
                 HttpCarrierDone done,
                 void *userdata) {
-        Slot *slot = slot_find(c, request->beside), refused = { 0 };
+        Slot *slot = slot_find(c, request->beside);
         int r;
 
         if (!slot) {
-                refused.headers = request->headers;
-                refused.body = request->body;
-                refused.body_size = request->size;
-                slot_clear(&refused);
+                request_clear(request->headers, request->body, request->size);
                 c->was_full = c->was_full || !request->beside;
                 return -EAGAIN;
         }
@@ -207,7 +204,7 @@ bool http_carrier_header(struct curl_slist **list, const char *name, const char 
         struct curl_slist *longer = NULL;
 
         if (line) {
-                (void) snprintf(line, size, "%s: %s", name, value);
+                (void) stpcpy(stpcpy(stpcpy(line, name), ": "), value);
                 longer = curl_slist_append(*list, line);
                 sodium_memzero(line, size);
                 free(line);

@@ -20,7 +20,7 @@ typedef struct HttpCarrier HttpCarrier;
 typedef struct HttpCarrierAnswer {
         int status;           /* 100 to 599; 0: none came */
         const char *failure;  /* why, when status is 0: a word in static memory */
-        const char *body;     /* terminated; borrowed */
+        const char *body;     /* terminated; borrowed, until something is asked again */
         unsigned retry_after; /* seconds; 0: not said */
 } HttpCarrierAnswer;
 

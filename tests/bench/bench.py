@@ -15,9 +15,9 @@ rawstore    The same rows straight into SQLite, in batches of 64 shares; see raw
 syncs       fdatasync() of 4 KiB appended to a file: what the disk gives in this round.
 
 Ratios are taken within each round, and their median is what counts. Goals are judged at the end.
-Then relay.py has its turn, with requests to the relay alone, and transfers.py, with many transfers
-that wait. Status 0: everything was measured, and the goals of those two and, with --gate, all others
-are met.
+Then others have their turn: relay.py with requests to the relay alone, transfers.py with many
+transfers that wait, and one for each way to a carrier. Status 0: everything was measured, and the
+goals of these and, with --gate, all others are met.
 """
 
 import argparse
@@ -364,7 +364,7 @@ def main():
     print_tables(results, sizes)
     all_met = judge(results) or not options.gate
     sys.stdout.flush()
-    for name in ("relay.py", "transfers.py"):
+    for name in ("relay.py", "transfers.py", "kannel.py"):
         all_met &= run_part(name, build, options)
     return 0 if all_met else 1
 
