@@ -432,33 +432,21 @@ static const struct {
         { "sms", "driver", "rest", "vestibule-sms", "rest-token", "rest-token" },
         { "mailto", "from", "", "vestibule-email", "mail-key", "mail-key" },
         { "mailto", "username", "", "vestibule-email", "submit-password", "submit-password" },
-        { "mailto", "receive", "imaps:", "vestibule-email", "imap-password", "imap-password" },
+        { "mailto", "imap_username", "", "vestibule-email", "imap-password", "imap-password" },
 };
-
-static bool begins(const json_t *value, const char *start) {
-        json_t *entry;
-        size_t i;
-
-        if (json_is_string(value))
-                return strncmp(json_string_value(value), start, strlen(start)) == 0;
-        json_array_foreach(value, i, entry) {
-                if (begins(entry, start))
-                        return true;
-        }
-        return false;
-}
 
 static void print_channel_credentials(const ConfigChannel *channel, FILE *file) {
         const ConfigPlugin *plugin = channel->plugin;
         char search[160];
 
         for (size_t i = 0; i < N_ELEMENTS(channel_credentials); i++) {
-                const json_t *value = json_object_get(plugin->settings, channel_credentials[i].key);
                 const char *start = channel_credentials[i].begins;
+                const char *value = json_string_value(
+                                json_object_get(plugin->settings, channel_credentials[i].key));
 
                 if (!streq(channel_credentials[i].scheme, channel->scheme))
                         continue;
-                if (value ? !begins(value, start) : !streq(start, "component"))
+                if (value ? strncmp(value, start, strlen(start)) != 0 : !streq(start, "component"))
                         continue;
                 (void) snprintf(search,
                                 sizeof(search),

@@ -91,7 +91,8 @@ class Tests:
             second = site.take(site.email)
             assert second["to"] == MAIL and second["message"] != first["message"]
             assert second["tag"] == first["tag"] and "Zimmerschlüssel" in second["text"]
-            site.finish(site.email, share, second, MAIL)
+            found = site.finish(site.email, share, second, MAIL)
+            assert events_of(found).count("not_delivered") == events_of(found).count("fallback") == 1
 
     @tap.test
     def the_first_address_may_answer_all_the_same(self):

@@ -845,8 +845,8 @@ static void the_report_names_the_credentials_of_each_channel(void **state) {
                 { SMS "driver = rest  url = \"https://k.example/s\" }", { "rest-token" } },
                 { "channel sms { driver = modem  countries = { DE } }", { NULL } },
                 { "channel sms { from = \"a@b.example\"  scheme = mailto }", { "mail-key" } },
-                { "channel sms { from = \"a@b.example\"  scheme = mailto  username = a  receive = "
-                  "{ \"imaps://m.example\" } }",
+                { "channel sms { from = \"a@b.example\"  scheme = mailto  username = a  "
+                  "imap_username = a }",
                                 { "mail-key", "submit-password", "imap-password" } },
         };
 
