@@ -27,7 +27,9 @@ static const char *const reasons[] = {
 };
 
 static bool starts_with(const char *digits, const char *prefix) {
-        return strncmp(digits, prefix, strlen(prefix)) == 0;
+        while (*prefix && *prefix == *digits)
+                prefix++, digits++;
+        return !*prefix;
 }
 
 static const SmsPrefix *find_country(const char *digits) {

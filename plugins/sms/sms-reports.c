@@ -73,6 +73,7 @@ struct SmsReports {
         int directory, file;                         /* -1: in memory only */
         size_t n_lines;                              /* of the file */
         size_t n_lines_next;                         /* when to tidy it */
+        char line[LINE_SIZE_MAX]; /* to be written; too large to be cleared for each message */
 };
 
 static size_t bucket_of(const SmsReports *r, const char *text) {
@@ -521,7 +522,6 @@ int sms_reports_add(SmsReports *r,
                 size_t n_parts,
                 bool in_doubt,
                 int64_t now) {
-        char line[LINE_SIZE_MAX];
         Record *record;
         int result;
 
@@ -533,7 +533,7 @@ int sms_reports_add(SmsReports *r,
                 return result;
         if (in_doubt)
                 record->doubt_until = now + SMS_REPORTS_DOUBT_SECONDS;
-        result = append(r, line, put_taken(record, line));
+        result = append(r, r->line, put_taken(record, r->line));
         record_insert(r, record);
         drop_old(r, now);
         tidy_if_due(r);
