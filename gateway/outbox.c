@@ -46,6 +46,7 @@ struct Lane {
         bool stopped; /* a full window or a lost connection: nothing is claimed until that changes
                        */
         bool down;    /* the plugin is there, and says that its carrier is not */
+        uint64_t put_off; /* until when its last invitation was; 0: it was not */
 };
 
 struct Outbox {
@@ -486,8 +487,12 @@ void outbox_settle(Outbox *o, OutboxItem *public, OutboxVerdict verdict, uint64_
         Item *item = (Item *) public;
         uint64_t backoff;
 
-        if (verdict == OUTBOX_VERDICT_LATER && public->tries > 0)
-        public->tries--;
+        if (verdict == OUTBOX_VERDICT_LATER && item->public.tries > 0)
+                item->public.tries--;
+        if (item->public.kind == OUTBOX_INVITATION)
+                item->lane->put_off = verdict == OUTBOX_VERDICT_LATER
+                                                      ? time_boot() + retry_msec * USEC_PER_MSEC
+                                                      : 0;
         backoff = outbox_backoff_msec(public->tries, randombytes_random());
         if (verdict == OUTBOX_VERDICT_DONE)
                 item_free(o, item);
@@ -529,6 +534,13 @@ static void spread_polls(Outbox *o, Lane *lane) {
                         item_wait(o, item, spread_msec(item));
                 else
                         queue_push(&lane->ready, item);
+}
+
+bool outbox_lane_flows(const Outbox *o, const char *name) {
+        for (const Lane *lane = o->lanes; lane; lane = lane->next)
+                if (streq(lane->name, name))
+                        return lane_is_open(lane) && lane->put_off <= time_boot();
+        return false;
 }
 
 void outbox_carrier_changed(Outbox *o, PluginLink *link, bool up) {

@@ -75,6 +75,10 @@ void outbox_link_changed(Outbox *outbox, PluginLink *link);
  * counted; a new connection starts with a carrier. */
 void outbox_carrier_changed(Outbox *outbox, PluginLink *link, bool up);
 
+/* Whether an invitation on this lane would leave now, as far as its channel has told of the last
+ * one: not while it is away, or has put the last one off. */
+bool outbox_lane_flows(const Outbox *outbox, const char *name);
+
 /* Notes a row that this command wrote, to run after delay_msec; outbox_keep(), outbox_forget() and
  * the end of the batch decide whether it exists. -ENXIO: nobody named its lane. */
 int outbox_note(Outbox *outbox, const OutboxRow *row, uint64_t delay_msec);

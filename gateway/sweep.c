@@ -2,6 +2,7 @@
  * and for the record is removed. Deadlines are an index in the store, not timers: a sweep costs
  * what is due, not what exists. */
 #include <errno.h>
+#include <sodium.h>
 #include <string.h>
 
 #include "gateway.h"
@@ -10,6 +11,8 @@
 enum {
         STUCK_SECONDS = 5 * 60, /* until a share that could not be swept is looked at again */
         PAUSE_SECONDS = 60,
+        PRETEND_AGAIN = 5, /* while what is really sent would wait */
+        PRETEND_SPREAD = 10,
 };
 
 typedef struct Page {
@@ -75,10 +78,20 @@ static int forget(ShareContext *c) {
 }
 
 /* The recipient wants nothing from this tenant, and the tenant is not told: to it, the invitation
- * was taken and never answered. */
+ * was taken and never answered. It is taken when another would be: at night, or while a carrier is
+ * away, all wait. */
 static int pretend(ShareContext *c) {
+        const ConfigChannel *channel;
+        const char *address;
         int r;
 
+        if (share_route(c, c->share.step, &address, &channel) &&
+                        !outbox_lane_flows(c->gateway->outbox, channel->name)) {
+                c->share.due = c->now + PRETEND_AGAIN + randombytes_uniform(PRETEND_SPREAD);
+                if (c->share.due > c->share.expires)
+                        c->share.due = c->share.expires + 1;
+                return store_share_update(c->gateway->store, &c->share);
+        }
         share_note(&c->share, c->now, TIMELINE_INVITATION_ACCEPTED, 0, c->share.step);
         r = share_step(c, LIFECYCLE_EVENT_INVITATION_TAKEN);
         if (r != 0)
