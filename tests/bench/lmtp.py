@@ -1,0 +1,210 @@
+#!/usr/bin/python3
+"""How fast mail comes in by LMTP, beside Dovecot's own LMTP with the same client, the same mails and as
+many connections, in the same round. Prints one JSON object a line, then a table. For ./dev bench.
+
+vestibule   vestibule-email under a real vestibuled: 250 is said when the gateway's answer is durable, as
+            it is for Dovecot when the mail is on its disk; both write to the same file system. The mails
+            are vouched for and come from a new sender each, so that each is judged and noted.
+peer        the same with a frame peer for a gateway, which acknowledges at once: what the plugin takes
+            by itself. No goal.
+dovecot     into a Maildir, by its own LMTP, which is given the plus-addresses' user.
+
+All listen on Unix sockets. The client is one process; each of its connections hands in one mail after
+the other. The two that are compared take turns in being first; ratios are taken within each round, and
+their median is what counts. Status 0: everything was measured and the goal is met.
+"""
+
+import argparse
+import base64
+import itertools
+import json
+import os
+import selectors
+import signal
+import socket
+import statistics
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from harness.dovecot import Dovecot  # noqa: E402
+from harness.frames import Gateway  # noqa: E402
+from harness.mail_site import LmtpRoute, MailSite  # noqa: E402
+from harness.smtp_double import SmtpDouble  # noqa: E402
+
+GOAL = 1.0
+CONNECTIONS = 8
+US = "keys@hotel.test"
+MAIL = """\
+Authentication-Results: mx.hotel.test; dmarc=pass header.from=guests.test\r
+Received: from mail.guests.test (mail.guests.test [192.0.2.7])\r
+\tby mx.hotel.test (Postfix) with ESMTPS id 4F2%06d; Sun, 22 Nov 2026 12:00:00 +0000 (UTC)\r
+From: =?utf-8?q?Bob_M=C3=BCller?= <bob%d@guests.test>\r
+To: Hotel <keys@hotel.test>\r
+Subject: Re: =?utf-8?q?G=C3=A4stehaus?=\r
+Date: Sun, 22 Nov 2026 12:00:00 +0000\r
+Message-ID: <%d.%d@guests.test>\r
+MIME-Version: 1.0\r
+Content-Type: text/plain; charset=utf-8\r
+Content-Transfer-Encoding: 8bit\r
+\r
+123-456-%03d\r
+\r
+Am 22.11.2026 um 12:04 schrieb Gästehaus Größ:\r
+""" + "> Gästehaus Größ teilt einen Zimmerschlüssel mit Ihnen, und das ist eine Zeile davon.\r\n" * 15 + ".\r\n"
+numbers = itertools.count(1)
+
+
+def mail():
+    number = next(numbers)
+    return (MAIL % (number, number, number, os.getpid(), number % 1000)).encode()
+
+
+class Connection:
+    """Hands in one mail after the other, envelope and content."""
+
+    ENVELOPE = b"MAIL FROM:<bob@guests.test>\r\nRCPT TO:<" + US.encode() + b">\r\nDATA\r\n"
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.connect(path)
+        self.reader = self.socket.makefile("rb")
+        assert self.reader.readline().startswith(b"220")
+        self.socket.sendall(b"LHLO bench.test\r\n")
+        while self.reader.readline()[3:4] != b" ":
+            pass
+        self.socket.setblocking(False)
+        self.input, self.taken = b"", 0
+
+    def begin(self):
+        self.socket.send(self.ENVELOPE)
+        self.expected = 3
+
+    def heard(self):
+        """True when a mail was taken."""
+        self.input += self.socket.recv(65536)
+        *lines, self.input = self.input.split(b"\r\n")
+        for line in lines:
+            assert line[:3] in (b"250", b"354") and line[3:4] == b" ", line
+            self.expected -= 1
+            if line[:3] == b"354":
+                content = mail()
+                assert self.socket.send(content) == len(content)
+                self.expected = 1
+            elif self.expected == 0:
+                return True
+        return False
+
+    def close(self):
+        self.reader.close()
+        self.socket.close()
+
+
+def deliver(path, seconds):
+    """For about so long: mails a second."""
+    connections = [Connection(path) for _ in range(CONNECTIONS)]
+    selector = selectors.DefaultSelector()
+    for connection in connections:
+        selector.register(connection.socket, selectors.EVENT_READ, connection)
+        connection.begin()
+    begin, taken, busy = time.monotonic(), 0, CONNECTIONS
+    while busy > 0:
+        for key, _ in selector.select(60):
+            if not key.data.heard():
+                continue
+            taken += 1
+            if time.monotonic() - begin < seconds:
+                key.data.begin()
+            else:
+                busy -= 1
+    took = time.monotonic() - begin
+    for connection in connections:
+        connection.close()
+    selector.close()
+    return {"connections": CONNECTIONS, "mails": taken, "seconds": round(took, 3), "rate": round(taken / took, 1)}
+
+
+class Servers:
+    """What MailSite wants to know of mail servers; none is asked anything here."""
+
+    def __init__(self, dovecot, double):
+        self.dovecot, self.postfix, self.route = dovecot, double, LmtpRoute()
+
+
+class BenchSite(MailSite):
+    def channel_section(self, name):
+        if name != "email":
+            return super().channel_section(name)
+        lines = ['from = "%s"' % US, 'submit = "smtp://127.0.0.1:%d"' % self.servers.postfix.port,
+                 'receive = { "lmtp:%s" }' % self.path("lmtp"), 'authserv_id = "mx.hotel.test"',
+                 "authentic = strong", self.exec_line(self.program("plugins", "email", "vestibule-email"))]
+        return "channel email {\n%s}\n" % "".join("  %s\n" % line for line in lines)
+
+
+class Peer(Gateway):
+    """A gateway that acknowledges at once and keeps nothing."""
+
+    def _take(self, frame):
+        if frame["type"] == "reply":
+            self.answer(frame, {"type": "ack"})
+        else:
+            super()._take(frame)
+
+
+def judged(site):
+    """The mails that the gateway has judged, and found to be about no share."""
+    return site.operator("GET", "/readyz").json["counters"]["replies_unbound"]
+
+
+def measure(build, rounds, seconds):
+    double = SmtpDouble()
+    peer = Peer(os.path.join(build, "plugins", "email", "vestibule-email"), "email", {
+        "from": US, "submit": "smtp://127.0.0.1:%d" % double.port, "authserv_id": "mx.hotel.test"},
+        {"mail-key": base64.b64encode(bytes(32)).decode()})
+    peer_path = os.path.join(peer.folder, "lmtp")
+    peer.settings["receive"] = ["lmtp:" + peer_path]
+    try:
+        with Dovecot() as dovecot, BenchSite(build, Servers(dovecot, double), log_level="warning") as site:
+            peer.start().wait_up()
+            ways = [("vestibule", site.path("lmtp")), ("dovecot", os.path.join(dovecot.folder, "run", "lmtp"))]
+            for _, path in ways:
+                deliver(path, 0.5)
+            for number in range(rounds):
+                for who, path in [*(ways if number % 2 == 0 else reversed(ways)), ("peer", peer_path)]:
+                    before = judged(site)
+                    result = {"bench": "lmtp", "who": who, "round": number + 1, **deliver(path, seconds)}
+                    assert who != "vestibule" or judged(site) - before == result["mails"]
+                    yield result
+    finally:
+        peer.stop()
+        peer.remove()
+        double.stop()
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Benchmark of mail that comes in.")
+    parser.add_argument("--build", required=True, help="the build folder")
+    parser.add_argument("--rounds", type=int, help="5, or 1 with --quick")
+    parser.add_argument("--quick", action="store_true", help="shorter measurements")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if os.geteuid() != 0:
+        print("lmtp: not measured, because Dovecot needs root")
+        return 0
+    rates = {"vestibule": [], "dovecot": [], "peer": []}
+    for result in measure(os.path.abspath(options.build), options.rounds or (1 if options.quick else 5),
+                          1 if options.quick else 2):
+        print(json.dumps(result), flush=True)
+        rates[result["who"]].append(result["rate"])
+    print("\nLMTP, %d connections, medians\n%-16s %9s" % (CONNECTIONS, "", "per s"))
+    for who, values in rates.items():
+        print("%-16s %9.0f" % (who, statistics.median(values)))
+    ratio = statistics.median(ours / theirs for ours, theirs in zip(rates["vestibule"], rates["dovecot"]))
+    print("\ngoal mails per second by LMTP, of Dovecot's: %.3f, >= %g: %s" % (
+        ratio, GOAL, "met" if ratio >= GOAL else "missed"))
+    return 0 if ratio >= GOAL else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
