@@ -32,27 +32,29 @@ typedef struct Job {
         MailSubmitMail mail;
         void *userdata;
         bool is_look; /* no mail: whether the server would take one */
-        bool dsn;     /* ask for reports */
+        bool dsn;     /* reports were asked for */
+
+        /* When it has ended. */
+        bool offers_dsn;
+        SmtpOutcome outcome;
 } Job;
 TAILQ_HEAD(Jobs, Job);
 
 /* A thread and the connection that it keeps. */
 typedef struct Worker {
-        TAILQ_ENTRY(Worker) entry; /* of idle or finished */
+        TAILQ_ENTRY(Worker) entry; /* of idle */
         MailSubmit *submit;
         pthread_t thread;
         pthread_cond_t wake;
 
         /* Under the mutex. */
-        Job *job;  /* to be done, or being done */
-        Job *done; /* with its outcome */
+        bool is_idle;
         curl_socket_t sockets[SOCKETS_MAX];
 
-        /* Of the thread until the job is done. */
+        /* Of the thread. */
         CURL *easy;
         struct curl_slist *recipients;
         SmtpTrace trace;
-        SmtpOutcome outcome;
         const Job *current;
         size_t offset; /* of the mail's data */
 } Worker;
@@ -63,26 +65,29 @@ struct MailSubmit {
         const MailSubmitOps *ops;
         void *userdata;
         sd_event_source *timer; /* for the next look */
-        sd_event_source *ended;
+        sd_event_source *source;
         int ended_fd;
         bool global;
 
         pthread_mutex_t mutex;
-        struct Workers finished;
+        struct Jobs jobs;    /* that wait for a connection */
+        struct Jobs ended;   /* to be told */
+        struct Workers idle; /* the last that had work, with a warm connection, gets some first */
         bool stop;
+        bool held;     /* nothing is begun until the loop has seen what ended */
+        bool dsn;      /* the server offers it */
+        unsigned busy; /* connections */
+        unsigned limit;
 
         /* Of the loop's thread. */
         Worker **workers;
-        unsigned n_workers, n_busy;
-        struct Workers idle; /* the last that had work is the first to get some */
-        struct Jobs jobs;
-        bool up, looking, dsn;
+        unsigned n_workers;
+        bool up, looking;
         char reason[SMTP_REASON_SIZE]; /* while it is not up */
         uint64_t next_look;            /* CLOCK_BOOTTIME */
         unsigned retry;                /* seconds */
         uint64_t slow_until;
         unsigned slow;
-        unsigned limit; /* connections, for now */
         uint64_t limit_until;
 };
 
@@ -147,14 +152,15 @@ static size_t on_body(char *data, size_t size, size_t n, void *userdata) {
         return size * n;
 }
 
-/* Secrets come by here: nothing is kept of a line but which command it is. */
-static int on_debug(CURL *easy, curl_infotype type, char *data, size_t size, void *userdata) {
+static int on_connected(void *userdata, char *address, char *own_address, int port, int own_port) {
         Worker *w = userdata;
 
-        (void) easy;
-        if (type == CURLINFO_HEADER_OUT)
-                smtp_trace_command(&w->trace, data, size);
-        return 0;
+        (void) address;
+        (void) own_address;
+        (void) port;
+        (void) own_port;
+        smtp_trace_connected(&w->trace);
+        return CURL_PREREQFUNC_OK;
 }
 
 static size_t on_read(char *buffer, size_t size, size_t n, void *userdata) {
@@ -179,9 +185,8 @@ static void set_callbacks(Worker *w) {
         (void) curl_easy_setopt(w->easy, CURLOPT_HEADERFUNCTION, on_reply);
         (void) curl_easy_setopt(w->easy, CURLOPT_HEADERDATA, w);
         (void) curl_easy_setopt(w->easy, CURLOPT_WRITEFUNCTION, on_body);
-        (void) curl_easy_setopt(w->easy, CURLOPT_DEBUGFUNCTION, on_debug);
-        (void) curl_easy_setopt(w->easy, CURLOPT_DEBUGDATA, w);
-        (void) curl_easy_setopt(w->easy, CURLOPT_VERBOSE, 1L);
+        (void) curl_easy_setopt(w->easy, CURLOPT_PREREQFUNCTION, on_connected);
+        (void) curl_easy_setopt(w->easy, CURLOPT_PREREQDATA, w);
         (void) curl_easy_setopt(w->easy, CURLOPT_READFUNCTION, on_read);
         (void) curl_easy_setopt(w->easy, CURLOPT_READDATA, w);
 }
@@ -251,7 +256,7 @@ static bool set_look(Worker *w) {
                curl_easy_setopt(w->easy, CURLOPT_MAIL_RCPT, NULL) == CURLE_OK;
 }
 
-static void perform(Worker *w, const Job *job, bool dsn, bool fresh) {
+static void perform(Worker *w, const Job *job, bool dsn, bool fresh, SmtpOutcome *ret) {
         CURLcode code = CURLE_OUT_OF_MEMORY;
         long connections = 1;
 
@@ -271,22 +276,42 @@ static void perform(Worker *w, const Job *job, bool dsn, bool fresh) {
                 code = curl_easy_perform(w->easy);
                 (void) curl_easy_getinfo(w->easy, CURLINFO_NUM_CONNECTS, &connections);
         }
-        smtp_outcome(&w->trace, code, connections == 0, &w->outcome);
+        smtp_outcome(&w->trace, code, connections == 0, ret);
 }
 
 /* A mail that was not taken because of us, and not tried, is tried once more at once. */
 static void worker_do(Worker *w, Job *job) {
         bool fresh = false;
 
-        perform(w, job, job->dsn, fresh);
-        if (w->outcome.once_more) {
+        perform(w, job, job->dsn, fresh, &job->outcome);
+        if (job->outcome.once_more) {
                 fresh = true;
-                perform(w, job, job->dsn, fresh);
+                perform(w, job, job->dsn, fresh, &job->outcome);
         }
-        if (w->outcome.without_dsn && job->dsn) {
+        if (job->outcome.without_dsn && job->dsn) {
                 job->dsn = false;
-                perform(w, job, false, fresh);
+                perform(w, job, false, fresh, &job->outcome);
         }
+        job->offers_dsn = w->trace.offers_dsn;
+}
+
+/* What says something about all mails is for the loop to judge, before another is begun. */
+static bool concerns_all(const SmtpOutcome *outcome) {
+        return outcome->down || outcome->slow;
+}
+
+static bool may_begin(const MailSubmit *s) {
+        return !s->held && s->busy < s->limit && !TAILQ_EMPTY(&s->jobs);
+}
+
+/* Under the mutex. */
+static void worker_wait(Worker *w) {
+        MailSubmit *s = w->submit;
+
+        w->is_idle = true;
+        TAILQ_INSERT_HEAD(&s->idle, w, entry);
+        while (w->is_idle && !s->stop)
+                (void) pthread_cond_wait(&w->wake, &s->mutex);
 }
 
 static void *worker_run(void *userdata) {
@@ -296,23 +321,28 @@ static void *worker_run(void *userdata) {
 
         (void) pthread_mutex_lock(&s->mutex);
         while (!s->stop) {
-                if (!w->job) {
-                        (void) pthread_cond_wait(&w->wake, &s->mutex);
+                if (!may_begin(s)) {
+                        worker_wait(w);
                         continue;
                 }
-                job = w->job;
+                job = TAILQ_FIRST(&s->jobs);
+                TAILQ_REMOVE(&s->jobs, job, entry);
+                job->dsn = s->dsn;
+                s->busy++;
                 (void) pthread_mutex_unlock(&s->mutex);
                 worker_do(w, job);
                 (void) pthread_mutex_lock(&s->mutex);
-                w->done = TAKE_PTR(w->job);
-                TAILQ_INSERT_TAIL(&s->finished, w, entry);
-                (void) eventfd_write(s->ended_fd, 1);
+                s->busy--;
+                s->held = s->held || concerns_all(&job->outcome);
+                if (TAILQ_EMPTY(&s->ended))
+                        (void) eventfd_write(s->ended_fd, 1);
+                TAILQ_INSERT_TAIL(&s->ended, job, entry);
         }
         (void) pthread_mutex_unlock(&s->mutex);
         return NULL;
 }
 
-static int worker_new(MailSubmit *s, Worker **ret) {
+static int worker_new(MailSubmit *s) {
         sigset_t all, before;
         Worker *w = calloc(1, sizeof(*w));
         int r;
@@ -335,7 +365,6 @@ static int worker_new(MailSubmit *s, Worker **ret) {
                 return -r;
         }
         s->workers[s->n_workers++] = w;
-        *ret = w;
         return 0;
 }
 
@@ -347,54 +376,45 @@ static void worker_shut(Worker *w) {
         (void) pthread_cond_signal(&w->wake);
 }
 
-static void job_free(Job *job) {
-        free(job);
-}
-
 /* After its thread. */
 static void worker_free(Worker *w) {
         curl_easy_cleanup(w->easy);
         curl_slist_free_all(w->recipients);
         (void) pthread_cond_destroy(&w->wake);
-        job_free(w->job);
-        job_free(w->done);
         free(w);
 }
 
 /* --- Giving them work --- */
 
-static void worker_give(MailSubmit *s, Worker *w, Job *job) {
-        job->dsn = s->dsn;
-        s->n_busy++;
-        (void) pthread_mutex_lock(&s->mutex);
-        w->job = job;
-        (void) pthread_cond_signal(&w->wake);
-        (void) pthread_mutex_unlock(&s->mutex);
+/* How many more may begin now. Under the mutex. */
+static unsigned count_room(const MailSubmit *s) {
+        unsigned n = 0;
+        const Job *job;
+
+        if (!may_begin(s))
+                return 0;
+        TAILQ_FOREACH(job, &s->jobs, entry)
+        if (++n == s->limit - s->busy)
+                break;
+        return n;
 }
 
-/* The last that had work has a warm connection. */
-static Worker *idle_worker(MailSubmit *s) {
-        Worker *w = TAILQ_FIRST(&s->idle);
-
-        if (w) {
-                TAILQ_REMOVE(&s->idle, w, entry);
-                return w;
-        }
-        if (s->n_workers >= s->config->window || worker_new(s, &w) < 0)
-                return NULL;
-        return w;
-}
-
+/* Wakes as many as there is work for; a new one begins by itself. */
 static void pump(MailSubmit *s) {
         Worker *w;
-        Job *job;
+        unsigned n;
 
+        (void) pthread_mutex_lock(&s->mutex);
         if (s->limit < s->config->window && time_boot() >= s->limit_until)
                 s->limit = s->config->window;
-        while (s->n_busy < s->limit && (job = TAILQ_FIRST(&s->jobs)) && (w = idle_worker(s))) {
-                TAILQ_REMOVE(&s->jobs, job, entry);
-                worker_give(s, w, job);
+        for (n = count_room(s); n > 0 && (w = TAILQ_FIRST(&s->idle)); n--) {
+                TAILQ_REMOVE(&s->idle, w, entry);
+                w->is_idle = false;
+                (void) pthread_cond_signal(&w->wake);
         }
+        (void) pthread_mutex_unlock(&s->mutex);
+        for (; n > 0 && s->n_workers < s->config->window && worker_new(s) >= 0; n--)
+                ;
 }
 
 static int add_job(MailSubmit *s, const MailSubmitMail *mail, void *userdata) {
@@ -404,11 +424,11 @@ static int add_job(MailSubmit *s, const MailSubmitMail *mail, void *userdata) {
                 return -ENOMEM;
         job->is_look = !mail;
         job->userdata = userdata;
-        if (mail) {
+        if (mail)
                 job->mail = *mail;
-                TAILQ_INSERT_TAIL(&s->jobs, job, entry);
-        } else
-                TAILQ_INSERT_HEAD(&s->jobs, job, entry);
+        (void) pthread_mutex_lock(&s->mutex);
+        TAILQ_INSERT_TAIL(&s->jobs, job, entry);
+        (void) pthread_mutex_unlock(&s->mutex);
         pump(s);
         return 0;
 }
@@ -435,12 +455,11 @@ static int on_look(sd_event_source *source, uint64_t due, void *userdata) {
 }
 
 static void job_end(MailSubmit *s, Job *job, const SmtpOutcome *outcome) {
-        void *mail = job->userdata;
-        bool is_look = job->is_look;
-
-        job_free(job);
-        if (!is_look)
-                s->ops->done(mail, outcome, s->userdata);
+        if (job->is_look)
+                s->looking = false;
+        else
+                s->ops->done(job->userdata, outcome, s->userdata);
+        free(job);
 }
 
 static void carrier_up(MailSubmit *s) {
@@ -465,7 +484,9 @@ static void carrier_down(MailSubmit *s, const SmtpOutcome *outcome) {
                                                                 : s->config->patience.retry_max;
         look_later(s, seconds);
         s->ops->status(false, s->reason, s->userdata);
+        (void) pthread_mutex_lock(&s->mutex);
         TAILQ_CONCAT(&jobs, &s->jobs, entry);
+        (void) pthread_mutex_unlock(&s->mutex);
         while ((job = TAILQ_FIRST(&jobs))) {
                 TAILQ_REMOVE(&jobs, job, entry);
                 job_end(s, job, outcome);
@@ -484,23 +505,37 @@ static void slow_down(MailSubmit *s) {
 }
 
 /* True when the mail waits for another connection instead: there are some, and no room for more. */
-static bool make_do(MailSubmit *s, Job *job, const SmtpOutcome *outcome) {
-        if (!outcome->crowded || job->is_look || s->n_busy == 0)
+static bool make_do(MailSubmit *s, Job *job) {
+        bool others;
+
+        if (!job->outcome.crowded || job->is_look)
                 return false;
-        s->limit = s->n_busy;
-        s->limit_until = time_boot() + CROWDED_SECONDS * USEC_PER_SEC;
-        TAILQ_INSERT_HEAD(&s->jobs, job, entry);
-        return true;
+        (void) pthread_mutex_lock(&s->mutex);
+        others = s->busy > 0;
+        if (others) {
+                s->limit = s->busy;
+                s->limit_until = time_boot() + CROWDED_SECONDS * USEC_PER_SEC;
+                TAILQ_INSERT_HEAD(&s->jobs, job, entry);
+        }
+        (void) pthread_mutex_unlock(&s->mutex);
+        return others;
 }
 
-static void job_ended(MailSubmit *s, Job *job, const SmtpOutcome *outcome, bool offers_dsn) {
-        if (make_do(s, job, outcome))
+static void set_dsn(MailSubmit *s, bool dsn) {
+        (void) pthread_mutex_lock(&s->mutex);
+        s->dsn = dsn;
+        (void) pthread_mutex_unlock(&s->mutex);
+}
+
+static void job_ended(MailSubmit *s, Job *job) {
+        const SmtpOutcome *outcome = &job->outcome;
+
+        if (make_do(s, job))
                 return;
-        if (job->is_look) {
-                s->looking = false;
-                s->dsn = offers_dsn;
-        } else if (s->dsn && !job->dsn && outcome->verdict == SMTP_VERDICT_SENT)
-                s->dsn = false; /* it went only without */
+        if (job->is_look)
+                set_dsn(s, job->offers_dsn);
+        else if (!job->dsn && outcome->verdict == SMTP_VERDICT_SENT)
+                set_dsn(s, false); /* it went only without */
         if (outcome->verdict == SMTP_VERDICT_SENT) {
                 if (time_boot() >= s->slow_until)
                         s->slow = 0;
@@ -512,29 +547,30 @@ static void job_ended(MailSubmit *s, Job *job, const SmtpOutcome *outcome, bool 
         job_end(s, job, outcome);
 }
 
+/* The next that ended; once there is none, others may begin. */
+static Job *next_ended(MailSubmit *s) {
+        Job *job;
+
+        (void) pthread_mutex_lock(&s->mutex);
+        job = TAILQ_FIRST(&s->ended);
+        if (job)
+                TAILQ_REMOVE(&s->ended, job, entry);
+        else
+                s->held = false;
+        (void) pthread_mutex_unlock(&s->mutex);
+        return job;
+}
+
 static int on_ended(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
-        struct Workers finished = TAILQ_HEAD_INITIALIZER(finished);
         MailSubmit *s = userdata;
         eventfd_t unused;
-        Worker *w;
+        Job *job;
 
         (void) source;
         (void) revents;
         (void) eventfd_read(fd, &unused);
-        (void) pthread_mutex_lock(&s->mutex);
-        TAILQ_CONCAT(&finished, &s->finished, entry);
-        (void) pthread_mutex_unlock(&s->mutex);
-
-        while ((w = TAILQ_FIRST(&finished))) {
-                SmtpOutcome outcome = w->outcome;
-                bool offers_dsn = w->trace.offers_dsn;
-                Job *job = TAKE_PTR(w->done);
-
-                TAILQ_REMOVE(&finished, w, entry);
-                TAILQ_INSERT_HEAD(&s->idle, w, entry);
-                s->n_busy--;
-                job_ended(s, job, &outcome, offers_dsn);
-        }
+        while ((job = next_ended(s)))
+                job_ended(s, job);
         pump(s);
         return 0;
 }
@@ -568,7 +604,6 @@ int mail_submit_send(MailSubmit *s, const MailSubmitMail *mail, void *mail_userd
 }
 
 static int submit_open(MailSubmit *s, sd_event *event) {
-        Worker *w;
         int r;
 
         if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
@@ -580,15 +615,11 @@ static int submit_open(MailSubmit *s, sd_event *event) {
         s->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         if (s->ended_fd < 0)
                 return -errno;
-        r = sd_event_add_io(event, &s->ended, s->ended_fd, EPOLLIN, on_ended, s);
+        r = sd_event_add_io(event, &s->source, s->ended_fd, EPOLLIN, on_ended, s);
         if (r >= 0)
                 r = sd_event_add_time(event, &s->timer, CLOCK_BOOTTIME, time_boot(), 0, on_look, s);
         /* With one there is always somebody to do what was taken. */
-        if (r >= 0)
-                r = worker_new(s, &w);
-        if (r >= 0)
-                TAILQ_INSERT_HEAD(&s->idle, w, entry);
-        return r;
+        return r >= 0 ? worker_new(s) : r;
 }
 
 int mail_submit_new(MailSubmit **ret,
@@ -612,7 +643,7 @@ int mail_submit_new(MailSubmit **ret,
                 .reason = "connecting",
         };
         (void) pthread_mutex_init(&s->mutex, NULL);
-        TAILQ_INIT(&s->finished);
+        TAILQ_INIT(&s->ended);
         TAILQ_INIT(&s->idle);
         TAILQ_INIT(&s->jobs);
         r = submit_open(s, event);
@@ -622,9 +653,16 @@ int mail_submit_new(MailSubmit **ret,
         return 0;
 }
 
-MailSubmit *mail_submit_free(MailSubmit *s) {
+static void jobs_free(struct Jobs *jobs) {
         Job *job;
 
+        while ((job = TAILQ_FIRST(jobs))) {
+                TAILQ_REMOVE(jobs, job, entry);
+                free(job);
+        }
+}
+
+MailSubmit *mail_submit_free(MailSubmit *s) {
         if (!s)
                 return NULL;
 
@@ -637,12 +675,10 @@ MailSubmit *mail_submit_free(MailSubmit *s) {
                 (void) pthread_join(s->workers[i]->thread, NULL);
                 worker_free(s->workers[i]);
         }
-        while ((job = TAILQ_FIRST(&s->jobs))) {
-                TAILQ_REMOVE(&s->jobs, job, entry);
-                job_free(job);
-        }
+        jobs_free(&s->jobs);
+        jobs_free(&s->ended);
         (void) sd_event_source_disable_unref(s->timer);
-        (void) sd_event_source_disable_unref(s->ended);
+        (void) sd_event_source_disable_unref(s->source);
         (void) close_fd(s->ended_fd);
         (void) pthread_mutex_destroy(&s->mutex);
         free(s->workers);

@@ -6,6 +6,7 @@
 #include <sodium.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -437,6 +438,7 @@ int mail_write(const MailWrite *mail, MailDraft *ret) {
         out = open_memstream(&ret->data, &ret->size);
         if (!out)
                 return -ENOMEM;
+        (void) __fsetlocking(out, FSETLOCKING_BYCALLER);
         r = write_mail(out, mail);
         if (fclose(TAKE_PTR(out)) != 0 && r == 0)
                 r = -ENOMEM;

@@ -11,44 +11,18 @@ enum {
 
 /* --- Following a session --- */
 
-void smtp_trace_begin(SmtpTrace *trace) {
-        *trace = (SmtpTrace){ .offers_dsn = trace->offers_dsn };
-}
-
-static bool is_word(const char *line, size_t size, const char *word) {
-        size_t n = strlen(word);
-
-        return size >= n && strncasecmp(line, word, n) == 0 &&
-               (size == n || !isalnum((unsigned char) line[n]));
-}
-
-void smtp_trace_command(SmtpTrace *trace, const char *line, size_t size) {
-        static const struct {
-                const char *word;
-                SmtpStage stage;
-        } commands[] = {
-                { "STARTTLS", SMTP_STAGE_CONNECT },
-                { "AUTH", SMTP_STAGE_LOGIN },
-                { "MAIL", SMTP_STAGE_MAIL },
-                { "RCPT", SMTP_STAGE_RECIPIENT },
-                { "DATA", SMTP_STAGE_DATA },
-        };
-
-        trace->quitting = is_word(line, size, "QUIT");
-        if (trace->quitting)
-                return;
+static void set_stage(SmtpTrace *trace, SmtpStage stage) {
+        trace->stage = stage;
         trace->code = 0;
         trace->status[0] = '\0';
-        trace->in_greeting = is_word(line, size, "EHLO") || is_word(line, size, "HELO");
-        if (trace->in_greeting) {
-                trace->stage = SMTP_STAGE_CONNECT;
-                trace->offers_dsn = false;
-        }
-        /* Anything else goes on with what was begun: the rounds of AUTH are words of base64. */
-        if (trace->stage != SMTP_STAGE_LOGIN || is_word(line, size, "MAIL"))
-                for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-                        if (is_word(line, size, commands[i].word))
-                                trace->stage = commands[i].stage;
+}
+
+void smtp_trace_begin(SmtpTrace *trace) {
+        set_stage(trace, SMTP_STAGE_CONNECT);
+}
+
+void smtp_trace_connected(SmtpTrace *trace) {
+        set_stage(trace, SMTP_STAGE_MAIL);
 }
 
 /* class "." subject "." detail, the latter two of one to three digits, behind a code of that class.
@@ -73,21 +47,33 @@ static void read_status(SmtpTrace *trace, const char *text, size_t size) {
         trace->status[n] = '\0';
 }
 
+/* Greeting and STARTTLS (220) come before an EHLO, whose lines say what is offered. */
+static void note_offer(SmtpTrace *trace, const char *word, size_t size) {
+        if (trace->code == 220)
+                trace->offers_dsn = false;
+        if (trace->code == 250 && size >= 3 && strncasecmp(word, "DSN", 3) == 0 &&
+                        (size == 3 || isspace((unsigned char) word[3])))
+                trace->offers_dsn = true;
+}
+
 void smtp_trace_reply(SmtpTrace *trace, const char *line, size_t size) {
-        if (trace->quitting || size < 3 || !isdigit((unsigned char) line[0]) ||
-                        !isdigit((unsigned char) line[1]) || !isdigit((unsigned char) line[2]))
-                return;
+        bool goes_on;
+
+        if (size < 3 || !isdigit((unsigned char) line[0]) || !isdigit((unsigned char) line[1]) ||
+                        !isdigit((unsigned char) line[2]) || memcmp(line, "221", 3) == 0)
+                return; /* 221 answers QUIT, which libcurl says when all is over */
         trace->code = (line[0] - '0') * 100 + (line[1] - '0') * 10 + (line[2] - '0');
         trace->status[0] = '\0';
-        if (size < 4)
-                return;
-        if (trace->in_greeting && trace->code == 250 && is_word(line + 4, size - 4, "DSN"))
-                trace->offers_dsn = true;
-        read_status(trace, line + 4, size - 4);
-        if (trace->stage == SMTP_STAGE_DATA && trace->code == 354) {
-                trace->stage = SMTP_STAGE_CONTENT;
-                trace->code = 0;
+        goes_on = size > 3 && line[3] == '-';
+        if (size > 4) {
+                read_status(trace, line + 4, size - 4);
+                if (trace->stage == SMTP_STAGE_CONNECT)
+                        note_offer(trace, line + 4, size - 4);
         }
+        if (goes_on || trace->stage == SMTP_STAGE_CONNECT || trace->stage == SMTP_STAGE_CONTENT)
+                return;
+        if (trace->stage == SMTP_STAGE_DATA ? trace->code == 354 : trace->code / 100 == 2)
+                set_stage(trace, trace->stage + 1);
 }
 
 /* --- The verdict --- */
@@ -160,11 +146,11 @@ static void judge_permanent(const SmtpTrace *trace, SmtpOutcome *outcome) {
 }
 
 static void judge_reply(const SmtpTrace *trace, SmtpOutcome *outcome) {
-        if (trace->stage <= SMTP_STAGE_CONNECT) {
+        if (trace->stage == SMTP_STAGE_CONNECT) {
                 set_reply_reason(trace, outcome);
                 outcome->verdict = SMTP_VERDICT_LATER;
                 outcome->down = true;
-                outcome->crowded = trace->code < 500;
+                outcome->crowded = trace->code == 421;
         } else if (trace->code >= 500)
                 judge_permanent(trace, outcome);
         else
@@ -221,10 +207,6 @@ void smtp_outcome(const SmtpTrace *trace, CURLcode code, bool reused, SmtpOutcom
         else if (code == CURLE_LOGIN_DENIED && trace->code / 100 != 4) {
                 set_outcome(ret, SMTP_VERDICT_LATER, true, "not-authorized");
                 ret->login = true;
-        } else if (trace->stage == SMTP_STAGE_LOGIN && trace->code >= 400) {
-                set_reply_reason(trace, ret);
-                ret->verdict = SMTP_VERDICT_LATER;
-                ret->down = true;
         } else if (trace->stage == SMTP_STAGE_CONTENT && trace->code / 100 == 2) {
                 /* Taken, though libcurl wants to hear 250 and nothing else. */
         } else if (trace->code >= 400) {

@@ -1,6 +1,6 @@
 /* What became of a mail in an SMTP session (RFC 5321), in the words of PROTOCOL.md: libcurl says
- * only that something failed, so the commands and replies are followed here. Lines in, a verdict
- * out; no I/O, no clock.
+ * only that something failed, so the server's replies are followed here. Lines in, a verdict out;
+ * no I/O, no clock.
  *
  * The stages decide: what a server says before RCPT is about us or itself, at RCPT about the
  * recipient, and after the content about this mail. Once the content is on its way, a session that
@@ -11,30 +11,30 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* What is waited for. libcurl sends one command after the other's reply, for one recipient. */
 typedef enum SmtpStage {
-        SMTP_STAGE_CONNECT, /* until EHLO, STARTTLS included */
-        SMTP_STAGE_LOGIN,   /* AUTH and what follows it up */
+        SMTP_STAGE_CONNECT, /* the greeting, EHLO, STARTTLS, AUTH */
         SMTP_STAGE_MAIL,
         SMTP_STAGE_RECIPIENT,
         SMTP_STAGE_DATA, /* the command; the content waits for its 354 */
         SMTP_STAGE_CONTENT,
 } SmtpStage;
 
-/* A transfer as it goes. Zeroed for each; offers_dsn is the connection's and outlives them. */
+/* A transfer as it goes. Zeroed at first; offers_dsn is the connection's and outlives transfers. */
 typedef struct SmtpTrace {
         SmtpStage stage;
-        int code;        /* of the last reply; 0: none came since the last command */
+        int code;        /* of the last reply in this stage; 0: none came yet */
         char status[12]; /* enhanced status (RFC 3463) of that reply, "5.1.1"; or empty */
-        bool in_greeting;
-        bool quitting;   /* libcurl takes leave of a connection: no news about the mail */
         bool offers_dsn; /* in its last EHLO (RFC 3461) */
 } SmtpTrace;
 
-/* For the beginning of a transfer: keeps what the connection offers. */
+/* A transfer begins, perhaps with a new connection. */
 void smtp_trace_begin(SmtpTrace *trace);
 
-/* A command of ours, and a line of the server; a line's end need not be there. */
-void smtp_trace_command(SmtpTrace *trace, const char *line, size_t size);
+/* There is a connection, and all is ready for MAIL. */
+void smtp_trace_connected(SmtpTrace *trace);
+
+/* A line of the server; its end need not be there. */
 void smtp_trace_reply(SmtpTrace *trace, const char *line, size_t size);
 
 typedef enum SmtpVerdict {

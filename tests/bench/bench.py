@@ -364,7 +364,7 @@ def main():
     print_tables(results, sizes)
     all_met = judge(results) or not options.gate
     sys.stdout.flush()
-    for name in ("relay.py", "transfers.py", "kannel.py", "smpp.py", "lmtp.py"):
+    for name in ("relay.py", "transfers.py", "kannel.py", "smpp.py", "lmtp.py", "mail.py"):
         all_met &= run_part(name, build, options)
     return 0 if all_met else 1
 

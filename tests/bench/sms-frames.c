@@ -1,7 +1,7 @@
-/* The gateway's part of the benchmarks of text messages: asks vestibule-sms to send, in frames on a
- * socketpair, never more than --in-flight at once. It is as little work as can be, so that the
- * channel is measured and not this: all frames are ready before the clock starts, and of an answer
- * only its type is looked at.
+/* The gateway's part of the benchmarks of text messages and of mail: asks a channel to send to a
+ * number, or to another address as a URI, in frames on a socketpair, never more than --in-flight at
+ * once. It is as little work as can be, so that the channel is measured and not this: all frames
+ * are ready before the clock starts, and of an answer only its type is looked at.
  *
  * --settings is a file with the JSON object of the channel's settings, --credentials the folder of
  * its secrets. Begins when the channel is up. What is answered with `later` or `failed` ends it.
@@ -47,7 +47,11 @@ static void prepare_frames(Load *load) {
                 json_auto_t *frame = NULL;
 
                 (void) snprintf(message, sizeof(message), "msg_%026zu", i);
-                (void) snprintf(to, sizeof(to), "sms:%s", load->to);
+                (void) snprintf(to,
+                                sizeof(to),
+                                "%s%s",
+                                strchr(load->to, ':') ? "" : "sms:",
+                                load->to);
                 frame = json_pack("{s:s, s:I, s:s, s:s, s:s, s:s, s:I}",
                                 "type",
                                 "send",

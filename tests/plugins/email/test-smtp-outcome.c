@@ -16,16 +16,16 @@ enum {
         NEW = 0x080f00, /* 8.15.0 */
 };
 
-/* A session: commands of ours begin with ">", and what follows is what the server says. */
+/* What the server says, from its greeting on; "" is where the connection is ready for MAIL. */
 static SmtpTrace follow(const char *const *lines) {
         SmtpTrace trace = { 0 };
 
         smtp_trace_begin(&trace);
         for (; *lines; lines++)
-                if (**lines == '>')
-                        smtp_trace_command(&trace, *lines + 1, strlen(*lines + 1));
-                else
+                if (**lines)
                         smtp_trace_reply(&trace, *lines, strlen(*lines));
+                else
+                        smtp_trace_connected(&trace);
         return trace;
 }
 
@@ -33,11 +33,10 @@ static SmtpTrace follow(const char *const *lines) {
         (const char *const[]) {   \
                 __VA_ARGS__, NULL \
         }
-#define HELLO "220 mx.test", ">EHLO a\r\n", "250-mx.test\r\n", "250-DSN\r\n", "250 SIZE 1\r\n"
-#define LOGIN HELLO, ">AUTH PLAIN AGEAYg==\r\n", "235 2.7.0 welcome\r\n"
-#define MAIL LOGIN, ">MAIL FROM:<a@b>\r\n"
-#define RCPT MAIL, "250 2.1.0 fine\r\n", ">RCPT TO:<b@c>\r\n"
-#define DATA RCPT, "250 2.1.5 fine\r\n", ">DATA\r\n"
+#define HELLO "220 mx.test", "250-mx.test\r\n", "250-DSN\r\n", "250 SIZE 1\r\n"
+#define MAIL HELLO, "235 2.7.0 welcome\r\n", ""
+#define RCPT MAIL, "250-2.1.0 this is\r\n", "250 2.1.0 fine\r\n"
+#define DATA RCPT, "250 2.1.5 fine\r\n"
 #define CONTENT DATA, "354 go on\r\n"
 
 typedef struct Expected {
@@ -88,7 +87,7 @@ static void the_recipient_is_refused_for_ever(void **state) {
                                 CURLE_SEND_ERROR,
                                 SMTP_VERDICT_REFUSED,
                                 "smtp-5-1-1" },
-                { SESSION(RCPT, "550-5.7.26 a long", "550 5.7.26 story", ">QUIT", "221 bye"),
+                { SESSION(RCPT, "550-5.7.26 a long", "550 5.7.26 story", "221 bye"),
                                 CURLE_SEND_ERROR,
                                 SMTP_VERDICT_REFUSED,
                                 "smtp-5-7-26" },
@@ -128,25 +127,19 @@ static void what_a_server_says_of_us_is_not_held_against_the_recipient(void **st
                                 "not-authorized",
                                 .down = true,
                                 .login = true },
-                { SESSION(HELLO, ">AUTH PLAIN AGEAYg==", "535 5.7.8 wrong"),
+                { SESSION(HELLO, "535 5.7.8 wrong"),
                                 CURLE_LOGIN_DENIED,
                                 SMTP_VERDICT_LATER,
                                 "not-authorized",
                                 .down = true,
                                 .login = true },
-                { SESSION(HELLO,
-                                  ">AUTH LOGIN",
-                                  "334 x",
-                                  ">bWFpbA==",
-                                  "334 y",
-                                  ">ZGF0YQ==",
-                                  "535 no"),
+                { SESSION(HELLO, "334 x", "334 y", "535 no"),
                                 CURLE_LOGIN_DENIED,
                                 SMTP_VERDICT_LATER,
                                 "not-authorized",
                                 .down = true,
                                 .login = true },
-                { SESSION(HELLO, ">AUTH PLAIN AGEAYg==", "454 4.7.0 the user base is away"),
+                { SESSION(HELLO, "454 4.7.0 the user base is away"),
                                 CURLE_LOGIN_DENIED,
                                 SMTP_VERDICT_LATER,
                                 "smtp-4-7-0",
@@ -217,17 +210,17 @@ static void what_is_only_the_recipients_counts_as_a_try(void **state) {
 
 static void a_server_that_is_away_has_tried_nothing(void **state) {
         const Expected expected[] = {
-                { SESSION(""),
+                { SESSION("x"),
                                 CURLE_COULDNT_CONNECT,
                                 SMTP_VERDICT_LATER,
                                 "connection-refused",
                                 .down = true },
-                { SESSION(""),
+                { SESSION("x"),
                                 CURLE_COULDNT_RESOLVE_HOST,
                                 SMTP_VERDICT_LATER,
                                 "host-not-found",
                                 .down = true },
-                { SESSION("220 x", ">EHLO a", "250 x", ">STARTTLS", "220 x"),
+                { SESSION("220 x", "250 x", "220 x"),
                                 CURLE_PEER_FAILED_VERIFICATION,
                                 SMTP_VERDICT_LATER,
                                 "certificate",
@@ -248,7 +241,7 @@ static void a_server_that_is_away_has_tried_nothing(void **state) {
                                 "smtp-4-7-0",
                                 .down = true,
                                 .crowded = true },
-                { SESSION(MAIL, "250 fine", ">RCPT TO:<b@c>"),
+                { SESSION(MAIL, "250 fine"),
                                 CURLE_RECV_ERROR,
                                 SMTP_VERDICT_LATER,
                                 "connection-lost",
@@ -304,10 +297,10 @@ static void a_connection_that_was_kept_and_had_ended_is_made_anew(void **state) 
                 CURLcode code;
                 bool reused, once_more;
         } cases[] = {
-                { SESSION(">MAIL FROM:<a@b>"), CURLE_RECV_ERROR, true, true },
-                { SESSION(">MAIL FROM:<a@b>"), CURLE_RECV_ERROR, false, false },
-                { SESSION(">MAIL FROM:<a@b>", "421 4.4.2 idle"), CURLE_SEND_ERROR, true, true },
-                { SESSION(">MAIL FROM:<a@b>", "421 4.4.2 idle"), CURLE_SEND_ERROR, false, false },
+                { SESSION(""), CURLE_RECV_ERROR, true, true },
+                { SESSION(""), CURLE_RECV_ERROR, false, false },
+                { SESSION("", "421 4.4.2 idle"), CURLE_SEND_ERROR, true, true },
+                { SESSION("", "421 4.4.2 idle"), CURLE_SEND_ERROR, false, false },
                 { SESSION(RCPT, "421 4.4.2 x"), CURLE_SEND_ERROR, true, false },
                 { SESSION(CONTENT), CURLE_RECV_ERROR, true, false },
                 { SESSION(RCPT), CURLE_OPERATION_TIMEDOUT, true, false },
@@ -331,10 +324,10 @@ static void the_last_greeting_says_what_is_offered(void **state) {
         assert_true(trace.offers_dsn);
         smtp_trace_begin(&trace);
         assert_true(trace.offers_dsn); /* the connection is the same */
-        assert_false(follow(SESSION(HELLO, ">STARTTLS", "220 x", ">EHLO a", "250 x")).offers_dsn);
-        assert_false(follow(SESSION("220 x", ">EHLO a", "250-x", "250 DSNX")).offers_dsn);
-        assert_false(follow(SESSION("220 x", ">EHLO a", "250 x", ">NOOP", "250 DSN")).offers_dsn);
-        assert_true(follow(SESSION("220 x", ">EHLO a", "250-x", "250 dsn\r\n")).offers_dsn);
+        assert_false(follow(SESSION(HELLO, "220 x", "250 x")).offers_dsn);
+        assert_false(follow(SESSION("220 x", "250-x", "250 DSNX")).offers_dsn);
+        assert_false(follow(SESSION("220 x", "250 x", "", "250 DSN")).offers_dsn);
+        assert_true(follow(SESSION("220 x", "250-x", "250 dsn\r\n")).offers_dsn);
 }
 
 static void reports_are_asked_for_in_words_that_both_libcurls_complete(void **state) {
