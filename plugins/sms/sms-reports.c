@@ -66,7 +66,7 @@ TAILQ_HEAD(RecordQueue, Record);
 struct SmsReports {
         struct RecordQueue waited, ended; /* each in the order in which they came there */
         TAILQ_HEAD(, Held) held;
-        size_t n_waited, n_held;
+        size_t n_waited, n_ended, n_held;
         struct KeyList keys[BUCKETS];
         struct RecordList messages[BUCKETS];
         uint8_t hash_key[crypto_shorthash_KEYBYTES]; /* carriers choose their ids */
@@ -141,16 +141,18 @@ DEFINE_CLEANUP(Record, record_free)
 static void record_drop(SmsReports *r, Record *record) {
         record_remove_keys(record);
         LIST_REMOVE(record, same_bucket);
-        if (record->ended)
+        if (record->ended) {
                 TAILQ_REMOVE(&r->ended, record, entry);
-        else {
+                r->n_ended--;
+        } else {
                 TAILQ_REMOVE(&r->waited, record, entry);
                 r->n_waited--;
         }
         (void) record_free(record);
 }
 
-/* What has ended is remembered as long as the gateway may ask for it again. */
+/* What has ended is remembered as long as the gateway may ask for it again, and a few times as much
+ * as it has under way. */
 static void drop_old(SmsReports *r, int64_t now) {
         Record *record;
 
@@ -158,7 +160,9 @@ static void drop_old(SmsReports *r, int64_t now) {
                         (r->n_waited > SMS_REPORTS_MESSAGES_MAX ||
                                         now - record->taken > SMS_REPORTS_DAYS * INT64_C(86400)))
                 record_drop(r, record);
-        while ((record = TAILQ_FIRST(&r->ended)) && now - record->taken > SMS_REPORTS_DOUBT_SECONDS)
+        while ((record = TAILQ_FIRST(&r->ended)) &&
+                        (r->n_ended > SMS_REPORTS_ENDED_MAX ||
+                                        now - record->taken > SMS_REPORTS_DOUBT_SECONDS))
                 record_drop(r, record);
 }
 
@@ -170,6 +174,7 @@ static void record_end(SmsReports *r, Record *record) {
         r->n_waited--;
         record->ended = true;
         TAILQ_INSERT_TAIL(&r->ended, record, entry);
+        r->n_ended++;
 }
 
 static int record_new(const char *message,
@@ -240,16 +245,16 @@ static int append(SmsReports *r, const char *line, size_t size) {
 
         if (r->file < 0)
                 return 0;
-        end = lseek(r->file, 0, SEEK_END);
         n = write(r->file, line, size);
         if (n == (ssize_t) size) {
                 r->n_lines++;
                 return 0;
         }
+        if (n < 0)
+                return -errno;
         /* Half a line would spoil the next one. */
-        if (n > 0 && (end < 0 || ftruncate(r->file, end) < 0))
-                return -EIO;
-        return n < 0 ? -errno : -ENOSPC;
+        end = lseek(r->file, 0, SEEK_CUR);
+        return end < n || ftruncate(r->file, end - n) < 0 ? -EIO : -ENOSPC;
 }
 
 static int append_word(SmsReports *r, const char *word, const char *message) {
@@ -259,47 +264,40 @@ static int append_word(SmsReports *r, const char *word, const char *message) {
         return append(r, line, (size_t) n);
 }
 
-static int write_part(SmsReports *r, int file, const char *data, size_t size) {
-        while (size > 0) {
-                ssize_t n = write(file, data, size);
-
-                if (n < 0)
-                        return -errno;
-                data += n, size -= (size_t) n;
-        }
+static void write_record(SmsReports *r, FILE *file, const Record *record) {
+        (void) fwrite(r->line, 1, put_taken(record, r->line), file);
         r->n_lines++;
-        return 0;
+        for (size_t i = 0; i < record->n_parts; i++)
+                if (record->parts[i].delivered) {
+                        (void) fprintf(file, "s %zu %s\n", i, record->message);
+                        r->n_lines++;
+                }
+        if (record->ended) {
+                (void) fprintf(file, "d %s\n", record->message);
+                r->n_lines++;
+        }
 }
 
-static int write_record(SmsReports *r, int file, const Record *record) {
-        char line[LINE_SIZE_MAX];
-        int result = write_part(r, file, line, put_taken(record, line));
-
-        for (size_t i = 0; i < record->n_parts && result == 0; i++)
-                if (record->parts[i].delivered)
-                        result = write_part(r,
-                                        file,
-                                        line,
-                                        (size_t) sprintf(line, "s %zu %s\n", i, record->message));
-        if (result == 0 && record->ended)
-                result = write_part(
-                                r, file, line, (size_t) sprintf(line, "d %s\n", record->message));
-        return result;
-}
-
-static int write_all(SmsReports *r, int file) {
+static int write_all(SmsReports *r, int fd) {
         const Record *record;
-        int result = 0;
+        FILE *file;
+        int copy, result = 0;
 
+        copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+        if (copy < 0)
+                return -errno;
+        file = fdopen(copy, "w");
+        if (!file) {
+                (void) close(copy);
+                return -ENOMEM;
+        }
         TAILQ_FOREACH(record, &r->waited, entry)
-        if (result == 0)
-                result = write_record(r, file, record);
+        write_record(r, file, record);
         TAILQ_FOREACH(record, &r->ended, entry)
-        if (result == 0)
-                result = write_record(r, file, record);
-        if (result == 0 && fdatasync(file) < 0)
-                result = -errno;
-        return result;
+        write_record(r, file, record);
+        if (fflush(file) != 0 || ferror(file) || fdatasync(fd) < 0)
+                result = -EIO;
+        return fclose(file) == 0 ? result : -EIO;
 }
 
 /* Writes what is still of use into a new file, which takes the old one's place. */
@@ -722,6 +720,10 @@ SmsVerdict sms_reports_match(SmsReports *r, int64_t now, SmsVerdictOn *ret) {
 
 size_t sms_reports_count(const SmsReports *r) {
         return r->n_waited;
+}
+
+size_t sms_reports_ended(const SmsReports *r) {
+        return r->n_ended;
 }
 
 size_t sms_reports_held(const SmsReports *r) {

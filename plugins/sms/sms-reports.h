@@ -20,8 +20,9 @@
 #include "sms-driver.h"
 
 enum {
-        SMS_MESSAGE_SIZE = 65, /* of a message's id, with the final NUL */
-        SMS_REPORTS_MESSAGES_MAX = 65536,
+        SMS_MESSAGE_SIZE = 65,            /* of a message's id, with the final NUL */
+        SMS_REPORTS_MESSAGES_MAX = 65536, /* of which more is expected */
+        SMS_REPORTS_ENDED_MAX = 4096,     /* of which only the gateway may not know */
         SMS_REPORTS_HELD_MAX = 1024,
         SMS_REPORTS_DAYS = 4,
         SMS_REPORTS_DOUBT_SECONDS = 300,
@@ -86,8 +87,9 @@ bool sms_reports_ids(SmsReports *reports, const char *message, const char ***ret
 /* Nothing more is expected of a message. */
 void sms_reports_end(SmsReports *reports, const char *message, int64_t now);
 
-/* How many messages more is expected of, and how many reports are kept. */
+/* How many messages more is expected of, how many have ended, and how many reports are kept. */
 size_t sms_reports_count(const SmsReports *reports);
+size_t sms_reports_ended(const SmsReports *reports);
 size_t sms_reports_held(const SmsReports *reports);
 
 SmsReports *sms_reports_free(SmsReports *reports);

@@ -122,6 +122,25 @@ static void the_file_stays_small(void **state) {
         assert_int_equal(file_lines(f), 0);
 }
 
+static void what_has_ended_is_not_kept_for_long(void **state) {
+        Fixture *f = *state;
+        char message[32];
+
+        open_at(f, NOW);
+        for (unsigned i = 0; i < SMS_REPORTS_ENDED_MAX + 3; i++) {
+                (void) snprintf(message, sizeof(message), "msg_%u", i);
+                add(f, message, message, NOW);
+                assert_int_equal(report(f, message, NOW), SMS_VERDICT_DELIVERED);
+        }
+        assert_int_equal(sms_reports_count(f->reports), 0);
+        assert_int_equal(sms_reports_ended(f->reports), SMS_REPORTS_ENDED_MAX);
+        open_at(f, NOW);
+        assert_int_equal(sms_reports_ended(f->reports), SMS_REPORTS_ENDED_MAX);
+        assert_true(sms_reports_in_doubt(f->reports, message, NOW));
+        add(f, "msg_a", "a", NOW + 301);
+        assert_int_equal(sms_reports_ended(f->reports), 0);
+}
+
 static void what_cannot_be_is_left_out(void **state) {
         Fixture *f = *state;
         char *end;
@@ -247,6 +266,7 @@ int main(void) {
                 TEST(a_message_is_forgotten_after_four_days),
                 TEST(the_oldest_go_when_there_are_too_many),
                 TEST(the_file_stays_small),
+                TEST(what_has_ended_is_not_kept_for_long),
                 TEST(what_cannot_be_is_left_out),
                 TEST(a_full_disk_costs_no_line_but_its_own),
                 TEST(a_folder_that_is_none_is_told),
