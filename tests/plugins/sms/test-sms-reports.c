@@ -141,6 +141,18 @@ static void what_has_ended_is_not_kept_for_long(void **state) {
         assert_int_equal(sms_reports_ended(f->reports), 0);
 }
 
+static void what_was_delivered_in_part_survives_each_restart(void **state) {
+        static const char *const ids[] = { "a1", "a2" };
+        Fixture *f = *state;
+
+        open_at(f, NOW);
+        assert_int_equal(sms_reports_add(f->reports, "msg_1", ids, 2, false, NOW), 0);
+        assert_int_equal(report(f, "a1", NOW), SMS_VERDICT_NOTHING);
+        for (int64_t i = 1; i <= 3; i++)
+                open_at(f, NOW + i * DAY);
+        assert_int_equal(report(f, "a2", NOW + 3 * DAY), SMS_VERDICT_DELIVERED);
+}
+
 static void what_cannot_be_is_left_out(void **state) {
         Fixture *f = *state;
         char *end;
@@ -267,6 +279,7 @@ int main(void) {
                 TEST(the_oldest_go_when_there_are_too_many),
                 TEST(the_file_stays_small),
                 TEST(what_has_ended_is_not_kept_for_long),
+                TEST(what_was_delivered_in_part_survives_each_restart),
                 TEST(what_cannot_be_is_left_out),
                 TEST(a_full_disk_costs_no_line_but_its_own),
                 TEST(a_folder_that_is_none_is_told),
