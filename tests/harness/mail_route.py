@@ -35,6 +35,8 @@ class MailRoute:
             "CREDENTIALS_DIRECTORY": credentials_folder,
             **{k: v for k, v in os.environ.items() if k.endswith("SAN_OPTIONS")},
         }
+        # Under the sanitizer what is freed would count as held.
+        self.environment["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=1"
         self.events = []
         self.changed = threading.Condition()
         self.process = None
