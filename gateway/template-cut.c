@@ -124,7 +124,7 @@ static int cut_pieces(TemplateCutter *c, const char *text, const char *end, Temp
         size_t n = 0;
         int r;
 
-        literal = malloc((size_t) (end - text) + 1);
+        literal = malloc((text < end ? (size_t) (end - text) : 0) + 1);
         if (!literal)
                 return -ENOMEM;
 
