@@ -30,8 +30,10 @@ static bool decode(const char *text, const char *end, char *out, size_t *ret_siz
                                 return false;
                         *p++ = (char) (high << 4 | low);
                         text += 2;
-                } else
-                        *p++ = *text == '+' ? ' ' : *text;
+                } else if (*text == '+')
+                        *p++ = ' ';
+                else
+                        *p++ = *text;
         }
         *p = 0;
         *ret_size = (size_t) (p - out);
@@ -59,7 +61,7 @@ int http_values_read(const char *text, size_t size, HttpValues *ret) {
         *ret = (HttpValues){ 0 };
         if (size == 0)
                 return 0;
-        ret->buffer_size = size + 2 * HTTP_VALUES_MAX;
+        ret->buffer_size = size + (size_t) 2 * HTTP_VALUES_MAX;
         out = ret->buffer = malloc(ret->buffer_size);
         if (!out)
                 return -ENOMEM;

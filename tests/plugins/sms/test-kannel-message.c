@@ -165,13 +165,15 @@ static void what_is_missing_or_cannot_be_is_refused(void **state) {
                 "from=4915112345678&text=x&coding=-1",
                 "from=4915112345678&text=x&coding=0&coding=0",
                 "from=4915112345678&text=x&coding=0&udh=%09%00%03",
-                "from=4915112345678&text=x&coding=0&id="
-                "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
         };
+        static const char long_id[] = "from=4915112345678&text=x&coding=0&id="
+                                      "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+                                      "aaaaaaaa";
 
         (void) state;
         for (size_t i = 0; i < N_ELEMENTS(bad); i++)
                 assert_int_equal(read_inbound(bad[i], NULL), KANNEL_E_FORM);
+        assert_int_equal(read_inbound(long_id, NULL), KANNEL_E_FORM);
         assert_int_equal(read_inbound("from=4915112345678&text=%01%06&coding=1&"
                                       "udh=%06%05%04%0B%84%23%F0",
                                          NULL),
