@@ -79,6 +79,19 @@ static int subject_of_notice(ShareContext *c,
         return 0;
 }
 
+/* The invitation that a later message goes on with; empty where there is none. */
+static int first_of(ShareContext *c, OutboxKind kind, char ret[ID_TEXT_SIZE]) {
+        int r, part;
+
+        ret[0] = '\0';
+        if (kind == OUTBOX_INVITATION)
+                return 0;
+        r = store_message_find(c->gateway->store, c->share.n, OUTBOX_INVITATION, &part);
+        if (r == 0)
+                vault_id(c->gateway->vault, VAULT_ID_MESSAGE, c->share.n, (uint16_t) part, ret);
+        return r < 0 ? r : 0;
+}
+
 /* Renders a message and makes the frame that will carry it, without an id. */
 static int render(ShareContext *c, const MessagePlan *plan, int part, json_t **ret) {
         Gateway *g = c->gateway;
@@ -87,7 +100,7 @@ static int render(ShareContext *c, const MessagePlan *plan, int part, json_t **r
         const char *locale = template_locale(
                         g->templates, text_of(details, "locale"), policy ? policy->language : NULL);
         char tag[TAG_SIZE], left[WORDS_SIZE], tries[WORDS_SIZE];
-        char message[ID_TEXT_SIZE], thread[ID_TEXT_SIZE], scheme[16] = "";
+        char message[ID_TEXT_SIZE], thread[ID_TEXT_SIZE], first[ID_TEXT_SIZE], scheme[16] = "";
         _cleanup_(secret_free_stringp) char *text = NULL;
         _cleanup_(freep) char *subject = NULL;
         json_auto_t *frame = NULL;
@@ -119,7 +132,11 @@ static int render(ShareContext *c, const MessagePlan *plan, int part, json_t **r
 
         vault_id(g->vault, VAULT_ID_MESSAGE, c->share.n, (uint16_t) part, message);
         vault_id(g->vault, VAULT_ID_THREAD, c->share.n, 0, thread);
-        frame = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s*, s:s*, s:s*, s:s*, s:o*, s:I}",
+        r = first_of(c, plan->kind, first);
+        if (r < 0)
+                return r;
+        frame = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s*, s:s*, s:s*, s:s*, s:s*, s:o*, s:I, "
+                          "s:I}",
                         "type",
                         "send",
                         "message",
@@ -139,10 +156,14 @@ static int render(ShareContext *c, const MessagePlan *plan, int part, json_t **r
                                                             : thread, /* it is of no one share */
                         "tag",
                         plan->template == TEMPLATE_HELP_TAG ? NULL : tag,
+                        "first",
+                        plan->template == TEMPLATE_HELP_TAG || !first[0] ? NULL : first,
                         "link",
                         plan->link,
                         "buttons",
                         plan->kind == OUTBOX_INVITATION ? buttons(g->templates, locale) : NULL,
+                        "made",
+                        (json_int_t) c->now,
                         "expires",
                         (json_int_t) plan->expires);
         if (!frame)

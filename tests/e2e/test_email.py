@@ -69,6 +69,8 @@ def tell_story(site, guest, locale):
     guest.answer(invitation, share["code"])
     link = guest.wait_mail(words[3])
     check_header(link, guest)
+    for mail in (notice, link):  # one conversation in the guest's mail program
+        assert mail["In-Reply-To"].strip() == mail["References"].strip() == invitation["Message-ID"]
     (url,) = guest.urls()
     assert url in part_of(link, "plain") and 'href="%s"' % url in part_of(link, "html").replace("&amp;", "&")
     ended = check_end(site, share, url)
