@@ -72,7 +72,7 @@ struct MailSubmit {
         pthread_mutex_t mutex;
         struct Jobs jobs;    /* that wait for a connection */
         struct Jobs ended;   /* to be told */
-        struct Workers idle; /* the last that had work, with a warm connection, gets some first */
+        struct Workers idle; /* who has a warm connection gets work first */
         bool stop;
         bool held;     /* nothing is begun until the loop has seen what ended */
         bool dsn;      /* the server offers it */
@@ -305,11 +305,22 @@ static bool may_begin(const MailSubmit *s) {
 }
 
 /* Under the mutex. */
+static bool is_connected(const Worker *w) {
+        for (size_t i = 0; i < SOCKETS_MAX; i++)
+                if (w->sockets[i] >= 0)
+                        return true;
+        return false;
+}
+
+/* Under the mutex. */
 static void worker_wait(Worker *w) {
         MailSubmit *s = w->submit;
 
         w->is_idle = true;
-        TAILQ_INSERT_HEAD(&s->idle, w, entry);
+        if (is_connected(w))
+                TAILQ_INSERT_HEAD(&s->idle, w, entry);
+        else
+                TAILQ_INSERT_TAIL(&s->idle, w, entry);
         while (w->is_idle && !s->stop)
                 (void) pthread_cond_wait(&w->wake, &s->mutex);
 }
@@ -506,19 +517,20 @@ static void slow_down(MailSubmit *s) {
 
 /* True when the mail waits for another connection instead: there are some, and no room for more. */
 static bool make_do(MailSubmit *s, Job *job) {
-        bool others;
+        unsigned n = 0;
 
         if (!job->outcome.crowded || job->is_look)
                 return false;
         (void) pthread_mutex_lock(&s->mutex);
-        others = s->busy > 0;
-        if (others) {
-                s->limit = s->busy;
+        for (unsigned i = 0; i < s->n_workers; i++)
+                n += is_connected(s->workers[i]);
+        if (n > 0) {
+                s->limit = n;
                 s->limit_until = time_boot() + CROWDED_SECONDS * USEC_PER_SEC;
                 TAILQ_INSERT_HEAD(&s->jobs, job, entry);
         }
         (void) pthread_mutex_unlock(&s->mutex);
-        return others;
+        return n > 0;
 }
 
 static void set_dsn(MailSubmit *s, bool dsn) {
