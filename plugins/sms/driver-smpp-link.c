@@ -262,6 +262,7 @@ static void connected(SmppLink *l) {
 
 static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdata) {
         SmppLink *l = userdata;
+        bool is_lost;
 
         (void) source;
         (void) fd;
@@ -274,12 +275,11 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdat
                 break;
         case LINK_OPEN:
                 l->tls_wants_out = false;
-                if (frame_buffer_size(&l->out) > 0 && write_queue(l) < 0)
+                is_lost = frame_buffer_size(&l->out) > 0 && write_queue(l) < 0;
+                if (is_lost || (!l->reading && events & (EPOLLHUP | EPOLLERR)))
                         smpp_link_end(l, "connection-lost");
                 else if (l->reading)
                         read_some(l);
-                else if (events & (EPOLLHUP | EPOLLERR))
-                        smpp_link_end(l, "connection-lost");
                 watch(l);
                 break;
         case LINK_LOOKUP:

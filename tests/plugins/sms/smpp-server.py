@@ -77,7 +77,7 @@ class Outbox(threading.Thread):
         self.tries = collections.Counter()
         self.sent = set()
         self.answers = collections.Counter()
-        self.ending = False
+        self.ending = self.resting = False
         self.refused = []
 
     def _take(self):
@@ -96,7 +96,8 @@ class Outbox(threading.Thread):
         while not self.ending:
             with self.channel.changed:
                 self._take()
-                ready = [m for m, at in self.due.items() if at <= time.monotonic()]
+                now = time.monotonic()
+                ready = [m for m, at in self.due.items() if at <= now and not self.resting]
                 for message in ready[: self.WINDOW - len(self.asked)]:
                     del self.due[message]
                     self.tries[message] += 1
@@ -104,9 +105,15 @@ class Outbox(threading.Thread):
                 self.channel.changed.notify_all()
                 self.channel.changed.wait(0.05)
 
-    def begin_again(self):
-        """The plugin was killed, so that nobody will answer what it was asked."""
+    def rest(self):
+        """Asks for nothing until begin_again()."""
         with self.channel.changed:
+            self.resting = True
+
+    def begin_again(self):
+        """The plugin is another one, so that nobody will answer what the first was asked."""
+        with self.channel.changed:
+            self.resting = False
             self.due.update({message: 0.0 for message in self.asked.values()})
             self.asked.clear()
 
@@ -157,6 +164,8 @@ class Tests:
         return channel
 
     def taken(self):
+        """What the centre has taken from this channel until now."""
+        self.smsc.sync()
         return self.smsc.found("taken", self.mark)
 
     # What leaves.
@@ -263,6 +272,7 @@ class Tests:
         outbox.wait_sent()
         seconds = time.monotonic() - begin
         outbox.close()
+        self.smsc.sync()
         refused = self.smsc.found("refused", self.mark, status=THROTTLED)
         note("%d messages in %.1f s at 25 a second, %d throttled" % (count, seconds, len(refused)))
         assert {text: n for text, n in times_of(self.taken()).items() if "slow" in text} == {
@@ -531,12 +541,14 @@ class Tests:
         numbers = self.write_to_us("late", 20)
         outbox.wait_sent(count // 2)
         channel.wait(lambda: [f for _, f in channel.log if f["type"] == "reply"], PATIENCE, "a reply")
+        outbox.rest()
         channel.kill()
         first = channel.frames("reply")
         assert not self.smsc.found("answered", self.mark)
         channel.on_request = lambda frame: {"type": "ack"}
-        outbox.begin_again()
+        channel.forget()
         channel.start().wait_up()
+        outbox.begin_again()
         outbox.wait_sent()
         outbox.close()
         for number in numbers.values():
