@@ -78,6 +78,8 @@ class Tests:
             assert route.names("new") == []
             with open(route.file("cur", first + ":2,S"), "rb") as file:
                 assert file.read() == content
+            third = route.deliver(b"From: x\n\nlater\n")
+            route.wait_names("cur", [name + ":2,S" for name in (first, second, third)])
             route.wait_route(True)
 
     @test
