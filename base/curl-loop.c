@@ -16,7 +16,7 @@ struct CurlJob {
 struct CurlLoop {
         sd_event *event;
         CURLM *multi;
-        sd_event_source *timer;
+        sd_event_source *timer, *now;
         CurlJob *jobs;
 };
 
@@ -58,14 +58,23 @@ static int on_socket_ready(sd_event_source *source, int fd, uint32_t revents, vo
         return 0;
 }
 
-static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
-        CurlLoop *loop = userdata;
+static void loop_timeout(CurlLoop *loop) {
         int running;
 
-        (void) source;
-        (void) usec;
         (void) curl_multi_socket_action(loop->multi, CURL_SOCKET_TIMEOUT, 0, &running);
         loop_drain(loop);
+}
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+        (void) source;
+        (void) usec;
+        loop_timeout(userdata);
+        return 0;
+}
+
+static int on_now(sd_event_source *source, void *userdata) {
+        (void) source;
+        loop_timeout(userdata);
         return 0;
 }
 
@@ -100,11 +109,16 @@ static int on_socket_set(CURL *easy, curl_socket_t fd, int what, void *userdata,
         return 0;
 }
 
+/* Each transfer begins with a wish for no milliseconds at all. A timer would grant it one later, as
+ * late as its accuracy allows, and only after two system calls. */
 static int on_timer_set(CURLM *multi, long milliseconds, void *userdata) {
         CurlLoop *loop = userdata;
 
         (void) multi;
-        if (milliseconds < 0)
+        if (sd_event_source_set_enabled(
+                            loop->now, milliseconds == 0 ? SD_EVENT_ONESHOT : SD_EVENT_OFF) < 0)
+                return -1;
+        if (milliseconds <= 0)
                 return sd_event_source_set_enabled(loop->timer, SD_EVENT_OFF) < 0 ? -1 : 0;
         if (sd_event_source_set_time_relative(
                             loop->timer, (uint64_t) milliseconds * USEC_PER_MSEC) < 0 ||
@@ -113,9 +127,15 @@ static int on_timer_set(CURLM *multi, long milliseconds, void *userdata) {
         return 0;
 }
 
-static int loop_set_timer(CurlLoop *loop) {
+static int loop_set_timers(CurlLoop *loop) {
         int r;
 
+        r = sd_event_add_defer(loop->event, &loop->now, on_now, loop);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_enabled(loop->now, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
         r = sd_event_add_time(loop->event,
                         &loop->timer,
                         CLOCK_MONOTONIC,
@@ -151,7 +171,7 @@ int curl_loop_new(CurlLoop **ret, sd_event *event) {
                 return -ENOMEM;
         }
         loop->event = sd_event_ref(event);
-        r = loop_set_timer(loop);
+        r = loop_set_timers(loop);
         if (r < 0)
                 return r;
         r = loop_set_multi(loop);
@@ -217,6 +237,7 @@ CurlLoop *curl_loop_free(CurlLoop *loop) {
         /* Calls back to drop its event sources. */
         (void) curl_multi_cleanup(loop->multi);
         (void) sd_event_source_disable_unref(loop->timer);
+        (void) sd_event_source_disable_unref(loop->now);
         (void) sd_event_unref(loop->event);
         free(loop);
         curl_global_cleanup();
