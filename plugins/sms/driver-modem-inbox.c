@@ -267,6 +267,7 @@ static int on_properties(sd_bus_message *m, void *userdata, sd_bus_error *ret_er
         (void) ret_error;
 
         e->call = sd_bus_slot_unref(e->call);
+        (void) sd_bus_message_sensitive(m);
         r = error ? -EIO : read_sms(m, &sms);
         if (r >= 0)
                 note_draft(e, &sms);

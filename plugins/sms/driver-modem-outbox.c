@@ -17,6 +17,7 @@
 
 #include "cleanup.h"
 #include "log.h"
+#include "secret.h"
 
 enum {
         /* How long an object of a former process may be in the middle of its Send. */
@@ -311,22 +312,25 @@ static int on_created(sd_bus_message *m, void *userdata, sd_bus_error *ret_error
         return 0;
 }
 
+/* The message's memory is wiped when it is freed. */
 static int create_object(SmsDriver *d) {
         const SmsOutbound *outbound = d->sending.outbound;
-        _cleanup_(freep) char *text = strndup(outbound->text, outbound->size);
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        _cleanup_(secret_free_stringp) char *text = strndup(outbound->text, outbound->size);
         int64_t left = outbound->expires == 0 ? MODEM_VALIDITY_SECONDS_MAX
                                               : outbound->expires - (int64_t) time(NULL);
         int r;
 
         if (!text)
                 return -ENOMEM;
-        r = modem_call(d,
-                        &d->sending.call,
-                        d->path,
-                        MODEM_MESSAGING,
-                        "Create",
-                        on_created,
-                        d,
+        r = sd_bus_message_new_method_call(
+                        d->bus, &m, MODEM_SERVICE, d->path, MODEM_MESSAGING, "Create");
+        if (r < 0)
+                return r;
+        r = sd_bus_message_sensitive(m);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_append(m,
                         "a{sv}",
                         4,
                         "number",
@@ -343,8 +347,11 @@ static int create_object(SmsDriver *d) {
                         "delivery-report-request",
                         "b",
                         1);
-        sodium_memzero(text, strlen(text));
-        return r;
+        if (r < 0)
+                return r;
+        /* 0: as long as any other call. */
+        r = sd_bus_call_async(d->bus, &d->sending.call, m, on_created, d, 0);
+        return r < 0 ? r : 0;
 }
 
 static int on_found_timer(sd_event_source *source, uint64_t usec, void *userdata) {

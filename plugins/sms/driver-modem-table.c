@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -119,16 +120,17 @@ static const ModemRefusal *find_error(const ErrorRow *rows, size_t n, const char
 
 static const ModemRefusal *find_cause(const char *text) {
         static const char prefix[] = "Unknown message error: ";
-        unsigned cause;
-        int end = 0;
+        const char *digits;
+        size_t n;
 
         if (!text || strncmp(text, prefix, sizeof(prefix) - 1) != 0)
                 return NULL;
-        if (sscanf(text + sizeof(prefix) - 1, "%3u%n", &cause, &end) != 1 ||
-                        text[sizeof(prefix) - 1 + (size_t) end] != '\0')
+        digits = text + sizeof(prefix) - 1;
+        n = strspn(digits, "0123456789");
+        if (n == 0 || n > 3 || digits[n] != '\0')
                 return NULL;
         for (size_t i = 0; i < N_ELEMENTS(causes); i++)
-                if (causes[i].cause == cause)
+                if (causes[i].cause == strtoul(digits, NULL, 10))
                         return &causes[i].refusal;
         return NULL;
 }
