@@ -5,7 +5,8 @@
  * and goes on behind the buffer's end when that is full, for which some thirty optional parameters
  * are enough; it looks for a string's end beyond the PDU, and keeps the parameters of what it
  * refuses. So every length is checked here against the specification's, each field is read once,
- * and an octet of a stranger never reaches that library. What it packs is ours, and bounded. */
+ * and an octet of a stranger never reaches that library. What it packs is ours, and bounded; of
+ * texts it packs none, because it would log them too. */
 #pragma once
 
 #include <stdbool.h>

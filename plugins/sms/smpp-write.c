@@ -1,6 +1,6 @@
-/* The half of smpp-pdu.h that writes, by libsmpp34. It logs what it packs into a global buffer,
- * passwords and texts too, so that buffer is wiped each time; test-smpp-pdu checks that the longest
- * PDU stays within it. */
+/* The half of smpp-pdu.h that writes, by libsmpp34 but for submit_sm. That library logs what it
+ * packs into a global buffer, passwords and texts too, so that buffer is wiped each time;
+ * test-smpp-pdu checks that the longest PDU stays within it. */
 #include <stdint.h>
 #include <stdio.h>
 
@@ -18,7 +18,6 @@
 
 enum {
         VERSION = 0x34,
-        PARAMETERS_MAX = 5,
         DAY = 24 * 60 * 60,
         VALIDITY_DAYS_MAX = 28,
 };
@@ -74,81 +73,114 @@ int smpp_write_bind(uint32_t sequence,
         return r;
 }
 
-/* Parameters in a list of our own, so that nothing is allocated. */
-typedef struct Parameters {
-        tlv_t list[PARAMETERS_MAX];
-        size_t n;
-} Parameters;
+/* --- submit_sm ---
+ *
+ * Of each message, and so not by libsmpp34: its log of a submit_sm costs more than all else that is
+ * done for a message, and holds the text. test-smpp-pdu compares with what it packs. */
 
-static tlv_t *next_parameter(Parameters *parameters, uint16_t tag, uint16_t size) {
-        tlv_t *tlv = &parameters->list[parameters->n];
-
-        assert(parameters->n < PARAMETERS_MAX);
-        *tlv = (tlv_t){ .tag = tag, .length = size };
-        if (parameters->n > 0)
-                parameters->list[parameters->n - 1].next = tlv;
-        parameters->n++;
-        return tlv;
+static void put_octet(SmppOctets *out, uint8_t octet) {
+        assert(out->size < sizeof(out->data));
+        out->data[out->size++] = octet;
 }
 
-static void add_octet(Parameters *parameters, uint16_t tag, uint8_t value) {
-        next_parameter(parameters, tag, 1)->value.val08 = value;
+static void put_octets(SmppOctets *out, const void *octets, size_t size) {
+        assert(size <= sizeof(out->data) - out->size);
+        if (size > 0)
+                memcpy(out->data + out->size, octets, size);
+        out->size += size;
 }
 
-static void add_number(Parameters *parameters, uint16_t tag, uint16_t value) {
-        next_parameter(parameters, tag, 2)->value.val16 = value;
+static void put_16(SmppOctets *out, unsigned number) {
+        put_octet(out, (uint8_t) (number >> 8));
+        put_octet(out, (uint8_t) number);
 }
 
-static void add_parameters(const SmppSubmit *submit, Parameters *parameters) {
+static void set_32(uint8_t *ret, size_t number) {
+        for (unsigned i = 0; i < 4; i++)
+                ret[i] = (uint8_t) (number >> (24 - 8 * i));
+}
+
+/* A string with its NUL, where the specification has room octets for it. */
+static bool put_text(SmppOctets *out, const char *text, size_t room) {
+        size_t size = strlen(text) + 1;
+
+        if (size > room)
+                return false;
+        put_octets(out, text, size);
+        return true;
+}
+
+static bool put_address(SmppOctets *out, uint8_t type, uint8_t plan, const char *address) {
+        put_octet(out, type);
+        put_octet(out, plan);
+        return put_text(out, address, 21);
+}
+
+static void put_parameter(SmppOctets *out, unsigned tag, unsigned size, unsigned number) {
+        put_16(out, tag);
+        put_16(out, size);
+        if (size == 1)
+                put_octet(out, (uint8_t) number);
+        else
+                put_16(out, number);
+}
+
+static void put_parameters(SmppOctets *out, const SmppSubmit *submit) {
         if (submit->sar.kind == SMS_CONCAT_SAR) {
-                add_number(parameters, TLVID_sar_msg_ref_num, submit->sar.reference);
-                add_octet(parameters, TLVID_sar_total_segments, submit->sar.total);
-                add_octet(parameters, TLVID_sar_segment_seqnum, submit->sar.part);
+                put_parameter(out, TLVID_sar_msg_ref_num, 2, submit->sar.reference);
+                put_parameter(out, TLVID_sar_total_segments, 1, submit->sar.total);
+                put_parameter(out, TLVID_sar_segment_seqnum, 1, submit->sar.part);
         }
         if (submit->has_reference)
-                add_number(parameters, TLVID_user_message_reference, submit->reference);
+                put_parameter(out, TLVID_user_message_reference, 2, submit->reference);
         if (submit->as_payload) {
-                tlv_t *tlv = next_parameter(
-                                parameters, TLVID_message_payload, (uint16_t) submit->size);
-
-                memcpy(tlv->value.octet, submit->octets, submit->size);
+                put_16(out, TLVID_message_payload);
+                put_16(out, (unsigned) submit->size);
+                put_octets(out, submit->octets, submit->size);
         }
+}
+
+/* SMPP 3.4 section 4.4.1, from service_type to short_message. */
+static bool put_fields(SmppOctets *out, const SmppSubmit *submit) {
+        static const uint8_t none[3];
+        size_t size = submit->as_payload ? 0 : submit->size;
+
+        if (!put_text(out, submit->service_type, 6) ||
+                        !put_address(out, submit->from_type, submit->from_plan, submit->from) ||
+                        !put_address(out, TON_International, NPI_ISDN_E163_E164, submit->to))
+                return false;
+        put_octet(out, submit->has_header ? SMPP34_UDHI_IND : 0);
+        put_octets(out, none, 3); /* protocol_id, priority_flag, an empty schedule_delivery_time */
+        if (!put_text(out, submit->validity, SMPP_TIME_SIZE))
+                return false;
+        put_octet(out, submit->wants_receipt ? SMPP34_DELIVERY_RECEIPT_ON : 0);
+        put_octet(out, 0); /* replace_if_present_flag */
+        put_octet(out, submit->data_coding);
+        put_octet(out, 0); /* sm_default_msg_id */
+        put_octet(out, (uint8_t) size);
+        put_octets(out, submit->octets, size);
+        return true;
 }
 
 int smpp_write_submit(uint32_t sequence, const SmppSubmit *submit, SmppOctets *ret) {
-        submit_sm_t pdu = { .command_id = SUBMIT_SM, .sequence_number = 1 };
-        Parameters parameters = { .n = 0 };
-        int r = SMPP_E_ROOM;
-
         assert(submit && submit->service_type && submit->from && submit->to && submit->validity);
         assert(submit->octets || submit->size == 0);
         assert(ret);
 
         ret->size = 0;
-        /* libsmpp34 wants one octet less than the specification. */
-        if (submit->size >= SMPP_SHORT_MAX ||
-                        !put(submit->service_type, (uint8_t *) pdu.service_type, 6) ||
-                        !put(submit->from, (uint8_t *) pdu.source_addr, 21) ||
-                        !put(submit->to, (uint8_t *) pdu.destination_addr, 21) ||
-                        !put(submit->validity, (uint8_t *) pdu.validity_period, SMPP_TIME_SIZE))
+        if (submit->size >= SMPP_SHORT_MAX)
                 return SMPP_E_ROOM;
-        pdu.source_addr_ton = submit->from_type;
-        pdu.source_addr_npi = submit->from_plan;
-        pdu.dest_addr_ton = TON_International;
-        pdu.dest_addr_npi = NPI_ISDN_E163_E164;
-        pdu.esm_class = submit->has_header ? SMPP34_UDHI_IND : 0;
-        pdu.registered_delivery = submit->wants_receipt ? SMPP34_DELIVERY_RECEIPT_ON : 0;
-        pdu.data_coding = submit->data_coding;
-        if (!submit->as_payload && submit->size > 0) {
-                pdu.sm_length = (uint8_t) submit->size;
-                memcpy(pdu.short_message, submit->octets, submit->size);
+        ret->size = SMPP_HEADER_SIZE;
+        if (!put_fields(ret, submit)) {
+                ret->size = 0;
+                return SMPP_E_ROOM;
         }
-        add_parameters(submit, &parameters);
-        pdu.tlv = parameters.n > 0 ? parameters.list : NULL;
-        r = pack(SUBMIT_SM, sequence, &pdu, ret);
-        explicit_bzero(&pdu, sizeof(pdu));
-        explicit_bzero(&parameters, sizeof(parameters));
-        return r;
+        put_parameters(ret, submit);
+        set_32(ret->data, ret->size);
+        set_32(ret->data + 4, SMPP_COMMAND_SUBMIT);
+        set_32(ret->data + 8, 0);
+        set_32(ret->data + 12, sequence);
+        return 0;
 }
 
 int smpp_write_deliver_resp(uint32_t sequence, bool is_data_sm, uint32_t status, SmppOctets *ret) {

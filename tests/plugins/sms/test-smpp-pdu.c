@@ -451,10 +451,12 @@ static SmppSubmit longest_submit(const uint8_t *octets, size_t size) {
 
 static void a_submit_is_what_libsmpp34_reads(void **state) {
         uint8_t octets[SMPP_SHORT_MAX];
+        uint8_t packed[SMPP_WRITE_SIZE];
         submit_sm_t back = { 0 };
         SmppSubmit submit;
         SmppOctets o;
         unsigned n = 0;
+        int size = 0;
 
         (void) state;
         memset(octets, 'x', sizeof(octets));
@@ -472,6 +474,10 @@ static void a_submit_is_what_libsmpp34_reads(void **state) {
                 assert_int_equal(
                                 tlv->tag == TLVID_sar_total_segments ? tlv->value.val08 : 255, 255);
         assert_int_equal(n, 4);
+        assert_int_equal(smpp34_pack(SUBMIT_SM, packed, sizeof(packed), &size, &back), 0);
+        assert_int_equal(o.size, size);
+        /* It writes the parameters, 22 octets, in the order in which it read them last. */
+        assert_memory_equal(o.data, packed, o.size - 22);
         destroy_tlv(back.tlv);
 
         submit.size = SMPP_SHORT_MAX;
