@@ -1,5 +1,6 @@
 #include "http-listen.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <microhttpd.h>
 #include <sodium.h>
@@ -13,8 +14,6 @@
 #include "time-text.h"
 
 enum {
-        HEADER_SECONDS = 10,
-        BODY_SECONDS = 30,
         IDLE_SECONDS = 60,
         CONNECTION_MEMORY = HTTP_LISTEN_HEADER_MAX,
         SWALLOWED_MAX = 1024 * 1024, /* a body beyond this is not read to its end */
@@ -129,7 +128,7 @@ static void connection_begin(HttpListen *l, struct MHD_Connection *http, void **
                 return; /* its requests find no context and are refused */
         c->listen = l;
         c->fd = MHD_get_connection_info(http, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-        c->deadline = seconds_from_now(HEADER_SECONDS);
+        c->deadline = seconds_from_now(l->limits.request_seconds);
         c->next = l->connections;
         if (c->next)
                 c->next->previous = c;
@@ -186,7 +185,7 @@ static void *on_uri(void *userdata, const char *uri, struct MHD_Connection *http
         call->connection = c;
         call->http = http;
         c->call = call;
-        c->deadline = seconds_from_now(HEADER_SECONDS);
+        c->deadline = seconds_from_now(c->listen->limits.request_seconds);
         return call;
 }
 
@@ -241,7 +240,6 @@ static void head_read(HttpCall *call, const char *method) {
         call->view.method = method;
         (void) MHD_get_connection_values(call->http, MHD_HEADER_KIND, on_header, call);
         call->started = true;
-        call->connection->deadline = seconds_from_now(BODY_SECONDS);
 }
 
 /* Reads on behind the limit, so that the caller gets to read the refusal instead of a reset. */
@@ -468,6 +466,8 @@ int http_listen_new(HttpListen **ret,
         _cleanup_(http_listen_freep) HttpListen *l = calloc(1, sizeof(*l));
         int r;
 
+        assert(limits->connections > 0 && limits->request_seconds > 0 &&
+                        limits->answer_seconds > 0);
         if (!l)
                 return -ENOMEM;
         l->event = sd_event_ref(event);

@@ -32,9 +32,10 @@ typedef struct HttpListenOps {
 } HttpListenOps;
 
 typedef struct HttpListenLimits {
-        unsigned connections;    /* more wait for their turn */
-        size_t body_max;         /* bytes */
-        unsigned answer_seconds; /* from the whole request to the plugin's answer */
+        unsigned connections;     /* more wait for their turn */
+        size_t body_max;          /* bytes */
+        unsigned request_seconds; /* that a whole request may take, however it trickles */
+        unsigned answer_seconds;  /* from the whole request to the plugin's answer */
 } HttpListenLimits;
 
 /* The request's line and header fields together; a longer one is answered with 431 or 414. */

@@ -23,8 +23,9 @@ enum {
         WINDOW = 8,
         CALLS_MAX = 256,      /* connections; smsbox opens one for each message that waits */
         CALL_BODY_MAX = 1024, /* nothing is posted */
-        CALL_SECONDS = 60,    /* Kannel waits for 240 */
-        SECRET_MIN = 22,      /* 128 bits in base64 */
+        REQUEST_SECONDS = 20,
+        CALL_SECONDS = 60, /* Kannel waits for 240 */
+        SECRET_MIN = 22,   /* 128 bits in base64 */
         SECRET_MAX = 128,
         REPORT_MASK = 1 | 2 | 4 | 8 | 16,
 };
@@ -480,9 +481,10 @@ static int settings_read(SmsDriver *d, const json_t *settings, const char *liste
 
 static int driver_listen(SmsDriver *d, sd_event *event, const char *address) {
         static const HttpListenOps ops = { .call = on_call, .gone = on_gone };
-        static const HttpListenLimits limits = {
-                .connections = CALLS_MAX, .body_max = CALL_BODY_MAX, .answer_seconds = CALL_SECONDS
-        };
+        static const HttpListenLimits limits = { .connections = CALLS_MAX,
+                .body_max = CALL_BODY_MAX,
+                .request_seconds = REQUEST_SECONDS,
+                .answer_seconds = CALL_SECONDS };
         int r;
 
         r = http_listen_new(&d->listen, event, address, &ops, &limits, d);

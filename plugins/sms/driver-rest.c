@@ -20,6 +20,7 @@ enum {
         WINDOW = 8,
         CALLS_MAX = 64,
         CALL_BODY_MAX = 32 * 1024,
+        REQUEST_SECONDS = 10,
         CALL_SECONDS = 14, /* the carrier waits for 15 */
         MESSAGE_SIZE = 65,
 };
@@ -439,9 +440,10 @@ static int settings_read(SmsDriver *d, const json_t *settings) {
 
 static int driver_listen(SmsDriver *d, sd_event *event, const char *address) {
         static const HttpListenOps ops = { .call = on_call, .gone = on_gone };
-        static const HttpListenLimits limits = {
-                .connections = CALLS_MAX, .body_max = CALL_BODY_MAX, .answer_seconds = CALL_SECONDS
-        };
+        static const HttpListenLimits limits = { .connections = CALLS_MAX,
+                .body_max = CALL_BODY_MAX,
+                .request_seconds = REQUEST_SECONDS,
+                .answer_seconds = CALL_SECONDS };
         int r;
 
         r = http_listen_new(&d->listen, event, address, &ops, &limits, d);

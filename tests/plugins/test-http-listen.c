@@ -76,10 +76,11 @@ static void on_gone(HttpCall *call, void *userdata) {
 
 static const HttpListenOps ops = { .call = on_call, .gone = on_gone };
 
-static int setup_with(unsigned connections, unsigned answer_seconds) {
-        const HttpListenLimits limits = {
-                .connections = connections, .body_max = BODY_MAX, .answer_seconds = answer_seconds
-        };
+static int setup_with(unsigned connections, unsigned request_seconds, unsigned answer_seconds) {
+        const HttpListenLimits limits = { .connections = connections,
+                .body_max = BODY_MAX,
+                .request_seconds = request_seconds,
+                .answer_seconds = answer_seconds };
         char address[32];
         int fd, r;
 
@@ -106,7 +107,7 @@ static int setup_with(unsigned connections, unsigned answer_seconds) {
 
 static int setup(void **state) {
         (void) state;
-        return setup_with(16, 20);
+        return setup_with(16, 20, 20);
 }
 
 static int teardown(void **state) {
@@ -311,7 +312,7 @@ static void answers_may_come_later_and_in_another_order(void **state) {
 
 static int setup_impatient(void **state) {
         (void) state;
-        return setup_with(16, 1);
+        return setup_with(16, 20, 1);
 }
 
 static void what_is_not_answered_in_time_is_answered_with_503_and_gone(void **state) {
@@ -324,6 +325,49 @@ static void what_is_not_answered_in_time_is_answered_with_503_and_gone(void **st
         assert_int_equal(t->status, 503);
         assert_int_equal(n_gone, 1);
         assert_null(kept[0]);
+}
+
+static int setup_hurried(void **state) {
+        (void) state;
+        return setup_with(16, 1, 20);
+}
+
+static int connect_plainly(void) {
+        struct sockaddr_in name = { .sin_family = AF_INET, .sin_port = htons((uint16_t) port) };
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        assert_true(fd >= 0);
+        assert_int_equal(connect(fd, (struct sockaddr *) &name, sizeof(name)), 0);
+        return fd;
+}
+
+/* Sends a byte every 50 ms, which is more often than any time of silence, until it is cut off. */
+static void assert_cut_off(const char *request) {
+        uint64_t begin = time_boot(), limit = begin + PATIENCE_SECONDS * USEC_PER_SEC;
+        int fd = connect_plainly();
+        bool is_open = true;
+        char c;
+
+        for (const char *p = request; is_open; p += p[1] ? 1 : 0) {
+                uint64_t next = time_boot() + 50 * USEC_PER_MSEC;
+
+                assert_true(next < limit);
+                (void) send(fd, p, 1, MSG_NOSIGNAL);
+                while (time_boot() < next)
+                        assert_true(sd_event_run(event, 10 * USEC_PER_MSEC) >= 0);
+                is_open = recv(fd, &c, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN;
+        }
+        assert_true(time_boot() - begin >= USEC_PER_SEC / 2);
+        (void) close(fd);
+        assert_int_equal(n_calls, 0);
+}
+
+static void a_request_that_trickles_is_cut_off(void **state) {
+        (void) state;
+        assert_cut_off("xxxxxxxxxxxxxxxxxxxx");
+        assert_cut_off("GET / HTTP/1.1\r\nHost: a\r\nX: xxxxxxxxxxxx");
+        assert_cut_off("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 900\r\n\r\nx");
 }
 
 static void the_end_of_the_listener_lets_go_of_what_waits(void **state) {
@@ -341,7 +385,7 @@ static void the_end_of_the_listener_lets_go_of_what_waits(void **state) {
 
 static int setup_narrow(void **state) {
         (void) state;
-        return setup_with(2, 20);
+        return setup_with(2, 20, 20);
 }
 
 static void more_connections_than_allowed_wait_for_their_turn(void **state) {
@@ -458,6 +502,7 @@ int main(void) {
                 LISTEN_TEST(answers_may_come_later_and_in_another_order, setup),
                 LISTEN_TEST(what_is_not_answered_in_time_is_answered_with_503_and_gone,
                                 setup_impatient),
+                LISTEN_TEST(a_request_that_trickles_is_cut_off, setup_hurried),
                 LISTEN_TEST(the_end_of_the_listener_lets_go_of_what_waits, setup),
                 LISTEN_TEST(more_connections_than_allowed_wait_for_their_turn, setup_narrow),
                 cmocka_unit_test(addresses_are_literal_and_names_are_not_looked_up),
