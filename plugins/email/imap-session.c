@@ -632,12 +632,18 @@ static void read_refusal(ImapSession *session, ImapEvent *ret) {
         }
 }
 
+/* Whether the end of the command that is under way stands here. */
+static bool read_tag(ImapSession *session, ImapReader *reader) {
+        return session->state != STATE_GREETING && session->state != STATE_IDLE &&
+               imap_read_word(reader, session->tag) && imap_read_char(reader, ' ');
+}
+
 static void read_tagged(ImapSession *session, ImapReader *reader, ImapEvent *ret) {
-        if (!imap_read_word(reader, session->tag) || !imap_read_char(reader, ' '))
-                session_end(session, "bad-answer");
-        else if (imap_read_word(reader, "OK"))
+        bool tagged = read_tag(session, reader);
+
+        if (tagged && imap_read_word(reader, "OK"))
                 read_done(session, reader, ret);
-        else if (imap_read_word(reader, "NO") || imap_read_word(reader, "BAD"))
+        else if (tagged && (imap_read_word(reader, "NO") || imap_read_word(reader, "BAD")))
                 read_refusal(session, ret);
         else
                 session_end(session, "bad-answer");
@@ -647,18 +653,10 @@ static void read_response(ImapSession *session, const char *data, size_t size, I
         ImapReader reader;
 
         imap_reader_init(&reader, data, size - 2);
-        if (imap_read_char(&reader, '*')) {
-                if (imap_read_char(&reader, ' '))
-                        read_untagged(session, &reader);
-                else
-                        session_end(session, "bad-answer");
-        } else if (imap_read_char(&reader, '+')) {
-                if (session->state == STATE_AUTHENTICATE)
-                        say_password(session);
-                else
-                        session_end(session, "bad-answer");
-        } else if (session->state == STATE_GREETING || session->state == STATE_IDLE)
-                session_end(session, "bad-answer");
+        if (imap_read_char(&reader, '*') && imap_read_char(&reader, ' '))
+                read_untagged(session, &reader);
+        else if (session->state == STATE_AUTHENTICATE && imap_read_char(&reader, '+'))
+                say_password(session);
         else
                 read_tagged(session, &reader, ret);
 }

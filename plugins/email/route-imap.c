@@ -227,15 +227,21 @@ static void route_tell(MailRoute *route, bool up, const char *reason) {
         email_channel_route(route->channel, &mail_route_imap, up, reason);
 }
 
+/* Whether somebody else says when it goes on: libcurl, which has a timer of its own, or whoever
+ * makes room for a mail. */
+static bool waits_for_others(MailRoute *route) {
+        if (!route->session)
+                return route->easy != NULL;
+        return imap_session_is_idle(route->session) && next_in_queue(route) > 0;
+}
+
 static void set_timer(MailRoute *route) {
         uint64_t due = route->due;
 
-        if (route->easy && !route->session)
-                due = UINT64_MAX; /* libcurl has its own */
+        if (waits_for_others(route))
+                due = UINT64_MAX;
         else if (route->session && !imap_session_is_idle(route->session))
                 due = route->last_octet + SILENCE_SECONDS * USEC_PER_SEC;
-        else if (route->session && next_in_queue(route) > 0)
-                due = UINT64_MAX; /* whoever makes room says so */
         (void) sd_event_source_set_time(route->timer, due);
         (void) sd_event_source_set_enabled(
                         route->timer, due == UINT64_MAX ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
@@ -305,6 +311,15 @@ static Mail *find_to_mark(MailRoute *route) {
         return NULL;
 }
 
+static void next_search(MailRoute *route) {
+        if (route->cursor > 0)
+                imap_session_search(route->session, route->cursor);
+        else if (route->due <= time_boot()) {
+                route->poll++;
+                imap_session_search(route->session, 1);
+        }
+}
+
 /* Begins the next command, if there is anything to do. */
 static void next_command(MailRoute *route) {
         const Mail *mail = find_to_mark(route);
@@ -312,19 +327,14 @@ static void next_command(MailRoute *route) {
 
         if (mail)
                 imap_session_mark(route->session, mail->uid, mail->refused);
-        else if (uid > 0 && !has_room(route))
-                return;
-        else if (uid > 0) {
+        else if (uid == 0)
+                next_search(route);
+        else if (has_room(route)) {
                 route->queue_at++;
                 imap_session_fetch(route->session, uid);
-        } else if (route->cursor > 0)
-                imap_session_search(route->session, route->cursor);
-        else if (route->due <= time_boot()) {
-                route->poll++;
-                imap_session_search(route->session, 1);
-        } else
-                return;
-        route->command_since = route->last_octet = time_boot();
+        }
+        if (!imap_session_is_idle(route->session))
+                route->command_since = route->last_octet = time_boot();
 }
 
 /* --- what has happened --- */
