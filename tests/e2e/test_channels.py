@@ -2,6 +2,8 @@
 of people whose number anybody can write from. The channels are played by the test."""
 
 import os
+import re
+import subprocess
 import sys
 import time
 
@@ -98,6 +100,10 @@ class Tests:
                     lambda: site.operator("GET", "/v1/shares/" + share["id"]).json.get("waiting"), 30,
                     "the operator sees why")
                 assert waiting == {"message": "invitation", "channel": "sms", "reason": "quiet-hours"}
+            printed = subprocess.run(
+                [site.program("plugins", "api", "vestibulectl"), "--url", "unix:" + site.operator_path, "share",
+                 "show", share["id"]], capture_output=True, text=True, timeout=60)
+            assert re.search(r"^Waiting +invitation on sms: quiet-hours$", printed.stdout, re.M), printed
             assert site.rows("SELECT attempts, dead FROM outbox") == [(0, 0)]
             seen = site.show(share)
             assert seen["state"] == "pending" and "waiting" not in seen, seen
