@@ -264,7 +264,7 @@ static void submit_next(SmsDriver *d, SmppSending *s, uint64_t now) {
                 return;
         }
         smpp_link_write(d->link, &pdu);
-        explicit_bzero(&pdu, sizeof(pdu));
+        explicit_bzero(pdu.data, pdu.size);
         *u = (SmppUnanswered){ .sending = s,
                 .segment = s->next,
                 .sequence = sequence,
@@ -288,8 +288,7 @@ static void wake_when_due(SmsDriver *d, uint64_t now) {
                 smpp_session_arm(d, d->throttle.due);
 }
 
-static void submit_all(SmsDriver *d) {
-        uint64_t now = time_boot();
+static void submit_all(SmsDriver *d, uint64_t now) {
         SmppSending *s;
 
         while ((s = current(d)) && may_submit(d, now))
@@ -313,22 +312,25 @@ static void conclude_unsendable(SmsDriver *d) {
 }
 
 void smpp_outbound_pump(SmsDriver *d) {
+        uint64_t now = time_boot();
+
         if (d->has_unsendable)
                 conclude_unsendable(d);
-        submit_all(d);
-        if (d->is_blocked && !current(d) && may_submit(d, time_boot())) {
+        submit_all(d, now);
+        if (d->is_blocked && !current(d) && may_submit(d, now)) {
                 d->is_blocked = false;
                 sms_channel_ready(d->channel);
         }
 }
 
 int smpp_outbound_send(SmsDriver *d, const SmsOutbound *outbound) {
+        uint64_t now = time_boot();
         SmppSending *s;
         int r;
 
-        if (current(d) || !may_submit(d, time_boot())) {
+        if (current(d) || !may_submit(d, now)) {
                 d->is_blocked = true;
-                wake_when_due(d, time_boot());
+                wake_when_due(d, now);
                 return -EAGAIN;
         }
         s = partial_take(d, outbound);
@@ -341,7 +343,7 @@ int smpp_outbound_send(SmsDriver *d, const SmsOutbound *outbound) {
         skip_taken(s);
         choose_coding(d, s);
         TAILQ_INSERT_TAIL(&d->sendings, s, entry);
-        submit_all(d);
+        submit_all(d, now);
         return 0;
 }
 

@@ -251,6 +251,7 @@ static void on_pdu(const uint8_t *octets, size_t size, void *userdata) {
                 break;
         case SMPP_DELIVER:
                 on_message(d, &pdu);
+                sodium_memzero(&pdu, sizeof(pdu));
                 break;
         case SMPP_ENQUIRE:
                 on_enquire(d, pdu.sequence);
@@ -263,7 +264,6 @@ static void on_pdu(const uint8_t *octets, size_t size, void *userdata) {
         case SMPP_DATA_RESP:
                 break;
         }
-        sodium_memzero(&pdu, sizeof(pdu));
 }
 
 /* --- The connection --- */

@@ -32,23 +32,54 @@ static bool starts_with(const char *digits, const char *prefix) {
         return !*prefix;
 }
 
+/* Both tables are in the order of their digits: of one, where those with this first digit begin. */
+static size_t first_country(char digit) {
+        size_t from = 0, to = sms_n_countries;
+
+        while (from < to) {
+                size_t middle = (from + to) / 2;
+
+                if (sms_countries[middle].digits[0] < digit)
+                        from = middle + 1;
+                else
+                        to = middle;
+        }
+        return from;
+}
+
+static size_t first_refused(char digit) {
+        size_t from = 0, to = sms_n_refused;
+
+        while (from < to) {
+                size_t middle = (from + to) / 2;
+
+                if (sms_refused[middle].digits[0] < digit)
+                        from = middle + 1;
+                else
+                        to = middle;
+        }
+        return from;
+}
+
 static const SmsPrefix *find_country(const char *digits) {
         const SmsPrefix *best = NULL;
 
-        for (size_t i = 0; i < sms_n_countries; i++)
-                if (starts_with(digits, sms_countries[i].digits) &&
-                                (!best || strlen(sms_countries[i].digits) > strlen(best->digits)))
-                        best = &sms_countries[i];
+        for (size_t i = first_country(digits[0]);
+                        i < sms_n_countries && sms_countries[i].digits[0] == digits[0];
+                        i++)
+                if (starts_with(digits, sms_countries[i].digits))
+                        best = &sms_countries[i]; /* the longer one comes later */
         return best;
 }
 
 static const SmsRefused *find_refused(const char *digits) {
         const SmsRefused *best = NULL;
 
-        for (size_t i = 0; i < sms_n_refused; i++)
+        for (size_t i = first_refused(digits[0]);
+                        i < sms_n_refused && sms_refused[i].digits[0] == digits[0];
+                        i++)
                 if (starts_with(digits, sms_refused[i].digits) &&
-                                strlen(digits) >= sms_refused[i].digits_min &&
-                                (!best || strlen(sms_refused[i].digits) > strlen(best->digits)))
+                                strlen(digits) >= sms_refused[i].digits_min)
                         best = &sms_refused[i];
         return best;
 }
