@@ -395,8 +395,8 @@ def a_service_that_dies_while_it_sends_is_no_try():
         service.wait_event("held")
         service.kill()
         assert channel.wait_answer(number)["type"] == "later"
-        service.start()
         channel.forget()
+        service.start()
         channel.wait_up()
         assert channel.sends("unterwegs")["type"] == "sent"
 
