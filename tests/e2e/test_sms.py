@@ -24,7 +24,7 @@ WORDS = {
     "en": ("a room key", "not understood", "mistyped", "not right", "Open this link",
            "Hello 🙂 is this for me, for the café?"),
     "de": ("einen Zimmerschlüssel", "nicht verstanden", "Tippfehler", "stimmt nicht", "Öffnen Sie diesen Link",
-           "Schöne Grüße 🙂 ist das für mich, für heute Abend? Ich weiß von nichts, und die Tür ist schon offen."),
+           "Schöne Grüße 🙂 ist das für mich, für heute Abend? Ich weiß von nichts, und die Tür ist offen."),
 }
 
 
