@@ -67,7 +67,7 @@ int credential_read(const char *name, Secret *ret) {
         return 0;
 }
 
-int credential_read_line(const char *name, Secret *ret) {
+int credential_read_line_or_empty(const char *name, Secret *ret) {
         _cleanup_(secret_done) Secret secret = SECRET_NULL;
         int r;
 
@@ -78,6 +78,21 @@ int credential_read_line(const char *name, Secret *ret) {
                 secret.data[--secret.size] = 0;
         if (memchr(secret.data, 0, secret.size) || memchr(secret.data, '\n', secret.size))
                 return -EBADMSG;
+
+        *ret = secret;
+        secret = SECRET_NULL;
+        return 0;
+}
+
+int credential_read_line(const char *name, Secret *ret) {
+        _cleanup_(secret_done) Secret secret = SECRET_NULL;
+        int r;
+
+        r = credential_read_line_or_empty(name, &secret);
+        if (r < 0)
+                return r;
+        if (secret.size == 0)
+                return -ENODATA;
 
         *ret = secret;
         secret = SECRET_NULL;

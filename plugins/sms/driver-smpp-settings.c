@@ -58,7 +58,7 @@ static int read_text(const json_t *settings, const char *name, size_t size, cons
 }
 
 static int read_password(Secret *ret) {
-        int r = credential_read_line("smpp-password", ret);
+        int r = credential_read_line_or_empty("smpp-password", ret);
 
         if (r < 0) {
                 log_error("credential smpp-password: %s", strerror(-r));

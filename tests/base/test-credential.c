@@ -48,11 +48,7 @@ static void a_credential_is_read_whole(void **state) {
 static void a_line_loses_its_final_newline_only(void **state) {
         static const struct {
                 const char *content, *line;
-        } cases[] = { { "secret\n", "secret" },
-                { "secret", "secret" },
-                { " s \r\n", " s \r" },
-                { "\n", "" },
-                { "", "" } };
+        } cases[] = { { "secret\n", "secret" }, { "secret", "secret" }, { " s \r\n", " s \r" } };
 
         for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
                 _cleanup_(secret_done) Secret secret = SECRET_NULL;
@@ -61,6 +57,20 @@ static void a_line_loses_its_final_newline_only(void **state) {
                 assert_int_equal(credential_read_line("line", &secret), 0);
                 assert_int_equal(secret.size, strlen(cases[i].line));
                 assert_string_equal((const char *) secret.data, cases[i].line);
+        }
+}
+
+static void an_empty_line_is_only_for_those_who_ask_for_it(void **state) {
+        static const char *const contents[] = { "", "\n" };
+
+        for (size_t i = 0; i < N_ELEMENTS(contents); i++) {
+                _cleanup_(secret_done) Secret secret = SECRET_NULL;
+
+                put("line", contents[i], strlen(contents[i]), 0400);
+                assert_int_equal(read_line("line"), -ENODATA);
+                assert_int_equal(credential_read_line_or_empty("line", &secret), 0);
+                assert_int_equal(secret.size, 0);
+                assert_string_equal((const char *) secret.data, "");
         }
 }
 
@@ -158,6 +168,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(a_credential_is_read_whole),
                 cmocka_unit_test(a_line_loses_its_final_newline_only),
+                cmocka_unit_test(an_empty_line_is_only_for_those_who_ask_for_it),
                 cmocka_unit_test(two_lines_or_a_nul_are_not_a_line),
                 cmocka_unit_test(a_credential_that_others_can_reach_is_refused),
                 cmocka_unit_test(a_name_never_leaves_the_folder),

@@ -340,7 +340,10 @@ class Tests:
             ({"window": "0"}, {}, "`window`"),
             ({"listen": "kannel.hotel.test:80"}, {}, "cannot listen"),
             ({}, {"callback-path": "short"}, "callback-path"),
+            ({}, {"callback-path": "a" * 21}, "callback-path"),
+            ({}, {"callback-path": ""}, "callback-path"),
             ({}, {"callback-path": "a" * 21 + "/"}, "callback-path"),
+            ({}, {"kannel-password": ""}, "kannel-password"),
             ({}, {"kannel-password": None}, "kannel-password"),
         ):
             settings = {**self.kannel.common_settings(), **self.kannel.settings(), "listen": "127.0.0.1:0", **changes}

@@ -347,10 +347,13 @@ class Tests:
             ({"callback_url": "gateway.hotel.test"}, TOKEN, "`callback_url`"),
             ({"window": "65"}, TOKEN, "`window`"),
             ({}, None, "rest-token"),
+            ({}, "", "rest-token"),
+            ({}, "\n", "rest-token"),
+            ({}, "a" * 15, "rest-token"),
         ):
             settings = {**self.carrier.common_settings(), **self.carrier.settings(), "listen": "127.0.0.1:0", **changes}
             settings = {k: v for k, v in settings.items() if v is not None}
-            gateway = Gateway(self.program, "sms", settings, {"rest-token": secret} if secret else {}).start()
+            gateway = Gateway(self.program, "sms", settings, {} if secret is None else {"rest-token": secret}).start()
             try:
                 assert gateway.process.wait(60) == 78, changes
                 assert word in gateway.errors_text(), (changes, gateway.errors_text())
