@@ -538,6 +538,20 @@ static int on_work(sd_event_source *source, void *userdata) {
         return 0;
 }
 
+/* A word for operators: why there is no connection. */
+static const char *reason_of(CURLcode code) {
+        switch (code) {
+        case CURLE_PEER_FAILED_VERIFICATION:
+                return "bad-certificate";
+        case CURLE_SSL_CACERT_BADFILE:
+                return "no-issuers";
+        case CURLE_COULDNT_RESOLVE_HOST:
+                return "no-such-host";
+        default:
+                return "no-connection";
+        }
+}
+
 static void on_connected(CURL *easy, CURLcode code, void *userdata) {
         MailRoute *route = userdata;
         ImapAccount account = { .user = route->user,
@@ -546,11 +560,7 @@ static void on_connected(CURL *easy, CURLcode code, void *userdata) {
                 .size_max = MAIL_READ_SIZE_MAX };
 
         if (code != CURLE_OK) {
-                fail(route,
-                                code == CURLE_PEER_FAILED_VERIFICATION ? "bad-certificate"
-                                : code == CURLE_COULDNT_RESOLVE_HOST   ? "no-such-host"
-                                                                       : "no-connection",
-                                RETRY_MIN_SECONDS);
+                fail(route, reason_of(code), RETRY_MIN_SECONDS);
                 return;
         }
         if (curl_easy_getinfo(easy, CURLINFO_ACTIVESOCKET, &route->fd) != CURLE_OK ||

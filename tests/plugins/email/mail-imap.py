@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 import ssl
+import subprocess
 import sys
 import threading
 import time
@@ -364,9 +365,18 @@ class Tests:
             heard.append(reader.readline())
 
         double = Double(self.dovecot, script)
-        with self.route(ca_file="/etc/ssl/certs/ca-certificates.crt") as route:
+        with self.route(ca_file="") as route:
+            route.settings["ca_file"] = route.path("other.pem")
+            subprocess.run(
+                ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                 "-days", "2", "-keyout", os.devnull, "-out", route.path("other.pem"), "-subj", "/CN=localhost",
+                 "-addext", "subjectAltName=DNS:localhost"],
+                check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             self.start(route, "INBOX", double.port)
             route.wait_route(False, "bad-certificate")
+        with self.route(ca_file="/not/there.pem") as route:
+            self.start(route, "INBOX", double.port)
+            route.wait_route(False, "no-issuers")
         with self.route() as route:
             route.start("imaps://127.0.0.1:%d/INBOX" % double.port)  # not a name in it
             route.wait_route(False, "bad-certificate")
