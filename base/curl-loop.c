@@ -17,6 +17,8 @@ struct CurlLoop {
         sd_event *event;
         CURLM *multi;
         sd_event_source *timer, *now;
+        uint64_t due;   /* when libcurl wants to be called, CLOCK_MONOTONIC; UINT64_MAX: never */
+        uint64_t armed; /* when the timer is set to; UINT64_MAX: it is off */
         CurlJob *jobs;
 };
 
@@ -65,10 +67,37 @@ static void loop_timeout(CurlLoop *loop) {
         loop_drain(loop);
 }
 
+static uint64_t loop_time(const CurlLoop *loop) {
+        uint64_t usec = 0;
+
+        (void) sd_event_now(loop->event, CLOCK_MONOTONIC, &usec);
+        return usec;
+}
+
+static int timer_arm(CurlLoop *loop, uint64_t usec) {
+        int r;
+
+        r = sd_event_source_set_time(loop->timer, usec);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_enabled(loop->timer, SD_EVENT_ONESHOT);
+        if (r < 0)
+                return r;
+        loop->armed = usec;
+        return 0;
+}
+
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+        CurlLoop *loop = userdata;
+
         (void) source;
         (void) usec;
-        loop_timeout(userdata);
+        loop->armed = UINT64_MAX;
+        if (loop->due <= loop_time(loop)) {
+                loop->due = UINT64_MAX;
+                loop_timeout(loop);
+        } else if (loop->due != UINT64_MAX)
+                return timer_arm(loop, loop->due);
         return 0;
 }
 
@@ -110,7 +139,9 @@ static int on_socket_set(CURL *easy, curl_socket_t fd, int what, void *userdata,
 }
 
 /* Each transfer begins with a wish for no milliseconds at all. A timer would grant it one later, as
- * late as its accuracy allows, and only after two system calls. */
+ * late as its accuracy allows, and only after two system calls. The time after which it is to fail
+ * follows, and nearly always comes to nothing: a timer that is set to an earlier one stays as it
+ * is, and looks again when it rings. */
 static int on_timer_set(CURLM *multi, long milliseconds, void *userdata) {
         CurlLoop *loop = userdata;
 
@@ -118,13 +149,9 @@ static int on_timer_set(CURLM *multi, long milliseconds, void *userdata) {
         if (sd_event_source_set_enabled(
                             loop->now, milliseconds == 0 ? SD_EVENT_ONESHOT : SD_EVENT_OFF) < 0)
                 return -1;
-        if (milliseconds <= 0)
-                return sd_event_source_set_enabled(loop->timer, SD_EVENT_OFF) < 0 ? -1 : 0;
-        if (sd_event_source_set_time_relative(
-                            loop->timer, (uint64_t) milliseconds * USEC_PER_MSEC) < 0 ||
-                        sd_event_source_set_enabled(loop->timer, SD_EVENT_ONESHOT) < 0)
-                return -1;
-        return 0;
+        loop->due = milliseconds > 0 ? loop_time(loop) + (uint64_t) milliseconds * USEC_PER_MSEC
+                                     : UINT64_MAX;
+        return loop->due < loop->armed && timer_arm(loop, loop->due) < 0 ? -1 : 0;
 }
 
 static int loop_set_timers(CurlLoop *loop) {
@@ -171,6 +198,7 @@ int curl_loop_new(CurlLoop **ret, sd_event *event) {
                 return -ENOMEM;
         }
         loop->event = sd_event_ref(event);
+        loop->due = loop->armed = UINT64_MAX;
         r = loop_set_timers(loop);
         if (r < 0)
                 return r;

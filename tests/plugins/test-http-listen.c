@@ -475,6 +475,35 @@ static void nobody_there_is_told_on_the_loop(void **state) {
         assert_int_equal(t->code, CURLE_COULDNT_CONNECT);
 }
 
+static void begin_with_time(size_t i, long milliseconds) {
+        Transfer *t = prepare(i, "/");
+
+        (void) curl_easy_setopt(t->easy, CURLOPT_TIMEOUT_MS, milliseconds);
+        begin(t);
+}
+
+/* The times of those that are done by then do not matter to those that are not. */
+static void what_takes_too_long_ends_when_its_time_is_up(void **state) {
+        uint64_t start;
+
+        (void) state;
+        begin_with_time(0, 300);
+        run_until(&n_done, 1);
+        assert_int_equal(transfers[0].code, CURLE_OK);
+        manner = KEEP;
+        start = time_boot();
+        begin_with_time(1, 800);
+        begin_with_time(2, 500);
+        run_until(&n_done, 2);
+        assert_int_equal(transfers[2].code, CURLE_OPERATION_TIMEDOUT);
+        assert_true(time_boot() - start >= 500 * USEC_PER_MSEC);
+        run_until(&n_done, 3);
+        assert_int_equal(transfers[1].code, CURLE_OPERATION_TIMEDOUT);
+        assert_true(time_boot() - start >= 800 * USEC_PER_MSEC);
+        /* Not because the listener had enough, which is after 20 seconds. */
+        assert_true(time_boot() - start < 15 * USEC_PER_SEC);
+}
+
 static void kept_connections_are_used_again(void **state) {
         long n_connects = 0;
         Transfer *t = prepare(0, "/");
@@ -510,6 +539,7 @@ int main(void) {
                 LISTEN_TEST(what_was_removed_is_never_done, setup),
                 LISTEN_TEST(the_end_of_the_loop_ends_all_without_a_call, setup),
                 LISTEN_TEST(nobody_there_is_told_on_the_loop, setup),
+                LISTEN_TEST(what_takes_too_long_ends_when_its_time_is_up, setup),
                 LISTEN_TEST(kept_connections_are_used_again, setup),
         };
 
