@@ -51,7 +51,7 @@ struct HttpCarrier {
         void *userdata;
 
         sd_event_source *timer; /* the next probe */
-        bool is_up;
+        bool is_up, leaves_unanswered;
         char reason[48];
         unsigned backoff;                  /* seconds */
         uint64_t next_probe, paused_until; /* of time_boot() */
@@ -104,12 +104,33 @@ static void slot_clear(Slot *slot) {
         request_clear(TAKE_PTR(slot->headers), TAKE_PTR(slot->body), slot->body_size);
 }
 
+static bool was_sent(CURL *easy) {
+        curl_off_t uploaded = 0;
+        long size = 0;
+
+        (void) curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &size);
+        (void) curl_easy_getinfo(easy, CURLINFO_SIZE_UPLOAD_T, &uploaded);
+        return size > 0 || uploaded > 0;
+}
+
+/* libcurl would repeat a request when a kept connection ends before its answer. */
+static int
+on_connected(void *userdata, char *local_address, char *address, int local_port, int remote_port) {
+        const Slot *slot = userdata;
+
+        (void) local_address;
+        (void) address;
+        (void) local_port;
+        (void) remote_port;
+        return was_sent(slot->easy) ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+}
+
 static void answer_read(Slot *slot, CURLcode code, HttpCarrierAnswer *ret) {
         curl_off_t retry_after = 0;
         long status = 0;
 
         slot->answer[slot->answer_size] = 0;
-        *ret = (HttpCarrierAnswer){ .body = slot->answer };
+        *ret = (HttpCarrierAnswer){ .body = slot->answer, .was_sent = was_sent(slot->easy) };
         if (code != CURLE_OK) {
                 ret->failure = failure_word(code);
                 return;
@@ -125,6 +146,15 @@ static void answer_read(Slot *slot, CURLcode code, HttpCarrierAnswer *ret) {
                 ret->retry_after = (unsigned) retry_after;
 }
 
+static void note_message(HttpCarrier *c, const HttpCarrierAnswer *answer) {
+        if (answer->status != 0 && c->leaves_unanswered) {
+                c->leaves_unanswered = false;
+                if (c->is_up)
+                        c->backoff = 0;
+        } else if (answer->status == 0 && answer->was_sent)
+                c->leaves_unanswered = true;
+}
+
 static void on_done(CURL *easy, CURLcode code, void *userdata) {
         Slot *slot = userdata;
         HttpCarrier *c = slot->carrier;
@@ -134,8 +164,10 @@ static void on_done(CURL *easy, CURLcode code, void *userdata) {
         curl_loop_remove(c->loop, easy);
         slot_clear(slot);
         slot->is_busy = false;
-        if (slot < c->slots + c->window)
+        if (slot < c->slots + c->window) {
                 c->n_busy--;
+                note_message(c, &answer);
+        }
         slot->done(&answer, slot->userdata);
 
         if (c->was_full && c->n_busy < c->window) {
@@ -241,7 +273,8 @@ void http_carrier_up(HttpCarrier *c) {
         if (c->is_up)
                 return;
         c->is_up = true;
-        c->backoff = 0;
+        if (!c->leaves_unanswered)
+                c->backoff = 0;
         (void) sd_event_source_set_enabled(c->timer, SD_EVENT_OFF);
         sms_channel_carrier(c->channel, true, NULL);
 }
@@ -367,6 +400,10 @@ static int easy_new(const HttpCarrierPolicy *policy, Slot *slot, CURL **ret) {
                 code = curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
         if (code == CURLE_OK)
                 code = curl_easy_setopt(easy, CURLOPT_WRITEDATA, slot);
+        if (code == CURLE_OK)
+                code = curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_connected);
+        if (code == CURLE_OK)
+                code = curl_easy_setopt(easy, CURLOPT_PREREQDATA, slot);
         *ret = easy;
         return code == CURLE_OK ? 0 : code == CURLE_OUT_OF_MEMORY ? -ENOMEM : -EINVAL;
 }

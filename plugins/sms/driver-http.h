@@ -20,6 +20,7 @@ typedef struct HttpCarrier HttpCarrier;
 typedef struct HttpCarrierAnswer {
         int status;           /* 100 to 599; 0: none came */
         const char *failure;  /* why, when status is 0: a word in static memory */
+        bool was_sent;        /* of the request, at least in part: the carrier may have it */
         const char *body;     /* terminated; borrowed, until something is asked again */
         unsigned retry_after; /* seconds; 0: not said */
 } HttpCarrierAnswer;
@@ -56,7 +57,9 @@ typedef struct HttpCarrierRequest {
         bool beside; /* beside the window: a probe, or taking a message back */
 } HttpCarrierRequest;
 
-/* Asks; done is called once, never from in here, and may ask again: its place is free by then.
+/* Asks, and sends it once: a request of which a part has left is not repeated over another
+ * connection, since the carrier may have it and charge for it (RFC 9110 section 9.2.2). done is
+ * called once, never from in here, and may ask again: its place is free by then.
  * -EAGAIN: the window is full, and sms_channel_ready() will be called. */
 int http_carrier_ask(HttpCarrier *carrier,
                 const HttpCarrierRequest *request,
@@ -74,7 +77,9 @@ void http_carrier_headers_free(struct curl_slist *list);
 
 void http_carrier_up(HttpCarrier *carrier);
 
-/* It will be probed, later each time. reason is a word. Returns the seconds until then. */
+/* It will be probed, later each time; that begins anew when it is up, but not before a message has
+ * been answered once one was not: a probe may be answered where messages never are. reason is a
+ * word. Returns the seconds until then. */
 unsigned http_carrier_down(HttpCarrier *carrier, const char *reason);
 
 /* It asks for patience of so many seconds; 0: as we like. Returns the seconds. */

@@ -193,10 +193,13 @@ static void job_end(Job *job, const SmsSendResult *result) {
  * nothing says so. */
 static unsigned note_carrier(
                 SmsDriver *d, const HttpCarrierAnswer *answer, KannelVerdict *verdict) {
-        *verdict = answer->status != 0 ? kannel_verdict(answer->status, answer->body)
-                                       : (KannelVerdict){
-                                                 SMS_SEND_LATER, answer->failure, .is_down = true
-                                         };
+        if (answer->status == 0)
+                *verdict = (KannelVerdict){ .outcome = answer->was_sent ? SMS_SEND_FAILED
+                                                                        : SMS_SEND_LATER,
+                        .reason = answer->failure,
+                        .is_down = true };
+        else
+                *verdict = kannel_verdict(answer->status, answer->body);
         if (verdict->is_down)
                 return http_carrier_down(d->carrier, verdict->reason);
         if (verdict->is_login)

@@ -85,7 +85,9 @@ static bool is_plain(const char *text) {
  * again; 0: nothing says so. */
 static unsigned note_carrier(SmsDriver *d, const HttpCarrierAnswer *answer, RestVerdict *verdict) {
         if (answer->status == 0) {
-                *verdict = (RestVerdict){ .outcome = SMS_SEND_LATER, .is_down = true };
+                *verdict = (RestVerdict){ .outcome = answer->was_sent ? SMS_SEND_FAILED
+                                                                      : SMS_SEND_LATER,
+                        .is_down = true };
                 (void) snprintf(verdict->reason, sizeof(verdict->reason), "%s", answer->failure);
         } else
                 rest_verdict(answer->status, answer->body, verdict);
