@@ -14,6 +14,7 @@
 #include "credential.h"
 #include "driver-http.h"
 #include "driver-kannel-message.h"
+#include "driver-kannel-partial.h"
 #include "log.h"
 #include "plugin.h"
 #include "text.h"
@@ -38,6 +39,7 @@ struct SmsDriver {
         Secret password, secret;
         CallTokens calls;
         struct Job *jobs;
+        KannelPartials partials;
         bool has_warned;
 };
 
@@ -182,11 +184,14 @@ static void job_free(Job *job) {
 }
 
 static void job_end(Job *job, const SmsSendResult *result) {
-        SmsChannel *channel = job->driver->channel;
+        SmsDriver *d = job->driver;
         const SmsOutbound *outbound = job->outbound;
 
+        if (job->segment > 0 && job->segment < outbound->plan->n_segments &&
+                        result->outcome != SMS_SEND_REFUSED)
+                kannel_partials_keep(&d->partials, outbound, job->segment);
         job_free(job);
-        sms_channel_sent(channel, outbound, result);
+        sms_channel_sent(d->channel, outbound, result);
 }
 
 /* What an answer says about Kannel itself. Returns the seconds to wait before it is asked again; 0:
@@ -224,6 +229,9 @@ static void on_segment(const HttpCarrierAnswer *answer, void *userdata) {
         };
         if (verdict.outcome == SMS_SEND_TAKEN && job->segment < job->outbound->plan->n_segments)
                 result = (SmsSendResult){ .outcome = SMS_SEND_LATER, .reason = "no-memory" };
+        /* What has cost something was tried. */
+        if (result.outcome == SMS_SEND_LATER && job->segment > 0)
+                result.outcome = SMS_SEND_FAILED;
         job_end(job, &result);
 }
 
@@ -240,9 +248,13 @@ static int kannel_send(SmsDriver *d, const SmsOutbound *outbound) {
         if (job->next)
                 job->next->previous = job;
         d->jobs = job;
+        job->segment = kannel_partials_take(&d->partials, outbound);
         r = job_ask(job);
-        if (r < 0)
+        if (r < 0) {
+                if (job->segment > 0)
+                        kannel_partials_keep(&d->partials, outbound, job->segment);
                 job_free(job);
+        }
         return r;
 }
 
@@ -395,6 +407,7 @@ static SmsDriver *kannel_free(SmsDriver *d) {
         call_tokens_done(&d->calls);
         while (d->jobs)
                 job_free(d->jobs);
+        kannel_partials_done(&d->partials);
         free(d->url);
         free(d->username);
         free(d->callback_url);
@@ -506,6 +519,7 @@ static int kannel_new(
         if (!d)
                 return -ENOMEM;
         d->channel = channel;
+        kannel_partials_init(&d->partials);
         r = settings_read(d, settings, listen);
         if (r < 0)
                 return r;

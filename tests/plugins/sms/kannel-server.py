@@ -4,6 +4,7 @@ usage: kannel-server.py BUILD [TEST…]
 """
 
 import http.client
+import http.server
 import os
 import sys
 import threading
@@ -15,6 +16,48 @@ from harness.frames import Gateway  # noqa: E402
 from harness.kannel import KannelCarrier  # noqa: E402
 from harness.sms_carrier import GSM7, GSM7_SHIFTED  # noqa: E402
 from harness.tap import note, run, test, tests_of  # noqa: E402
+
+PARTS = "c" * 400  # three of them
+
+
+class Smsbox(http.server.ThreadingHTTPServer):
+    """Answers as no real one can be made to: what `decide(part)` says, or not at all; part is the number of
+    the segment in its header, or 1."""
+
+    daemon_threads = True
+
+    def __init__(self, decide):
+        self.decide, self.taken = decide, []
+        super().__init__(("127.0.0.1", 0), SmsboxHandler)
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+
+    def close(self):
+        self.shutdown()
+        self.server_close()
+
+
+class SmsboxHandler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def log_message(self, *arguments):
+        pass
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        status = 400
+        if self.headers["X-Kannel-To"]:  # else nobody: whether we are there
+            part = int((self.headers["X-Kannel-UDH"] or "01")[-2:], 16)
+            status = self.server.decide(part)
+            if status in (None, 202):
+                self.server.taken.append(part)
+        if status is None:
+            self.close_connection = True
+            return
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
 
 GUEST = KannelCarrier.guest
 OUR_TEXT = "our marked text"
@@ -323,6 +366,71 @@ class Tests:
             gateway.stop()
             gateway.remove()
             kannel.__exit__(None, None, None)
+
+    def make_smsbox(self, decide):
+        """The gateway's other side for what no real Kannel can be made to do. Returns it and a gateway."""
+        smsbox = Smsbox(decide)
+        gateway = self.make_gateway(
+            self.kannel, url="http://127.0.0.1:%d/" % smsbox.server_port, listen="127.0.0.1:0",
+            callback_url="http://127.0.0.1:1").start()
+        gateway.wait_up()
+        return smsbox, gateway
+
+    def send_patiently(self, text, message, gateway):
+        """Asks until it was tried, as often and as late as it is told to."""
+        while True:
+            answer = self.send(text, message, gateway)
+            if answer["type"] != "later":
+                return answer
+            time.sleep(answer["retry_after"])
+
+    @test
+    def a_cut_counts_as_a_try_and_the_next_one_waits_longer(self):
+        smsbox, gateway = self.make_smsbox(lambda part: None if cuts else 202)
+        cuts = False
+        try:
+            assert self.send("davor", "msg_before", gateway)["type"] == "sent"  # over a connection that is kept
+            cuts = True
+            for tries, seconds in enumerate((1, 2, 4), 1):
+                ask = self.send if tries == 1 else self.send_patiently
+                answer = ask("einmal", "msg_cut", gateway)
+                assert answer["type"] == "failed" and not answer["permanent"] and answer["reason"] == "cut", answer
+                assert answer["retry_after"] == seconds, answer
+                assert len(smsbox.taken) == 1 + tries, smsbox.taken
+            cuts = False
+            assert self.send_patiently("einmal", "msg_cut", gateway)["type"] == "sent"
+        finally:
+            gateway.stop()
+            gateway.remove()
+            smsbox.close()
+
+    @test
+    def what_was_taken_of_a_long_message_is_not_sent_again(self):
+        verdicts = {3: 503}
+        smsbox, gateway = self.make_smsbox(lambda part: verdicts.get(part, 202))
+        try:
+            answer = self.send(PARTS, "msg_parts_1", gateway)
+            assert answer["type"] == "failed" and answer["reason"] == "queue-full" and answer["retry_after"], answer
+            for status, reason in ((500, "carrier-error"), (None, "cut")):
+                verdicts[3] = status
+                answer = self.send_patiently(PARTS, "msg_parts_1", gateway)
+                assert answer["type"] == "failed" and answer["reason"] == reason, answer
+            assert smsbox.taken == [1, 2, 3], smsbox.taken
+            verdicts.clear()
+            assert self.send_patiently(PARTS, "msg_parts_1", gateway)["type"] == "sent"
+            assert smsbox.taken == [1, 2, 3, 3], smsbox.taken
+            # What ended, and what nothing was taken of, begins at the first.
+            assert self.send(PARTS, "msg_parts_1", gateway)["type"] == "sent"
+            assert smsbox.taken == [1, 2, 3, 3, 1, 2, 3], smsbox.taken
+            verdicts[1] = 503
+            assert self.send(PARTS, "msg_parts_2", gateway)["type"] == "later"
+            verdicts.clear()
+            assert self.send_patiently(PARTS, "msg_parts_2", gateway)["type"] == "sent"
+            assert smsbox.taken[-3:] == [1, 2, 3], smsbox.taken
+        finally:
+            gateway.stop()
+            gateway.remove()
+            smsbox.close()
 
     @test
     def secrets_are_neither_arguments_nor_environment(self):
