@@ -243,7 +243,7 @@ static bool is_one_line(const char *text) {
 }
 
 static bool is_separator(const char *text) {
-        return text[0] && !text[1] && strchr("+-_=.#", text[0]);
+        return text[0] && !text[1] && strchr("+-=_", text[0]);
 }
 
 static bool is_submit_url(const char *text) {
@@ -299,7 +299,7 @@ static const Form forms[] = {
         { "sms", "modem", is_modem, "modem must be any, or an IMEI" },
         { "mailto", "from", is_mail_address, "from must be one address, such as keys@example.org" },
         { "mailto", "name", is_one_line, "name must be one line" },
-        { "mailto", "separator", is_separator, "separator must be one of + - _ = . #" },
+        { "mailto", "separator", is_separator, "separator must be one of + - = _" },
         { "mailto",
                         "submit",
                         is_submit_url,

@@ -42,7 +42,7 @@ typedef enum MailTokenError {
 typedef struct MailTokenPlace {
         const uint8_t *key;  /* MAIL_TOKEN_KEY_SIZE bytes */
         const char *mailbox; /* "keys" of keys+…@; empty where a whole domain is ours */
-        char separator;      /* "+" or "-" as the server has it; not there when mailbox is empty */
+        char separator;      /* + - = or _ as the server has it; not there when mailbox is empty */
 } MailTokenPlace;
 
 /* 0, or MAIL_TOKEN_E_MAILBOX: what the configuration must be checked with. */

@@ -120,6 +120,7 @@ static void what_cannot_work_is_refused(void **state) {
                 "{'from': 'a@b.test', 'domain': 'no domain'}",
                 "{'from': 'a@b.test', 'mailbox': 'much-too-long-for-a-token'}",
                 "{'from': 'a@b.test', 'separator': '#'}",
+                "{'from': 'a@b.test', 'separator': '.'}",
                 "{'from': 'a@b.test', 'separator': '++'}",
                 "{'from': 'a@b.test', 'submit': 'http://mx.test'}",
                 "{'from': 'a@b.test', 'submit': 'smtp://'}",
