@@ -58,8 +58,8 @@ struct ImapSession {
         bool keywords, seen, writable; /* what the folder can */
         uint32_t validity;
 
-        uint32_t *uids;
-        size_t n_uids, uids_room;
+        uint32_t uids[2 * IMAP_FOUND_MAX]; /* tidied when it is full */
+        size_t n_uids;
         uint32_t uid; /* that a command is about */
         bool sized;
         uint64_t size;
@@ -194,7 +194,6 @@ ImapSession *imap_session_free(ImapSession *session) {
         secret_free_string(session->password);
         free(session->folder);
         free(session->input);
-        free(session->uids);
         free(session->mail);
         sodium_memzero(session->output, sizeof(session->output));
         free(session);
@@ -392,46 +391,35 @@ static void read_code(ImapSession *session, ImapReader *reader) {
                 session->writable = true;
 }
 
-static bool add_uid(ImapSession *session, uint32_t uid) {
-        if (session->n_uids == session->uids_room) {
-                size_t room = 2 * session->uids_room + 64;
-                uint32_t *grown = reallocarray(session->uids, room, sizeof(*grown));
-
-                if (!grown)
-                        return false;
-                session->uids = grown;
-                session->uids_room = room;
-        }
-        session->uids[session->n_uids++] = uid;
-        return true;
-}
-
-static void read_search(ImapSession *session, ImapReader *reader) {
-        uint64_t uid;
-
-        while (imap_read_char(reader, ' ') && imap_read_number(reader, UINT32_MAX, &uid))
-                if (uid > 0 && !add_uid(session, (uint32_t) uid)) {
-                        session_end(session, "out-of-memory");
-                        return;
-                }
-}
-
 static int compare_uids(const void *a, const void *b) {
         uint32_t x = *(const uint32_t *) a, y = *(const uint32_t *) b;
 
         return (x > y) - (x < y);
 }
 
-static void sort_uids(ImapSession *session) {
+/* Sorted, each once, and no more than the lowest that are of use. */
+static void tidy_uids(ImapSession *session) {
         size_t n = 0;
 
-        if (session->n_uids == 0)
-                return;
         qsort(session->uids, session->n_uids, sizeof(*session->uids), compare_uids);
-        for (size_t i = 0; i < session->n_uids; i++)
+        for (size_t i = 0; i < session->n_uids && n < IMAP_FOUND_MAX; i++)
                 if (n == 0 || session->uids[n - 1] != session->uids[i])
                         session->uids[n++] = session->uids[i];
         session->n_uids = n;
+}
+
+static void add_uid(ImapSession *session, uint32_t uid) {
+        if (session->n_uids == N_ELEMENTS(session->uids))
+                tidy_uids(session);
+        session->uids[session->n_uids++] = uid;
+}
+
+static void read_search(ImapSession *session, ImapReader *reader) {
+        uint64_t uid;
+
+        while (imap_read_char(reader, ' ') && imap_read_number(reader, UINT32_MAX, &uid))
+                if (uid > 0)
+                        add_uid(session, (uint32_t) uid);
 }
 
 typedef struct Fetched {
@@ -585,7 +573,7 @@ static void read_done(ImapSession *session, ImapReader *reader, ImapEvent *ret) 
                 read_selected(session, reader, ret);
                 break;
         case STATE_SEARCH:
-                sort_uids(session);
+                tidy_uids(session);
                 *ret = (ImapEvent){
                         .kind = IMAP_EVENT_FOUND, .uids = session->uids, .n_uids = session->n_uids
                 };

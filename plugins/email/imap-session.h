@@ -29,6 +29,7 @@ enum {
         IMAP_LITERALS_MAX = 65536,   /* and inside, but for the mail that was asked for */
         IMAP_DEPTH_MAX = 16,         /* of lists within lists */
         IMAP_NAME_MAX = 500,         /* octets of a user's name, a password, a folder */
+        IMAP_FOUND_MAX = 1001,       /* UIDs of one search, however many a server names */
 };
 
 typedef struct ImapAccount {
@@ -54,7 +55,8 @@ typedef struct ImapEvent {
         ImapEventKind kind;
         uint32_t validity;    /* of READY: the folder's UIDVALIDITY */
         bool keyword;         /* of READY: the mark is the keyword */
-        const uint32_t *uids; /* of FOUND: ascending, each once; borrowed until the next command */
+        const uint32_t *uids; /* of FOUND: the lowest IMAP_FOUND_MAX, ascending, each once;
+                               * borrowed until the next command */
         size_t n_uids;
         uint32_t uid;       /* of what concerns one mail; of CLOSE: the one that was larger than the
                              * server had said, or 0 */

@@ -26,17 +26,21 @@
 #include "plugin.h"
 #include "time-text.h"
 
+/* The tests have no time to lose. */
+#ifndef ROUTE_IMAP_COMMAND_SECONDS
+#define ROUTE_IMAP_COMMAND_SECONDS 600 /* for a whole answer */
+#endif
+
 enum {
         CONNECT_SECONDS = 30,
         SILENCE_SECONDS = 60,  /* of a server that owes an answer */
-        COMMAND_SECONDS = 600, /* for a whole answer */
         RETRY_MIN_SECONDS = 5,
         RETRY_MAX_SECONDS = 300,
         RETRY_PASSWORD_SECONDS = 60, /* at least: servers lock out who tries often */
         AGAIN_MAX_SECONDS = 300,
         OPEN_MAX = 16, /* mails at the channel */
         HELD_MAX = 16 * 1024 * 1024,
-        QUEUE_MAX = 1000,  /* mails of one search */
+        QUEUE_MAX = IMAP_FOUND_MAX - 1, /* mails of one search: one more says that there are more */
         KNOWN_MAX = 10000, /* mails that wait; beyond that, whoever is not known waits as well */
         READ_SIZE = 64 * 1024,
         READS_MAX = 64, /* in one turn of the loop */
@@ -235,13 +239,21 @@ static bool waits_for_others(MailRoute *route) {
         return imap_session_is_idle(route->session) && next_in_queue(route) > 0;
 }
 
+/* A server that trickles is not silent, and never done. */
+static uint64_t answer_due(const MailRoute *route) {
+        uint64_t silent = route->last_octet + SILENCE_SECONDS * USEC_PER_SEC;
+        uint64_t slow = route->command_since + ROUTE_IMAP_COMMAND_SECONDS * USEC_PER_SEC;
+
+        return silent < slow ? silent : slow;
+}
+
 static void set_timer(MailRoute *route) {
         uint64_t due = route->due;
 
         if (waits_for_others(route))
                 due = UINT64_MAX;
         else if (route->session && !imap_session_is_idle(route->session))
-                due = route->last_octet + SILENCE_SECONDS * USEC_PER_SEC;
+                due = answer_due(route);
         (void) sd_event_source_set_time(route->timer, due);
         (void) sd_event_source_set_enabled(
                         route->timer, due == UINT64_MAX ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
@@ -622,15 +634,13 @@ static void connect_again(MailRoute *route) {
 
 static int on_timer(sd_event_source *source, uint64_t due, void *userdata) {
         MailRoute *route = userdata;
-        uint64_t now = time_boot();
 
         (void) source;
         (void) due;
         if (!route->easy)
                 connect_again(route);
         else if (route->session && !imap_session_is_idle(route->session) &&
-                        (now >= route->last_octet + SILENCE_SECONDS * USEC_PER_SEC ||
-                                        now >= route->command_since + COMMAND_SECONDS * USEC_PER_SEC))
+                        time_boot() >= answer_due(route))
                 fail(route, "timeout", RETRY_MIN_SECONDS);
         else
                 route_run(route);

@@ -1,6 +1,6 @@
 """The IMAP route and a real Dovecot: what lies in a mailbox, and what servers and people do to it.
 
-usage: mail-imap.py MAIL-ROUTE [TEST…]
+usage: mail-imap.py MAIL-ROUTE IMPATIENT [TEST…]
 """
 
 import imaplib
@@ -89,8 +89,8 @@ def command(reader):
 
 
 class Tests:
-    def __init__(self, program):
-        self.program = program
+    def __init__(self, program, impatient):
+        self.program, self.impatient = program, impatient
         self.dovecot = None
 
     def prepare(self):
@@ -137,9 +137,9 @@ class Tests:
     def wait_flags(self, folder, expected):
         wait_until(lambda: self.flags(folder) == expected, "%r, not %r" % (expected, self.flags(folder)))
 
-    def route(self, **settings):
+    def route(self, program=None, **settings):
         return MailRoute(
-            self.program,
+            program or self.program,
             {"imap_username": "keys", "poll_seconds": "1", "ca_file": self.dovecot.certificate, **settings},
             {"imap-password": self.dovecot.users["keys"] + "\n"})
 
@@ -455,6 +455,7 @@ class Tests:
         for what, head, piece in (
                 ("one line", b"* SEARCH", b" 1234567" * 8192),
                 ("many lines", b"", b"* 7 EXISTS\r\n" * 5000),
+                ("many that were found", b"", (b"* SEARCH" + b" 1" * 30000 + b"\r\n")),
                 ("a literal", b"* 1 FETCH (UID 1 BODY[] {4000000000}\r\n", b"x" * 65536)):
             double = Double(self.dovecot, flood(head, piece, 600))
             with self.route() as route:
@@ -468,6 +469,21 @@ class Tests:
                 note("%s: %d MiB at most" % (what, peak >> 20))
                 assert peak < 40 << 20
             double.close()
+
+    @test
+    def a_server_that_trickles_is_not_listened_to_for_ever(self):
+        def trickle(connection, reader):
+            log_in(connection, reader)
+            command(reader)
+            while True:
+                connection.sendall(b"* 7 EXISTS\r\n")
+                time.sleep(0.1)
+
+        double = Double(self.dovecot, trickle)
+        with self.route(program=self.impatient) as route:
+            self.start(route, "INBOX", double.port)
+            wait_until(lambda: double.accepted >= 2, "another connection")
+        double.close()
 
     @test
     def a_server_that_closes_at_once_is_asked_with_patience(self):
@@ -511,10 +527,10 @@ def main():
     if os.geteuid() != 0:
         print("1..0 # SKIP Dovecot needs root to change to its users")
         return 0
-    tests = Tests(sys.argv[1])
+    tests = Tests(sys.argv[1], sys.argv[2])
     tests.prepare()
     try:
-        return run(tests_of(tests), sys.argv[2:])
+        return run(tests_of(tests), sys.argv[3:])
     finally:
         tests.finish()
 

@@ -221,6 +221,25 @@ static void what_a_search_finds_is_sorted_and_each_once(void **state) {
         end(&talk);
 }
 
+static void of_any_number_that_a_search_finds_the_lowest_are_kept(void **state) {
+        char line[64];
+        Talk talk;
+
+        (void) state;
+        start(&talk);
+        assert_int_equal(hear(&talk, SELECTED), IMAP_EVENT_READY);
+        imap_session_search(talk.session, 0);
+        for (unsigned uid = 100000; uid > 0; uid--) {
+                (void) snprintf(line, sizeof(line), "* SEARCH %u %u\r\n", uid, 1 + uid % 5000);
+                assert_int_equal(hear(&talk, line), IMAP_EVENT_NOTHING);
+        }
+        assert_int_equal(hear(&talk, "v4 OK\r\n"), IMAP_EVENT_FOUND);
+        assert_int_equal(talk.event.n_uids, IMAP_FOUND_MAX);
+        for (unsigned i = 0; i < IMAP_FOUND_MAX; i++)
+                assert_int_equal(talk.event.uids[i], i + 1);
+        end(&talk);
+}
+
 static void gets(const char *answer, const char *mail) {
         char *got;
         size_t size;
@@ -369,6 +388,7 @@ int main(void) {
                 cmocka_unit_test(where_no_keyword_is_kept_the_mark_is_seen),
                 cmocka_unit_test(a_folder_that_cannot_be_marked_in_is_of_no_use),
                 cmocka_unit_test(what_a_search_finds_is_sorted_and_each_once),
+                cmocka_unit_test(of_any_number_that_a_search_finds_the_lowest_are_kept),
                 cmocka_unit_test(a_mail_is_as_long_as_was_announced_whatever_it_says),
                 cmocka_unit_test(what_is_too_large_is_not_fetched),
                 cmocka_unit_test(a_server_that_lied_about_the_size_is_left_and_the_mail_named),
