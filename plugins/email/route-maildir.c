@@ -56,7 +56,7 @@ typedef struct File {
         MailSettlement settlement; /* of FILE_MOVING */
         char *data;                /* of FILE_HANDED */
         size_t size;
-        uint64_t due; /* CLOCK_BOOTTIME; UINT64_MAX: never; not of FILE_HANDED */
+        uint64_t due; /* CLOCK_BOOTTIME; not of FILE_HANDED */
         unsigned delay;
 } File;
 
@@ -264,8 +264,7 @@ static void file_fail(MailRoute *route, File *file, int error) {
                 file_settle(route, file, MAIL_SETTLED_REFUSED);
         } else if (error == -EBADF) {
                 tell_strange(route);
-                file->state = FILE_LATER;
-                file->due = UINT64_MAX;
+                file_wait(file, FILE_LATER); /* to be forgotten when it is gone */
         } else {
                 if (file->delay == 0)
                         log_warning("a mail in the Maildir cannot be read: %s; it is tried again",
@@ -342,6 +341,11 @@ static void scan(MailRoute *route) {
 
                 if (entry->d_name[0] == '.' || file_is_known(route, entry->d_name))
                         continue;
+                /* These are not kept in mind, so that no number of them is in a mail's way. */
+                if (entry->d_type != DT_REG && entry->d_type != DT_UNKNOWN) {
+                        tell_strange(route);
+                        continue;
+                }
                 if (!has_room(route) || route->n_files >= KNOWN_MAX) {
                         route->more = true;
                         break;
