@@ -30,6 +30,7 @@ struct HttpListen {
         struct MHD_Daemon *daemon;
         sd_event_source *io, *again, *tick;
         Connection *connections;
+        bool ending;
 };
 
 /* libmicrohttpd's own timeout only sees silence; the deadline here is absolute, so that a caller
@@ -283,6 +284,10 @@ static enum MHD_Result response_queue(HttpCall *call) {
 static void call_hand_over(HttpCall *call) {
         HttpListen *l = call->connection->listen;
 
+        if (l->ending) {
+                http_call_answer(call, MHD_HTTP_SERVICE_UNAVAILABLE, NULL, NULL);
+                return;
+        }
         if (call->too_large || call->n_lengths > 1) {
                 http_call_answer(call,
                                 call->too_large ? MHD_HTTP_CONTENT_TOO_LARGE : MHD_HTTP_BAD_REQUEST,
@@ -485,20 +490,29 @@ int http_listen_new(HttpListen **ret,
         return 0;
 }
 
+/* libmicrohttpd aborts when it is stopped with a connection that waits. What comes in meanwhile is
+ * answered in call_hand_over(). */
+static void daemon_stop(HttpListen *l) {
+        _cleanup_(closep) int fd = MHD_quiesce_daemon(l->daemon);
+
+        (void) fd;
+        for (Connection *c = l->connections; c; c = c->next)
+                if (call_waits(c->call))
+                        call_give_up(c->call);
+        /* Once to take the answers, once to send them. */
+        (void) MHD_run(l->daemon);
+        (void) MHD_run(l->daemon);
+        MHD_stop_daemon(l->daemon);
+}
+
 HttpListen *http_listen_free(HttpListen *l) {
         if (!l)
                 return NULL;
 
-        for (Connection *c = l->connections; c; c = c->next)
-                if (call_waits(c->call))
-                        call_give_up(c->call);
+        l->ending = true;
         (void) sd_event_source_disable_unref(l->io);
-        if (l->daemon) {
-                /* Once to take the answers, once to send them. */
-                (void) MHD_run(l->daemon);
-                (void) MHD_run(l->daemon);
-                MHD_stop_daemon(l->daemon);
-        }
+        if (l->daemon)
+                daemon_stop(l);
         (void) sd_event_source_disable_unref(l->again);
         (void) sd_event_source_disable_unref(l->tick);
         (void) sd_event_unref(l->event);

@@ -383,6 +383,28 @@ static void the_end_of_the_listener_lets_go_of_what_waits(void **state) {
         assert_int_equal(transfers[1].status, 503);
 }
 
+/* While nobody looks at the loop. */
+static void what_arrives_at_the_end_is_answered_and_not_handed_over(void **state) {
+        static const char request[] = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        char answer[64] = "";
+        int late, waiting;
+
+        (void) state;
+        manner = KEEP;
+        late = connect_plainly();
+        waiting = connect_plainly();
+        assert_int_equal(send(waiting, request, strlen(request), 0), (ssize_t) strlen(request));
+        run_until(&n_kept, 1);
+        assert_int_equal(send(late, request, strlen(request), 0), (ssize_t) strlen(request));
+        listen_on = http_listen_free(listen_on);
+        assert_int_equal(n_calls, 1);
+        assert_int_equal(n_gone, 1);
+        assert_true(recv(late, answer, sizeof(answer) - 1, 0) > 0);
+        assert_memory_equal(answer, "HTTP/1.1 503 ", 13);
+        (void) close(late);
+        (void) close(waiting);
+}
+
 static int setup_narrow(void **state) {
         (void) state;
         return setup_with(2, 20, 20);
@@ -533,6 +555,7 @@ int main(void) {
                                 setup_impatient),
                 LISTEN_TEST(a_request_that_trickles_is_cut_off, setup_hurried),
                 LISTEN_TEST(the_end_of_the_listener_lets_go_of_what_waits, setup),
+                LISTEN_TEST(what_arrives_at_the_end_is_answered_and_not_handed_over, setup),
                 LISTEN_TEST(more_connections_than_allowed_wait_for_their_turn, setup_narrow),
                 cmocka_unit_test(addresses_are_literal_and_names_are_not_looked_up),
                 LISTEN_TEST(a_handle_may_be_added_again_or_freed_when_it_is_done, setup),
