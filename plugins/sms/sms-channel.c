@@ -46,7 +46,10 @@ void sms_channel_report(SmsChannel *c, const SmsReport *report) {
 }
 
 void sms_channel_inbound(SmsChannel *c, const SmsInbound *inbound) {
-        sms_replies_take(c->replies, inbound);
+        if (c->replies)
+                sms_replies_take(c->replies, inbound);
+        else /* the channel ends, and its driver has not heard of it */
+                c->settings.driver->settle(c->driver, inbound->token, SMS_SETTLED_LATER);
 }
 
 void sms_channel_withdrawn(SmsChannel *c, const char *message, bool withdrawn) {

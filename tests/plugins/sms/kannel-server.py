@@ -6,6 +6,8 @@ usage: kannel-server.py BUILD [TEST…]
 import http.client
 import http.server
 import os
+import signal
+import socket
 import sys
 import threading
 import time
@@ -14,6 +16,7 @@ import urllib.parse
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 from harness.frames import Gateway  # noqa: E402
 from harness.kannel import KannelCarrier  # noqa: E402
+from harness.server_folder import free_port  # noqa: E402
 from harness.sms_carrier import GSM7, GSM7_SHIFTED  # noqa: E402
 from harness.tap import note, run, test, tests_of  # noqa: E402
 
@@ -431,6 +434,32 @@ class Tests:
             gateway.stop()
             gateway.remove()
             smsbox.close()
+
+    @test
+    def an_answer_that_arrives_at_the_end_is_left_to_kannel(self):
+        gateway = self.make_gateway(self.kannel, listen="127.0.0.1:%d" % free_port(), callback_url="http://127.0.0.1:1")
+        gateway.on_request = lambda frame: None
+        gateway.start().wait_up()
+        address = gateway.settings["listen"].split(":")
+        request = "GET /%s/mo?from=%%%%2B4915112345678&to=1&text=x&coding=0&id=%%d HTTP/1.1\r\nHost: x\r\n\r\n" % self.kannel.secret
+        connections = [socket.create_connection((address[0], int(address[1])), 60) for _ in range(3)]
+        try:
+            # One of them is known to the listener and to the channel, so the others are known to the listener.
+            connections[2].sendall((request % 2).encode())
+            self.reply("x", gateway)
+            gateway.process.send_signal(signal.SIGSTOP)
+            gateway.process.terminate()
+            for number, connection in enumerate(connections[:2]):
+                connection.sendall((request % number).encode())
+            gateway.process.send_signal(signal.SIGCONT)
+            assert gateway.process.wait(60) == 0
+            for connection in connections:
+                assert connection.recv(1000).startswith(b"HTTP/1.1 503 "), "it is not told to come again"
+        finally:
+            for connection in connections:
+                connection.close()
+            gateway.stop()
+            gateway.remove()
 
     @test
     def secrets_are_neither_arguments_nor_environment(self):
