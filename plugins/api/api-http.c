@@ -48,7 +48,6 @@ struct ApiServer {
         size_t n_listeners;
         struct ApiConnection *connections;
         sd_event_source *again, *tick;
-        bool stopping;
 };
 
 /* One per TCP or Unix connection. libmicrohttpd's own timeout only sees silence; the deadline here
@@ -214,6 +213,15 @@ static void on_connection(void *userdata,
                 s->connections = c;
                 *socket_context = c;
         } else if (c) {
+                /* A request that libmicrohttpd refused by itself, for its arguments perhaps, is
+                 * never said to be completed. */
+                if (c->request) {
+                        request_let_go(c->request);
+                        request_free(c->request);
+                }
+                /* It looks at its listening socket again, which it leaves alone while it has all
+                 * the connections that it may have, only when it runs once more. */
+                (void) sd_event_source_set_enabled(s->again, SD_EVENT_ONESHOT);
                 if (c->previous)
                         c->previous->next = c->next;
                 else
