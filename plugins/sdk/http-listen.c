@@ -51,6 +51,7 @@ struct HttpCall {
         char *body;
         size_t body_size, body_allocated;
         unsigned n_lengths; /* fields that tell the body's length */
+        bool is_ambiguous;  /* a proxy in front of us may have read another request */
         bool too_large, started, handed_over, answered, suspended;
         unsigned status;
         struct MHD_Response *response;
@@ -221,25 +222,58 @@ static void on_completed(void *userdata,
         *context = NULL;
 }
 
-/* Two ways to tell the body's length would let a proxy in front of us read another request than we
- * do. */
-static enum MHD_Result on_header(
-                void *userdata, enum MHD_ValueKind kind, const char *name, const char *value) {
+/* RFC 9110 section 5.6.2. */
+static bool is_token(const char *text, size_t size) {
+        static const char symbols[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                                      "0123456789!#$%&'*+-.^_`|~";
+
+        return size > 0 && strspn(text, symbols) == size;
+}
+
+static bool is_value(const char *text, size_t size) {
+        for (size_t i = 0; i < size; i++)
+                if ((unsigned char) text[i] < ' ' && text[i] != '\t')
+                        return false;
+        return true;
+}
+
+static bool is_number(const char *text) {
+        return text[0] && text[strspn(text, "0123456789")] == '\0';
+}
+
+/* RFC 9112 section 6.3: what would let a proxy in front of us see another end of this request than
+ * we do, and so another request behind it. */
+static enum MHD_Result on_header(void *userdata,
+                enum MHD_ValueKind kind,
+                const char *name,
+                size_t name_size,
+                const char *value,
+                size_t value_size) {
         HttpCall *call = userdata;
         const HttpListen *l = call->connection->listen;
 
         (void) kind;
+        if (!value)
+                value = "";
+        if (!is_token(name, name_size) || !is_value(value, value_size))
+                call->is_ambiguous = true;
         if (strcasecmp(name, "Content-Length") == 0) {
                 call->n_lengths++;
-                call->too_large = value && strtoull(value, NULL, 10) > l->limits.body_max;
-        } else if (strcasecmp(name, "Transfer-Encoding") == 0)
+                if (!is_number(value))
+                        call->is_ambiguous = true;
+                call->too_large = strtoull(value, NULL, 10) > l->limits.body_max;
+        } else if (strcasecmp(name, "Transfer-Encoding") == 0) {
                 call->n_lengths++;
+                if (strcasecmp(value, "chunked") != 0)
+                        call->is_ambiguous = true;
+        }
         return MHD_YES;
 }
 
 static void head_read(HttpCall *call, const char *method) {
         call->view.method = method;
-        (void) MHD_get_connection_values(call->http, MHD_HEADER_KIND, on_header, call);
+        (void) MHD_get_connection_values_n(call->http, MHD_HEADER_KIND, on_header, call);
+        call->is_ambiguous = call->is_ambiguous || call->n_lengths > 1;
         call->started = true;
 }
 
@@ -288,11 +322,8 @@ static void call_hand_over(HttpCall *call) {
                 http_call_answer(call, MHD_HTTP_SERVICE_UNAVAILABLE, NULL, NULL);
                 return;
         }
-        if (call->too_large || call->n_lengths > 1) {
-                http_call_answer(call,
-                                call->too_large ? MHD_HTTP_CONTENT_TOO_LARGE : MHD_HTTP_BAD_REQUEST,
-                                NULL,
-                                NULL);
+        if (call->too_large) {
+                http_call_answer(call, MHD_HTTP_CONTENT_TOO_LARGE, NULL, NULL);
                 return;
         }
         call->connection->deadline = seconds_from_now(l->limits.answer_seconds);
@@ -321,7 +352,10 @@ static enum MHD_Result on_access(void *userdata,
                 return response_queue(call);
         if (!call->started) {
                 head_read(call, method);
-                return MHD_YES;
+                if (!call->is_ambiguous)
+                        return MHD_YES;
+                http_call_answer(call, MHD_HTTP_BAD_REQUEST, NULL, NULL);
+                return response_queue(call);
         }
         if (*size > 0) {
                 enum MHD_Result result = body_append(call, data, *size);
@@ -379,6 +413,8 @@ void http_call_answer(HttpCall *call, unsigned status, const char *content_type,
                         (void) MHD_add_response_header(
                                         call->response, "Content-Type", content_type);
                 (void) MHD_add_response_header(call->response, "Cache-Control", "no-store");
+                if (call->is_ambiguous)
+                        (void) MHD_add_response_header(call->response, "Connection", "close");
         }
         call->status = status;
         call->answered = true;

@@ -405,6 +405,56 @@ static void what_arrives_at_the_end_is_answered_and_not_handed_over(void **state
         (void) close(waiting);
 }
 
+/* Sends a request with another one behind it, and reads until the connection is closed. */
+static void assert_refused_and_closed(const char *head) {
+        static const char inner[] = "GET /inner HTTP/1.1\r\nHost: a\r\n\r\n";
+        uint64_t limit = time_boot() + PATIENCE_SECONDS * USEC_PER_SEC;
+        char request[512], answers[2048] = "";
+        size_t size = 0;
+        ssize_t n = 1;
+        int fd = connect_plainly();
+
+        (void) snprintf(request, sizeof(request), "POST / HTTP/1.1\r\nHost: a\r\n%s", head);
+        (void) strncat(request, inner, sizeof(request) - strlen(request) - 1);
+        assert_true(send(fd, request, strlen(request), 0) == (ssize_t) strlen(request));
+        while (n > 0 || (n < 0 && errno == EAGAIN)) {
+                assert_true(time_boot() < limit);
+                assert_true(sd_event_run(event, 10 * USEC_PER_MSEC) >= 0);
+                n = recv(fd, answers + size, sizeof(answers) - 1 - size, MSG_DONTWAIT);
+                size += n > 0 ? (size_t) n : 0;
+        }
+        (void) close(fd);
+        if (size > 0 && strncmp(answers, "HTTP/1.1 400 ", 13) != 0)
+                fail_msg("%s was answered %s", head, answers);
+        if (n_calls > 0)
+                fail_msg("behind %s a request was read", head);
+}
+
+static void an_ambiguous_end_of_a_request_is_the_end_of_its_connection(void **state) {
+        static const char *const heads[] = {
+                "Content-Length: 0\r\nContent-Length: 0\r\n\r\n",
+                "Content-Length: 0\r\nContent-Length: 35\r\n\r\n",
+                "Content-Length: 35\r\nContent-Length: 0\r\n\r\n",
+                "Content-Length: 40\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+                "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+                "Transfer-Encoding: xchunked\r\n\r\n",
+                "Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+                "Transfer-Encoding:\vchunked\r\n\r\n",
+                "Transfer-Encoding : chunked\r\n\r\n",
+                "Content-Length : 35\r\n\r\n",
+                "Content-Length\t: 35\r\n\r\n",
+                "X Y: z\r\n\r\n",
+                "Content-Length: +0\r\n\r\n",
+                "Content-Length: 0x0\r\n\r\n",
+                "Content-Length: 0, 0\r\n\r\n",
+                "Content-Length: \r\n\r\n",
+        };
+
+        (void) state;
+        for (size_t i = 0; i < N_ELEMENTS(heads); i++)
+                assert_refused_and_closed(heads[i]);
+}
+
 static int setup_narrow(void **state) {
         (void) state;
         return setup_with(2, 20, 20);
@@ -549,6 +599,7 @@ int main(void) {
                 LISTEN_TEST(a_body_is_taken_up_to_its_bound, setup),
                 LISTEN_TEST(a_body_of_no_told_length_is_taken_up_to_its_bound, setup),
                 LISTEN_TEST(a_length_that_is_told_twice_is_refused, setup),
+                LISTEN_TEST(an_ambiguous_end_of_a_request_is_the_end_of_its_connection, setup),
                 LISTEN_TEST(a_header_beyond_its_bound_is_refused, setup),
                 LISTEN_TEST(answers_may_come_later_and_in_another_order, setup),
                 LISTEN_TEST(what_is_not_answered_in_time_is_answered_with_503_and_gone,
