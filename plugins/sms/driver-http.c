@@ -578,7 +578,7 @@ static bool is_loopback_host(const char *host) {
         return false;
 }
 
-bool http_carrier_url_is_good(const char *name, const char *url, bool has_secret) {
+bool http_carrier_url_is_good(const char *name, const char *url, HttpPlain plain) {
         bool is_plain = strncmp(url, "http://", 7) == 0;
         const char *host = url + (is_plain ? 7 : 8), *p = url;
 
@@ -588,9 +588,13 @@ bool http_carrier_url_is_good(const char *name, const char *url, bool has_secret
                 log_error("`%s` must be http://HOST[:PORT]/… or https://HOST[:PORT]/…", name);
                 return false;
         }
-        if (is_plain && has_secret && !is_loopback_host(host))
+        if (!is_plain || plain == HTTP_PLAIN_TAKEN || is_loopback_host(host))
+                return true;
+        if (plain == HTTP_PLAIN_REFUSED)
+                log_error("`%s` must be https://, unless it is on this machine", name);
+        else
                 log_warning("`%s` is plain HTTP to another machine: the password and all texts can "
                             "be read on the way",
                                 name);
-        return true;
+        return plain != HTTP_PLAIN_REFUSED;
 }

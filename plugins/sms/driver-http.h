@@ -118,6 +118,12 @@ bool http_carrier_number(const json_t *settings,
                 unsigned max,
                 unsigned *ret);
 
-/* True for "http://" or "https://", a host, and printable ASCII; logs otherwise. With a secret that
- * travels there, plain HTTP to other machines is warned about. */
-bool http_carrier_url_is_good(const char *name, const char *url, bool has_secret);
+/* Plain HTTP to another machine, where what travels can be read and changed on the way. */
+typedef enum HttpPlain {
+        HTTP_PLAIN_TAKEN,  /* no secret travels there */
+        HTTP_PLAIN_WARNED, /* a network of the operator's own may be meant */
+        HTTP_PLAIN_REFUSED,
+} HttpPlain;
+
+/* True for "http://" or "https://", a host, and printable ASCII; logs otherwise. */
+bool http_carrier_url_is_good(const char *name, const char *url, HttpPlain plain);

@@ -442,7 +442,7 @@ static int copy_callback_url(const json_t *settings, const char *listen, char **
                 return -ENOMEM;
         for (n = strlen(*ret); n > 0 && (*ret)[n - 1] == '/'; n--)
                 (*ret)[n - 1] = '\0';
-        return http_carrier_url_is_good("callback_url", *ret, false) ? 0 : -EINVAL;
+        return http_carrier_url_is_good("callback_url", *ret, HTTP_PLAIN_TAKEN) ? 0 : -EINVAL;
 }
 
 static int read_secret(const char *name, Secret *ret) {
@@ -489,7 +489,7 @@ static int settings_read(SmsDriver *d, const json_t *settings, const char *liste
                 log_error("the driver kannel needs `url` and `username`");
                 return -EINVAL;
         }
-        if (!http_carrier_url_is_good("url", d->url, true))
+        if (!http_carrier_url_is_good("url", d->url, HTTP_PLAIN_WARNED))
                 return -EINVAL;
         r = copy_callback_url(settings, listen, &d->callback_url);
         return r < 0 ? r : secrets_read(d);

@@ -407,8 +407,8 @@ static int copy_text(const char *text, char **ret) {
 }
 
 /* A base of URLs is kept without a slash at its end. */
-static int copy_url(const char *name, const char *text, bool has_secret, char **ret) {
-        if (!http_carrier_url_is_good(name, text, has_secret))
+static int copy_url(const char *name, const char *text, HttpPlain plain, char **ret) {
+        if (!http_carrier_url_is_good(name, text, plain))
                 return -EINVAL;
         *ret = strdup(text);
         if (!*ret)
@@ -443,9 +443,9 @@ static int settings_read(SmsDriver *d, const json_t *settings) {
                 log_error("the driver rest needs `url`, `account` and `callback_url`");
                 return -EINVAL;
         }
-        r = copy_url("url", url, true, &d->url);
+        r = copy_url("url", url, HTTP_PLAIN_REFUSED, &d->url);
         if (r == 0)
-                r = copy_url("callback_url", callback_url, false, &d->callback_url);
+                r = copy_url("callback_url", callback_url, HTTP_PLAIN_TAKEN, &d->callback_url);
         if (r == 0)
                 r = copy_text(account, &d->account);
         if (r < 0)

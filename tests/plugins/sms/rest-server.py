@@ -345,6 +345,9 @@ class Tests:
         for changes, secret, word in (
             ({"url": "gopher://127.0.0.1/"}, TOKEN, "`url`"),
             ({"url": None}, TOKEN, "`url`"),
+            ({"url": "http://api.carrier.test"}, TOKEN, "`url`"),
+            ({"url": "http://127.0.0.1.carrier.test/"}, TOKEN, "`url`"),
+            ({"url": "http://localhost.carrier.test:80"}, TOKEN, "`url`"),
             ({"account": None}, TOKEN, "`account`"),
             ({"account": "../x"}, TOKEN, "`account`"),
             ({"callback_url": None}, TOKEN, "`callback_url`"),
