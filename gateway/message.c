@@ -1,5 +1,5 @@
 /* Messages to recipients: rendered once from the templates, sealed, and sent with the same identity
- * and the same bytes however often they must be repeated. */
+ * and the same text however often they must be repeated. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -178,16 +178,10 @@ static VaultField field_of(OutboxKind kind) {
         return outbox_outlives_share(kind) ? VAULT_FIELD_NOTICE : VAULT_FIELD_MESSAGE;
 }
 
-static int keep_and_queue(ShareContext *c,
-                OutboxKind kind,
-                int part,
-                int step,
-                const char *channel,
-                const json_t *frame) {
+static int keep(ShareContext *c, OutboxKind kind, int part, int step, const json_t *frame) {
         Gateway *g = c->gateway;
         _cleanup_(json_wipe_freep) char *plain = json_quick_text(frame);
         _cleanup_(freep) uint8_t *sealed = NULL;
-        OutboxRow row = { .share = c->share.n, .part = part, .kind = kind };
         size_t size;
         int r;
 
@@ -204,7 +198,20 @@ static int keep_and_queue(ShareContext *c,
                         &size);
         if (r < 0)
                 return r;
-        r = store_message_put(g->store, c->share.n, part, kind, step, sealed, size);
+        return store_message_put(g->store, c->share.n, part, kind, step, sealed, size);
+}
+
+static int keep_and_queue(ShareContext *c,
+                OutboxKind kind,
+                int part,
+                int step,
+                const char *channel,
+                const json_t *frame) {
+        Gateway *g = c->gateway;
+        OutboxRow row = { .share = c->share.n, .part = part, .kind = kind };
+        int r;
+
+        r = keep(c, kind, part, step, frame);
         if (r < 0)
                 return r;
         (void) snprintf(row.lane, sizeof(row.lane), "%s", channel);
@@ -228,10 +235,66 @@ static int send_new(ShareContext *c, const MessagePlan *plan) {
         return keep_and_queue(c, plan->kind, part, c->share.step, plan->channel, frame);
 }
 
+static int open_message(Gateway *g,
+                const VaultKey *key,
+                int64_t share,
+                int part,
+                OutboxKind *ret_kind,
+                int *ret_step,
+                json_t **ret) {
+        _cleanup_(secret_done) Secret plain = SECRET_NULL;
+        _cleanup_(freep) uint8_t *sealed = NULL;
+        JsonProblem problem;
+        size_t size;
+        int r;
+
+        r = store_message_get(g->store, share, part, ret_kind, ret_step, &sealed, &size);
+        if (r != 0)
+                return r;
+        if (!outbox_outlives_share(*ret_kind) && !key)
+                return STORE_E_NOT_FOUND;
+        r = vault_open(g->vault,
+                        outbox_outlives_share(*ret_kind) ? NULL : key,
+                        share,
+                        field_of(*ret_kind),
+                        (uint32_t) part,
+                        sealed,
+                        size,
+                        &plain);
+        if (r != 0)
+                return r < 0 ? r : -EBADMSG;
+        r = json_read(plain.data, plain.size, 8, ret, &problem);
+        return r > 0 ? -EBADMSG : r;
+}
+
+/* A channel that knows that a carrier took the message must be able to tell this repetition, which
+ * somebody wants, from a question that comes again because its answer was lost. */
+static int count_repetition(ShareContext *c, int part) {
+        json_auto_t *frame = NULL;
+        json_int_t repeat;
+        OutboxKind kind;
+        int r, step;
+
+        r = open_message(c->gateway,
+                        c->has_key ? &c->key : NULL,
+                        c->share.n,
+                        part,
+                        &kind,
+                        &step,
+                        &frame);
+        if (r != 0)
+                return r < 0 ? r : -ESTALE;
+        repeat = json_integer_value(json_object_get(frame, "repeat"));
+        if (json_object_set_new(frame, "repeat", json_integer(repeat + 1)) < 0)
+                return -ENOMEM;
+        return keep(c, kind, part, step, frame);
+}
+
 /* Makes a message that was sent before due again; one that was given up lives again. */
 static int send_again(ShareContext *c, OutboxKind kind, const char *channel, uint64_t delay_msec) {
         Gateway *g = c->gateway;
         OutboxRow row = { .share = c->share.n, .kind = kind };
+        bool was_given_up;
         int r, part;
 
         r = store_message_find(g->store, c->share.n, kind, &part);
@@ -240,9 +303,13 @@ static int send_again(ShareContext *c, OutboxKind kind, const char *channel, uin
         r = store_outbox_get(g->store, c->share.n, part, &row);
         if (r < 0 || (r == 0 && !row.dead))
                 return r; /* it is still on its way */
+        was_given_up = r == 0;
+        r = count_repetition(c, part);
+        if (r < 0)
+                return r;
         row.part = part;
         row.dead = false;
-        row.attempts = r == 0 ? 1 : 0;
+        row.attempts = was_given_up ? 1 : 0;
         (void) snprintf(row.lane, sizeof(row.lane), "%s", channel);
         r = store_outbox_put(g->store, &row);
         if (r < 0)
@@ -429,28 +496,8 @@ int message_withdraw(ShareContext *c) {
 }
 
 int message_frame(Gateway *g, const VaultKey *key, int64_t share, int part, json_t **ret) {
-        _cleanup_(secret_done) Secret plain = SECRET_NULL;
-        _cleanup_(freep) uint8_t *sealed = NULL;
-        JsonProblem problem;
         OutboxKind kind;
-        size_t size;
-        int r, step;
+        int step;
 
-        r = store_message_get(g->store, share, part, &kind, &step, &sealed, &size);
-        if (r != 0)
-                return r;
-        if (!outbox_outlives_share(kind) && !key)
-                return STORE_E_NOT_FOUND;
-        r = vault_open(g->vault,
-                        outbox_outlives_share(kind) ? NULL : key,
-                        share,
-                        field_of(kind),
-                        (uint32_t) part,
-                        sealed,
-                        size,
-                        &plain);
-        if (r != 0)
-                return r < 0 ? r : -EBADMSG;
-        r = json_read(plain.data, plain.size, 8, ret, &problem);
-        return r > 0 ? -EBADMSG : r;
+        return open_message(g, key, share, part, &kind, &step, ret);
 }

@@ -142,6 +142,38 @@ class Tests:
             assert site.rows("SELECT * FROM outbox") == []
             assert site.nothing_else() == []
 
+    @tap.test
+    def each_repetition_that_is_wanted_has_a_number_and_a_lost_answer_gives_it_none(self):
+        with SmsSite(self.build) as site:
+            def same(frame, **members):
+                return {**frame, "id": 0, **members}
+
+            def resend():
+                wait_until(lambda: site.rows("SELECT * FROM outbox") == [], 30, "the last is done")
+                answer = site.tenant.post("/v1/shares/%s/resend" % share["id"])
+                assert answer.status == 202, answer
+
+            share, first = site.invite()
+            assert "repeat" not in first
+            resend()
+            assert same(site.plugin.read_until("send")) == same(first, repeat=1)
+            site.kill_gateway()  # and the answer is lost
+            site.plugin.close()
+            site.start_gateway(wait_plugins=False)
+            site.connect()
+            assert same(site.take()) == same(first, repeat=1)
+            resend()
+            assert same(site.take()) == same(first, repeat=2)
+            wait_until(lambda: site.rows("SELECT * FROM outbox") == [], 30, "the last is done")
+            site.plugin.write({"type": "failed", "message": first["message"], "permanent": False,
+                               "reason": "lost"})
+            assert same(site.take()) == same(first, repeat=3)
+            (link,) = site.say("%s %s" % (share["tag"], share["code"])) or (site.take(),)
+            assert link["kind"] == "link" and "repeat" not in link
+            site.wait_event(share, "link_accepted")
+            (again,) = site.say("%s HELP" % share["tag"]) or (site.take(),)
+            assert same(again) == same(link, repeat=1)
+
     # Taking back.
 
     @tap.test
