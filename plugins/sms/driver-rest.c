@@ -5,6 +5,7 @@
  * Reports come to a URL that names our message, because one may overtake the answer that tells the
  * carrier's id. */
 #include <errno.h>
+#include <inttypes.h>
 #include <sodium.h>
 #include <stdio.h>
 
@@ -145,6 +146,17 @@ static int post(SmsDriver *d,
         return http_carrier_ask(d->carrier, &request, done, job);
 }
 
+/* For carriers that know a request that is repeated: one whose answer was lost has the same key, a
+ * repetition that is wanted another. */
+static bool add_key(struct curl_slist **headers, const SmsOutbound *out) {
+        char key[128];
+
+        if (out->repeat == 0)
+                return http_carrier_header(headers, "Idempotency-Key", out->message);
+        (void) snprintf(key, sizeof(key), "%s-%" PRId64, out->message, out->repeat);
+        return http_carrier_header(headers, "Idempotency-Key", key);
+}
+
 static int job_send(Job *job) {
         const SmsOutbound *out = job->outbound;
         SmsDriver *d = job->driver;
@@ -163,8 +175,7 @@ static int job_send(Job *job) {
         r = rest_form_write(out, callback, time_wall(), &form, &size);
         if (r < 0)
                 return r;
-        /* For carriers that know a request that is repeated. */
-        if (!http_carrier_header(&headers, "Idempotency-Key", out->message)) {
+        if (!add_key(&headers, out)) {
                 sodium_memzero(form, size);
                 free(form);
                 return -ENOMEM;

@@ -16,7 +16,6 @@ enum {
         SMS_CHANNEL_RETRY_SECONDS = 5, /* where the carrier names no time */
         SMS_CHANNEL_RETRY_MAX_SECONDS = 86400,
         SMS_CHANNEL_REASON_SIZE = 48,
-        SMS_CHANNEL_DOUBT_SECONDS = 50, /* the gateway gives an answer up after 60 */
 };
 
 /* A message of the gateway's that is not answered. */
@@ -30,7 +29,7 @@ typedef struct Sending {
         SmsOutbound outbound;
         uint64_t start;    /* when its turn is, CLOCK_BOOTTIME */
         uint64_t patience; /* until when it waits here */
-        uint64_t asked;    /* when the oldest request came */
+        int64_t repeat;    /* of the newest request */
         bool is_with_driver;
 } Sending;
 

@@ -21,6 +21,7 @@ enum { REASON_SIZE = 48 };
 typedef struct SendFrame {
         const char *message, *kind, *to, *text;
         int64_t expires; /* 0: never */
+        int64_t repeat;
 } SendFrame;
 
 /* What the gateway is told in the place of `sent`. */
@@ -203,7 +204,8 @@ static int sending_new(const SmsChannel *c, const SendFrame *frame, Sending **re
                 .size = strlen(sending->text),
                 .plan = &sending->plan,
                 .reference = reference_of(sending->message),
-                .expires = frame->expires };
+                .expires = frame->expires,
+                .repeat = frame->repeat };
         *ret = TAKE_PTR(sending);
         return 0;
 }
@@ -288,22 +290,26 @@ static int frame_read(const json_t *frame, SendFrame *ret) {
                 { "to", JSON_KIND_STRING, offsetof(SendFrame, to), true },
                 { "text", JSON_KIND_STRING, offsetof(SendFrame, text), true },
                 { "expires", JSON_KIND_INTEGER, offsetof(SendFrame, expires) },
+                { "repeat", JSON_KIND_INTEGER, offsetof(SendFrame, repeat) },
         };
         JsonProblem problem;
         int r;
 
         *ret = (SendFrame){ 0 };
         r = json_read_members(frame, members, N_ELEMENTS(members), false, ret, &problem);
-        if (r == 0 && !sms_reports_is_message(ret->message))
+        if (r == 0 && (!sms_reports_is_message(ret->message) || ret->repeat < 0 ||
+                                      ret->repeat > SMS_REPORTS_REPEAT_MAX))
                 return -EBADMSG;
         return r;
 }
 
 /* The gateway asks again when an answer is late. It is given to each of its requests, because it
- * has forgotten some of them; of very many the newest are the ones that it knows. */
-static void join(SmsChannel *c, Sending *sending, int64_t id) {
+ * has forgotten some of them; of very many the newest are the ones that it knows. Whoever wants a
+ * repetition while it is under way has it with this. */
+static void join(SmsChannel *c, Sending *sending, int64_t id, int64_t repeat) {
         static const Refusal busy = { .later = true, .reason = "under-way" };
 
+        sending->repeat = repeat;
         if (sending->n_requests < SMS_CHANNEL_REQUESTS_MAX) {
                 sending->requests[sending->n_requests++] = id;
                 return;
@@ -333,8 +339,8 @@ static void begin(SmsChannel *c, int64_t id, const SendFrame *frame) {
                 answer_refusal(c, id, &refusal);
                 return;
         }
-        sending->asked = time_boot();
-        if (!take_turn(c, sending, sending->asked, &refusal)) {
+        sending->repeat = frame->repeat;
+        if (!take_turn(c, sending, time_boot(), &refusal)) {
                 answer_refusal(c, id, &refusal);
                 return;
         }
@@ -362,8 +368,8 @@ void sms_send_request(SmsChannel *c, int64_t id, const json_t *frame) {
         }
         sending = sending_find(c, read.message);
         if (sending)
-                join(c, sending, id);
-        else if (sms_reports_in_doubt(c->reports, read.message, time_wall()))
+                join(c, sending, id, read.repeat);
+        else if (sms_reports_in_doubt(c->reports, read.message, read.repeat, time_wall()))
                 answer_in_doubt(c, id, read.message);
         else
                 begin(c, id, &read);
@@ -410,7 +416,6 @@ void sms_send_tell(SmsChannel *c, SmsVerdict verdict, const SmsVerdictOn *on) {
 }
 
 static void record_taken(SmsChannel *c, const Sending *sending, const SmsSendResult *result) {
-        uint64_t waited = time_boot() - sending->asked;
         size_t n = result->n_ids;
         int r;
 
@@ -418,9 +423,9 @@ static void record_taken(SmsChannel *c, const Sending *sending, const SmsSendRes
                 n = sending->plan.n_segments;
         r = sms_reports_add(c->reports,
                         sending->message,
+                        sending->repeat,
                         result->n_ids == n ? result->ids : NULL,
                         n,
-                        waited > SMS_CHANNEL_DOUBT_SECONDS * USEC_PER_SEC,
                         time_wall());
         if (r < 0)
                 log_warning("which ids the carrier gave is not on disk: %s", strerror(-r));

@@ -35,6 +35,7 @@ typedef struct SmsOutbound {
         const SmsPlan *plan;
         uint16_t reference; /* of the concatenation */
         int64_t expires;    /* seconds since 1970 UTC; the carrier shall not deliver it later */
+        int64_t repeat;     /* which of the repetitions that were wanted; 0: the first */
 } SmsOutbound;
 
 typedef enum SmsSendOutcome {

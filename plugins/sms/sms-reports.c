@@ -44,7 +44,7 @@ struct Record {
         TAILQ_ENTRY(Record) entry; /* of those that are waited for, or of those that ended */
         LIST_ENTRY(Record) same_bucket;
         char message[SMS_MESSAGE_SIZE];
-        int64_t taken, doubt_until;
+        int64_t repeat, taken, doubt_until;
         bool ended;
         size_t n_parts;
         Part parts[];
@@ -178,6 +178,7 @@ static void record_end(SmsReports *r, Record *record) {
 }
 
 static int record_new(const char *message,
+                int64_t repeat,
                 const char *const *ids,
                 size_t n_parts,
                 int64_t taken,
@@ -187,6 +188,7 @@ static int record_new(const char *message,
         if (!record)
                 return -ENOMEM;
         (void) snprintf(record->message, sizeof(record->message), "%s", message);
+        record->repeat = repeat;
         record->taken = taken;
         record->n_parts = n_parts;
         for (size_t i = 0; ids && i < n_parts; i++) {
@@ -231,6 +233,8 @@ static size_t put_taken(const Record *record, char ret[LINE_SIZE_MAX]) {
                         record->n_parts,
                         record->message);
 
+        if (record->repeat > 0)
+                n += (size_t) sprintf(ret + n, "/%" PRId64, record->repeat);
         for (size_t i = 0; i < record->n_parts && record->parts[i].id; i++) {
                 ret[n++] = ' ';
                 n += put_id(record->parts[i].id, ret + n);
@@ -382,16 +386,22 @@ static bool id_read(char *word) {
 }
 
 static void read_taken(SmsReports *r, char *line, int64_t now) {
-        const char *ids[PARTS_MAX], *message;
-        int64_t taken, n_parts;
+        const char *ids[PARTS_MAX];
+        int64_t taken, n_parts, repeat = 0;
         size_t n_ids = 0;
         Record *record;
-        char *word;
+        char *word, *message, *slash;
 
         if (!number_read(word_next(&line), now, &taken) ||
                         !number_read(word_next(&line), PARTS_MAX, &n_parts) || n_parts < 1)
                 return;
         message = word_next(&line);
+        slash = message ? strchr(message, '/') : NULL;
+        if (slash) {
+                *slash = '\0';
+                if (!number_read(slash + 1, SMS_REPORTS_REPEAT_MAX, &repeat))
+                        return;
+        }
         if (!message || !sms_reports_is_message(message))
                 return;
         while ((word = word_next(&line))) {
@@ -401,8 +411,12 @@ static void read_taken(SmsReports *r, char *line, int64_t now) {
         }
         if ((n_ids != 0 && n_ids != (size_t) n_parts) ||
                         now - taken > SMS_REPORTS_DAYS * INT64_C(86400) ||
-                        record_new(message, n_ids ? ids : NULL, (size_t) n_parts, taken, &record) <
-                                        0)
+                        record_new(message,
+                                        repeat,
+                                        n_ids ? ids : NULL,
+                                        (size_t) n_parts,
+                                        taken,
+                                        &record) < 0)
                 return;
         if (now - taken <= SMS_REPORTS_DOUBT_SECONDS)
                 record->doubt_until = now + SMS_REPORTS_DOUBT_SECONDS;
@@ -516,21 +530,21 @@ int sms_reports_new(SmsReports **ret) {
 
 int sms_reports_add(SmsReports *r,
                 const char *message,
+                int64_t repeat,
                 const char *const *ids,
                 size_t n_parts,
-                bool in_doubt,
                 int64_t now) {
         Record *record;
         int result;
 
         assert(r && message && sms_reports_is_message(message));
         assert(n_parts >= 1 && n_parts <= PARTS_MAX);
+        assert(repeat >= 0 && repeat <= SMS_REPORTS_REPEAT_MAX);
 
-        result = record_new(message, ids, n_parts, now, &record);
+        result = record_new(message, repeat, ids, n_parts, now, &record);
         if (result < 0)
                 return result;
-        if (in_doubt)
-                record->doubt_until = now + SMS_REPORTS_DOUBT_SECONDS;
+        record->doubt_until = now + SMS_REPORTS_DOUBT_SECONDS;
         result = append(r, r->line, put_taken(record, r->line));
         record_insert(r, record);
         drop_old(r, now);
@@ -538,13 +552,10 @@ int sms_reports_add(SmsReports *r,
         return result;
 }
 
-bool sms_reports_in_doubt(SmsReports *r, const char *message, int64_t now) {
-        Record *record = record_find(r, message);
-        bool in_doubt = record && now < record->doubt_until;
+bool sms_reports_in_doubt(const SmsReports *r, const char *message, int64_t repeat, int64_t now) {
+        const Record *record = record_find(r, message);
 
-        if (record)
-                record->doubt_until = 0;
-        return in_doubt;
+        return record && record->repeat == repeat && now < record->doubt_until;
 }
 
 bool sms_reports_ids(SmsReports *r, const char *message, const char ***ret, size_t *ret_n) {

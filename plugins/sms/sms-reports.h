@@ -5,7 +5,8 @@
  * gateway hears of it: a killed process forgets nothing. It holds ids only, no address and no text.
  * What the file says that cannot be, such as half a line at its end, is left out.
  *
- *   t TIME PARTS MESSAGE [ID ...]    taken by the carrier; ids with %XX for what is no word
+ *   t TIME PARTS MESSAGE [ID ...]    taken by the carrier; ids with %XX for what is no word; of a
+ *                                    repetition that was wanted MESSAGE/REPEAT
  *   s PART MESSAGE                   that part was delivered
  *   d MESSAGE                        nothing more is expected
  *
@@ -26,6 +27,7 @@ enum {
         SMS_REPORTS_HELD_MAX = 1024,
         SMS_REPORTS_DAYS = 4,
         SMS_REPORTS_DOUBT_SECONDS = 300,
+        SMS_REPORTS_REPEAT_MAX = 1000000000,
 };
 
 typedef enum SmsVerdict {
@@ -56,17 +58,19 @@ void sms_reports_read(SmsReports *reports, const char *data, size_t size, int64_
 bool sms_reports_is_message(const char *message);
 
 /* A carrier has taken a message in n_parts parts (1 to 255), for each of which ids, unless it is
- * NULL, has the carrier's id. in_doubt: the gateway may not learn of it, and ask again. A negative
- * errno says that the file does not have it; the map has it unless that is -ENOMEM. */
+ * NULL, has the carrier's id; repeat is the frame's. A negative errno says that the file does not
+ * have it; the map has it unless that is -ENOMEM. */
 int sms_reports_add(SmsReports *reports,
                 const char *message,
+                int64_t repeat,
                 const char *const *ids,
                 size_t n_parts,
-                bool in_doubt,
                 int64_t now);
 
-/* True, once, for a message that was taken and of which the gateway may not know that. */
-bool sms_reports_in_doubt(SmsReports *reports, const char *message, int64_t now);
+/* True for a message that was taken, in that repetition, so short a time ago that the gateway may
+ * not know it. */
+bool sms_reports_in_doubt(
+                const SmsReports *reports, const char *message, int64_t repeat, int64_t now);
 
 /* Takes a report. One about a message that is not there is kept for a minute when hold says that
  * there may be one yet: reports overtake the answers to what they are about. */

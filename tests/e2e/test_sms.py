@@ -1,5 +1,5 @@
 """The whole story by SMS, over each way to a carrier, with a real carrier or a stand-in that speaks its
-protocol behind it; and what a killed carrier or channel costs: nothing."""
+protocol behind it; what is sent again; and what a killed carrier or channel costs: nothing."""
 
 import json
 import os
@@ -103,6 +103,15 @@ class Tests:
     @tap.test
     def over_a_modem_in_german(self):
         self.story(ModemCarrier(self.build), "de")
+
+    @tap.test
+    def what_a_tenant_sends_again_reaches_the_telephone_again(self):
+        with SmppCarrier(self.build) as carrier, SmsSite(self.build, carrier) as site:
+            share = site.create("sms:" + carrier.guest, content=CONTENT)
+            first = self.next_text(carrier, WORDS["en"][0], 0)
+            site.wait_event(share, "delivered")
+            assert site.tenant.post("/v1/shares/%s/resend" % share["id"]).status == 202
+            assert self.next_text(carrier, WORDS["en"][0], 1).text == first.text
 
     def dies_on_the_way(self, carrier, kill):
         """kill(site) at each step: behind the invitation, with an answer on its way, and at the link."""

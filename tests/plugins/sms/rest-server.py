@@ -42,11 +42,12 @@ class Tests:
         settings = {**carrier.common_settings(), **carrier.settings(), **changes}
         return Gateway(self.program, "sms", settings, carrier.credentials())
 
-    def ask(self, text=OUR_TEXT, message=None, seconds=3600, gateway=None):
+    def ask(self, text=OUR_TEXT, message=None, seconds=3600, gateway=None, **members):
         self.number += 1
-        expires = {"expires": int(time.time()) + seconds} if seconds else {}
+        if seconds:
+            members["expires"] = int(time.time()) + seconds
         return (gateway or self.gateway).ask(
-            "send", message=message or "msg_%d" % self.number, kind="notice", to="sms:" + GUEST, text=text, **expires)
+            "send", message=message or "msg_%d" % self.number, kind="notice", to="sms:" + GUEST, text=text, **members)
 
     def send(self, *arguments, **options):
         return (options.get("gateway") or self.gateway).wait_answer(self.ask(*arguments, **options))
@@ -173,6 +174,16 @@ class Tests:
         assert len(self.carrier.messages(GUEST)) == before + 2
         keys = [headers["Idempotency-Key"] for _, _, form, headers in self.posted() if form["Body"] == "einmal"]
         assert keys == ["msg_cut"] * 4, keys
+
+    @test
+    def a_repetition_that_is_wanted_is_none_to_the_carrier(self):
+        before = len(self.carrier.messages(GUEST))
+        expires = int(time.time()) + 3600
+        for members in ({}, {}, {"repeat": 1}, {"repeat": 1}):
+            assert self.send("zweimal", "msg_wanted", 0, expires=expires, **members)["type"] == "sent"
+        assert len(self.carrier.messages(GUEST)) == before + 2
+        keys = [headers["Idempotency-Key"] for _, _, form, headers in self.posted() if form["Body"] == "zweimal"]
+        assert keys == ["msg_wanted", "msg_wanted-1"], keys
 
     @test
     def a_token_that_is_refused_stops_all_until_it_is_taken(self):

@@ -48,7 +48,7 @@ static void open_at(Fixture *f, int64_t now) {
 }
 
 static void add(Fixture *f, const char *message, const char *id, int64_t now) {
-        assert_int_equal(sms_reports_add(f->reports, message, &id, 1, false, now), 0);
+        assert_int_equal(sms_reports_add(f->reports, message, 0, &id, 1, now), 0);
 }
 
 static SmsVerdict report(Fixture *f, const char *id, int64_t now) {
@@ -136,7 +136,7 @@ static void what_has_ended_is_not_kept_for_long(void **state) {
         assert_int_equal(sms_reports_ended(f->reports), SMS_REPORTS_ENDED_MAX);
         open_at(f, NOW);
         assert_int_equal(sms_reports_ended(f->reports), SMS_REPORTS_ENDED_MAX);
-        assert_true(sms_reports_in_doubt(f->reports, message, NOW));
+        assert_true(sms_reports_in_doubt(f->reports, message, 0, NOW));
         add(f, "msg_a", "a", NOW + 301);
         assert_int_equal(sms_reports_ended(f->reports), 0);
 }
@@ -146,7 +146,7 @@ static void what_was_delivered_in_part_survives_each_restart(void **state) {
         Fixture *f = *state;
 
         open_at(f, NOW);
-        assert_int_equal(sms_reports_add(f->reports, "msg_1", ids, 2, false, NOW), 0);
+        assert_int_equal(sms_reports_add(f->reports, "msg_1", 0, ids, 2, NOW), 0);
         assert_int_equal(report(f, "a1", NOW), SMS_VERDICT_NOTHING);
         for (int64_t i = 1; i <= 3; i++)
                 open_at(f, NOW + i * DAY);
@@ -209,7 +209,7 @@ static void a_full_disk_costs_no_line_but_its_own(void **state) {
         assert_int_equal(stat(f->path, &st), 0);
         /* As good as full: no more than some bytes fit into a file. */
         assert_int_equal(limit_files(st.st_size + 5), 0);
-        assert_true(sms_reports_add(f->reports, "msg_2", &id, 1, false, NOW) < 0);
+        assert_true(sms_reports_add(f->reports, "msg_2", 0, &id, 1, NOW) < 0);
         assert_int_equal(limit_files(-1), 0);
         assert_int_equal(stat(f->path, &full), 0);
         assert_int_equal(full.st_size, st.st_size);
@@ -241,14 +241,31 @@ static void what_was_just_taken_is_in_doubt_after_a_restart(void **state) {
         open_at(f, NOW);
         add(f, "msg_1", "a1", NOW);
         add(f, "msg_2", "a2", NOW + 200);
-        assert_false(sms_reports_in_doubt(f->reports, "msg_2", NOW + 200));
+        assert_true(sms_reports_in_doubt(f->reports, "msg_2", 0, NOW + 499));
+        assert_false(sms_reports_in_doubt(f->reports, "msg_2", 0, NOW + 500));
         assert_int_equal(report(f, "a2", NOW + 200), SMS_VERDICT_DELIVERED); /* quick */
         open_at(f, NOW + 400);
-        assert_false(sms_reports_in_doubt(f->reports, "msg_1", NOW + 400)); /* long ago */
-        assert_true(sms_reports_in_doubt(f->reports, "msg_2", NOW + 400));
-        assert_false(sms_reports_in_doubt(f->reports, "msg_2", NOW + 400)); /* said once */
+        assert_false(sms_reports_in_doubt(f->reports, "msg_1", 0, NOW + 400)); /* long ago */
+        assert_true(sms_reports_in_doubt(f->reports, "msg_2", 0, NOW + 400));
         open_at(f, NOW + 450);
-        assert_false(sms_reports_in_doubt(f->reports, "msg_2", NOW + 450 + 301));
+        assert_false(sms_reports_in_doubt(f->reports, "msg_2", 0, NOW + 450 + 301));
+}
+
+static void each_wanted_repetition_is_taken_for_itself(void **state) {
+        const char *id = "a2";
+        Fixture *f = *state;
+
+        open_at(f, NOW);
+        add(f, "msg_1", "a1", NOW);
+        assert_false(sms_reports_in_doubt(f->reports, "msg_1", 1, NOW));
+        assert_int_equal(sms_reports_add(f->reports, "msg_1", 1, &id, 1, NOW), 0);
+        for (int i = 0; i < 3; i++) {
+                assert_true(sms_reports_in_doubt(f->reports, "msg_1", 1, NOW));
+                assert_false(sms_reports_in_doubt(f->reports, "msg_1", 2, NOW));
+                open_at(f, NOW);
+        }
+        assert_int_equal(report(f, "a2", NOW), SMS_VERDICT_DELIVERED);
+        assert_true(sms_reports_in_doubt(f->reports, "msg_1", 1, NOW));
 }
 
 static void held_reports_are_few_and_for_a_minute(void **state) {
@@ -285,6 +302,7 @@ int main(void) {
                 TEST(a_folder_that_is_none_is_told),
                 TEST(a_link_in_the_place_of_the_file_is_not_followed),
                 TEST(what_was_just_taken_is_in_doubt_after_a_restart),
+                TEST(each_wanted_repetition_is_taken_for_itself),
                 TEST(held_reports_are_few_and_for_a_minute),
         };
 
