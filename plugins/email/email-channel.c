@@ -1,6 +1,7 @@
 #include "email-channel.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -16,9 +17,9 @@
 
 enum {
         ARRIVALS_MAX = 256, /* mails that the gateway has not made durable */
-        LATE_MAX = 4096,    /* messages of which the gateway may not know that they were sent */
-        LATE_SECONDS = 45,  /* an answer after this long; the gateway waits for 60 */
-        LATE_KEPT_SECONDS = 900,
+        TAKEN_MAX = 4096,   /* messages of which the gateway may not know that they were sent */
+        TAKEN_SECONDS = 900,
+        TAKEN_KEY_SIZE = ID_TEXT_SIZE + 24,
         LATER_MAX_SECONDS = 86400,
 };
 
@@ -31,8 +32,7 @@ static const MailRouteOps *const kinds[] = {
 /* A mail on its way to the server. */
 typedef struct Sending {
         TAILQ_ENTRY(Sending) entry;
-        int64_t id;     /* of the gateway's newest question */
-        uint64_t since; /* when it asked, CLOCK_BOOTTIME */
+        int64_t id, repeat; /* of the gateway's newest question */
         char message[ID_TEXT_SIZE];
         char envelope_id[MAIL_TOKEN_LOCAL_MAX + 1];
         MailDraft draft;
@@ -62,7 +62,7 @@ struct EmailChannel {
         size_t n_arrivals;
         bool routes_wait; /* some were told that we are busy */
         bool stopping;
-        json_t *late; /* message id → when it was answered, CLOCK_BOOTTIME, in that order */
+        json_t *taken; /* message id and repeat → when, CLOCK_BOOTTIME, in that order */
 
         Route routes[EMAIL_SETTINGS_ROUTES_MAX];
         size_t n_routes;
@@ -150,29 +150,37 @@ static void answer_later(EmailChannel *c, int64_t id, const char *reason) {
                                         (int) seconds));
 }
 
-static void late_forget_old(EmailChannel *c, uint64_t now) {
+static void taken_forget_old(EmailChannel *c, uint64_t now) {
         void *first;
 
-        while ((first = json_object_iter(c->late)) &&
-                        (json_object_size(c->late) > LATE_MAX ||
+        while ((first = json_object_iter(c->taken)) &&
+                        (json_object_size(c->taken) > TAKEN_MAX ||
                                         now - (uint64_t) json_integer_value(
                                                               json_object_iter_value(first)) >
-                                                        LATE_KEPT_SECONDS * USEC_PER_SEC))
-                (void) json_object_del(c->late, json_object_iter_key(first));
+                                                        TAKEN_SECONDS * USEC_PER_SEC))
+                (void) json_object_del(c->taken, json_object_iter_key(first));
 }
 
-static void late_add(EmailChannel *c, const char *message) {
+static void taken_key(const char *message, int64_t repeat, char ret[TAKEN_KEY_SIZE]) {
+        (void) snprintf(ret, TAKEN_KEY_SIZE, "%s/%" PRId64, message, repeat);
+}
+
+static void taken_add(EmailChannel *c, const char *message, int64_t repeat) {
         uint64_t now = time_boot();
+        char key[TAKEN_KEY_SIZE];
 
-        (void) json_object_del(c->late, message);
-        (void) json_object_set_new(c->late, message, json_integer((json_int_t) now));
-        late_forget_old(c, now);
+        taken_key(message, repeat, key);
+        (void) json_object_set_new(c->taken, key, json_integer((json_int_t) now));
+        taken_forget_old(c, now);
 }
 
-/* True once for a message that was sent, and whose answer may have come too late. */
-static bool late_take(EmailChannel *c, const char *message) {
-        late_forget_old(c, time_boot());
-        return json_object_del(c->late, message) == 0;
+/* The answer may have been lost: the same is not sent twice, but a repetition that is wanted is. */
+static bool was_taken(EmailChannel *c, const char *message, int64_t repeat) {
+        char key[TAKEN_KEY_SIZE];
+
+        taken_key(message, repeat, key);
+        taken_forget_old(c, time_boot());
+        return json_object_get(c->taken, key) != NULL;
 }
 
 static void sending_free(EmailChannel *c, Sending *sending) {
@@ -196,8 +204,7 @@ static void on_submit_done(void *mail, const SmtpOutcome *outcome, void *userdat
 
         switch (outcome->verdict) {
         case SMTP_VERDICT_SENT:
-                if (time_boot() - sending->since > LATE_SECONDS * USEC_PER_SEC)
-                        late_add(c, sending->message);
+                taken_add(c, sending->message, sending->repeat);
                 answer_sent(c, sending->id);
                 break;
         case SMTP_VERDICT_REFUSED:
@@ -232,7 +239,7 @@ static int write_draft(EmailChannel *c, const MailOutbound *message, MailDraft *
 }
 
 /* Takes *draft over. */
-static int send_draft(EmailChannel *c, int64_t id, const char *message, MailDraft *draft) {
+static int send_draft(EmailChannel *c, int64_t id, const MailOutbound *message, MailDraft *draft) {
         Sending *sending = calloc(1, sizeof(*sending));
         MailSubmitMail mail;
         int r;
@@ -241,9 +248,9 @@ static int send_draft(EmailChannel *c, int64_t id, const char *message, MailDraf
                 mail_draft_done(draft);
                 return -ENOMEM;
         }
-        *sending = (Sending){ .id = id, .since = time_boot(), .draft = *draft };
+        *sending = (Sending){ .id = id, .repeat = message->repeat, .draft = *draft };
         *draft = (MailDraft){ 0 };
-        (void) snprintf(sending->message, sizeof(sending->message), "%s", message);
+        (void) snprintf(sending->message, sizeof(sending->message), "%s", message->message);
         (void) snprintf(sending->envelope_id,
                         sizeof(sending->envelope_id),
                         "%.*s",
@@ -263,15 +270,16 @@ static int send_draft(EmailChannel *c, int64_t id, const char *message, MailDraf
         return r;
 }
 
-/* The gateway stopped waiting for the older question. */
-static bool is_under_way(EmailChannel *c, int64_t id, const char *message) {
-        Sending *sending = sending_find(c, message);
+/* The gateway stopped waiting for the older question. Whoever wants a repetition while the message
+ * is under way has it with this. */
+static bool is_under_way(EmailChannel *c, int64_t id, const MailOutbound *message) {
+        Sending *sending = sending_find(c, message->message);
 
         if (!sending)
                 return false;
         answer_failed(c, sending->id, false, "repeated");
         sending->id = id;
-        sending->since = time_boot();
+        sending->repeat = message->repeat;
         return true;
 }
 
@@ -283,9 +291,9 @@ static void request_send(EmailChannel *c, int64_t id, const json_t *frame) {
 
         if (r != 0)
                 answer_failed(c, id, false, r < 0 ? "out-of-memory" : "bad-frame");
-        else if (is_under_way(c, id, message.message))
+        else if (is_under_way(c, id, &message))
                 return;
-        else if (late_take(c, message.message))
+        else if (was_taken(c, message.message, message.repeat))
                 answer_sent(c, id);
         else if (message.expires != 0 && message.expires <= time_wall())
                 answer_failed(c, id, false, "expired");
@@ -295,7 +303,7 @@ static void request_send(EmailChannel *c, int64_t id, const json_t *frame) {
                 r = write_draft(c, &message, &draft);
                 if (r > 0)
                         answer_failed(c, id, true, mail_write_error_name(r));
-                else if (r < 0 || send_draft(c, id, message.message, &draft) < 0)
+                else if (r < 0 || send_draft(c, id, &message, &draft) < 0)
                         answer_later(c, id, "out-of-memory");
         }
 }
@@ -542,8 +550,8 @@ static int channel_open(EmailChannel *c, const json_t *settings, MailSubmitPatie
         TAILQ_INIT(&c->sendings);
         TAILQ_INIT(&c->arrivals);
         (void) snprintf(c->submit_reason, sizeof(c->submit_reason), "connecting");
-        c->late = json_object();
-        if (!c->late)
+        c->taken = json_object();
+        if (!c->taken)
                 return -ENOMEM;
         r = email_settings_read(settings, &c->settings);
         if (r < 0)
@@ -576,7 +584,7 @@ static void channel_stop(Plugin *plugin, void *state) {
         (void) mail_submit_free(c->submit);
         while (!TAILQ_EMPTY(&c->sendings))
                 sending_free(c, TAILQ_FIRST(&c->sendings));
-        json_decref(c->late);
+        json_decref(c->taken);
         email_settings_done(&c->settings);
         free(c);
 }

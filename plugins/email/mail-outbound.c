@@ -16,6 +16,7 @@ int mail_outbound_read(const json_t *frame, MailOutbound *ret) {
                 { "first", JSON_KIND_STRING, offsetof(MailOutbound, first) },
                 { "expires", JSON_KIND_INTEGER, offsetof(MailOutbound, expires) },
                 { "made", JSON_KIND_INTEGER, offsetof(MailOutbound, made) },
+                { "repeat", JSON_KIND_INTEGER, offsetof(MailOutbound, repeat) },
         };
         JsonProblem problem;
         int r;

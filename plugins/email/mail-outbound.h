@@ -10,7 +10,8 @@ typedef struct MailOutbound {
         const char *message, *kind, *to, *text;
         const char *subject, *thread, *link, *language, *first; /* or NULL */
         int64_t expires;                                        /* 0: never */
-        int64_t made; /* when the gateway made it; 0: it did not say */
+        int64_t made;   /* when the gateway made it; 0: it did not say */
+        int64_t repeat; /* which of the repetitions that were wanted; 0: the first */
 } MailOutbound;
 
 typedef enum MailOutboundError {
