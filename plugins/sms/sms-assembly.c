@@ -9,10 +9,7 @@
 #include "secret.h"
 #include "text.h"
 
-enum {
-        PARTS_MAX = 255,
-        DIGEST_SIZE = 16,
-};
+enum { DIGEST_SIZE = 16 };
 
 typedef struct Piece {
         uint8_t *data; /* NULL: it has not come */
@@ -26,14 +23,15 @@ typedef struct Group {
         SmsConcat concat; /* its part is of no meaning */
         uint64_t deadline;
         bool contradicted;
+        bool displaced; /* counts for nothing any more */
         unsigned n_pieces;
         Piece pieces[]; /* concat.total of them */
 } Group;
 
 struct SmsAssembly {
         SmsAssemblyLimits limits;
-        size_t n, bytes;
-        Group **groups; /* room for limits.wholes, and one that waits to be given up */
+        size_t n, bytes; /* bytes: without those that were displaced */
+        Group **groups;  /* room for limits.wholes, and one that waits to be given up */
 };
 
 static void wipe_piece(Piece *piece) {
@@ -70,13 +68,15 @@ int sms_assembly_new(const SmsAssemblyLimits *limits, SmsAssembly **ret) {
         _cleanup_(sms_assembly_freep) SmsAssembly *assembly = NULL;
 
         assert(limits && limits->wholes > 0 && limits->per_sender > 0);
+        assert(limits->parts > 0 && limits->parts_of_sender >= SMS_WHOLE_PARTS_MAX);
+        assert(limits->patience <= limits->timeout);
         assert(ret);
 
         assembly = calloc(1, sizeof(*assembly));
         if (!assembly)
                 return -ENOMEM;
         assembly->limits = *limits;
-        assembly->groups = calloc(limits->wholes, sizeof(Group *));
+        assembly->groups = calloc(limits->wholes + 1, sizeof(Group *));
         if (!assembly->groups)
                 return -ENOMEM;
         *ret = TAKE_PTR(assembly);
@@ -102,7 +102,8 @@ void sms_whole_done(SmsWhole *whole) {
 }
 
 static bool is_of(const Group *group, const SmsPart *part) {
-        return !group->contradicted && group->concat.kind == part->concat.kind &&
+        return !group->contradicted && !group->displaced &&
+               group->concat.kind == part->concat.kind &&
                group->concat.reference == part->concat.reference &&
                group->concat.total == part->concat.total && streq(group->from, part->from) &&
                streq(group->to, part->to);
@@ -115,12 +116,25 @@ static Group *find(SmsAssembly *assembly, const SmsPart *part) {
         return NULL;
 }
 
-static size_t count_of_sender(const SmsAssembly *assembly, const char *from) {
+/* What is held: of one sender, or of all where from is NULL. */
+static void
+count(const SmsAssembly *assembly, const char *from, size_t *ret_wholes, size_t *ret_parts) {
+        *ret_wholes = *ret_parts = 0;
+        for (size_t i = 0; i < assembly->n; i++) {
+                const Group *group = assembly->groups[i];
+
+                if (group->displaced || (from && !streq(group->from, from)))
+                        continue;
+                (*ret_wholes)++;
+                *ret_parts += group->n_pieces;
+        }
+}
+
+static size_t bytes_of(const Group *group) {
         size_t n = 0;
 
-        for (size_t i = 0; i < assembly->n; i++)
-                if (streq(assembly->groups[i]->from, from))
-                        n++;
+        for (unsigned i = 0; i < group->concat.total; i++)
+                n += group->pieces[i].octets.size;
         return n;
 }
 
@@ -134,8 +148,8 @@ static Group *take_out(SmsAssembly *assembly, const Group *group) {
                                         &assembly->groups[i + 1],
                                         (assembly->n - i - 1) * sizeof(Group *));
                         assembly->n--;
-                        for (unsigned p = 0; p < taken->concat.total; p++)
-                                assembly->bytes -= taken->pieces[p].octets.size;
+                        if (!taken->displaced)
+                                assembly->bytes -= bytes_of(taken);
                         return taken;
                 }
         return NULL;
@@ -190,6 +204,7 @@ static int describe(const Group *group, SmsWhole *ret) {
         memcpy(ret->from, group->from, sizeof(ret->from));
         memcpy(ret->to, group->to, sizeof(ret->to));
         ret->total = group->concat.total;
+        ret->displaced = group->displaced;
         ret->tokens = calloc(group->n_pieces, sizeof(*ret->tokens));
         if (!ret->tokens)
                 return -ENOMEM;
@@ -200,7 +215,7 @@ static int describe(const Group *group, SmsWhole *ret) {
 }
 
 static int complete(const Group *group, SmsWhole *ret) {
-        SmsOctets octets[PARTS_MAX];
+        SmsOctets octets[SMS_WHOLE_PARTS_MAX];
         int r;
 
         for (unsigned i = 0; i < group->concat.total; i++)
@@ -243,7 +258,9 @@ static bool is_within_limits(const SmsPart *part) {
         return strlen(part->from) < SMS_PART_NAME_SIZE && strlen(part->to) < SMS_PART_NAME_SIZE &&
                (!part->id || strlen(part->id) < SMS_PART_NAME_SIZE) &&
                part->octets.size <= SMS_PART_OCTETS_MAX && part->concat.part >= 1 &&
-               part->concat.part <= part->concat.total;
+               part->concat.part <= part->concat.total &&
+               part->concat.total <= SMS_WHOLE_PARTS_MAX &&
+               (part->octets.size > 0 || part->concat.total == 1);
 }
 
 static int add_alone(const SmsPart *part, SmsWhole *ret) {
@@ -255,14 +272,63 @@ static int add_alone(const SmsPart *part, SmsWhole *ret) {
         return r == 0 ? complete(group, ret) : r;
 }
 
+/* --- Room --- */
+
+/* The one that has waited longest, of one sender or of all; never the one that shall grow. NULL:
+ * none has waited long enough. */
+static Group *find_stale(
+                const SmsAssembly *assembly, const char *from, const Group *but, uint64_t now) {
+        const SmsAssemblyLimits *limits = &assembly->limits;
+        Group *stalest = NULL;
+
+        for (size_t i = 0; i < assembly->n; i++) {
+                Group *group = assembly->groups[i];
+
+                if (group == but || group->displaced || group->contradicted ||
+                                (from && !streq(group->from, from)) ||
+                                group->deadline - limits->timeout + limits->patience > now)
+                        continue;
+                if (!stalest || group->deadline < stalest->deadline)
+                        stalest = group;
+        }
+        return stalest;
+}
+
+/* Where a part has no room: 1 on the part of its sender, 2 on the part of all, 0 if it has. */
+static int no_room(const SmsAssembly *assembly, const SmsPart *part, bool begins) {
+        const SmsAssemblyLimits *limits = &assembly->limits;
+        size_t wholes, parts;
+
+        count(assembly, part->from, &wholes, &parts);
+        if (wholes + begins > limits->per_sender || parts >= limits->parts_of_sender)
+                return 1;
+        count(assembly, NULL, &wholes, &parts);
+        return wholes + begins > limits->wholes || parts >= limits->parts ||
+                                               part->octets.size > limits->bytes - assembly->bytes
+                               ? 2
+                               : 0;
+}
+
+static int make_room(SmsAssembly *assembly, const SmsPart *part, const Group *group, uint64_t now) {
+        int where;
+
+        if (!group && assembly->n > assembly->limits.wholes)
+                return SMS_ASSEMBLY_E_FULL; /* what was displaced is not taken away yet */
+        while ((where = no_room(assembly, part, !group)) != 0) {
+                Group *stale = find_stale(assembly, where == 1 ? part->from : NULL, group, now);
+
+                if (!stale)
+                        return SMS_ASSEMBLY_E_FULL;
+                stale->displaced = true;
+                assembly->bytes -= bytes_of(stale);
+        }
+        return 0;
+}
+
 /* A group for a part that is the first of its message. */
 static int begin(SmsAssembly *assembly, const SmsPart *part, Group **ret) {
-        int r;
+        int r = group_new(part, ret);
 
-        if (assembly->n == assembly->limits.wholes ||
-                        count_of_sender(assembly, part->from) >= assembly->limits.per_sender)
-                return SMS_ASSEMBLY_E_FULL;
-        r = group_new(part, ret);
         if (r == 0)
                 assembly->groups[assembly->n++] = *ret;
         return r;
@@ -322,13 +388,11 @@ int sms_assembly_add(SmsAssembly *assembly, const SmsPart *part, uint64_t now, S
                 group->contradicted = true;
                 group = NULL;
         }
-        if (own.octets.size > assembly->limits.bytes - assembly->bytes)
-                return SMS_ASSEMBLY_E_FULL;
-        if (!group) {
+        r = make_room(assembly, &own, group, now);
+        if (r == 0 && !group)
                 r = begin(assembly, &own, &group);
-                if (r != 0)
-                        return r;
-        }
+        if (r != 0)
+                return r;
         return add_to(assembly, group, &own, now, ret);
 }
 
@@ -339,7 +403,7 @@ bool sms_assembly_give_up(SmsAssembly *assembly, uint64_t now, SmsWhole *ret) {
         for (size_t i = 0; i < assembly->n; i++) {
                 Group *group = assembly->groups[i];
 
-                if (!group->contradicted && group->deadline > now)
+                if (!group->contradicted && !group->displaced && group->deadline > now)
                         continue;
                 if (describe(group, ret) < 0) {
                         sms_whole_done(ret); /* it stays, until there is memory to say so */
@@ -357,7 +421,7 @@ uint64_t sms_assembly_due(const SmsAssembly *assembly) {
         assert(assembly);
 
         for (size_t i = 0; i < assembly->n; i++) {
-                if (assembly->groups[i]->contradicted)
+                if (assembly->groups[i]->contradicted || assembly->groups[i]->displaced)
                         return 0;
                 if (assembly->groups[i]->deadline < due)
                         due = assembly->groups[i]->deadline;

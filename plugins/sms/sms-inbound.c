@@ -19,6 +19,7 @@ enum {
         DIGEST_TEXT_SIZE = 2 * DIGEST_SIZE + 1,
         WHOLES_MAX = 512,
         WHOLES_OF_SENDER_MAX = 4,
+        PARTS_OF_SENDER_MAX = 64,
         PARTS_BYTES_MAX = 512 * 1024,
         SETTLED_MAX = 4096, /* parts that are known to be of no more use */
 };
@@ -39,9 +40,10 @@ typedef struct Reply {
 
 /* The parts of a message that left the assembly. */
 typedef struct Parts {
-        uint64_t tokens[UINT8_MAX]; /* that the driver waits for */
+        uint64_t tokens[SMS_WHOLE_PARTS_MAX]; /* that the driver waits for */
         size_t n_tokens;
-        char returned[UINT8_MAX][DIGEST_TEXT_SIZE]; /* that the carrier will bring once more */
+        char returned[SMS_WHOLE_PARTS_MAX]
+                     [DIGEST_TEXT_SIZE]; /* that the carrier will bring once more */
         size_t n_returned;
 } Parts;
 
@@ -66,7 +68,7 @@ struct SmsReplies {
         TAILQ_HEAD(, Waiting) waiting;
         size_t n_replies, n_waiting;
         uint64_t last_number;
-        bool overflowed; /* said once */
+        bool overflowed, displaced; /* said once */
         /* Parts that were handed back before their message was taken: the carrier brings them once
          * more. A ring. */
         char settled[SETTLED_MAX][DIGEST_TEXT_SIZE];
@@ -363,6 +365,7 @@ static void timer_set(SmsReplies *r) {
                 due = waiting->due < due ? waiting->due : due;
                 break;
         }
+        r->displaced = r->displaced && due != UINT64_MAX;
         (void) sd_event_source_set_time(r->timer, due);
         (void) sd_event_source_set_enabled(
                         r->timer, due == UINT64_MAX ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
@@ -383,19 +386,35 @@ static void take_out(SmsReplies *r, const SmsWhole *whole, Parts *ret) {
         }
 }
 
+/* What made room was never asked for: the carrier brings it once more, and then it is as new. */
+static void let_go(SmsReplies *r, const Parts *parts) {
+        offer_later(r, parts);
+        if (!r->displaced)
+                log_notice("parts of too many messages wait for their others; the carrier keeps "
+                           "the oldest");
+        r->displaced = true;
+}
+
+static void end_unfinished(SmsReplies *r, const SmsWhole *whole, const Parts *parts) {
+        log_notice("a message of %u parts was given up: %zu of them came",
+                        whole->total,
+                        whole->n_tokens);
+        for (size_t i = 0; i < parts->n_tokens; i++)
+                r->settle(r->userdata, parts->tokens[i], SMS_SETTLED_TAKEN);
+        for (size_t i = 0; i < parts->n_returned; i++)
+                remember_settled(r, parts->returned[i]);
+}
+
 static void give_up(SmsReplies *r, uint64_t now) {
         SmsWhole whole;
         Parts parts;
 
         while (sms_assembly_give_up(r->assembly, now, &whole)) {
                 take_out(r, &whole, &parts);
-                log_notice("a message of %u parts was given up: %zu of them came",
-                                whole.total,
-                                whole.n_tokens);
-                for (size_t i = 0; i < parts.n_tokens; i++)
-                        r->settle(r->userdata, parts.tokens[i], SMS_SETTLED_TAKEN);
-                for (size_t i = 0; i < parts.n_returned; i++)
-                        remember_settled(r, parts.returned[i]);
+                if (whole.displaced)
+                        let_go(r, &parts);
+                else
+                        end_unfinished(r, &whole, &parts);
                 sms_whole_done(&whole);
         }
 }
@@ -424,11 +443,8 @@ static int on_timer(sd_event_source *source, uint64_t due, void *userdata) {
 
 static Waiting *waiting_new(
                 SmsReplies *r, const SmsInbound *in, const SmsConcat *concat, const char *digest) {
-        Waiting *waiting;
+        Waiting *waiting = calloc(1, sizeof(*waiting));
 
-        if (r->n_waiting >= SMS_INBOUND_PARTS_MAX)
-                return NULL;
-        waiting = calloc(1, sizeof(*waiting));
         if (!waiting)
                 return NULL;
         waiting->number = ++r->last_number;
@@ -454,70 +470,93 @@ static void forget_former(SmsReplies *r, const Waiting *newest) {
         }
 }
 
-static void offer_whole(SmsReplies *r, SmsWhole *whole) {
-        Parts parts;
-
-        take_out(r, whole, &parts);
+static void offer_whole(SmsReplies *r, SmsWhole *whole, const Parts *parts) {
         if (whole->text[0]) {
-                offer(r, whole->id, whole->from, whole->to, TAKE_PTR(whole->text), &parts);
+                offer(r, whole->id, whole->from, whole->to, TAKE_PTR(whole->text), parts);
                 return;
         }
-        for (size_t i = 0; i < parts.n_tokens; i++)
-                r->settle(r->userdata, parts.tokens[i], SMS_SETTLED_TAKEN);
+        for (size_t i = 0; i < parts->n_tokens; i++)
+                r->settle(r->userdata, parts->tokens[i], SMS_SETTLED_TAKEN);
 }
 
-/* Hands a part to the assembly, which may make it a message. A positive SmsAssemblyError. */
-static int assemble(SmsReplies *r, const SmsInbound *in, const SmsConcat *concat, Waiting *w) {
+/* Number is what the part is known by in the assembly. A positive SmsAssemblyError. */
+static int assemble(SmsReplies *r,
+                const SmsInbound *in,
+                const SmsConcat *concat,
+                const char *digest,
+                uint64_t number,
+                SmsWhole *ret) {
         SmsPart part = { .from = in->from,
                 .to = in->to,
-                .id = in->id || in->sent != 0 ? w->digest : NULL,
+                .id = in->id || in->sent != 0 ? digest : NULL,
                 .concat = *concat,
                 .octets = *in->octets,
-                .token = w->number };
-        SmsWhole whole;
-        int result = sms_assembly_add(r->assembly, &part, time_boot(), &whole);
+                .token = number };
 
-        if (result == 0) {
-                offer_whole(r, &whole);
-                sms_whole_done(&whole);
+        return sms_assembly_add(r->assembly, &part, time_boot(), ret);
+}
+
+/* A part beyond all limits would be beyond them tomorrow. */
+static void refuse_part(SmsReplies *r, uint64_t token, int error) {
+        if (error == SMS_ASSEMBLY_E_PART)
+                log_notice("a part that no message can have came in, and is ignored");
+        r->settle(r->userdata,
+                        token,
+                        error == SMS_ASSEMBLY_E_PART ? SMS_SETTLED_TAKEN : SMS_SETTLED_LATER);
+}
+
+/* It waits for no other, so that it needs no place among those that do. */
+static void take_alone(
+                SmsReplies *r, const SmsInbound *in, const SmsConcat *concat, const char *digest) {
+        Parts parts = { .tokens = { in->token }, .n_tokens = 1 };
+        SmsWhole whole;
+        int result = assemble(r, in, concat, digest, 0, &whole);
+
+        if (result == 0)
+                offer_whole(r, &whole, &parts);
+        else
+                refuse_part(r, in->token, result);
+        sms_whole_done(&whole);
+}
+
+static void take_one_of_several(
+                SmsReplies *r, const SmsInbound *in, const SmsConcat *concat, const char *digest) {
+        Waiting *waiting = waiting_new(r, in, concat, digest);
+        SmsWhole whole;
+        Parts parts;
+        int result;
+
+        if (!waiting) {
+                r->settle(r->userdata, in->token, SMS_SETTLED_LATER);
+                return;
         }
-        return result;
+        result = assemble(r, in, concat, digest, waiting->number, &whole);
+        if (result == 0) {
+                take_out(r, &whole, &parts);
+                offer_whole(r, &whole, &parts);
+                sms_whole_done(&whole);
+        } else if (result == SMS_ASSEMBLY_E_REPEATED) {
+                forget_former(r, waiting);
+        } else if (result != SMS_ASSEMBLY_E_WAITING) {
+                waiting_drop(r, waiting);
+                refuse_part(r, in->token, result);
+        }
+        give_up(r, time_boot());
+        timer_set(r);
 }
 
 static void take_part(SmsReplies *r, const SmsInbound *in) {
         static const SmsConcat alone = { SMS_CONCAT_NONE, 0, 1, 1 };
         const SmsConcat *concat = in->concat ? in->concat : &alone;
         char digest[DIGEST_TEXT_SIZE];
-        Waiting *waiting;
-        int result;
 
         part_digest(in, concat, digest);
-        if (is_settled(r, digest)) {
+        if (concat->kind == SMS_CONCAT_NONE || concat->total == 1)
+                take_alone(r, in, concat, digest);
+        else if (is_settled(r, digest))
                 r->settle(r->userdata, in->token, SMS_SETTLED_TAKEN);
-                return;
-        }
-        if (join_returned(r, digest, in->token))
-                return;
-        waiting = waiting_new(r, in, concat, digest);
-        if (!waiting) {
-                r->settle(r->userdata, in->token, SMS_SETTLED_LATER);
-                return;
-        }
-        result = assemble(r, in, concat, waiting);
-        if (result == SMS_ASSEMBLY_E_REPEATED) {
-                forget_former(r, waiting);
-        } else if (result != 0 && result != SMS_ASSEMBLY_E_WAITING) {
-                /* A part beyond all limits would be beyond them tomorrow. */
-                if (result == SMS_ASSEMBLY_E_PART)
-                        log_notice("a part that no message can have came in, and is ignored");
-                waiting_drop(r, waiting);
-                r->settle(r->userdata,
-                                in->token,
-                                result == SMS_ASSEMBLY_E_PART ? SMS_SETTLED_TAKEN
-                                                              : SMS_SETTLED_LATER);
-        }
-        give_up(r, time_boot());
-        timer_set(r);
+        else if (!join_returned(r, digest, in->token))
+                take_one_of_several(r, in, concat, digest);
 }
 
 static void take_text(SmsReplies *r, const SmsInbound *in) {
@@ -568,8 +607,12 @@ int sms_replies_new(SmsReplies **ret,
                 void *userdata) {
         static const SmsAssemblyLimits limits = { .wholes = WHOLES_MAX,
                 .per_sender = WHOLES_OF_SENDER_MAX,
+                .parts = SMS_INBOUND_PARTS_MAX,
+                .parts_of_sender = PARTS_OF_SENDER_MAX,
                 .bytes = PARTS_BYTES_MAX,
-                .timeout = SMS_INBOUND_WHOLE_SECONDS * USEC_PER_SEC };
+                .timeout = SMS_INBOUND_WHOLE_SECONDS * USEC_PER_SEC,
+                /* The carrier has all of its parts back by then. */
+                .patience = SMS_INBOUND_PART_SECONDS * USEC_PER_SEC };
         _cleanup_(sms_replies_freep) SmsReplies *r = calloc(1, sizeof(*r));
         int result;
 

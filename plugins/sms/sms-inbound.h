@@ -3,7 +3,9 @@
  *
  * Nothing is taken from a carrier before the gateway has it. A part whose others are late is handed
  * back after a while, since there are carriers that deliver one message at a time and would wait
- * for it forever; it is remembered, so that its message is whole once the others have come. */
+ * for it forever; it is remembered, so that its message is whole once the others have come, unless
+ * it had to make room for others (sms-assembly.h). A message in one part needs no such room, so
+ * that no number of parts keeps it out. */
 #pragma once
 
 #include <stdbool.h>

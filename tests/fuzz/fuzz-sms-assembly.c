@@ -11,7 +11,13 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const SmsAssemblyLimits limits = {
-        .wholes = 8, .per_sender = 3, .bytes = 2000, .timeout = 100
+        .wholes = 8,
+        .per_sender = 3,
+        .parts = 100,
+        .parts_of_sender = 64,
+        .bytes = 2000,
+        .timeout = 100,
+        .patience = 30,
 };
 
 static size_t drain(SmsAssembly *assembly, uint64_t now) {

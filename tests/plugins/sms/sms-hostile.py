@@ -376,7 +376,7 @@ class Hostile:
         session = self.open()
         count = 12000
         for number in range(count):
-            session.deliver(message(part(number, 255, 1 + number % 200, b"x" * 130), esm_class=WITH_HEADER,
+            session.deliver(message(part(number, 62, 1 + number % 60, b"x" * 130), esm_class=WITH_HEADER,
                                     sender="4916%08d" % (number % 6000)))
             if number % 1000 == 0:
                 self.still_works(session)

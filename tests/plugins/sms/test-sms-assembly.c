@@ -12,7 +12,13 @@
 #include "sms-assembly.h"
 
 static const SmsAssemblyLimits limits = {
-        .wholes = 4, .per_sender = 2, .bytes = 1000, .timeout = 100
+        .wholes = 4,
+        .per_sender = 2,
+        .parts = 70,
+        .parts_of_sender = 64,
+        .bytes = 1000,
+        .timeout = 100,
+        .patience = 20,
 };
 
 typedef struct Case {
@@ -178,7 +184,103 @@ static void parts_beyond_the_limits_are_refused(void **state) {
         assert_int_equal(add(c, part_of("491", 1, 3, 2, "x"), 0), SMS_ASSEMBLY_E_PART);
         part.id = name;
         assert_int_equal(add(c, part, 0), SMS_ASSEMBLY_E_PART);
+        assert_int_equal(add(c, part_of("491", 1, 1, SMS_WHOLE_PARTS_MAX + 1, "x"), 0),
+                        SMS_ASSEMBLY_E_PART);
+        assert_int_equal(add(c, part_of("491", 1, 1, 2, ""), 0), SMS_ASSEMBLY_E_PART);
         assert_int_equal(sms_assembly_count(c->assembly), 0);
+        assert_int_equal(add(c, part_of("491", 1, 1, 1, ""), 0), 0);
+        assert_string_equal(c->whole.text, "");
+}
+
+static void parts_are_bounded_for_each_sender_and_for_all(void **state) {
+        Case *c = *state;
+
+        for (uint8_t i = 1; i < SMS_WHOLE_PARTS_MAX; i++)
+                assert_int_equal(add(c, part_of("491", 1, i, SMS_WHOLE_PARTS_MAX, "x"), 0),
+                                SMS_ASSEMBLY_E_WAITING);
+        for (uint8_t i = 1; i <= 3; i++)
+                assert_int_equal(add(c, part_of("491", 2, i, 9, "x"), 0), SMS_ASSEMBLY_E_WAITING);
+        assert_int_equal(add(c, part_of("491", 2, 4, 9, "x"), 0), SMS_ASSEMBLY_E_FULL);
+        for (uint8_t i = 1; i <= 6; i++)
+                assert_int_equal(add(c, part_of("492", 2, i, 9, "x"), 0), SMS_ASSEMBLY_E_WAITING);
+        assert_int_equal(add(c, part_of("492", 2, 7, 9, "x"), 0), SMS_ASSEMBLY_E_FULL);
+        assert_int_equal(add(c, part_of("493", 2, 1, 9, "x"), 0), SMS_ASSEMBLY_E_FULL);
+}
+
+static void expect_displaced(Case *c, uint64_t now, const char *from, size_t n_tokens) {
+        SmsWhole lost;
+
+        assert_int_equal(sms_assembly_due(c->assembly), 0);
+        assert_true(sms_assembly_give_up(c->assembly, now, &lost));
+        assert_true(lost.displaced);
+        assert_string_equal(lost.from, from);
+        assert_int_equal(lost.n_tokens, n_tokens);
+        sms_whole_done(&lost);
+        assert_false(sms_assembly_give_up(c->assembly, now, &lost));
+}
+
+/* Else whoever sends first parts only keeps all long messages out until the timeout. */
+static void the_message_that_waited_longest_makes_room(void **state) {
+        Case *c = *state;
+        char sender[8];
+
+        for (unsigned i = 0; i < 4; i++) {
+                (void) snprintf(sender, sizeof(sender), "50%u", i);
+                assert_int_equal(add(c, part_of(sender, 1, 1, 3, "x"), i), SMS_ASSEMBLY_E_WAITING);
+        }
+        assert_int_equal(add(c, part_of("500", 1, 2, 3, "x"), 10), SMS_ASSEMBLY_E_WAITING);
+        assert_int_equal(add(c, part_of("999", 1, 1, 2, "a"), 20), SMS_ASSEMBLY_E_FULL);
+        assert_int_equal(add(c, part_of("999", 1, 1, 2, "a"), 21), SMS_ASSEMBLY_E_WAITING);
+        assert_int_equal(sms_assembly_bytes(c->assembly), 5);
+        expect_displaced(c, 21, "501", 1);
+        assert_int_equal(sms_assembly_count(c->assembly), 4);
+        assert_int_equal(sms_assembly_bytes(c->assembly), 5);
+        assert_int_equal(add(c, part_of("999", 1, 2, 2, "b"), 21), 0);
+        assert_string_equal(c->whole.text, "ab");
+}
+
+static void a_sender_without_room_makes_it_of_his_own(void **state) {
+        Case *c = *state;
+
+        assert_int_equal(add(c, part_of("492", 1, 1, 2, "x"), 0), SMS_ASSEMBLY_E_WAITING);
+        assert_int_equal(add(c, part_of("491", 1, 1, 2, "x"), 1), SMS_ASSEMBLY_E_WAITING);
+        assert_int_equal(add(c, part_of("491", 2, 1, 2, "x"), 2), SMS_ASSEMBLY_E_WAITING);
+        assert_int_equal(add(c, part_of("491", 3, 1, 2, "a"), 20), SMS_ASSEMBLY_E_FULL);
+        assert_int_equal(add(c, part_of("491", 3, 1, 2, "a"), 30), SMS_ASSEMBLY_E_WAITING);
+        expect_displaced(c, 30, "491", 1);
+        /* What was displaced is as new. */
+        assert_int_equal(add(c, part_of("491", 1, 2, 2, "x"), 31), SMS_ASSEMBLY_E_WAITING);
+        expect_displaced(c, 31, "491", 1);
+}
+
+static void a_message_makes_no_room_for_itself(void **state) {
+        Case *c = *state;
+        char big[901];
+
+        memset(big, 'x', 900);
+        big[900] = '\0';
+        assert_int_equal(add(c, part_of("491", 1, 1, 2, big), 0), SMS_ASSEMBLY_E_WAITING);
+        assert_int_equal(add(c, part_of("491", 1, 2, 2, big), 50), SMS_ASSEMBLY_E_FULL);
+        assert_int_equal(add(c, part_of("492", 1, 1, 2, big), 50), SMS_ASSEMBLY_E_WAITING);
+        expect_displaced(c, 50, "491", 1);
+        assert_int_equal(sms_assembly_bytes(c->assembly), 900);
+}
+
+/* Only one at a time is kept beyond the limit. */
+static void what_was_displaced_is_taken_away_before_there_is_more_room(void **state) {
+        Case *c = *state;
+        SmsWhole lost;
+        char sender[8];
+
+        for (unsigned i = 0; i < 5; i++) {
+                (void) snprintf(sender, sizeof(sender), "50%u", i);
+                assert_int_equal(add(c, part_of(sender, 1, 1, 2, "x"), i < 4 ? 0 : 50),
+                                SMS_ASSEMBLY_E_WAITING);
+        }
+        assert_int_equal(add(c, part_of("999", 1, 1, 2, "x"), 50), SMS_ASSEMBLY_E_FULL);
+        assert_true(sms_assembly_give_up(c->assembly, 50, &lost));
+        sms_whole_done(&lost);
+        assert_int_equal(add(c, part_of("999", 1, 1, 2, "x"), 50), SMS_ASSEMBLY_E_WAITING);
 }
 
 static void identity_of(Case *c,
@@ -224,6 +326,11 @@ int main(void) {
                 TEST(what_is_never_completed_is_given_up_after_the_timeout),
                 TEST(number_bytes_and_share_of_each_are_bounded),
                 TEST(parts_beyond_the_limits_are_refused),
+                TEST(parts_are_bounded_for_each_sender_and_for_all),
+                TEST(the_message_that_waited_longest_makes_room),
+                TEST(a_sender_without_room_makes_it_of_his_own),
+                TEST(a_message_makes_no_room_for_itself),
+                TEST(what_was_displaced_is_taken_away_before_there_is_more_room),
                 TEST(the_same_parts_have_the_same_identity),
         };
 

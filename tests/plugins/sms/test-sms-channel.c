@@ -1314,6 +1314,72 @@ static void nobody_fills_the_room_of_all(void **state) {
         replies_to(f, "YES", "ack", NULL);
 }
 
+static void part_of_many_comes_in(unsigned sender, uint8_t part, const char *text, uint64_t token) {
+        SmsConcat concat = { SMS_CONCAT_8, 1, SMS_WHOLE_PARTS_MAX, part };
+        SmsOctets octets = {
+                .alphabet = SMS_ASCII, .data = (const uint8_t *) text, .size = strlen(text)
+        };
+        char from[SMS_NUMBER_SIZE];
+
+        (void) snprintf(from, sizeof(from), "+49151%08u", sender);
+        comes_in_as(&(SmsInbound){ .from = from,
+                        .to = "+4930123456",
+                        .concat = &concat,
+                        .octets = &octets,
+                        .token = token });
+}
+
+static void parts_that_wait_keep_no_message_of_one_part_out(void **state) {
+        static const SmsConcat alone = { SMS_CONCAT_NONE };
+        SmsOctets octets = { .alphabet = SMS_ASCII, .data = (const uint8_t *) "STOP", .size = 4 };
+        Fixture *f = *state;
+
+        start_up(f, settings_new());
+        for (unsigned i = 0; i < SMS_INBOUND_PARTS_MAX; i++)
+                part_of_many_comes_in(i / 50, (uint8_t) (1 + i % 50), "a", 1);
+        assert_int_equal(sms_replies_parts(driver->channel->replies), SMS_INBOUND_PARTS_MAX);
+        part_of_many_comes_in(999, 1, "a", 2);
+        assert_settled(0, 2, SMS_SETTLED_LATER);
+        comes_in_as(&(SmsInbound){ .from = BERLIN,
+                        .to = "",
+                        .concat = &alone,
+                        .octets = &octets,
+                        .token = 3 });
+        replies_to(f, "STOP", "ack", NULL);
+        assert_settled(1, 3, SMS_SETTLED_TAKEN);
+}
+
+static void parts_of_nothing_take_no_room(void **state) {
+        Fixture *f = *state;
+
+        start_up(f, settings_new());
+        part_of_many_comes_in(1, 1, "", 1);
+        assert_settled(0, 1, SMS_SETTLED_TAKEN);
+        assert_int_equal(sms_replies_parts(driver->channel->replies), 0);
+        assert_true(sms_replies_is_idle(driver->channel->replies));
+}
+
+static void one_sender_has_a_limit_of_parts(void **state) {
+        Fixture *f = *state;
+        SmsOctets octets = { .alphabet = SMS_ASCII, .data = (const uint8_t *) "a", .size = 1 };
+
+        start_up(f, settings_new());
+        for (uint8_t i = 0; i < 80; i++) {
+                SmsConcat concat = {
+                        SMS_CONCAT_8, i / 40, SMS_WHOLE_PARTS_MAX, (uint8_t) (1 + i % 40)
+                };
+
+                comes_in_as(&(SmsInbound){ .from = BERLIN,
+                                .to = "",
+                                .concat = &concat,
+                                .octets = &octets,
+                                .token = i });
+        }
+        assert_int_equal(sms_replies_parts(driver->channel->replies), 64);
+        assert_int_equal(driver->n_settled, 16);
+        assert_settled(0, 64, SMS_SETTLED_LATER);
+}
+
 static unsigned dice(uint32_t *seed, unsigned sides) {
         *seed = *seed * 1664525 + 1013904223;
         return (*seed >> 16) % sides;
@@ -1513,6 +1579,9 @@ int main(void) {
                 TEST(a_message_whose_parts_stay_away_is_given_up),
                 TEST(a_part_that_contradicts_gives_the_former_up),
                 TEST(nobody_fills_the_room_of_all),
+                TEST(parts_that_wait_keep_no_message_of_one_part_out),
+                TEST(parts_of_nothing_take_no_room),
+                TEST(one_sender_has_a_limit_of_parts),
                 TEST(every_part_is_settled_once),
                 TEST(a_part_that_waits_costs_no_timer_afterwards),
                 TEST(the_carriers_state_is_told_at_each_change),
