@@ -5,7 +5,11 @@
 
 #include "driver-smpp.h"
 #include "log.h"
+#include "sms-inbound.h"
 #include "time-text.h"
+
+_Static_assert(SMPP_DELIVERIES_MAX > SMS_INBOUND_PARTS_MAX + SMS_INBOUND_REPLIES_MAX,
+                "parts that wait must leave room for whole messages");
 
 enum {
         STATUS_OK = 0x00,

@@ -19,10 +19,11 @@
 enum {
         SMPP_BIND_SECONDS = 20, /* from the first step to a bound session */
         SMPP_ENQUIRE_SECONDS = 10,
-        SMPP_STABLE_SECONDS = 10,  /* a session that lasted this long was a success */
-        SMPP_MALFORMED_MAX = 16,   /* PDUs in a row that cannot be read */
-        SMPP_DELIVERIES_MAX = 512, /* that the channel has not settled */
-        SMPP_PARTIALS_MAX = 256,   /* messages of which the centre has some segments */
+        SMPP_STABLE_SECONDS = 10, /* a session that lasted this long was a success */
+        SMPP_MALFORMED_MAX = 16,  /* PDUs in a row that cannot be read */
+        /* That the channel has not settled. More than it holds: it says what has no room. */
+        SMPP_DELIVERIES_MAX = 8192,
+        SMPP_PARTIALS_MAX = 256, /* messages of which the centre has some segments */
 };
 
 /* Seconds. */

@@ -385,6 +385,16 @@ class Hostile:
         self.close_centre()
 
     @test
+    def parts_that_wait_make_nobody_else_wait(self):
+        session = self.open()
+        for number in range(600):
+            session.deliver(message(part(1, 2, 1, b"x"), esm_class=WITH_HEADER, sender="4917%08d" % number))
+        sequence = session.deliver(message(b"in one part", sender="4915118000001"))
+        self.centre.wait(lambda: sequence in session.answers(), "a message in one part is answered")
+        assert session.answers()[sequence] == 0, session.answers()[sequence]
+        self.close_centre()
+
+    @test
     def garbage_in_utf_16_is_read_as_something(self):
         chance = random.Random(11)
         texts = [b"\xd8\0", b"\xdc\0\xd8\0", b"\xd8", b"\xff\xfe\0A", b"\xfe\xff", b"\0\0" * 60, b"\xff\xff" * 70,
@@ -573,6 +583,49 @@ class Hostile:
             assert b" 200 " not in answer.split(b"\n")[0], answer
             connection.close()
         assert not [frame for frame in self.gateway.frames("reply") if frame["text"] == "smuggled"]
+        self.close()
+
+    @test
+    def connections_that_say_nothing_keep_nobody_out_for_long(self):
+        self.open_kannel()
+        idle = []
+        try:
+            # More than it has at a time: some say nothing, others begin and do not end.
+            for number in range(400):
+                idle.append(socket.create_connection(("127.0.0.1", self.port), PATIENCE))
+                if number % 2:
+                    idle[-1].send(b"GET /")
+            began = time.monotonic()
+            self.kannel_still_works()
+            took = time.monotonic() - began
+            note("an answer after %.1f s" % took)
+            assert took < 30, took
+            assert len(os.listdir("/proc/%d/fd" % self.gateway.process.pid)) < 350
+        finally:
+            for connection in idle:
+                connection.close()
+        # And many that only knock.
+        for _ in range(3000):
+            socket.create_connection(("127.0.0.1", self.port), PATIENCE).close()
+        self.kannel_still_works()
+        self.close()
+
+    @test
+    def requests_that_are_refused_at_once_leave_nothing_behind(self):
+        self.open_kannel()
+        # More arguments than there is room for, in as long a line as may be.
+        octets = b"GET /x?%s HTTP/1.1\r\nHost: x\r\n\r\n" % b"&".join(b"%d=" % number for number in range(8000))
+        for _ in range(5):
+            connections = [socket.create_connection(("127.0.0.1", self.port), PATIENCE) for _ in range(200)]
+            for connection in connections:
+                connection.sendall(octets)
+            for connection in connections:
+                try:
+                    assert b" 200 " not in connection.recv(4096)
+                except ConnectionError:
+                    pass
+                connection.close()
+        self.kannel_still_works()
         self.close()
 
     @test
