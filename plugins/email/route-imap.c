@@ -33,7 +33,7 @@
 
 enum {
         CONNECT_SECONDS = 30,
-        SILENCE_SECONDS = 60,  /* of a server that owes an answer */
+        SILENCE_SECONDS = 60, /* of a server that owes an answer */
         RETRY_MIN_SECONDS = 5,
         RETRY_MAX_SECONDS = 300,
         RETRY_PASSWORD_SECONDS = 60, /* at least: servers lock out who tries often */
@@ -658,7 +658,6 @@ static char *url_part(CURLU *url, CURLUPart part, unsigned flags) {
 
 /* "imaps://host[:port]/FOLDER" */
 static int read_url(MailRoute *route, CURLU *url, const char *place) {
-        _cleanup_(freep) char *copy = NULL;
         char *host, *port, *path, *user;
         int r = -EINVAL;
 
