@@ -140,7 +140,27 @@ static void connection_begin(HttpListen *l, struct MHD_Connection *http, void **
         *context = c;
 }
 
+static void call_free(HttpCall *call) {
+        if (call->response)
+                MHD_destroy_response(call->response);
+        if (call->body)
+                sodium_memzero(call->body, call->body_allocated);
+        free(call->body);
+        /* Nothing is cut off with a NUL but the query. */
+        sodium_memzero(call->uri, strlen(call->uri));
+        if (*call->view.query)
+                sodium_memzero((char *) call->view.query, strlen(call->view.query));
+        free(call->uri);
+        free(call);
+}
+
 static void connection_end(Connection *c) {
+        /* libmicrohttpd, which leaves its listening socket alone while it has all the connections
+         * that it may have, looks at it again only when it runs once more. */
+        (void) sd_event_source_set_enabled(c->listen->again, SD_EVENT_ONESHOT);
+        /* A request that it refused before we were asked about it is never said to be completed. */
+        if (c->call)
+                call_free(c->call);
         if (c->previous)
                 c->previous->next = c->next;
         else
@@ -189,20 +209,6 @@ static void *on_uri(void *userdata, const char *uri, struct MHD_Connection *http
         c->call = call;
         c->deadline = seconds_from_now(c->listen->limits.request_seconds);
         return call;
-}
-
-static void call_free(HttpCall *call) {
-        if (call->response)
-                MHD_destroy_response(call->response);
-        if (call->body)
-                sodium_memzero(call->body, call->body_allocated);
-        free(call->body);
-        /* Nothing is cut off with a NUL but the query. */
-        sodium_memzero(call->uri, strlen(call->uri));
-        if (*call->view.query)
-                sodium_memzero((char *) call->view.query, strlen(call->view.query));
-        free(call->uri);
-        free(call);
 }
 
 static void on_completed(void *userdata,
