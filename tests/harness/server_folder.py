@@ -22,6 +22,22 @@ def die_with_parent():
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+claims = []
+
+
+def claim_port(port):
+    """False when a test that runs beside this one has it, though nothing of it may listen just now.
+    A claim is a name in the kernel, which goes with the process that holds it."""
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        claim.bind("\0vestibule-test-port-%d" % port)
+    except OSError:
+        claim.close()
+        return False
+    claims.append(claim)
+    return True
+
+
 def free_port():
     """A free port that stays ours over restarts: outside the range of outgoing connections."""
     while True:
@@ -29,9 +45,10 @@ def free_port():
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
-                return port
             except OSError:
                 continue
+            if claim_port(port):
+                return port
 
 
 def wait_for_port(port, process, timeout):
