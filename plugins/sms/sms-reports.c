@@ -12,6 +12,8 @@
 
 #include "text.h"
 
+#define AGE_SECONDS (SMS_REPORTS_DAYS * INT64_C(86400))
+
 enum {
         BUCKETS = 16384, /* a power of two */
         PARTS_MAX = 255,
@@ -67,6 +69,7 @@ struct SmsReports {
         struct RecordQueue waited, ended; /* each in the order in which they came there */
         TAILQ_HEAD(, Held) held;
         size_t n_waited, n_ended, n_held;
+        int64_t newest; /* when the last message was taken */
         struct KeyList keys[BUCKETS];
         struct RecordList messages[BUCKETS];
         uint8_t hash_key[crypto_shorthash_KEYBYTES]; /* carriers choose their ids */
@@ -151,20 +154,62 @@ static void record_drop(SmsReports *r, Record *record) {
         (void) record_free(record);
 }
 
+/* --- Age --- */
+
+/* A clock that was ahead, or is behind: what is of the future is as of now. */
+static void clock_is_back(SmsReports *r, int64_t now) {
+        struct RecordQueue *queues[] = { &r->waited, &r->ended };
+        Record *record;
+
+        if (now >= r->newest)
+                return;
+        for (size_t i = 0; i < N_ELEMENTS(queues); i++)
+                TAILQ_FOREACH(record, queues[i], entry) {
+                        if (record->taken > now)
+                                record->taken = now;
+                        if (record->doubt_until > now + SMS_REPORTS_DOUBT_SECONDS)
+                                record->doubt_until = now + SMS_REPORTS_DOUBT_SECONDS;
+                }
+        r->newest = now;
+}
+
+/* Either nothing was sent for days, or the clock was behind, or it is ahead. All of them are as of
+ * now then: what is old is kept for longer, which costs little. The file is to say so too. */
+static void clock_is_ahead(SmsReports *r, int64_t now) {
+        Record *record;
+
+        if (r->n_waited == 0 || now - r->newest <= AGE_SECONDS)
+                return;
+        TAILQ_FOREACH(record, &r->waited, entry)
+        record->taken = now;
+        r->n_lines_next = 0;
+}
+
 /* What has ended is remembered as long as the gateway may ask for it again, and a few times as much
- * as it has under way. */
+ * as it has under way. The age of the others is that to the newest: a clock alone makes nothing
+ * old. */
 static void drop_old(SmsReports *r, int64_t now) {
         Record *record;
 
         while ((record = TAILQ_FIRST(&r->waited)) &&
                         (r->n_waited > SMS_REPORTS_MESSAGES_MAX ||
-                                        now - record->taken > SMS_REPORTS_DAYS * INT64_C(86400)))
+                                        r->newest - record->taken > AGE_SECONDS))
                 record_drop(r, record);
         while ((record = TAILQ_FIRST(&r->ended)) &&
                         (r->n_ended > SMS_REPORTS_ENDED_MAX ||
                                         now - record->taken > SMS_REPORTS_DOUBT_SECONDS))
                 record_drop(r, record);
 }
+
+/* No more than the file may have; their age is for its end. */
+static void drop_excess(SmsReports *r) {
+        if (r->n_waited > SMS_REPORTS_MESSAGES_MAX)
+                record_drop(r, TAILQ_FIRST(&r->waited));
+        if (r->n_ended > SMS_REPORTS_ENDED_MAX)
+                record_drop(r, TAILQ_FIRST(&r->ended));
+}
+
+/* --- Records --- */
 
 static void record_end(SmsReports *r, Record *record) {
         if (record->ended)
@@ -208,6 +253,8 @@ static void record_insert(SmsReports *r, Record *record) {
                 record_drop(r, former);
         TAILQ_INSERT_TAIL(&r->waited, record, entry);
         r->n_waited++;
+        if (record->taken > r->newest)
+                r->newest = record->taken;
         LIST_INSERT_HEAD(&r->messages[bucket_of(r, record->message)], record, same_bucket);
         record_add_keys(r, record);
 }
@@ -392,7 +439,7 @@ static void read_taken(SmsReports *r, char *line, int64_t now) {
         Record *record;
         char *word, *message, *slash;
 
-        if (!number_read(word_next(&line), now, &taken) ||
+        if (!number_read(word_next(&line), INT64_MAX, &taken) ||
                         !number_read(word_next(&line), PARTS_MAX, &n_parts) || n_parts < 1)
                 return;
         message = word_next(&line);
@@ -409,19 +456,17 @@ static void read_taken(SmsReports *r, char *line, int64_t now) {
                         return;
                 ids[n_ids++] = word;
         }
-        if ((n_ids != 0 && n_ids != (size_t) n_parts) ||
-                        now - taken > SMS_REPORTS_DAYS * INT64_C(86400) ||
-                        record_new(message,
-                                        repeat,
-                                        n_ids ? ids : NULL,
-                                        (size_t) n_parts,
-                                        taken,
-                                        &record) < 0)
+        if ((n_ids != 0 && n_ids != (size_t) n_parts) || record_new(message,
+                                                                         repeat,
+                                                                         n_ids ? ids : NULL,
+                                                                         (size_t) n_parts,
+                                                                         taken,
+                                                                         &record) < 0)
                 return;
         if (now - taken <= SMS_REPORTS_DOUBT_SECONDS)
                 record->doubt_until = now + SMS_REPORTS_DOUBT_SECONDS;
         record_insert(r, record);
-        drop_old(r, now);
+        drop_excess(r);
 }
 
 static void read_line(SmsReports *r, char *line, int64_t now) {
@@ -443,6 +488,7 @@ static void read_line(SmsReports *r, char *line, int64_t now) {
                 record = record_find(r, line);
                 if (record)
                         record_end(r, record);
+                drop_excess(r);
         }
 }
 
@@ -466,6 +512,7 @@ void sms_reports_read(SmsReports *r, const char *data, size_t size, int64_t now)
                 line[n] = '\0';
                 read_line(r, line, now);
         }
+        clock_is_back(r, now);
         drop_old(r, now);
 }
 
@@ -545,6 +592,8 @@ int sms_reports_add(SmsReports *r,
         if (result < 0)
                 return result;
         record->doubt_until = now + SMS_REPORTS_DOUBT_SECONDS;
+        clock_is_back(r, now);
+        clock_is_ahead(r, now);
         result = append(r, r->line, put_taken(record, r->line));
         record_insert(r, record);
         drop_old(r, now);
@@ -583,6 +632,7 @@ void sms_reports_end(SmsReports *r, const char *message, int64_t now) {
         /* Without this line a report is looked for in vain, which costs nothing. */
         (void) append_word(r, "d", message);
         record_end(r, record);
+        clock_is_back(r, now);
         drop_old(r, now);
         tidy_if_due(r);
 }

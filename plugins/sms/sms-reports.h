@@ -10,7 +10,10 @@
  *   s PART MESSAGE                   that part was delivered
  *   d MESSAGE                        nothing more is expected
  *
- * Time is an argument, in seconds since 1970. */
+ * Time is an argument, in seconds since 1970, of a clock that may be wrong, as it is on a board
+ * that has no battery: what is of the future is as of now, and a message is old when it was taken
+ * four days before the newest. Where the newest is as long ago itself, all are as of now once the
+ * next message is taken. */
 #pragma once
 
 #include <stdbool.h>
@@ -25,7 +28,7 @@ enum {
         SMS_REPORTS_MESSAGES_MAX = 65536, /* of which more is expected */
         SMS_REPORTS_ENDED_MAX = 4096,     /* of which only the gateway may not know */
         SMS_REPORTS_HELD_MAX = 1024,
-        SMS_REPORTS_DAYS = 4,
+        SMS_REPORTS_DAYS = 4, /* before the newest: what is older is forgotten */
         SMS_REPORTS_DOUBT_SECONDS = 300,
         SMS_REPORTS_REPEAT_MAX = 1000000000,
 };

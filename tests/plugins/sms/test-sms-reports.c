@@ -89,8 +89,63 @@ static void a_message_is_forgotten_after_four_days(void **state) {
         assert_int_equal(sms_reports_count(f->reports), 3);
         assert_int_equal(report(f, "a1", NOW + 4 * DAY + 1), SMS_VERDICT_NOTHING);
         open_at(f, NOW + 5 * DAY + 1);
-        assert_int_equal(sms_reports_count(f->reports), 2);
+        add(f, "msg_5", "a5", NOW + 5 * DAY + 1);
+        assert_int_equal(sms_reports_count(f->reports), 3);
+        assert_int_equal(report(f, "a2", NOW + 5 * DAY + 1), SMS_VERDICT_NOTHING);
         assert_int_equal(report(f, "a3", NOW + 5 * DAY + 1), SMS_VERDICT_DELIVERED);
+}
+
+static void a_clock_that_is_behind_costs_no_message(void **state) {
+        Fixture *f = *state;
+
+        write_file(f,
+                        "t 1795266000 1 msg_1 a1\nt 1795262340 1 msg_2 a2\nt 99999999999 1 msg_3 "
+                        "a3\n");
+        open_at(f, NOW); /* an hour before the first, years before the last */
+        assert_int_equal(sms_reports_count(f->reports), 3);
+        open_at(f, 60); /* in 1970 */
+        assert_int_equal(sms_reports_count(f->reports), 3);
+        assert_int_equal(report(f, "a2", 61), SMS_VERDICT_DELIVERED);
+        open_at(f, NOW + 1);
+        add(f, "msg_4", "a4", NOW + 1);
+        open_at(f, NOW + 2);
+        assert_int_equal(report(f, "a3", NOW + 2), SMS_VERDICT_DELIVERED);
+        assert_int_equal(report(f, "a1", NOW + 2), SMS_VERDICT_DELIVERED);
+        assert_int_equal(report(f, "a4", NOW + 2), SMS_VERDICT_DELIVERED);
+}
+
+static void a_clock_that_is_ahead_costs_no_message(void **state) {
+        const int64_t ahead = NOW + INT64_C(365) * DAY;
+        Fixture *f = *state;
+
+        open_at(f, NOW);
+        add(f, "msg_1", "a1", NOW);
+        open_at(f, ahead);
+        assert_int_equal(sms_reports_count(f->reports), 1);
+        add(f, "msg_2", "a2", ahead);
+        add(f, "msg_3", "a3", ahead + 60);
+        open_at(f, ahead + 61);
+        assert_int_equal(sms_reports_count(f->reports), 3);
+        add(f, "msg_4", "a4", NOW + 60); /* it is set right */
+        add(f, "msg_5", "a5", NOW + 120);
+        open_at(f, NOW + 180);
+        assert_int_equal(sms_reports_count(f->reports), 5);
+        assert_int_equal(report(f, "a1", NOW + 180), SMS_VERDICT_DELIVERED);
+        add(f, "msg_6", "a6", NOW + 4 * DAY);
+        add(f, "msg_7", "a7", NOW + 4 * DAY + 181);
+        assert_int_equal(sms_reports_count(f->reports), 2);
+}
+
+/* Else the gateway is told of a message's repetition that it was sent, for as long as the clock was
+ * ahead. */
+static void a_clock_that_is_set_back_makes_no_doubt_last(void **state) {
+        Fixture *f = *state;
+
+        open_at(f, NOW);
+        add(f, "msg_1", "a1", NOW + DAY);
+        add(f, "msg_2", "a2", NOW);
+        assert_true(sms_reports_in_doubt(f->reports, "msg_1", 0, NOW + 1));
+        assert_false(sms_reports_in_doubt(f->reports, "msg_1", 0, NOW + SMS_REPORTS_DOUBT_SECONDS));
 }
 
 static void the_oldest_go_when_there_are_too_many(void **state) {
@@ -164,7 +219,7 @@ static void what_cannot_be_is_left_out(void **state) {
                         "t 1795262400 1 msg_3 a3 a4\n"  /* one too many */
                         "t 1795262400 256 msg_4\n"      /* so many there are never */
                         "t 1795262400 0 msg_5\n"        /* nor so few */
-                        "t 1895262400 1 msg_6 a6\n"     /* tomorrow */
+                        "t 1000000000000 1 msg_6 a6\n"  /* after all times */
                         "t 1795262400 1 ../msg a7\n"    /* no message of ours */
                         "t 1795262400 1 msg_8 %0\n"     /* half a byte */
                         "t 1795262400 1 msg_9 %00\n"    /* a NUL */
@@ -293,6 +348,9 @@ static void held_reports_are_few_and_for_a_minute(void **state) {
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 TEST(a_message_is_forgotten_after_four_days),
+                TEST(a_clock_that_is_behind_costs_no_message),
+                TEST(a_clock_that_is_ahead_costs_no_message),
+                TEST(a_clock_that_is_set_back_makes_no_doubt_last),
                 TEST(the_oldest_go_when_there_are_too_many),
                 TEST(the_file_stays_small),
                 TEST(what_has_ended_is_not_kept_for_long),
