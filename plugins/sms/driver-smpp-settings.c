@@ -1,5 +1,7 @@
 /* The SMPP driver's settings, checked so that a slip ends the program and is said. */
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 
 #include "credential.h"
@@ -36,6 +38,28 @@ static int read_flag(const json_t *settings, const char *name, bool *ret) {
 
         *ret = streq(text, "yes");
         return *ret || streq(text, "no") ? 0 : wrong(name, "must be yes or no");
+}
+
+static bool is_loopback(const char *host) {
+        struct in_addr address;
+
+        return streq(host, "localhost") || streq(host, "::1") ||
+               (inet_pton(AF_INET, host, &address) == 1 &&
+                               ntohl(address.s_addr) >> 24 == IN_LOOPBACKNET);
+}
+
+/* To another machine without TLS is for tunnels, and has to be meant. */
+static int read_tls(const json_t *settings, const char *host, bool *ret) {
+        int r = read_flag(settings, "tls", ret);
+
+        if (r < 0 || *ret || is_loopback(host))
+                return r;
+        if (!plugin_setting(settings, "tls", NULL))
+                return wrong("tls",
+                                "it is missing, and host is another machine: tls = yes, or tls = "
+                                "no where a tunnel protects the password and the texts");
+        log_warning("no TLS to another machine: the password and all texts can be read on the way");
+        return 0;
 }
 
 static int read_alphabet(const json_t *settings, SmsAlphabet *ret) {
@@ -99,7 +123,7 @@ int smpp_settings_read(const json_t *settings, SmppSettings *ret, const char **r
                                         "system_type",
                                         SMPP_SYSTEM_TYPE_SIZE,
                                         &ret->system_type) < 0 ||
-                        read_flag(settings, "tls", &ret->tls) < 0 ||
+                        read_tls(settings, ret->host, &ret->tls) < 0 ||
                         read_reading(settings, &ret->reading) < 0)
                 return -EINVAL;
         ret->port = (uint16_t) port;

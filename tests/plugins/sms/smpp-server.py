@@ -488,6 +488,20 @@ class Tests:
             channel.stop()
             channel.remove()
 
+    @test
+    def without_tls_another_machine_has_to_be_meant(self):
+        channel = self.open(host="centre.invalid")
+        assert channel.process.wait(PATIENCE) == 78
+        assert "setting tls: it is missing" in channel.errors_text(), channel.errors_text()
+        channel.stop()
+        channel.remove()
+        for host, warned in (("centre.invalid", 1), ("127.0.0.1", 0)):
+            channel = self.open(host=host, tls="no")
+            channel.wait_frame("status")
+            text = channel.errors_text()
+            assert text.count("no TLS to another machine") == warned, text
+            channel.end()
+
     # Death.
 
     def write_to_us(self, name, count):
