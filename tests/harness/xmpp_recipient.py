@@ -30,6 +30,7 @@ except ImportError:
 
 CLIENT = "{jabber:client}"
 RECEIPTS = "{urn:xmpp:receipts}"
+LOGIN_PATIENCE = 20  # seconds
 PATIENCE = 120  # seconds for what is certain to come: only a failure takes as long
 
 
@@ -109,8 +110,12 @@ class Recipient:
             client = self._client(ended)
             client.connect(address=(self.host, self.port))
             waiting = asyncio.ensure_future(ended.wait())
+            # A server that dies in the middle of STARTTLS leaves slixmpp waiting, and tells nobody.
+            patience = self.loop.time() + LOGIN_PATIENCE
             while not self.closing and not waiting.done():
                 await asyncio.wait({waiting}, timeout=self.repeat)
+                if not self.online and self.loop.time() > patience:
+                    break
                 self._repeat()
             waiting.cancel()
             self._note(online=False)
