@@ -123,6 +123,9 @@ class Gateway:
             answer = self.on_request(frame)
         with self.changed:
             self.log.append((time.monotonic(), frame))
+            if frame["type"] == "report":  # and as the event that says the same
+                event = {key: value for key, value in frame.items() if key not in ("id", "says")}
+                self.log.append((time.monotonic(), {**event, "type": frame["says"]}))
             if is_answer:
                 self.answers[frame["id"]] = frame
             self.changed.notify_all()
