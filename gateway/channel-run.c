@@ -3,6 +3,7 @@
 #include <sodium.h>
 
 #include "gateway.h"
+#include "json-read.h"
 #include "log.h"
 #include "text.h"
 
@@ -112,10 +113,6 @@ static int step_of_message(ShareContext *c, int part) {
 static int fall_back(ShareContext *c, int failed_step) {
         Share *s = &c->share;
 
-        if (s->state != LIFECYCLE_PENDING && s->state != LIFECYCLE_INVITED)
-                return 0;
-        if (noted_already(s, TIMELINE_NOT_DELIVERED, OUTBOX_INVITATION, failed_step))
-                return 0;
         share_note(s, c->now, TIMELINE_NOT_DELIVERED, OUTBOX_INVITATION, failed_step);
         if (failed_step != s->step) /* an earlier one: the challenge is open elsewhere */
                 return 0;
@@ -157,16 +154,28 @@ static int message_sent(ShareContext *c, const OutboxRow *row) {
         return 0;
 }
 
-static int message_refused(ShareContext *c, OutboxKind kind, int step) {
-        int r = 0;
+/* Whether anything would change: what is told again does nothing again. */
+static bool may_be_refused(const ShareContext *c, OutboxKind kind, int step) {
+        const Share *s = &c->share;
 
+        if (kind == OUTBOX_LINK)
+                return share_may_step(c, LIFECYCLE_EVENT_LINK_UNDELIVERABLE);
+        return kind == OUTBOX_INVITATION &&
+               (s->state == LIFECYCLE_PENDING || s->state == LIFECYCLE_INVITED) &&
+               !noted_already(s, TIMELINE_NOT_DELIVERED, kind, step);
+}
+
+static int message_refused(ShareContext *c, OutboxKind kind, int step) {
+        int r;
+
+        if (!may_be_refused(c, kind, step))
+                return 0;
         if (kind == OUTBOX_INVITATION)
                 r = fall_back(c, step);
-        else if (kind == OUTBOX_LINK && share_may_step(c, LIFECYCLE_EVENT_LINK_UNDELIVERABLE)) {
+        else {
                 share_note(&c->share, c->now, TIMELINE_NOT_DELIVERED, OUTBOX_LINK, step);
                 r = share_step(c, LIFECYCLE_EVENT_LINK_UNDELIVERABLE);
-        } else
-                return 0;
+        }
         return r < 0 ? r : share_save(c);
 }
 
@@ -275,25 +284,56 @@ int channel_answered(ShareContext *c, OutboxRow *row, const json_t *answer, uint
         return OUTBOX_VERDICT_AGAIN;
 }
 
-/* --- events --- */
+/* --- what becomes of a message: events, and reports, which are requests --- */
 
 typedef struct ChannelNews {
         Gateway *gateway;
+        PluginRequest request; /* of a report; without a link it is an event */
         char channel[64];
         int64_t share;
         uint16_t part;
         TimelineEvent event;
-        bool again; /* the carrier may have lost it: the same message once more */
+        bool again;     /* the carrier may have lost it: the same message once more */
+        int64_t repeat; /* which repetition it is about; -1: unknown */
 } ChannelNews;
+
+enum { NEWS_TRUE = 1 };
+
+/* Whether a report of loss asks for nothing: the repetition that it wants is made or under way. A
+ * message that is asked of the channel at this moment is not waited for by anybody: the channel may
+ * remember that its carrier took it, and then only the next repetition gets it there. -EAGAIN. */
+static int loss_is_mended(ShareContext *c, const ChannelNews *news) {
+        json_auto_t *frame = NULL;
+        OutboxRow row;
+        int r;
+
+        if (!news->request.link)
+                return 0;
+        r = message_frame(c->gateway, c->has_key ? &c->key : NULL, news->share, news->part, &frame);
+        if (r != 0)
+                return r < 0 ? r : NEWS_TRUE;
+        if (news->repeat >= 0 &&
+                        news->repeat < json_integer_value(json_object_get(frame, "repeat")))
+                return NEWS_TRUE;
+        r = store_outbox_get(c->gateway->store, news->share, news->part, &row);
+        if (r < 0)
+                return r;
+        if (r == STORE_E_NOT_FOUND || row.dead)
+                return 0;
+        return news->repeat >= 0 && row.attempts > 0 ? -EAGAIN : NEWS_TRUE;
+}
 
 /* Same identity, same bytes: a recipient that has it already recognises it. A carrier that loses it
  * again and again is one that does not deliver. */
-static int repeat_lost(ShareContext *c, OutboxKind kind, int step) {
+static int repeat_lost(ShareContext *c, const ChannelNews *news, OutboxKind kind, int step) {
         int r;
 
         if (step != c->share.step || noted_already(&c->share, TIMELINE_DELIVERED, kind, step) ||
                         !may_run(&c->share, kind))
                 return 0;
+        r = loss_is_mended(c, news);
+        if (r != 0)
+                return r < 0 ? r : 0;
         if (c->share.repeats >= GATEWAY_REPEATS_MAX)
                 return message_refused(c, kind, step);
         c->share.repeats++;
@@ -313,9 +353,9 @@ static int news_take(ShareContext *c, const ChannelNews *news, OutboxKind kind, 
         int r;
 
         if (!share_route(c, step, &address, &channel) || !streq(channel->name, news->channel))
-                return 0;
+                return c->error;
         if (news->again)
-                return repeat_lost(c, kind, step);
+                return repeat_lost(c, news, kind, step);
         if (news->event == TIMELINE_NOT_DELIVERED)
                 return message_refused(c, kind, step);
         if (noted_already(&c->share, news->event, kind, step))
@@ -350,49 +390,110 @@ static int news_apply(void *context) {
         return r;
 }
 
-static void news_done(void *context, int result) {
-        (void) result; /* a report that is lost costs a line in the timeline, nothing else */
-        free(context);
+static void answer_report(PluginRequest request, bool again) {
+        json_t *answer = again ? json_pack("{s:s, s:i}", "type", "again", "retry_after", 1)
+                               : json_pack("{s:s}", "type", "ack");
+
+        (void) plugin_link_answer(request, answer);
 }
 
-int channel_event(Gateway *g, PluginLink *link, const char *type, json_t *frame) {
+/* An event that is lost costs a line in the timeline; who wanted more asks with a report. */
+static void news_done(void *context, int result) {
+        ChannelNews *news = context;
+
+        if (news->request.link)
+                answer_report(news->request, gateway_may_pass(result));
+        if (result < 0 && result != -EAGAIN)
+                log_record(LOG_ERR,
+                                &(LogFields){ .channel = news->channel },
+                                "What became of a message could not be stored: %s.",
+                                strerror(-result));
+        free(news);
+}
+
+/* STORE_E_NOT_FOUND: it is about no message of ours. */
+static int news_submit(Gateway *g, const ChannelNews *said, const char *message) {
+        ChannelNews *news = malloc(sizeof(*news));
+        int r;
+
+        if (!news)
+                return -ENOMEM;
+        *news = *said;
+        news->gateway = g;
+        r = vault_id_read(g->vault, VAULT_ID_MESSAGE, message, &news->share, &news->part) == 0
+                            ? engine_submit(g->engine, news_apply, news_done, news, 256)
+                            : STORE_E_NOT_FOUND;
+        if (r != 0)
+                free(news);
+        return r;
+}
+
+static bool news_event(const char *name, TimelineEvent *ret) {
         static const struct {
-                const char *type;
+                const char *name;
                 TimelineEvent event;
         } events[] = {
                 { "delivered", TIMELINE_DELIVERED },
                 { "read", TIMELINE_READ },
                 { "failed", TIMELINE_NOT_DELIVERED },
         };
+
+        for (size_t i = 0; i < N_ELEMENTS(events); i++)
+                if (streq(name, events[i].name)) {
+                        *ret = events[i].event;
+                        return true;
+                }
+        return false;
+}
+
+int channel_event(Gateway *g, PluginLink *link, const char *type, json_t *frame) {
         const char *message = json_string_value(json_object_get(frame, "message"));
-        ChannelNews *news;
+        ChannelNews news = { .repeat = -1 };
         int r;
 
-        for (size_t i = 0; i < N_ELEMENTS(events); i++) {
-                if (!streq(type, events[i].type))
-                        continue;
-                if (!message)
-                        return -EPROTO;
-                news = calloc(1, sizeof(*news));
-                if (!news)
-                        return -ENOMEM;
-                news->gateway = g;
-                news->event = events[i].event;
-                news->again = news->event == TIMELINE_NOT_DELIVERED &&
-                              !json_is_true(json_object_get(frame, "permanent"));
-                (void) snprintf(news->channel,
-                                sizeof(news->channel),
-                                "%s",
-                                plugin_link_config(link)->name);
-                if (vault_id_read(g->vault, VAULT_ID_MESSAGE, message, &news->share, &news->part) !=
-                                0) {
-                        free(news); /* not a message of ours */
-                        return 0;
-                }
-                r = engine_submit(g->engine, news_apply, news_done, news, 256);
-                if (r < 0)
-                        free(news);
-                return r;
+        if (!news_event(type, &news.event))
+                return 0;
+        if (!message)
+                return -EPROTO;
+        news.again = news.event == TIMELINE_NOT_DELIVERED &&
+                     !json_is_true(json_object_get(frame, "permanent"));
+        (void) snprintf(news.channel, sizeof(news.channel), "%s", plugin_link_config(link)->name);
+        r = news_submit(g, &news, message);
+        return r < 0 ? r : 0;
+}
+
+typedef struct Report {
+        const char *message, *says, *reason;
+        bool permanent;
+        int64_t repeat;
+} Report;
+
+int channel_report(Gateway *g, PluginRequest request, const json_t *frame) {
+        static const JsonMember members[] = {
+                { "message", JSON_KIND_STRING, offsetof(Report, message), true, 1, 1024 },
+                { "says", JSON_KIND_STRING, offsetof(Report, says), true, 1, 16 },
+                { "permanent", JSON_KIND_BOOLEAN, offsetof(Report, permanent), false, 0, 0 },
+                { "reason", JSON_KIND_STRING, offsetof(Report, reason), false, 0, 0 },
+                { "repeat", JSON_KIND_INTEGER, offsetof(Report, repeat), false, 0, INT64_MAX },
+        };
+        const char *channel = plugin_link_config(request.link)->name;
+        ChannelNews news = { .request = request };
+        Report report = { .repeat = -1 };
+        JsonProblem problem;
+        int r;
+
+        if (json_read_members(frame, members, N_ELEMENTS(members), false, &report, &problem) != 0 ||
+                        !news_event(report.says, &news.event)) {
+                log_record(LOG_WARNING,
+                                &(LogFields){ .channel = channel },
+                                "A plugin handed in a report that is not one.");
+                return -EPROTO;
         }
-        return 0;
+        news.again = news.event == TIMELINE_NOT_DELIVERED && !report.permanent;
+        news.repeat = report.repeat;
+        (void) snprintf(news.channel, sizeof(news.channel), "%s", channel);
+        r = news_submit(g, &news, report.message);
+        if (r > 0)
+                answer_report(request, false);
+        return r < 0 ? r : 0;
 }

@@ -79,8 +79,10 @@ static int on_request(PluginRequest request, const char *type, json_t *frame, vo
         case CONFIG_ROLE_FRONT:
                 return front_request(g, request, type, frame);
         case CONFIG_ROLE_CHANNEL:
-                return streq(type, "reply") ? reply_request(g, request, frame)
-                                            : PLUGIN_SET_E_UNSUPPORTED;
+                if (streq(type, "reply"))
+                        return reply_request(g, request, frame);
+                return streq(type, "report") ? channel_report(g, request, frame)
+                                             : PLUGIN_SET_E_UNSUPPORTED;
         case CONFIG_ROLE_RELAY:
         case _CONFIG_ROLE_MAX:
                 break;
@@ -307,6 +309,11 @@ void gateway_note_changed(Gateway *g, int64_t share) {
                 g->changed_allocated = allocated;
         }
         g->changed[g->n_changed++] = share;
+}
+
+bool gateway_may_pass(int error) {
+        return error == -EAGAIN || error == -ENOMEM || error == -EIO || error == -ENOSPC ||
+               error == -EBUSY || error == -ECANCELED;
 }
 
 void gateway_count(Gateway *g, GatewayCounter counter) {

@@ -166,6 +166,8 @@ int front_request(Gateway *g, PluginRequest request, const char *type, json_t *f
 void front_event(Gateway *g, PluginLink *link, const char *type, const json_t *frame);
 int reply_request(Gateway *g, PluginRequest request, json_t *frame);
 int channel_event(Gateway *g, PluginLink *link, const char *type, json_t *frame);
+/* What a carrier says became of a message: answered when that is durable, or of no use. -EPROTO. */
+int channel_report(Gateway *g, PluginRequest request, const json_t *frame);
 
 /* Outbox: the frame of a row, and the answer to it. */
 int channel_claim(ShareContext *c, OutboxRow *row, json_t **ret);
@@ -293,6 +295,10 @@ DEFINE_CLEANUP(Gateway, gateway_free)
 
 void gateway_note_changed(Gateway *g, int64_t share);
 void gateway_count(Gateway *g, GatewayCounter counter);
+
+/* Whether what a command or its commit ended with may pass, so that a plugin should hand it in
+ * again. False where nothing failed. */
+bool gateway_may_pass(int error);
 
 /* Whether a plugin is connected and reaches its carrier; *ret_detail says what is wrong, or "". */
 bool gateway_plugin_is_up(Gateway *g, ConfigRole role, const char *name, const char **ret_detail);

@@ -609,17 +609,11 @@ static int reply_apply(void *context) {
         return r;
 }
 
-/* Whether handing it in again may help. */
-static bool is_transient(int error) {
-        return error == -EAGAIN || error == -ENOMEM || error == -EIO || error == -ENOSPC ||
-               error == -EBUSY || error == -ECANCELED;
-}
-
 static void reply_done(void *context, int result) {
         Reply *reply = context;
         json_t *answer;
 
-        if (result >= 0 || !is_transient(result))
+        if (!gateway_may_pass(result))
                 answer = json_pack("{s:s}", "type", "ack");
         else
                 answer = json_pack("{s:s, s:I}",

@@ -11,7 +11,8 @@
         "front tenants { listen = { \"127.0.0.1:8480\" } }\n"                       \
         "relay main { url = \"https://relay.example.org\" }\n"                      \
         "channel echo { listen = /run/echo }\n"                                     \
-        "policy hotel { class = hotel  channels = { echo } }\n"                     \
+        "channel lamp { scheme = echo  listen = /run/lamp }\n"                      \
+        "policy hotel { class = hotel  channels = { echo, lamp } }\n"               \
         "tenant adler { name = \"Hotel Adler\"\n"                                   \
         "  token = { \"abcdefgh:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\" }\n" \
         "  policies = { hotel }  relay = main }\n"
