@@ -84,6 +84,11 @@ static const SmsRefused *find_refused(const char *digits) {
         return best;
 }
 
+/* In every area code of +1 one exchange is for information at a price. */
+static bool is_information(const char *digits) {
+        return digits[0] == '1' && strlen(digits) == 11 && starts_with(digits + 4, "976");
+}
+
 static bool is_e164(const char *number) {
         size_t n = number[0] == '+' ? strspn(number + 1, "0123456789") : 0;
 
@@ -112,6 +117,10 @@ int sms_number_check(const char *number, const SmsCountries *allowed, SmsNumber 
                 ret->range = refused->range;
                 return refuse(SMS_NUMBER_E_RANGE, reasons[refused->range], ret);
         }
+        if (is_information(number + 1)) {
+                ret->range = SMS_RANGE_PREMIUM;
+                return refuse(SMS_NUMBER_E_RANGE, reasons[SMS_RANGE_PREMIUM], ret);
+        }
         if (!country)
                 return refuse(SMS_NUMBER_E_UNKNOWN, "a number of no country that is known", ret);
         if (allowed && !sms_countries_has(allowed, ret->country))
@@ -124,6 +133,14 @@ static bool is_country(const char *code) {
                 if (streq(sms_countries[i].country, code))
                         return true;
         return false;
+}
+
+static void replace_alias(char code[SMS_COUNTRY_SIZE]) {
+        for (size_t i = 0; i < sms_n_aliases; i++)
+                if (streq(sms_aliases[i].country, code)) {
+                        memcpy(code, sms_aliases[i].other, SMS_COUNTRY_SIZE);
+                        return;
+                }
 }
 
 bool sms_countries_has(const SmsCountries *countries, const char *country) {
@@ -147,6 +164,7 @@ bool sms_countries_add(SmsCountries *countries, const char *text, char ret_bad[S
                 memcpy(code, p, n < 2 ? n : 2);
                 p += n;
                 memcpy(ret_bad, code, SMS_COUNTRY_SIZE);
+                replace_alias(code);
                 if (n != 2 || !is_country(code))
                         return false;
                 if (sms_countries_has(countries, code))

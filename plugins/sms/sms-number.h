@@ -5,7 +5,10 @@
  * A number whose country is not known, or whose range is no person's telephone, is refused: an
  * unknown range costs more often than it answers. +1 is told apart by area code; one that is not
  * known there counts as the United States', which open new ones every year. Which telephone a
- * number is ported to cannot be seen. */
+ * number is ported to cannot be seen, and neither is where the mobile numbers are at home that some
+ * lands share with a larger one: those of Åland count as Finland's, of Svalbard as Norway's, of the
+ * Vatican as Italy's, of Western Sahara as Morocco's, of Christmas Island and the Cocos Islands as
+ * Australia's, all of Saint Barthélemy's and Saint Martin's as Guadeloupe's. */
 #pragma once
 
 #include <stdbool.h>
@@ -49,6 +52,7 @@ typedef struct SmsCountries {
 } SmsCountries;
 
 /* Reads "DE AT, CH": codes of ISO 3166-1 with spaces or commas between them, adding to the list.
+ * BL and MF stand for GP there, whose numbers they have.
  * False: *ret_bad (SMS_COUNTRY_SIZE bytes, cut off) is no country's code, or the list is full. */
 bool sms_countries_add(SmsCountries *countries, const char *text, char ret_bad[SMS_COUNTRY_SIZE]);
 
