@@ -3,6 +3,7 @@ the policy allows, and never twice. The channels are played by the test, and at 
 SMS centre, and Postfix."""
 
 import os
+import signal
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
@@ -152,6 +153,33 @@ class Tests:
             again = site.take(site.email)
             assert {**again, "id": 0} == {**frame, "id": 0}
             site.finish(site.email, share, again, MAIL)
+
+    @tap.test
+    def a_report_that_a_crash_left_unanswered_falls_back_once(self):
+        """Before the gateway reads it, after it is durable, and somewhere in between."""
+        for moment in ("unread", "durable", "between"):
+            with TwoChannels(self.build) as site:
+                share = site.create(PHONE, MAIL)
+                first = site.take(site.sms)
+                site.wait_state(share, "invited")
+                report = {"message": first["message"], "says": "failed", "permanent": True,
+                          "reason": "absent-subscriber", "repeat": first.get("repeat", 0)}
+                if moment == "unread":
+                    os.kill(site.gateway.pid, signal.SIGSTOP)
+                site.sms.ask("report", **report)
+                if moment == "durable":
+                    site.email.read_until("send")
+                site.kill_gateway()
+                for plugin in (site.sms, site.email):
+                    plugin.close()
+                site.start_gateway(wait_plugins=False)
+                site.sms = Plugin(site.path("sms"), "sms", timeout=60)
+                site.email = Plugin(site.path("email"), "email", timeout=60)
+                for _ in range(2):
+                    number = site.sms.ask("report", **report)
+                    assert site.sms.read_until("ack")["id"] == number
+                found = site.finish(site.email, share, site.take(site.email), MAIL)
+                assert events_of(found).count("not_delivered") == events_of(found).count("fallback") == 1
 
     @tap.test
     def a_telephone_that_is_off_for_good_gives_way_to_the_mailbox(self):
