@@ -14,10 +14,9 @@ enum {
         UTF8_OF_BMP = 3, /* bytes of the longest character of the tables */
 };
 
-/* Letters and digits, of which most text is, have their ASCII value. */
+/* Most of what is written has its ASCII value. */
 static bool is_own_septet(uint32_t character) {
-        return (character >= 'a' && character <= 'z') || (character >= 'A' && character <= 'Z') ||
-               (character >= '0' && character <= '9') || character == ' ';
+        return character < 128 && gsm7_locking[GSM7_DEFAULT][character] == character;
 }
 
 unsigned gsm7_from_character(uint32_t character, uint8_t ret[2]) {
@@ -59,11 +58,13 @@ int gsm7_encode(const char *text,
 
         for (size_t i = 0; i < size;) {
                 uint8_t septets[2];
-                ucs4_t character;
-                int bytes = u8_mbtoucr(&character, (const uint8_t *) text + i, size - i);
+                ucs4_t character = (uint8_t) text[i];
                 unsigned width;
+                int bytes = 1;
 
                 *ret_place = i;
+                if (character > 127)
+                        bytes = u8_mbtoucr(&character, (const uint8_t *) text + i, size - i);
                 if (bytes <= 0 || character == 0)
                         return GSM7_E_TEXT;
                 width = gsm7_from_character(character, septets);

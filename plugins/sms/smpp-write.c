@@ -2,7 +2,6 @@
  * packs into a global buffer, passwords and texts too, so that buffer is wiped each time;
  * test-smpp-pdu checks that the longest PDU stays within it. */
 #include <stdint.h>
-#include <stdio.h>
 
 #include <smpp34.h>
 #include <smpp34_structs.h>
@@ -230,38 +229,44 @@ int smpp_write_nack(uint32_t sequence, uint32_t status, SmppOctets *ret) {
         return pack_header(GENERIC_NACK, status, sequence, ret);
 }
 
+static char *put_two(char *p, unsigned number) {
+        p[0] = (char) ('0' + number / 10 % 10);
+        p[1] = (char) ('0' + number % 10);
+        return p + 2;
+}
+
 void smpp_validity(uint64_t seconds, char ret[SMPP_TIME_SIZE]) {
         unsigned left;
+        char *p = ret;
 
         assert(ret);
 
         if (seconds < 1)
                 seconds = 1;
         left = seconds < VALIDITY_DAYS_MAX * DAY ? (unsigned) seconds : VALIDITY_DAYS_MAX * DAY;
-        (void) snprintf(ret,
-                        SMPP_TIME_SIZE,
-                        "0000%02u%02u%02u%02u000R",
-                        left / DAY % 100,
-                        left / 3600 % 24,
-                        left / 60 % 60,
-                        left % 60);
+        p = put_two(p, 0);
+        p = put_two(p, 0);
+        p = put_two(p, left / DAY);
+        p = put_two(p, left / 3600 % 24);
+        p = put_two(p, left / 60 % 60);
+        p = put_two(p, left % 60);
+        memcpy(p, "000R", sizeof("000R"));
 }
 
 void smpp_validity_until(int64_t moment, char ret[SMPP_TIME_SIZE]) {
         time_t seconds = (time_t) moment;
         struct tm tm;
+        char *p = ret;
 
         assert(ret);
         assert(moment >= 0 && moment < INT64_C(4102444800));
 
         (void) gmtime_r(&seconds, &tm);
-        (void) snprintf(ret,
-                        SMPP_TIME_SIZE,
-                        "%02u%02u%02u%02u%02u%02u000+",
-                        (unsigned) tm.tm_year % 100,
-                        (unsigned) (tm.tm_mon + 1) % 100,
-                        (unsigned) tm.tm_mday % 100,
-                        (unsigned) tm.tm_hour % 100,
-                        (unsigned) tm.tm_min % 100,
-                        (unsigned) tm.tm_sec % 100);
+        p = put_two(p, (unsigned) tm.tm_year);
+        p = put_two(p, (unsigned) tm.tm_mon + 1);
+        p = put_two(p, (unsigned) tm.tm_mday);
+        p = put_two(p, (unsigned) tm.tm_hour);
+        p = put_two(p, (unsigned) tm.tm_min);
+        p = put_two(p, (unsigned) tm.tm_sec);
+        memcpy(p, "000+", sizeof("000+"));
 }

@@ -24,7 +24,7 @@ enum {
 static ucs4_t character_at(const char *text, size_t size, size_t i, size_t *ret_bytes) {
         ucs4_t character;
 
-        *ret_bytes = (size_t) u8_mbtoucr(&character, (const uint8_t *) text + i, size - i);
+        *ret_bytes = (size_t) u8_mbtouc_unsafe(&character, (const uint8_t *) text + i, size - i);
         return character;
 }
 
@@ -36,24 +36,32 @@ static unsigned units_of(SmsAlphabet alphabet, ucs4_t character) {
         return character > 0xffff ? 2 : 1;
 }
 
-/* Finds what is not GSM-7; true when the text is well-formed and without NUL. */
-static bool find_odd(const char *text, size_t size, SmsOdd *ret) {
+/* Counts the units in either alphabet, and finds what is not GSM-7; true when the text is
+ * well-formed and without NUL. */
+static bool count_units(
+                const char *text, size_t size, unsigned ret[static SMS_UCS2 + 1], SmsOdd *ret_odd) {
         unsigned line = 1, column = 1;
 
-        *ret = (SmsOdd){ 0 };
+        ret[SMS_GSM7] = ret[SMS_UCS2] = 0;
+        *ret_odd = (SmsOdd){ 0 };
         for (size_t i = 0; i < size;) {
-                uint8_t septets[2];
-                ucs4_t character;
-                int bytes = u8_mbtoucr(&character, (const uint8_t *) text + i, size - i);
+                ucs4_t character = (uint8_t) text[i];
+                unsigned septets;
+                int bytes = 1;
 
+                if (character > 127)
+                        bytes = u8_mbtoucr(&character, (const uint8_t *) text + i, size - i);
                 if (bytes <= 0 || character == 0)
                         return false;
-                if (gsm7_from_character(character, septets) == 0 && ret->n++ == 0) {
-                        ret->character = character;
-                        ret->byte = i;
-                        ret->line = line;
-                        ret->column = column;
+                septets = units_of(SMS_GSM7, character);
+                if (septets == 0 && ret_odd->n++ == 0) {
+                        ret_odd->character = character;
+                        ret_odd->byte = i;
+                        ret_odd->line = line;
+                        ret_odd->column = column;
                 }
+                ret[SMS_GSM7] += septets;
+                ret[SMS_UCS2] += units_of(SMS_UCS2, character);
                 column++;
                 if (character == '\n') {
                         line++;
@@ -134,22 +142,22 @@ static int cut(const char *text, size_t size, unsigned room, unsigned segments_m
 }
 
 int sms_plan(const char *text, size_t size, unsigned segments_max, SmsPlan *ret) {
-        unsigned single, units;
+        unsigned counts[SMS_UCS2 + 1], units, single;
 
         assert(text || size == 0);
         assert(segments_max >= 1 && segments_max <= SMS_SEGMENTS_MAX);
         assert(ret);
 
-        memset(ret, 0, sizeof(*ret));
+        memset(ret, 0, offsetof(SmsPlan, segments));
         /* No text of so many bytes fits; nothing is gained by looking at it. */
         if (size > (size_t) segments_max * GSM7_SINGLE * CHARACTER_BYTES_MAX)
                 return SMS_SEGMENT_E_LONG;
-        if (!find_odd(text, size, &ret->odd))
+        if (!count_units(text, size, counts, &ret->odd))
                 return SMS_SEGMENT_E_TEXT;
         ret->alphabet = ret->odd.n > 0 ? SMS_UCS2 : SMS_GSM7;
         single = ret->alphabet == SMS_GSM7 ? GSM7_SINGLE : UCS2_SINGLE;
 
-        units = units_between(ret, text, 0, size, single);
+        units = counts[ret->alphabet];
         if (units <= single) {
                 ret->n_segments = 1;
                 ret->units = units;
