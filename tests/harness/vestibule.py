@@ -303,6 +303,9 @@ class Tenant:
         self.local = threading.local()
 
     def _connection(self, timeout):
+        # The front ends a connection that is silent for a minute.
+        if time.monotonic() - getattr(self.local, "used", 0.0) > 30:
+            self.close()
         connection = getattr(self.local, "connection", None)
         if connection is None:
             connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
@@ -329,6 +332,7 @@ class Tenant:
             connection.request(method, path, content, headers)
             response = connection.getresponse()
             answer = Answer(response.status, dict(response.getheaders()), response.read())
+            self.local.used = time.monotonic()
             if response.getheader("Connection", "").lower() == "close":
                 self.close()
             return answer
