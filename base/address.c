@@ -241,15 +241,17 @@ static void map_username(uint32_t *text, size_t n) {
         }
 }
 
-static int check_username(const uint32_t *text, size_t n, const char **ret_reason) {
+static bool is_mark(ucs4_t c) {
+        return uc_is_general_category_withtable(c, UC_CATEGORY_MASK_M);
+}
+
+/* What the rules for user names have in common with those for mailboxes. */
+static int check_letters(const uint32_t *text, size_t n, const char **ret_reason) {
         bool arabic_indic = false, extended = false;
 
         for (size_t i = 0; i < n; i++) {
                 ucs4_t c = text[i];
 
-                if (c < 0x80 && strchr("\"&'/:<>@%?#", (int) c))
-                        return refuse(ret_reason,
-                                        "its local part holds one of \" & ' / : < > @ % ? #");
                 if (!precis_identifier(c))
                         return refuse(ret_reason,
                                         "its local part holds something other than letters, "
@@ -259,11 +261,19 @@ static int check_username(const uint32_t *text, size_t n, const char **ret_reaso
         }
         if (arabic_indic && extended)
                 return refuse(ret_reason, "its local part mixes two kinds of Arabic digits");
-        if (uc_is_general_category_withtable(text[0], UC_CATEGORY_MASK_M))
+        if (is_mark(text[0]))
                 return refuse(ret_reason, "its local part begins with a combining mark");
         if (!bidi_rule_holds(text, n))
                 return refuse(ret_reason, "its local part mixes writing directions");
         return 0;
+}
+
+static int check_username(const uint32_t *text, size_t n, const char **ret_reason) {
+        for (size_t i = 0; i < n; i++)
+                if (text[i] < 0x80 && strchr("\"&'/:<>@%?#", (int) text[i]))
+                        return refuse(ret_reason,
+                                        "its local part holds one of \" & ' / : < > @ % ? #");
+        return check_letters(text, n, ret_reason);
 }
 
 /* UsernameCaseMapped. text is UTF-8 of at most PART_SIZE_MAX bytes, ret has room for one more. */
@@ -334,37 +344,100 @@ static int read_sms(const char *text, char *ret, size_t size, const char **ret_r
 }
 
 /* Dot-atom of RFC 5321 section 4.1.2, less what mail servers route by (% ! / | ` & # ?) and a
- * leading hyphen, which programs take for an option. */
+ * leading hyphen, which programs take for an option. What is not ASCII has been judged before. */
 static bool is_mail_local(const char *text, size_t size) {
         static const char symbols[] =
                         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
                         "$'*+-=^_{}~.";
 
-        if (size == 0 || size > MAIL_LOCAL_MAX || strspn(text, symbols) != size)
+        if (size == 0 || size > MAIL_LOCAL_MAX)
                 return false;
+        for (size_t i = 0; i < size; i++)
+                if ((uint8_t) text[i] < 0x80 && (text[i] == 0 || !strchr(symbols, text[i])))
+                        return false;
         if (text[0] == '-' || text[0] == '.' || text[size - 1] == '.')
                 return false;
         return !memmem(text, size, "..", 2);
 }
 
+/* A mark over a symbol makes another symbol of it for whoever looks, and not for a mail server. */
+static bool has_marked_symbol(const uint32_t *text, size_t n) {
+        for (size_t i = 1; i < n; i++)
+                if (is_mark(text[i]) && text[i - 1] < 0x80 && !uc_is_alnum(text[i - 1]))
+                        return true;
+        return false;
+}
+
+/* RFC 6531 section 3.3 allows whatever is UTF-8; RFC 6532 section 3.1 wants NFC. Both the text as
+ * it came and its NFC have to be letters, so that nothing that only looks like one becomes one. */
+static int compose_mail_local(const char *text,
+                size_t size,
+                uint8_t **ret,
+                size_t *ret_size,
+                const char **ret_reason) {
+        uint32_t wide[PART_SIZE_MAX];
+        _cleanup_(freep) uint32_t *composed = NULL;
+        size_t n = N_ELEMENTS(wide), n_composed = 0;
+        int r;
+
+        if (size > PART_SIZE_MAX)
+                return refuse(ret_reason, "its local part is too long");
+        if (!u8_to_u32((const uint8_t *) text, size, wide, &n))
+                return refuse(ret_reason, "it is not UTF-8");
+        r = check_letters(wide, n, ret_reason);
+        if (r != 0)
+                return r;
+        composed = u32_normalize(UNINORM_NFC, wide, n, NULL, &n_composed);
+        if (!composed)
+                return -ENOMEM;
+        r = check_letters(composed, n_composed, ret_reason);
+        if (r != 0)
+                return r;
+        if (has_marked_symbol(composed, n_composed))
+                return refuse(ret_reason, "its local part has a combining mark on a symbol");
+        *ret = u32_to_u8(composed, n_composed, NULL, ret_size);
+        return *ret ? 0 : -ENOMEM;
+}
+
+static int canonical_mail_local(const char *text,
+                size_t size,
+                char ret[MAIL_LOCAL_MAX + 1],
+                const char **ret_reason) {
+        _cleanup_(freep) uint8_t *composed = NULL;
+        const char *local = text;
+        int r;
+
+        if (!text_is_ascii(text, size)) {
+                r = compose_mail_local(text, size, &composed, &size, ret_reason);
+                if (r != 0)
+                        return r;
+                local = (const char *) composed;
+        }
+        if (!is_mail_local(local, size))
+                return refuse(ret_reason, "its local part is not a plain name");
+        memcpy(ret, local, size);
+        ret[size] = 0;
+        return 0;
+}
+
 static int read_mailto(const char *text, char *ret, size_t size, const char **ret_reason) {
         const char *at = strrchr(text, '@');
-        char domain[254];
+        char local[MAIL_LOCAL_MAX + 1], domain[254];
         int r;
 
         if (!at)
                 return refuse(ret_reason, "it has no @");
         if (strchr(text, ','))
                 return refuse(ret_reason, "it is a list");
-        if (!is_mail_local(text, (size_t) (at - text)))
-                return refuse(ret_reason, "its local part is not a plain name");
-
+        r = canonical_mail_local(text, (size_t) (at - text), local, ret_reason);
+        if (r != 0)
+                return r;
         r = canonical_domain(at + 1, domain, ret_reason);
         if (r != 0)
                 return r;
-        if ((size_t) (at - text) + 1 + strlen(domain) > MAIL_MAX)
+        if (strlen(local) + 1 + strlen(domain) > MAIL_MAX)
                 return refuse(ret_reason, "it is too long");
-        (void) snprintf(ret, size, "mailto:%.*s@%s", (int) (at - text), text, domain);
+        (void) snprintf(ret, size, "mailto:%s@%s", local, domain);
         return 0;
 }
 

@@ -6,14 +6,16 @@
  *           rule of RFC 5893; code points that RFC 8264 allows in context only are refused, except
  *           Arabic-Indic digits of one kind. XEP-0106 escapes stay as they are.
  *   sms     E.164: "+", 7 to 15 digits, no separators
- *   mailto  addr-spec (RFC 5321) of at most 254 bytes; ASCII local part without quotes, comments,
- * or symbols that mail servers route by; its case is kept echo    [a-z0-9._-]{1,64}
+ *   mailto  addr-spec (RFC 5321) of at most 254 bytes, its local part of at most 64: a dot-atom
+ *           without quotes, comments, or symbols that mail servers route by. Its case is kept.
+ *           What is not ASCII (RFC 6531) must be a letter, digit or mark of IdentifierClass as it
+ *           is and in NFC, which is written; directions and digits as in xmpp
+ *   echo    [a-z0-9._-]{1,64}
  *
  * Domains are lower-case A-labels in all of them (IDNA 2008, UTS 46 non-transitional);
  * address_jid() gives the form with U-labels that XMPP wants on the wire. %XX is decoded in xmpp
  * and mailto before anything is checked, and what it decodes to has to be allowed as it is: a
- * canonical form holds no "%",
- * "?" or "#", so that it can be read again. */
+ * canonical form is plain UTF-8 and holds no "%", "?" or "#", so that it can be read again. */
 #pragma once
 
 #include <stdbool.h>

@@ -301,6 +301,15 @@ static bool is_ascii(const uint8_t *p) {
         return (word & UINT64_C(0x8080808080808080)) == 0;
 }
 
+bool text_is_ascii(const void *data, size_t size) {
+        const uint8_t *p = data;
+
+        for (; size > 0; p++, size--)
+                if (*p >= 0x80)
+                        return false;
+        return true;
+}
+
 bool text_is_utf8(const void *data, size_t size) {
         const uint8_t *p = data;
 

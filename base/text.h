@@ -44,6 +44,9 @@ void text_id(const char prefix[4], const uint8_t bytes[16], char ret[ID_TEXT_SIZ
 /* The reverse of text_id(). -EBADMSG: another prefix, length or symbol. */
 int text_from_id(const char prefix[4], const char *text, uint8_t ret[16]);
 
+/* True when none of size bytes has its highest bit set. */
+bool text_is_ascii(const void *data, size_t size);
+
 /* True when size bytes are well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms). */
 bool text_is_utf8(const void *data, size_t size);
 

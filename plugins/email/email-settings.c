@@ -5,6 +5,7 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "credential.h"
 #include "log.h"
@@ -34,6 +35,7 @@ static int read_domain(const char *text, char ret[MAIL_WRITE_DOMAIN_MAX + 1]) {
         return 0;
 }
 
+/* In ASCII, because it stands in every mail, and most servers carry no other. */
 static int read_from(const json_t *settings, EmailSettings *s) {
         const char *from = plugin_setting(settings, "from", NULL), *reason, *local, *at;
         char uri[ADDRESS_SIZE_MAX];
@@ -44,6 +46,8 @@ static int read_from(const json_t *settings, EmailSettings *s) {
         n = snprintf(uri, sizeof(uri), "mailto:%s", from);
         if (n < 0 || (size_t) n >= sizeof(uri) || address_canonical(uri, s->address, &reason) != 0)
                 return invalid("from", "it is not one plain address");
+        if (!text_is_ascii(s->address, strlen(s->address)))
+                return invalid("from", "what stands before its @ is not ASCII");
         local = s->address + strlen("mailto:");
         at = strchr(local, '@');
         if (at - local > MAIL_TOKEN_LOCAL_MAX || strlen(at + 1) > MAIL_WRITE_DOMAIN_MAX)

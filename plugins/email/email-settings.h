@@ -31,7 +31,7 @@ typedef struct EmailSettings {
 
 /* Reads the settings and credentials:
  *
- *   from         the address that people see; required
+ *   from         the address that people see, its local part in ASCII; required
  *   name         the name before it
  *   domain       of reply addresses and return paths; that of `from`
  *   mailbox      local part of both before the separator; that of `from`; "" where the whole domain

@@ -327,6 +327,22 @@ static void utf8_is_that_of_rfc_3629(void **state) {
         assert_false(text_is_utf8("\xf0\x9f\x94\x91", 3));
 }
 
+static void ascii_is_every_byte_without_its_highest_bit(void **state) {
+        char text[20];
+
+        (void) state;
+        memset(text, 'x', sizeof(text));
+        assert_true(text_is_ascii(text, sizeof(text)));
+        assert_true(text_is_ascii("\0\x7f", 2));
+        assert_true(text_is_ascii(NULL, 0));
+        for (size_t i = 0; i < sizeof(text); i++) {
+                text[i] = (char) 0x80;
+                assert_false(text_is_ascii(text, sizeof(text)));
+                assert_true(text_is_ascii(text, i));
+                text[i] = 'x';
+        }
+}
+
 static void a_strangers_text_becomes_one_plain_word(void **state) {
         static const struct {
                 const char *text, *word;
@@ -383,6 +399,7 @@ int main(void) {
                 cmocka_unit_test(ids_sort_as_their_bytes_do),
                 cmocka_unit_test(an_id_has_one_spelling),
                 cmocka_unit_test(utf8_is_that_of_rfc_3629),
+                cmocka_unit_test(ascii_is_every_byte_without_its_highest_bit),
                 cmocka_unit_test(a_strangers_text_becomes_one_plain_word),
                 cmocka_unit_test(a_word_may_be_made_in_place_and_in_one_byte),
         };

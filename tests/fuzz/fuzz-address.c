@@ -1,6 +1,7 @@
-/* Addresses: a canonical form is canonical, holds nothing that a URI reads otherwise, and survives
- * the way over XMPP's own form. */
+/* Addresses: a canonical form is canonical, holds nothing that a URI or a mail server reads
+ * otherwise, and survives the way over XMPP's own form, or percent-encoding. */
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "address.h"
@@ -8,6 +9,22 @@
 #include "text.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* RFC 6068: every octet may be written as %XX, and it stays the same address. */
+static void check_mailbox(const char *address) {
+        const char *text = strchr(address, ':') + 1, *at = strrchr(text, '@'), *reason;
+        char encoded[sizeof("mailto:") + 3 * 254], again[ADDRESS_SIZE_MAX];
+        size_t n = strlen("mailto:");
+
+        assert(at && at - text <= 64 && strlen(text) <= 254);
+        assert(memchr(text, '@', strlen(text)) == at);
+        assert(!strpbrk(text, "<>()[]\\,;:&`|!/"));
+        memcpy(encoded, "mailto:", n + 1);
+        for (; *text; text++)
+                n += (size_t) sprintf(encoded + n, "%%%02x", (unsigned char) *text);
+        assert(address_canonical(encoded, again, &reason) == 0);
+        assert(streq(again, address));
+}
 
 static void check_canonical(const char *address) {
         char again[ADDRESS_SIZE_MAX], jid[ADDRESS_SIZE_MAX], scheme[16];
@@ -22,6 +39,8 @@ static void check_canonical(const char *address) {
         address_masked(address, again);
         assert(text_is_utf8(again, strlen(again)));
 
+        if (streq(scheme, "mailto"))
+                check_mailbox(address);
         if (streq(scheme, "xmpp")) {
                 assert(address_jid(address, jid) == 0);
                 assert(!strchr(jid, '/'));

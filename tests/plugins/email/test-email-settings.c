@@ -116,6 +116,7 @@ static void what_cannot_work_is_refused(void **state) {
                 "{}",
                 "{'from': 'Keys <keys@hotel.test>'}",
                 "{'from': 'keys'}",
+                "{'from': 'schl\xc3\xbcssel@hotel.test', 'mailbox': 'keys'}",
                 "{'from': 'a@b.test', 'name': 'two\\nlines'}",
                 "{'from': 'a@b.test', 'domain': 'no domain'}",
                 "{'from': 'a@b.test', 'mailbox': 'much-too-long-for-a-token'}",
