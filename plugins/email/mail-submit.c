@@ -152,6 +152,7 @@ static size_t on_body(char *data, size_t size, size_t n, void *userdata) {
         return size * n;
 }
 
+/* Before MAIL, also on a connection that was kept. */
 static int on_connected(void *userdata, char *address, char *own_address, int port, int own_port) {
         Worker *w = userdata;
 
@@ -159,8 +160,7 @@ static int on_connected(void *userdata, char *address, char *own_address, int po
         (void) own_address;
         (void) port;
         (void) own_port;
-        smtp_trace_connected(&w->trace);
-        return CURL_PREREQFUNC_OK;
+        return smtp_trace_connected(&w->trace) ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
 }
 
 static size_t on_read(char *buffer, size_t size, size_t n, void *userdata) {
@@ -262,7 +262,7 @@ static void perform(Worker *w, const Job *job, bool dsn, bool fresh, SmtpOutcome
 
         w->current = job;
         w->offset = 0;
-        smtp_trace_begin(&w->trace);
+        smtp_trace_begin(&w->trace, !job->is_look && smtp_path_needs_utf8(job->mail.recipient));
         if (!w->easy) {
                 w->easy = curl_easy_init();
                 if (w->easy && !set_options(w)) {

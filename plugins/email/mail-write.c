@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unictype.h>
+#include <unistr.h>
 
 #include "address.h"
 #include "cleanup.h"
@@ -31,6 +33,22 @@ static void closefilep(FILE **file) {
 
 /* Judging. */
 
+/* What ends a line, or turns one around, for some program behind the servers; text is UTF-8. Only
+ * CR, LF and their like in ASCII do for the servers themselves. */
+static bool has_unicode_control(const char *text) {
+        const uint8_t *p = (const uint8_t *) text;
+        ucs4_t c;
+
+        while ((p = u8_next(&c, p)))
+                if (uc_is_general_category_withtable(c,
+                                    UC_CATEGORY_MASK_Cc | UC_CATEGORY_MASK_Zl |
+                                                    UC_CATEGORY_MASK_Zp) ||
+                                uc_is_property_bidi_control(c))
+                        return true;
+        return false;
+}
+
+/* lines: it may have several, as a body has. */
 static bool has_control(const char *text, bool lines) {
         for (; *text; text++)
                 if (((unsigned char) *text < 0x20 && !(lines && strchr("\n\t", *text))) ||
@@ -44,7 +62,9 @@ static int check_text(const char *text, size_t max, bool lines) {
                 return MAIL_WRITE_E_LENGTH;
         if (has_control(text, lines))
                 return MAIL_WRITE_E_CONTROL;
-        return text_is_utf8(text, strlen(text)) ? 0 : MAIL_WRITE_E_UTF8;
+        if (!text_is_utf8(text, strlen(text)))
+                return MAIL_WRITE_E_UTF8;
+        return !lines && has_unicode_control(text) ? MAIL_WRITE_E_CONTROL : 0;
 }
 
 static bool is_id(const char *prefix, const char *id) {
@@ -64,10 +84,12 @@ static bool is_language(const char *text) {
         return true;
 }
 
+/* One of ours. */
 static bool is_address(const char *local, const char *domain) {
         char uri[MAIL_WRITE_ADDRESS_SIZE + sizeof("mailto:")];
 
-        if (strlen(local) > MAIL_TOKEN_LOCAL_MAX || strlen(domain) > MAIL_WRITE_DOMAIN_MAX)
+        if (strlen(local) > MAIL_TOKEN_LOCAL_MAX || strlen(domain) > MAIL_WRITE_DOMAIN_MAX ||
+                        !text_is_ascii(local, strlen(local)))
                 return false;
         (void) snprintf(uri, sizeof(uri), "mailto:%s@%s", local, domain);
         return address_is_canonical(uri);

@@ -4,10 +4,12 @@
  * same message to every server and mailbox on the way; therefore plain code and not GMime, whose
  * folding and boundaries differ by version.
  *
- * Addresses are canonical: ASCII local parts and A-labels. So no mail of ours needs SMTPUTF8,
- * whatever the server offers, and a name with umlauts is an encoded word (RFC 2047), which every
- * server carries. Bodies are quoted-printable with lines of at most 76 octets, and so is the header
- * but for an address that is longer; none comes near the 998 of RFC 5322 section 2.1.1. */
+ * Addresses are canonical, with A-labels; ours have ASCII local parts. A name with umlauts is an
+ * encoded word (RFC 2047), which every server carries. So only a recipient whose local part is not
+ * ASCII makes the mail one of RFC 6532, with that address in UTF-8 in its field To and nothing else
+ * that is not ASCII; it may go only to a server that offers SMTPUTF8. Bodies are quoted-printable
+ * with lines of at most 76 octets, and so is the header but for an address that is longer; none
+ * comes near the 998 of RFC 5322 section 2.1.1. */
 #pragma once
 
 #include <stddef.h>
@@ -23,10 +25,10 @@ enum {
 };
 
 typedef enum MailWriteError {
-        MAIL_WRITE_E_CONTROL = 1, /* CR, LF or another control character where none may be */
+        MAIL_WRITE_E_CONTROL = 1, /* CR, LF, or another character that controls, where none may */
         MAIL_WRITE_E_UTF8,        /* not UTF-8 */
         MAIL_WRITE_E_LENGTH,      /* longer than the limits above */
-        MAIL_WRITE_E_ADDRESS,     /* not a canonical mailto: URI, or not a domain */
+        MAIL_WRITE_E_ADDRESS,     /* not a canonical mailto: URI, not a domain, or ours not ASCII */
         MAIL_WRITE_E_ID,          /* not an id, or not a language */
         MAIL_WRITE_E_MAX,
 } MailWriteError;

@@ -4,6 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <unistr.h>
+
+#include "text.h"
 
 enum {
         LIBCURL_WITH_SUFFIX = 0x080f00,
@@ -17,12 +20,16 @@ static void set_stage(SmtpTrace *trace, SmtpStage stage) {
         trace->status[0] = '\0';
 }
 
-void smtp_trace_begin(SmtpTrace *trace) {
+void smtp_trace_begin(SmtpTrace *trace, bool needs_utf8) {
         set_stage(trace, SMTP_STAGE_CONNECT);
+        trace->needs_utf8 = needs_utf8;
+        trace->lacks_utf8 = false;
 }
 
-void smtp_trace_connected(SmtpTrace *trace) {
+bool smtp_trace_connected(SmtpTrace *trace) {
         set_stage(trace, SMTP_STAGE_MAIL);
+        trace->lacks_utf8 = trace->needs_utf8 && !trace->offers_utf8;
+        return !trace->lacks_utf8;
 }
 
 /* class "." subject "." detail, the latter two of one to three digits, behind a code of that class.
@@ -47,13 +54,23 @@ static void read_status(SmtpTrace *trace, const char *text, size_t size) {
         trace->status[n] = '\0';
 }
 
-/* Greeting and STARTTLS (220) come before an EHLO, whose lines say what is offered. */
-static void note_offer(SmtpTrace *trace, const char *word, size_t size) {
+static bool begins_with(const char *text, size_t size, const char *word) {
+        size_t n = strlen(word);
+
+        return size >= n && strncasecmp(text, word, n) == 0 &&
+               (size == n || isspace((unsigned char) text[n]));
+}
+
+/* Greeting and STARTTLS (220) come before an EHLO, whose lines say what is offered. Old versions of
+ * libcurl know SMTPUTF8 in capitals only, and without what they add the offer is of no use. */
+static void note_offer(SmtpTrace *trace, const char *text, size_t size) {
         if (trace->code == 220)
-                trace->offers_dsn = false;
-        if (trace->code == 250 && size >= 3 && strncasecmp(word, "DSN", 3) == 0 &&
-                        (size == 3 || isspace((unsigned char) word[3])))
-                trace->offers_dsn = true;
+                trace->offers_dsn = trace->offers_utf8 = false;
+        if (trace->code != 250)
+                return;
+        trace->offers_dsn |= begins_with(text, size, "DSN");
+        trace->offers_utf8 |= begins_with(text, size, "SMTPUTF8") &&
+                              memcmp(text, "SMTPUTF8", strlen("SMTPUTF8")) == 0;
 }
 
 void smtp_trace_reply(SmtpTrace *trace, const char *line, size_t size) {
@@ -140,8 +157,10 @@ static void judge_permanent(const SmtpTrace *trace, SmtpOutcome *outcome) {
                 return;
         }
         outcome->without_dsn = trace->stage <= SMTP_STAGE_RECIPIENT && is_about_parameters(trace);
-        /* About us as its sender, unless the mail is too large for them. */
-        if (trace->stage == SMTP_STAGE_MAIL && trace->code != 552 && !is_detail(trace, ".3.4"))
+        /* About us as its sender, unless it is about the mail: too large, or in UTF-8 (RFC 6531
+         * section 3.5). */
+        if (trace->stage == SMTP_STAGE_MAIL && trace->code != 552 && !is_detail(trace, ".3.4") &&
+                        !is_detail(trace, ".6.7") && !is_detail(trace, ".6.9"))
                 outcome->verdict = SMTP_VERDICT_FAILED;
 }
 
@@ -200,6 +219,10 @@ void smtp_outcome(const SmtpTrace *trace, CURLcode code, bool reused, SmtpOutcom
         const char *word = carrier_word(code);
 
         *ret = (SmtpOutcome){ .verdict = SMTP_VERDICT_SENT };
+        if (trace->lacks_utf8) {
+                set_outcome(ret, SMTP_VERDICT_REFUSED, false, "smtputf8-not-offered");
+                return;
+        }
         if (code == CURLE_OK)
                 return;
         if (word)
@@ -235,6 +258,27 @@ static size_t write_xtext(const char *text, char *ret, size_t size) {
         return n;
 }
 
+/* utf-8-addr-xtext (RFC 6533 section 3): code points beyond ASCII by their numbers. text is valid
+ * UTF-8. */
+static size_t write_utf8_xtext(const char *text, char *ret, size_t size) {
+        const uint8_t *p = (const uint8_t *) text;
+        size_t n = 0;
+        ucs4_t c;
+
+        while ((p = u8_next(&c, p)) && n + strlen("\\x{10FFFF}") < size) {
+                if (c > ' ' && c < 0x7f && c != '+' && c != '=' && c != '\\')
+                        ret[n++] = (char) c;
+                else
+                        n += (size_t) sprintf(ret + n, "\\x{%02X}", (unsigned) c);
+        }
+        ret[n] = '\0';
+        return n;
+}
+
+bool smtp_path_needs_utf8(const char *path) {
+        return !text_is_ascii(path, strlen(path));
+}
+
 /* libcurl closes the bracket that is left open here. */
 static const char *open_bracket(unsigned libcurl_version) {
         return libcurl_version < LIBCURL_WITH_SUFFIX ? "<" : "";
@@ -262,17 +306,22 @@ void smtp_write_from(unsigned libcurl_version,
 
 void smtp_write_recipient(
                 unsigned libcurl_version, bool dsn, const char *path, char ret[SMTP_COMMAND_SIZE]) {
-        char original[SMTP_COMMAND_SIZE / 2]; /* three bytes for one */
+        bool utf8 = smtp_path_needs_utf8(path);
+        char original[SMTP_COMMAND_SIZE / 2]; /* at most six for one of 64, and a domain */
 
         if (!dsn) {
                 (void) snprintf(ret, SMTP_COMMAND_SIZE, "<%s>", path);
                 return;
         }
-        (void) write_xtext(path, original, sizeof(original));
+        if (utf8)
+                (void) write_utf8_xtext(path, original, sizeof(original));
+        else
+                (void) write_xtext(path, original, sizeof(original));
         (void) snprintf(ret,
                         SMTP_COMMAND_SIZE,
-                        "<%s> NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=rfc822;%s%s",
+                        "<%s> NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=%s;%s%s",
                         path,
+                        utf8 ? "utf-8" : "rfc822",
                         open_bracket(libcurl_version),
                         original);
 }

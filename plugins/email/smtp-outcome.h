@@ -20,19 +20,25 @@ typedef enum SmtpStage {
         SMTP_STAGE_CONTENT,
 } SmtpStage;
 
-/* A transfer as it goes. Zeroed at first; offers_dsn is the connection's and outlives transfers. */
+/* A transfer as it goes. Zeroed at first; what is offered is the connection's and outlives
+ * transfers. */
 typedef struct SmtpTrace {
         SmtpStage stage;
-        int code;        /* of the last reply in this stage; 0: none came yet */
-        char status[12]; /* enhanced status (RFC 3463) of that reply, "5.1.1"; or empty */
-        bool offers_dsn; /* in its last EHLO (RFC 3461) */
+        int code;         /* of the last reply in this stage; 0: none came yet */
+        char status[12];  /* enhanced status (RFC 3463) of that reply, "5.1.1"; or empty */
+        bool offers_dsn;  /* in its last EHLO (RFC 3461) */
+        bool offers_utf8; /* likewise SMTPUTF8 (RFC 6531) */
+        bool needs_utf8, lacks_utf8; /* of this transfer */
 } SmtpTrace;
 
-/* A transfer begins, perhaps with a new connection. */
-void smtp_trace_begin(SmtpTrace *trace);
+/* A transfer begins, perhaps with a new connection. needs_utf8: of a mail that only a server with
+ * SMTPUTF8 may be given. */
+void smtp_trace_begin(SmtpTrace *trace, bool needs_utf8);
 
-/* There is a connection, and all is ready for MAIL. */
-void smtp_trace_connected(SmtpTrace *trace);
+/* There is a connection, and all is ready for MAIL. False: this mail must not be tried here.
+ * libcurl knows what was offered as well, and says SMTPUTF8 with MAIL where it was and an address
+ * needs it; where it was not, it would give the address in UTF-8 all the same. */
+bool smtp_trace_connected(SmtpTrace *trace);
 
 /* A line of the server; its end need not be there. */
 void smtp_trace_reply(SmtpTrace *trace, const char *line, size_t size);
@@ -63,12 +69,16 @@ void smtp_outcome(const SmtpTrace *trace, CURLcode code, bool reused, SmtpOutcom
 
 enum { SMTP_COMMAND_SIZE = 2048 };
 
+/* Whether a path needs SMTPUTF8: its domain has A-labels, so it is its local part that is not
+ * ASCII. */
+bool smtp_path_needs_utf8(const char *path);
+
 /* Writes what goes into CURLOPT_MAIL_FROM and CURLOPT_MAIL_RCPT: the bare path, or, with dsn, the
  * path and what asks for reports (RFC 3461 sections 4.1 to 4.4). libcurl has an option for these
  * since 8.15.0 only, which is a suffix behind the brackets; an older one puts a ">" behind whatever
  * is there, and so the last parameter is one in whose value a pair of brackets may stand.
  * libcurl_version is version_num of curl_version_info(). Paths are plain addresses of at most 320
- * bytes. */
+ * bytes. What asks for reports is ASCII even if the path is not (RFC 6533 section 3). */
 void smtp_write_from(unsigned libcurl_version,
                 bool dsn,
                 const char *path,

@@ -1,5 +1,6 @@
 /* What a mail server says, line by line: "sent" is never concluded but from a session that libcurl
- * ended well or a 2xx after the content, and a reason is one plain word. */
+ * ended well or a 2xx after the content, a mail that needs UTF-8 goes nowhere else, and a reason is
+ * one plain word. */
 #include <assert.h>
 #include <stdint.h>
 #include <string.h>
@@ -17,17 +18,18 @@ static const CURLcode codes[] = {
         CURLE_RECV_ERROR,
         CURLE_SEND_ERROR,
         CURLE_WEIRD_SERVER_REPLY,
+        CURLE_ABORTED_BY_CALLBACK,
 };
 
-static void follow(SmtpTrace *trace, const char *text, size_t size) {
+static void follow(SmtpTrace *trace, bool needs_utf8, const char *text, size_t size) {
         const char *end = text + size, *line = text, *next;
 
-        smtp_trace_begin(trace);
+        smtp_trace_begin(trace, needs_utf8);
         for (; line < end; line = next) {
                 next = memchr(line, '\n', (size_t) (end - line));
                 next = next ? next + 1 : end;
                 if (next - line == 1)
-                        smtp_trace_connected(trace);
+                        assert(smtp_trace_connected(trace) == (!needs_utf8 || trace->offers_utf8));
                 else
                         smtp_trace_reply(trace, line, (size_t) (next - line));
                 assert(trace->stage <= SMTP_STAGE_CONTENT);
@@ -44,8 +46,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         if (size == 0)
                 return 0;
         code = codes[data[0] % (sizeof(codes) / sizeof(codes[0]))];
-        follow(&trace, (const char *) data + 1, size - 1);
+        follow(&trace, data[0] & 0x40, (const char *) data + 1, size - 1);
         smtp_outcome(&trace, code, data[0] & 0x80, &outcome);
+        assert(!trace.lacks_utf8 || outcome.verdict == SMTP_VERDICT_REFUSED);
         if (outcome.verdict == SMTP_VERDICT_SENT)
                 assert(code == CURLE_OK ||
                                 (trace.stage == SMTP_STAGE_CONTENT && trace.code / 100 == 2));

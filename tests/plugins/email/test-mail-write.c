@@ -224,6 +224,30 @@ static void words_are_no_markup(void **state) {
         free(text);
 }
 
+/* Encoded, they are no line ends for any server; what decodes and shows them is another program. */
+static void line_ends_and_directions_of_unicode_are_in_no_header(void **state) {
+        static const char *const evil[] = { "x\xc2\x85"
+                                            "Bcc: eve@evil.test",
+                "x\xe2\x80\xa8y",
+                "x\xe2\x80\xa9y",
+                "x\xc2\x9by",
+                "x\xe2\x80\xaey",
+                "x\xe2\x81\xa6y" };
+
+        (void) state;
+        for (size_t i = 0; i < N_ELEMENTS(evil); i++)
+                for (unsigned member = 0; member < 3; member++) {
+                        MailWrite mail = example();
+                        const char **const members[] = { &mail.name, &mail.subject, &mail.link };
+                        MailDraft draft;
+
+                        *members[member] = evil[i];
+                        if (mail_write(&mail, &draft) != MAIL_WRITE_E_CONTROL)
+                                fail_msg("member %u took %zu", member, i);
+                        assert_null(draft.data);
+                }
+}
+
 static void a_header_cannot_be_injected(void **state) {
         static const char *const evil[] = {
                 "x\r\nBcc: eve@evil.test", "x\nBcc: y", "x\ry", "x\r\n\r\nbody", "x\x0b", "x\x7f"
@@ -275,9 +299,13 @@ static void values_that_no_mail_can_carry_are_refused(void **state) {
         ASSERT_REFUSED(text, "a\r\n.\r\nb", MAIL_WRITE_E_CONTROL);
         ASSERT_REFUSED(to, "xmpp:bob@example.org", MAIL_WRITE_E_ADDRESS);
         ASSERT_REFUSED(to,
-                        "mailto:b\xc3\xb6"
-                        "b@example.org",
+                        "mailto:bo\xcc\x88"
+                        "b@example.org", /* not in NFC */
                         MAIL_WRITE_E_ADDRESS);
+        ASSERT_REFUSED(to, "mailto:\xc3\xb6\xc2\x85@example.org", MAIL_WRITE_E_ADDRESS);
+        ASSERT_REFUSED(to, "mailto:\xc3\xb6\xe2\x80\xa8@example.org", MAIL_WRITE_E_ADDRESS);
+        ASSERT_REFUSED(to, "mailto:\xc3\xb6> SIZE=<@example.org", MAIL_WRITE_E_ADDRESS);
+        ASSERT_REFUSED(sender, "schl\xc3\xbcssel", MAIL_WRITE_E_ADDRESS);
         ASSERT_REFUSED(to,
                         "mailto:bob@b\xc3\xbc"
                         "cher.test",
@@ -303,6 +331,33 @@ static void international_domains_are_a_labels(void **state) {
         free(text);
 }
 
+/* RFC 6532: and then nothing but that address needs it. */
+static void an_address_in_utf8_stands_as_it_is_and_alone(void **state) {
+        static const char address[] = "j\xc3\xbcrg@xn--bcher-kva.example";
+        MailWrite mail = example();
+        MailDraft draft;
+        char *found;
+
+        (void) state;
+        mail.to = "mailto:j\xc3\xbcrg@xn--bcher-kva.example";
+        mail.name = "H\xc3\xb4tel";
+        mail.subject = "Schl\xc3\xbcssel";
+        mail.text = "Sch\xc3\xb6n\n";
+        assert_int_equal(mail_write(&mail, &draft), 0);
+        assert_string_equal(draft.recipient, address);
+        assert_has(draft.data, "\r\nTo:\r\n <j\xc3\xbcrg@xn--bcher-kva.example>\r\n");
+        assert_has(draft.data, "\r\nFrom: =?utf-8?q?H=C3=B4tel?=\r\n <keys@hotel.test>\r\n");
+        assert_has(draft.data, "\r\nSubject: =?utf-8?q?Schl=C3=BCssel?=\r\n");
+        found = strstr(draft.data, address);
+        assert_null(strstr(found + 1, address));
+        memset(found, 'x', strlen(address));
+        for (char *p = draft.data; *p; p++)
+                assert_true((unsigned char) *p < 0x80);
+        for (char *p = draft.return_path; *p; p++)
+                assert_true((unsigned char) *p < 0x80);
+        mail_draft_done(&draft);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(a_mail_has_its_fields_and_both_bodies),
@@ -317,6 +372,8 @@ int main(void) {
                 cmocka_unit_test(a_header_cannot_be_injected),
                 cmocka_unit_test(values_that_no_mail_can_carry_are_refused),
                 cmocka_unit_test(international_domains_are_a_labels),
+                cmocka_unit_test(line_ends_and_directions_of_unicode_are_in_no_header),
+                cmocka_unit_test(an_address_in_utf8_stands_as_it_is_and_alone),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,12 +20,12 @@ enum {
 static SmtpTrace follow(const char *const *lines) {
         SmtpTrace trace = { 0 };
 
-        smtp_trace_begin(&trace);
+        smtp_trace_begin(&trace, false);
         for (; *lines; lines++)
                 if (**lines)
                         smtp_trace_reply(&trace, *lines, strlen(*lines));
                 else
-                        smtp_trace_connected(&trace);
+                        (void) smtp_trace_connected(&trace);
         return trace;
 }
 
@@ -322,12 +322,96 @@ static void the_last_greeting_says_what_is_offered(void **state) {
 
         (void) state;
         assert_true(trace.offers_dsn);
-        smtp_trace_begin(&trace);
+        smtp_trace_begin(&trace, false);
         assert_true(trace.offers_dsn); /* the connection is the same */
         assert_false(follow(SESSION(HELLO, "220 x", "250 x")).offers_dsn);
         assert_false(follow(SESSION("220 x", "250-x", "250 DSNX")).offers_dsn);
         assert_false(follow(SESSION("220 x", "250 x", "", "250 DSN")).offers_dsn);
         assert_true(follow(SESSION("220 x", "250-x", "250 dsn\r\n")).offers_dsn);
+}
+
+static void utf8_is_offered_by_the_last_greeting_in_capitals(void **state) {
+        (void) state;
+        assert_true(follow(SESSION("220 x", "250-x", "250-SMTPUTF8\r\n", "250 DSN")).offers_utf8);
+        assert_true(follow(SESSION("220 x", "250-x", "250 SMTPUTF8")).offers_utf8);
+        assert_false(follow(SESSION("220 x", "250-x", "250 smtputf8")).offers_utf8);
+        assert_false(follow(SESSION("220 x", "250-x", "250 SMTPUTF8X")).offers_utf8);
+        assert_false(follow(SESSION("220 x", "250-x", "250 SMTPUTF")).offers_utf8);
+        assert_false(follow(SESSION("220 x", "250-x", "550 SMTPUTF8")).offers_utf8);
+        assert_false(follow(SESSION("220 x", "250 SMTPUTF8", "220 tls", "250 x")).offers_utf8);
+        assert_true(follow(SESSION("220 x", "250 x", "220 tls", "250 SMTPUTF8")).offers_utf8);
+        assert_false(follow(SESSION("220 x", "250 x", "", "250 SMTPUTF8")).offers_utf8);
+}
+
+/* What libcurl makes of it when the transfer is aborted. */
+static SmtpOutcome outcome_of_utf8(SmtpTrace *trace, bool *ret_tried) {
+        SmtpOutcome outcome;
+
+        smtp_trace_begin(trace, true);
+        *ret_tried = smtp_trace_connected(trace);
+        smtp_outcome(trace, *ret_tried ? CURLE_OK : CURLE_ABORTED_BY_CALLBACK, true, &outcome);
+        return outcome;
+}
+
+static void a_server_without_utf8_is_not_given_a_mail_that_needs_it(void **state) {
+        SmtpTrace without = follow(SESSION(HELLO)), with = follow(SESSION("220 x", "250 SMTPUTF8"));
+        SmtpOutcome outcome;
+        bool tried;
+
+        (void) state;
+        outcome = outcome_of_utf8(&without, &tried);
+        assert_false(tried);
+        assert_int_equal(outcome.verdict, SMTP_VERDICT_REFUSED);
+        assert_string_equal(outcome.reason, "smtputf8-not-offered");
+        assert_false(outcome.down || outcome.slow || outcome.once_more || outcome.without_dsn);
+
+        outcome = outcome_of_utf8(&with, &tried);
+        assert_true(tried);
+        assert_int_equal(outcome.verdict, SMTP_VERDICT_SENT);
+
+        /* The next mail is judged for itself. */
+        smtp_trace_begin(&without, false);
+        assert_true(smtp_trace_connected(&without));
+        smtp_outcome(&without, CURLE_OK, true, &outcome);
+        assert_int_equal(outcome.verdict, SMTP_VERDICT_SENT);
+}
+
+static void a_server_that_refuses_utf8_refuses_the_recipient(void **state) {
+        const Expected expected[] = {
+                { SESSION(MAIL, "553 5.6.7 non-ASCII addresses not permitted"),
+                                CURLE_SEND_ERROR,
+                                SMTP_VERDICT_REFUSED,
+                                "smtp-5-6-7" },
+                { SESSION(RCPT, "550 5.6.7 SMTPUTF8 is required"),
+                                CURLE_SEND_ERROR,
+                                SMTP_VERDICT_REFUSED,
+                                "smtp-5-6-7" },
+                { SESSION(CONTENT, "554 5.6.9 cannot be transferred"),
+                                CURLE_WEIRD_SERVER_REPLY,
+                                SMTP_VERDICT_REFUSED,
+                                "smtp-5-6-9" },
+        };
+
+        (void) state;
+        assert_outcomes(expected, N_ELEMENTS(expected));
+}
+
+static void reports_about_an_address_in_utf8_are_asked_for_in_ascii(void **state) {
+        char text[SMTP_COMMAND_SIZE];
+
+        (void) state;
+        assert_false(smtp_path_needs_utf8("b=o@xn--bcher-kva.example"));
+        assert_true(smtp_path_needs_utf8("j\xc3\xbcrg@c"));
+        smtp_write_recipient(OLD, false, "j\xc3\xbcrg@c", text);
+        assert_string_equal(text, "<j\xc3\xbcrg@c>");
+        smtp_write_recipient(OLD, true, "j\xc3\xbcrg+x=y@c", text);
+        assert_string_equal(text,
+                        "<j\xc3\xbcrg+x=y@c> NOTIFY=SUCCESS,FAILURE,DELAY "
+                        "ORCPT=utf-8;<j\\x{FC}rg\\x{2B}x\\x{3D}y@c");
+        smtp_write_recipient(NEW, true, "\xe7\x94\xa8\xf0\xa0\x80\x80@c", text);
+        assert_string_equal(text,
+                        "<\xe7\x94\xa8\xf0\xa0\x80\x80@c> NOTIFY=SUCCESS,FAILURE,DELAY "
+                        "ORCPT=utf-8;\\x{7528}\\x{20000}@c");
 }
 
 static void reports_are_asked_for_in_words_that_both_libcurls_complete(void **state) {
@@ -356,6 +440,15 @@ static void the_longest_address_is_whole(void **state) {
         path[sizeof(path) - 1] = '\0';
         smtp_write_recipient(NEW, true, path, text);
         assert_int_equal(strlen(strchr(text, ';') + 1), 3 * strlen(path));
+
+        /* 64 octets that take six each, and 189 of a domain. */
+        memcpy(path, "\xc3\xbc", 2);
+        memset(path + 2, '+', 62);
+        memset(path + 64, 'a', 190);
+        path[64] = '@';
+        path[254] = '\0';
+        smtp_write_recipient(OLD, true, path, text);
+        assert_int_equal(strlen(strchr(text, ';') + 1), 1 + 63 * 6 + 190);
 }
 
 int main(void) {
@@ -372,6 +465,10 @@ int main(void) {
                 cmocka_unit_test(the_last_greeting_says_what_is_offered),
                 cmocka_unit_test(reports_are_asked_for_in_words_that_both_libcurls_complete),
                 cmocka_unit_test(the_longest_address_is_whole),
+                cmocka_unit_test(utf8_is_offered_by_the_last_greeting_in_capitals),
+                cmocka_unit_test(a_server_without_utf8_is_not_given_a_mail_that_needs_it),
+                cmocka_unit_test(a_server_that_refuses_utf8_refuses_the_recipient),
+                cmocka_unit_test(reports_about_an_address_in_utf8_are_asked_for_in_ascii),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
