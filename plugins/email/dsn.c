@@ -91,7 +91,8 @@ static int hexadecimal(char c) {
         return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-/* xtext (RFC 3461 section 4); a value that is none is nobody's of ours. */
+/* What was given before it was written as xtext (RFC 3461 section 4.4); servers that leave it as
+ * xtext are understood as well. What is no line of printable ASCII is nobody's of ours. */
 static void read_envelope(const MailField *field, char ret[DSN_ENVELOPE_SIZE]) {
         MailCursor cursor;
         char text[DSN_ENVELOPE_SIZE];
@@ -107,14 +108,13 @@ static void read_envelope(const MailField *field, char ret[DSN_ENVELOPE_SIZE]) {
 
                 if (c < '!' || c > '~' || n + 1 >= sizeof(text))
                         return;
-                if (c == '+') {
-                        int high = cursor.end - cursor.p > 2 ? hexadecimal(cursor.p[1]) : -1;
-                        int low = high >= 0 ? hexadecimal(cursor.p[2]) : -1;
+                if (c == '+' && cursor.end - cursor.p > 2) {
+                        int high = hexadecimal(cursor.p[1]), low = hexadecimal(cursor.p[2]);
 
-                        if (low < 0)
-                                return;
-                        c = (char) (high << 4 | low);
-                        cursor.p += 2;
+                        if (high >= 0 && low >= 0) {
+                                c = (char) (high << 4 | low);
+                                cursor.p += 2;
+                        }
                         if (c < ' ' || c > '~')
                                 return;
                 }

@@ -44,7 +44,7 @@ typedef struct DsnRecipient {
 } DsnRecipient;
 
 typedef struct Dsn {
-        char envelope[DSN_ENVELOPE_SIZE];     /* Original-Envelope-Id without xtext; or empty */
+        char envelope[DSN_ENVELOPE_SIZE];     /* Original-Envelope-Id, without xtext; or empty */
         char message_id[MAIL_HEADER_ID_SIZE]; /* of the message that came back, without <>; or empty
                                                */
         DsnRecipient recipients[DSN_RECIPIENTS_MAX];

@@ -21,6 +21,7 @@ enum {
         TAKEN_SECONDS = 900,
         TAKEN_KEY_SIZE = ID_TEXT_SIZE + 24,
         LATER_MAX_SECONDS = 86400,
+        REASON_SIZE = SMTP_REASON_SIZE + sizeof("receive-99-"),
 };
 
 static const MailRouteOps *const kinds[] = {
@@ -34,11 +35,11 @@ typedef struct Sending {
         TAILQ_ENTRY(Sending) entry;
         int64_t id, repeat; /* of the gateway's newest question */
         char message[ID_TEXT_SIZE];
-        char envelope_id[MAIL_TOKEN_LOCAL_MAX + 1];
+        char envelope_id[MAIL_READ_ENVELOPE_ID_SIZE];
         MailDraft draft;
 } Sending;
 
-/* A reply that the gateway was asked to take. */
+/* A mail of which the gateway was asked to take what it says: a reply, or a report. */
 typedef struct Arrival {
         TAILQ_ENTRY(Arrival) entry;
         EmailChannel *channel;
@@ -51,6 +52,8 @@ typedef struct Arrival {
 typedef struct Route {
         const MailRouteOps *ops;
         MailRoute *route;
+        bool up;
+        char reason[SMTP_REASON_SIZE]; /* why it is not */
 } Route;
 
 struct EmailChannel {
@@ -66,23 +69,36 @@ struct EmailChannel {
 
         Route routes[EMAIL_SETTINGS_ROUTES_MAX];
         size_t n_routes;
-        const char *route_down[N_ELEMENTS(kinds)]; /* why; NULL: it is up */
-        char reasons[N_ELEMENTS(kinds)][SMTP_REASON_SIZE];
         bool submit_up, told, told_up;
         char submit_reason[SMTP_REASON_SIZE];
-        char told_reason[SMTP_REASON_SIZE];
+        char told_reason[REASON_SIZE];
 };
 
 /* --- Whether mail comes and goes --- */
 
+/* Where there are several ways in, the reason says which one it is of: counted from 1, in the order
+ * of `receive =`. */
+static void route_reason(const EmailChannel *c, const Route *route, char ret[REASON_SIZE]) {
+        if (c->settings.n_routes == 1)
+                (void) snprintf(ret, REASON_SIZE, "%s", route->reason);
+        else
+                (void) snprintf(ret,
+                                REASON_SIZE,
+                                "receive-%zu-%s",
+                                (size_t) (route - c->routes) + 1,
+                                route->reason);
+}
+
 static void tell_status(EmailChannel *c) {
-        const char *reason = c->submit_up ? "" : c->submit_reason;
+        char reason[REASON_SIZE] = "";
         bool up = c->submit_up;
 
-        for (size_t i = 0; i < N_ELEMENTS(kinds) && up; i++)
-                if (c->route_down[i]) {
+        if (!up)
+                (void) snprintf(reason, sizeof(reason), "%s", c->submit_reason);
+        for (size_t i = 0; i < c->n_routes && up; i++)
+                if (!c->routes[i].up) {
                         up = false;
-                        reason = c->route_down[i];
+                        route_reason(c, &c->routes[i], reason);
                 }
         if (c->told && up == c->told_up && streq(reason, c->told_reason))
                 return;
@@ -106,15 +122,19 @@ static void on_submit_status(bool up, const char *reason, void *userdata) {
         tell_status(c);
 }
 
-void email_channel_route(EmailChannel *c, const MailRouteOps *ops, bool up, const char *reason) {
-        for (size_t i = 0; i < N_ELEMENTS(kinds); i++) {
-                if (kinds[i] != ops)
-                        continue;
-                (void) snprintf(c->reasons[i], sizeof(c->reasons[i]), "%s", reason);
-                c->route_down[i] = up ? NULL : c->reasons[i];
+void email_channel_route(EmailChannel *c, size_t number, bool up, const char *reason) {
+        Route *route = &c->routes[number];
+        char which[REASON_SIZE];
+
+        route->up = up;
+        (void) snprintf(route->reason, sizeof(route->reason), "%s", reason);
+        if (!c->told) /* once all of them are there */
+                return;
+        if (!up && c->settings.n_routes > 1) {
+                route_reason(c, route, which);
+                log_warning("one of several ways in is closed: %s", which);
         }
-        if (c->told)
-                tell_status(c);
+        tell_status(c);
 }
 
 /* --- The gateway asks --- */
@@ -251,11 +271,7 @@ static int send_draft(EmailChannel *c, int64_t id, const MailOutbound *message, 
         *sending = (Sending){ .id = id, .repeat = message->repeat, .draft = *draft };
         *draft = (MailDraft){ 0 };
         (void) snprintf(sending->message, sizeof(sending->message), "%s", message->message);
-        (void) snprintf(sending->envelope_id,
-                        sizeof(sending->envelope_id),
-                        "%.*s",
-                        (int) strcspn(sending->draft.return_path, "@"),
-                        sending->draft.return_path);
+        mail_read_envelope_id(sending->draft.return_path, message->repeat, sending->envelope_id);
         TAILQ_INSERT_TAIL(&c->sendings, sending, entry);
         mail = (MailSubmitMail){
                 .return_path = sending->draft.return_path,
@@ -337,14 +353,14 @@ static void arrival_settle(Arrival *a, MailSettlement settlement) {
         free(a);
 }
 
-static void on_reply_answer(Plugin *plugin, const json_t *answer, void *userdata) {
+static void on_gateway_answer(Plugin *plugin, const json_t *answer, void *userdata) {
         const char *type = json_string_value(json_object_get(answer, "type"));
         Arrival *a = userdata;
         EmailChannel *c = a->channel;
 
         (void) plugin;
         if (type && !streq(type, "ack") && !streq(type, "again"))
-                log_error("the gateway answered a reply with neither `ack` nor `again`");
+                log_error("the gateway answered a mail with neither `ack` nor `again`");
         arrival_settle(a, !type || streq(type, "again") ? MAIL_SETTLED_LATER : MAIL_SETTLED_TAKEN);
         tell_room(c);
 }
@@ -373,22 +389,23 @@ static json_t *reply_frame(const EmailChannel *c, const MailRead *mail) {
                         mail->automatic != MAIL_AUTOMATIC_NO);
 }
 
-/* True: it is settled when the gateway has answered. */
-static bool ask_reply(EmailChannel *c,
-                const MailRouteOps *ops,
-                const MailArrival *arrival,
-                const MailRead *mail) {
+/* True: it is settled when the gateway has answered. Takes the frame over. */
+static bool
+ask_gateway(EmailChannel *c, const MailRouteOps *ops, const MailArrival *arrival, json_t *frame) {
         Arrival *a = calloc(1, sizeof(*a));
 
-        if (!a)
+        if (!a || !frame) {
+                free(a);
+                json_decref(frame);
                 return false;
+        }
         *a = (Arrival){
                 .channel = c, .ops = ops, .route = arrival->route, .token = arrival->token
         };
         if (plugin_ask(c->plugin,
-                            reply_frame(c, mail),
+                            frame,
                             PLUGIN_DEADLINE_SECONDS,
-                            on_reply_answer,
+                            on_gateway_answer,
                             a,
                             &a->request) < 0) {
                 free(a);
@@ -399,45 +416,44 @@ static bool ask_reply(EmailChannel *c,
         return true;
 }
 
-/* A class is all that is told: what servers write beside it is full of addresses. */
-static void tell_report(EmailChannel *c, const MailRead *mail) {
-        char reason[SMTP_REASON_SIZE] = "bounced";
+/* Whether a mail about a mail of ours says that it came to an end, one way or the other. */
+static bool is_news(const MailRead *mail) {
+        return mail->message[0] &&
+               (mail->action == DSN_ACTION_FAILED ||
+                               (mail->action == DSN_ACTION_DELIVERED &&
+                                               mail->class == DSN_CLASS_SUCCESS));
+}
 
-        if (!mail->message[0])
-                return;
-        if (mail->action == DSN_ACTION_DELIVERED && mail->class == DSN_CLASS_SUCCESS) {
-                plugin_tell(c->plugin,
-                                json_pack("{s:s, s:s}",
-                                                "type",
-                                                "delivered",
-                                                "message",
-                                                mail->message));
-                return;
-        }
-        if (mail->action != DSN_ACTION_FAILED)
-                return;
+/* A class is all that is told: what servers write beside it is full of addresses. */
+static json_t *report_frame(const MailRead *mail) {
+        char reason[SMTP_REASON_SIZE] = "bounced";
+        bool failed = mail->action == DSN_ACTION_FAILED;
+
         if (mail->status[0])
                 (void) snprintf(reason, sizeof(reason), "smtp-%s", mail->status);
         for (char *p = reason; *p; p++)
                 if (*p == '.')
                         *p = '-';
-        plugin_tell(c->plugin,
-                        json_pack("{s:s, s:s, s:b, s:s}",
-                                        "type",
-                                        "failed",
-                                        "message",
-                                        mail->message,
-                                        "permanent",
-                                        mail->class != DSN_CLASS_TEMPORARY,
-                                        "reason",
-                                        reason));
+        return json_pack("{s:s, s:s, s:s, s:o*, s:s*, s:o*}",
+                        "type",
+                        "report",
+                        "message",
+                        mail->message,
+                        "says",
+                        failed ? "failed" : "delivered",
+                        "permanent",
+                        failed ? json_boolean(mail->class != DSN_CLASS_TEMPORARY) : NULL,
+                        "reason",
+                        failed ? reason : NULL,
+                        "repeat",
+                        mail->repeat >= 0 ? json_integer(mail->repeat) : NULL);
 }
 
 /* Whether there is anything to hand on, else how the mail is settled. */
 static bool is_for_gateway(const EmailChannel *c, const MailRead *mail, MailSettlement *ret) {
         *ret = MAIL_SETTLED_TAKEN;
         if (mail->kind == MAIL_READ_REPORT)
-                return false;
+                return is_news(mail);
         if (!mail->from[0]) {
                 log_notice("a mail has no one sender");
                 if (mail->automatic == MAIL_AUTOMATIC_NO)
@@ -473,9 +489,12 @@ void email_channel_arrival(EmailChannel *c, const MailRouteOps *ops, const MailA
                 settlement = MAIL_SETTLED_REFUSED;
         } else if (r == 0 && is_for_gateway(c, &mail, &settlement)) {
                 settlement = MAIL_SETTLED_LATER;
-                waits = ask_reply(c, ops, arrival, &mail);
-        } else if (r == 0 && mail.kind == MAIL_READ_REPORT)
-                tell_report(c, &mail);
+                waits = ask_gateway(c,
+                                ops,
+                                arrival,
+                                mail.kind == MAIL_READ_REPORT ? report_frame(&mail)
+                                                              : reply_frame(c, &mail));
+        }
         mail_read_done(&mail);
         if (!waits)
                 ops->settle(arrival->route, arrival->token, settlement);
@@ -527,15 +546,21 @@ static int open_routes(EmailChannel *c, const json_t *settings) {
 
         for (size_t i = 0; i < c->settings.n_routes; i++) {
                 const char *place = c->settings.routes[i];
-                Route *route = &c->routes[c->n_routes];
+                Route *route = &c->routes[i];
 
                 route->ops = route_ops(place);
+                (void) snprintf(route->reason, sizeof(route->reason), "opening");
                 if (!route->ops) {
                         log_error("setting receive: it begins with none of lmtp:, maildir:, "
                                   "imaps://");
                         return -EINVAL;
                 }
-                r = route->ops->new (&route->route, c, plugin_event(c->plugin), place, settings);
+                r = route->ops->new (&route->route,
+                                &(MailRouteStart){ .channel = c,
+                                                .number = i,
+                                                .event = plugin_event(c->plugin),
+                                                .place = place,
+                                                .settings = settings });
                 if (r < 0)
                         return r;
                 c->n_routes++;

@@ -1,9 +1,13 @@
 #include "mail-read.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <errno.h>
 #include <gmime/gmime.h>
+#include <inttypes.h>
 #include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -474,6 +478,41 @@ static int read_words(Walk *walk, bool *ret_failure) {
         return r < 0 ? r : 0;
 }
 
+void mail_read_envelope_id(
+                const char *return_path, int64_t repeat, char ret[MAIL_READ_ENVELOPE_ID_SIZE]) {
+        int size = (int) strcspn(return_path, "@");
+
+        if (repeat > 0)
+                (void) snprintf(ret,
+                                MAIL_READ_ENVELOPE_ID_SIZE,
+                                "%.*s.%" PRId64,
+                                size,
+                                return_path,
+                                repeat);
+        else
+                (void) snprintf(ret, MAIL_READ_ENVELOPE_ID_SIZE, "%.*s", size, return_path);
+}
+
+/* The reverse: the token must be that of the message. It may come back in angle brackets. */
+static int64_t read_repeat(const MailReadPlace *place, const char *envelope, const char *message) {
+        const char *text = envelope + (envelope[0] == '<');
+        size_t size = strcspn(text, ">"), digits = 0;
+        char id[ID_TEXT_SIZE];
+        MailTokenKind kind;
+        int64_t repeat = 0;
+
+        while (digits < size && digits < 9 && isdigit((unsigned char) text[size - digits - 1]))
+                digits++;
+        if (digits > 0 && digits < size && text[size - digits - 1] == '.') {
+                repeat = strtol(text + size - digits, NULL, 10);
+                size -= digits + 1;
+        }
+        return mail_token_read(&place->token, text, size, &kind, id) == 0 &&
+                                               kind == MAIL_TOKEN_BOUNCE && streq(id, message)
+                               ? repeat
+                               : -1;
+}
+
 /* A mail to a return path is a report, whatever it looks like: nobody answers there. */
 static void conclude(Walk *walk, bool failure_text, bool to_return_path) {
         MailRead *mail = walk->mail;
@@ -485,6 +524,7 @@ static void conclude(Walk *walk, bool failure_text, bool to_return_path) {
         }
         mail->kind = MAIL_READ_REPORT;
         dsn_conclude(&walk->dsn, &mail->action, &mail->class);
+        mail->repeat = read_repeat(walk->place, walk->dsn.envelope, mail->message);
         for (size_t i = 0; i < walk->dsn.n_recipients && !mail->status[0]; i++)
                 if (walk->dsn.recipients[i].action == mail->action &&
                                 walk->dsn.recipients[i].class == mail->class)
@@ -546,7 +586,7 @@ int mail_read(const MailReadPlace *place,
                 MailRead *ret) {
         int r;
 
-        *ret = (MailRead){ 0 };
+        *ret = (MailRead){ .repeat = -1 };
         r = size > MAIL_READ_SIZE_MAX ? MAIL_READ_E_SIZE
                                       : read_mail(place, envelope, data, size, ret);
         if (r != 0)

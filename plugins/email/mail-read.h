@@ -79,6 +79,8 @@ typedef struct MailRead {
         DsnAction action;              /* of a report */
         DsnClass class;
         char status[12]; /* of the recipient that decided, "5.1.1"; or empty */
+        int64_t repeat;  /* of a report: which repetition of the message, as mail_read_envelope_id()
+                          * named it; -1: it does not say */
 } MailRead;
 
 /* Once, before the first mail. */
@@ -93,6 +95,13 @@ int mail_read(const MailReadPlace *place,
                 MailRead *ret);
 
 void mail_read_done(MailRead *mail);
+
+enum { MAIL_READ_ENVELOPE_ID_SIZE = MAIL_TOKEN_LOCAL_MAX + 21 };
+
+/* The envelope id (RFC 3461 section 4.4) for a message with this return path, by which a report
+ * tells its repetition. */
+void mail_read_envelope_id(
+                const char *return_path, int64_t repeat, char ret[MAIL_READ_ENVELOPE_ID_SIZE]);
 
 /* A word for logs, such as "too-deep". */
 const char *mail_read_error_name(int error);

@@ -30,17 +30,22 @@ typedef struct MailArrival {
         size_t size;
 } MailArrival;
 
+/* What a route begins with; borrowed, but for the event loop of which it takes a reference. */
+typedef struct MailRouteStart {
+        EmailChannel *channel;
+        size_t number; /* which of the channel's routes it is: its name to email_channel_route() */
+        sd_event *event;
+        const char *place; /* an entry of `receive =` */
+        const json_t *settings;
+} MailRouteStart;
+
 typedef struct MailRouteOps {
         const char *scheme; /* of the entry in `receive =`: "lmtp", "maildir", "imaps" */
 
-        /* Opens the place that an entry of `receive =` names ("lmtp:/run/…/lmtp.sock",
-         * "maildir:/var/mail/keys", "imaps://host/INBOX") and begins. A negative errno, after
-         * saying why in the log, ends the program with EX_CONFIG. */
-        int (*new)(MailRoute **ret,
-                        EmailChannel *channel,
-                        sd_event *event,
-                        const char *place,
-                        const json_t *settings);
+        /* Opens the place ("lmtp:/run/…/lmtp.sock", "maildir:/var/mail/keys", "imaps://host/INBOX")
+         * and begins; it may already tell how it is, and hands nothing in before this has returned.
+         * A negative errno, after saying why in the log, ends the program with EX_CONFIG. */
+        int (*new)(MailRoute **ret, const MailRouteStart *start);
 
         /* Settles an arrival; once for each. May be called from inside email_channel_arrival(). */
         void (*settle)(MailRoute *route, uint64_t token, MailSettlement settlement);
@@ -68,7 +73,6 @@ bool email_channel_is_ours(EmailChannel *channel, const char *recipient);
 /* True when another arrival would have to wait: nothing needs to be read until ready(). */
 bool email_channel_is_busy(EmailChannel *channel);
 
-/* Whether a route works; at the start, and at each change. The channel is up while all do and mail
- * can leave. */
-void email_channel_route(
-                EmailChannel *channel, const MailRouteOps *ops, bool up, const char *reason);
+/* Whether the route of that number works; at each change. It does not until it has said so. The
+ * channel is up while all do and mail can leave. */
+void email_channel_route(EmailChannel *channel, size_t number, bool up, const char *reason);

@@ -69,6 +69,7 @@ typedef struct Mail {
 
 struct MailRoute {
         EmailChannel *channel;
+        size_t number; /* among the channel's */
         sd_event *event;
         sd_event_source *timer, *work, *io;
         CurlLoop *loop;
@@ -228,7 +229,7 @@ static void route_tell(MailRoute *route, bool up, const char *reason) {
                 return;
         route->told = true;
         route->up = up;
-        email_channel_route(route->channel, &mail_route_imap, up, reason);
+        email_channel_route(route->channel, route->number, up, reason);
 }
 
 /* Whether somebody else says when it goes on: libcurl, which has a timer of its own, or whoever
@@ -798,25 +799,23 @@ static int add_sources(MailRoute *route) {
         return sd_event_source_set_enabled(route->work, SD_EVENT_OFF);
 }
 
-static int route_imap_new(MailRoute **ret,
-                EmailChannel *channel,
-                sd_event *event,
-                const char *place,
-                const json_t *settings) {
+static int route_imap_new(MailRoute **ret, const MailRouteStart *start) {
         _cleanup_(route_imap_freep) MailRoute *route = calloc(1, sizeof(*route));
         int r;
 
         if (!route)
                 return -ENOMEM;
-        *route = (MailRoute){ .channel = channel, .event = sd_event_ref(event) };
+        *route = (MailRoute){ .channel = start->channel,
+                .number = start->number,
+                .event = sd_event_ref(start->event) };
         TAILQ_INIT(&route->order);
-        r = read_settings(route, place, settings);
+        r = read_settings(route, start->place, start->settings);
         if (r < 0)
                 return r;
         r = add_sources(route);
         if (r < 0)
                 return r;
-        email_channel_route(channel, &mail_route_imap, false, "not-connected");
+        email_channel_route(route->channel, route->number, false, "not-connected");
         *ret = TAKE_PTR(route);
         return 0;
 }

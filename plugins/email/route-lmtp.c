@@ -73,6 +73,7 @@ struct Connection {
 
 struct MailRoute {
         EmailChannel *channel;
+        size_t number; /* among the channel's */
         sd_event *event;
         sd_event_source *listen, *pause;
         int listen_fd;
@@ -598,29 +599,26 @@ static MailRoute *route_lmtp_free(MailRoute *route) {
 }
 DEFINE_CLEANUP(MailRoute, route_lmtp_free)
 
-static int route_lmtp_new(MailRoute **ret,
-                EmailChannel *channel,
-                sd_event *event,
-                const char *place,
-                const json_t *settings) {
+static int route_lmtp_new(MailRoute **ret, const MailRouteStart *start) {
         _cleanup_(route_lmtp_freep) MailRoute *route = calloc(1, sizeof(*route));
-        const char *path = strchr(place, ':');
+        const char *path = strchr(start->place, ':');
         int r;
 
         if (!route)
                 return -ENOMEM;
-        *route = (MailRoute){ .channel = channel,
-                .event = sd_event_ref(event),
+        *route = (MailRoute){ .channel = start->channel,
+                .number = start->number,
+                .event = sd_event_ref(start->event),
                 .listen_fd = -1,
                 .address.sun_family = AF_UNIX };
         TAILQ_INIT(&route->connections);
-        read_host(settings, route->host, sizeof(route->host));
+        read_host(start->settings, route->host, sizeof(route->host));
         r = route_open(route, path ? path + 1 : "");
         if (r < 0) {
-                log_error("cannot listen for LMTP on %s: %s", place, strerror(-r));
+                log_error("cannot listen for LMTP on %s: %s", start->place, strerror(-r));
                 return r;
         }
-        email_channel_route(channel, &mail_route_lmtp, true, "");
+        email_channel_route(route->channel, route->number, true, "");
         *ret = TAKE_PTR(route);
         return 0;
 }

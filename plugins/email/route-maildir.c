@@ -62,6 +62,7 @@ typedef struct File {
 
 struct MailRoute {
         EmailChannel *channel;
+        size_t number; /* among the channel's */
         sd_event *event;
         char *path;
         int new_fd, cur_fd; /* open while there is work: what is open cannot be seen to go */
@@ -300,7 +301,7 @@ static void route_tell(MailRoute *route, bool up, const char *reason) {
                 return;
         route->told = true;
         route->up = up;
-        email_channel_route(route->channel, &mail_route_maildir, up, reason);
+        email_channel_route(route->channel, route->number, up, reason);
 }
 
 static File *find_due(MailRoute *route, bool may_hand_in) {
@@ -532,20 +533,16 @@ static int add_sources(MailRoute *route) {
         return sd_event_source_set_enabled(route->work, SD_EVENT_OFF);
 }
 
-static int route_maildir_new(MailRoute **ret,
-                EmailChannel *channel,
-                sd_event *event,
-                const char *place,
-                const json_t *settings) {
+static int route_maildir_new(MailRoute **ret, const MailRouteStart *start) {
         _cleanup_(route_maildir_freep) MailRoute *route = calloc(1, sizeof(*route));
-        const char *path = strchr(place, ':');
+        const char *path = strchr(start->place, ':');
         int r;
 
-        (void) settings;
         if (!route)
                 return -ENOMEM;
-        *route = (MailRoute){ .channel = channel,
-                .event = sd_event_ref(event),
+        *route = (MailRoute){ .channel = start->channel,
+                .number = start->number,
+                .event = sd_event_ref(start->event),
                 .new_fd = -1,
                 .cur_fd = -1,
                 .notify_fd = -1 };
@@ -559,7 +556,7 @@ static int route_maildir_new(MailRoute **ret,
         r = route->path[0] == '/' ? open_folders(route) : -EINVAL;
         close_folders(route);
         if (r < 0 && r != -ENOENT) { /* a mail server may make it with the first mail */
-                log_error("cannot read the Maildir of `%s`: %s", place, strerror(-r));
+                log_error("cannot read the Maildir of `%s`: %s", start->place, strerror(-r));
                 return r;
         }
         want_work(route);

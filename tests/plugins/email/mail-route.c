@@ -29,6 +29,7 @@ enum {
         OPEN_MAX = 10000,
         TEXT_SHOWN_MAX = 4000,
         HOLD = -1,
+        NUMBER = 3, /* of the route */
 };
 
 static const char *const words[] = {
@@ -93,14 +94,13 @@ bool email_channel_is_ours(EmailChannel *channel, const char *recipient) {
         return at && streq(at, "@hotel.test") && strncmp(recipient, "nobody", 6) != 0;
 }
 
-void email_channel_route(
-                EmailChannel *channel, const MailRouteOps *ops, bool up, const char *reason) {
-        (void) channel;
+void email_channel_route(EmailChannel *channel, size_t number, bool up, const char *reason) {
+        assert(number == NUMBER);
         print(json_pack("{s:s, s:s, s:b, s:s}",
                         "event",
                         "route",
                         "scheme",
-                        ops->scheme,
+                        channel->ops->scheme,
                         "up",
                         up,
                         "reason",
@@ -217,7 +217,12 @@ int main(int argc, char **argv) {
                 kind++;
         assert(kind < N_ELEMENTS(all));
         channel.ops = all[kind];
-        if (channel.ops->new (&channel.route, &channel, channel.event, argv[1], settings) < 0)
+        if (channel.ops->new (&channel.route,
+                            &(MailRouteStart){ .channel = &channel,
+                                            .number = NUMBER,
+                                            .event = channel.event,
+                                            .place = argv[1],
+                                            .settings = settings }) < 0)
                 return 78;
         if (sd_event_add_io(channel.event, NULL, STDIN_FILENO, EPOLLIN, on_stdin, &channel) < 0)
                 return 71;

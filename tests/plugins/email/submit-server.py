@@ -557,10 +557,12 @@ class RealServer:
                 receive=["lmtp:" + postfix.keys_socket]) as channel:
             channel.wait_up()
             assert channel.send(5, to="mailto:carl@elsewhere.test")["type"] == "sent"
-            channel.wait_frame("delivered", message=message_id(5))
+            report = channel.wait_frame("report", message=message_id(5))
+            assert (report["says"], report["repeat"]) == ("delivered", 0), report
             assert channel.send(6, to="mailto:nobody@guests.test")["type"] == "sent"
-            failed = channel.wait_frame("failed", message=message_id(6))
-            assert failed["permanent"] and failed["reason"] == "smtp-5-1-1", failed
+            report = channel.wait_frame("report", message=message_id(6))
+            assert (report["says"], report["permanent"], report["reason"], report["repeat"]) == (
+                "failed", True, "smtp-5-1-1", 0), report
             assert not channel.frames("reply")
 
     @test

@@ -253,6 +253,64 @@ static void a_report_names_our_message_by_the_return_path(void **state) {
         assert_report("keys@hotel.test", text, "", DSN_ACTION_FAILED, DSN_CLASS_PERMANENT);
 }
 
+/* xtext writes the plus sign as +2B; some servers show the brackets that libcurl adds. */
+static void a_report_names_the_repetition_by_our_envelope_id_alone(void **state) {
+        static const struct {
+                const char *before, *after;
+                int64_t repeat;
+        } cases[] = {
+                { "", "", 0 },
+                { "", ".1", 1 },
+                { "", ".999999999", 999999999 },
+                { "+3C", ".2+3E", 2 },
+                { "<", ">", 0 },
+                { "", ".", -1 },
+                { "", ".x", -1 },
+                { "", ".-1", -1 },
+                { "", ".9999999999999999999999", -1 },
+                { "x", ".2", -1 },
+                { "", "2", -1 },
+        };
+        char text[2048], id[MAIL_READ_ENVELOPE_ID_SIZE], written[2 * MAIL_READ_ENVELOPE_ID_SIZE];
+
+        (void) state;
+        for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+                mail_read_envelope_id(address(MAIL_TOKEN_BOUNCE, MESSAGE), 0, id);
+                assert_non_null(strchr(id, '+'));
+                (void) snprintf(written,
+                                sizeof(written),
+                                "%.*s+2B%s",
+                                (int) (strchr(id, '+') - id),
+                                id,
+                                strchr(id, '+') + 1);
+                (void) snprintf(text,
+                                sizeof(text),
+                                "From: MAILER-DAEMON@x.test\r\n"
+                                "Content-Type: multipart/report; boundary=q\r\n\r\n--q\r\n"
+                                "Content-Type: message/delivery-status\r\n\r\n"
+                                "Original-Envelope-Id: %s%s%s\r\n\r\n"
+                                "Final-Recipient: rfc822; bob@example.org\r\n"
+                                "Action: failed\r\nStatus: 4.4.7\r\n--q--\r\n",
+                                cases[i].before,
+                                written,
+                                cases[i].after);
+                print_message("# %s\n", cases[i].after);
+                assert_report(address(MAIL_TOKEN_BOUNCE, MESSAGE),
+                                text,
+                                MESSAGE,
+                                DSN_ACTION_FAILED,
+                                DSN_CLASS_TEMPORARY);
+                assert_int_equal(mail.repeat, cases[i].repeat);
+                /* Without a token that proves the message it proves nothing. */
+                assert_report("keys@hotel.test", text, "", DSN_ACTION_FAILED, DSN_CLASS_TEMPORARY);
+                assert_int_equal(mail.repeat, -1);
+        }
+        mail_read_envelope_id("keys+token@hotel.test", 3, id);
+        assert_string_equal(id, "keys+token.3");
+        assert_int_equal(read_with("", NULL, FROM "\r\nYES\r\n"), 0);
+        assert_int_equal(mail.repeat, -1);
+}
+
 static void a_report_names_our_message_by_its_header_alone(void **state) {
         static const char *const forms[] = {
                 "--q\r\nContent-Type: text/rfc822-headers\r\n\r\nMessage-ID: <",
@@ -514,6 +572,7 @@ int main(void) {
                 cmocka_unit_test(encrypted_mail_is_said_to_be),
                 cmocka_unit_test(broken_charsets_and_encodings_still_give_text),
                 cmocka_unit_test(a_report_names_our_message_by_the_return_path),
+                cmocka_unit_test(a_report_names_the_repetition_by_our_envelope_id_alone),
                 cmocka_unit_test(a_report_names_our_message_by_its_header_alone),
                 cmocka_unit_test(bounces_that_are_no_reports_are_unknown),
                 cmocka_unit_test(automatic_answers_are_marked),
