@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "time-text.h"
+
 void bench_fail(const char *format, ...) {
         va_list ap;
 
@@ -64,4 +66,47 @@ int bench_options(int argc, char **argv, const BenchOption *options, void *targe
                 take(&options[c], optarg, target);
         }
         return optind;
+}
+
+size_t
+bench_due(const BenchPace *pace, size_t count, uint64_t begin, uint64_t now, uint64_t *ret_next) {
+        size_t due = count;
+
+        *ret_next = UINT64_MAX;
+        if (pace->rate > 0) {
+                due = (size_t) ((double) (now - begin) * pace->rate / 1e6);
+                due += pace->burst - due % pace->burst;
+                if (due < count)
+                        *ret_next = begin + (uint64_t) ((double) due * 1e6 / pace->rate) + 1;
+        }
+        return due < count ? due : count;
+}
+
+static double processor_seconds(clockid_t clock) {
+        struct timespec t;
+
+        bench_must(clock_gettime(clock, &t) == 0, "the clock");
+        return (double) t.tv_sec + (double) t.tv_nsec / 1e9;
+}
+
+void bench_begin(BenchSpan *span, clockid_t clock) {
+        span->clock = clock;
+        span->processor = processor_seconds(clock);
+        span->begin = time_boot();
+}
+
+void bench_end(BenchSpan *span) {
+        span->seconds = (double) (time_boot() - span->begin) / 1e6;
+        span->processor = processor_seconds(span->clock) - span->processor;
+}
+
+void bench_report(const BenchSpan *span, size_t count, const char *name, long number) {
+        (void) printf("{\"requests\": %zu, \"seconds\": %.4f, \"rate\": %.1f, \"cpu_us\": %.2f, "
+                      "\"%s\": %ld}\n",
+                        count,
+                        span->seconds,
+                        (double) count / span->seconds,
+                        1e6 * span->processor / (double) count,
+                        name,
+                        number);
 }

@@ -1,8 +1,11 @@
-/* What the programs of the benchmarks share: giving up with a sentence, and options. */
+/* What the programs of the benchmarks share: giving up with a sentence, options, a pace, and the
+ * measurement of time, which all of them report in the same words. */
 #pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <time.h>
 
 /* Where an option's value goes in the caller's structure: the type of the member. */
 typedef enum BenchKind {
@@ -32,3 +35,27 @@ void bench_must_errno(int r, const char *what);
 /* Fills the caller's structure by the table, which ends with an entry without a name; returns the
  * index of the first argument that is no option. Ends with 2 after an option that is not there. */
 int bench_options(int argc, char **argv, const BenchOption *options, void *target);
+
+/* How fast requests start, beside what a window allows. */
+typedef struct BenchPace {
+        double rate;  /* a second; 0: no pace */
+        size_t burst; /* so many at a time */
+} BenchPace;
+
+/* How many of count requests may have started by now, and in *ret_next when it is more: boot time,
+ * UINT64_MAX when all may. */
+size_t
+bench_due(const BenchPace *pace, size_t count, uint64_t begin, uint64_t now, uint64_t *ret_next);
+
+/* The time that passes and the CPU time that a process uses. */
+typedef struct BenchSpan {
+        clockid_t clock; /* of the process */
+        uint64_t begin;  /* boot time */
+        double seconds, processor;
+} BenchSpan;
+
+void bench_begin(BenchSpan *span, clockid_t clock);
+void bench_end(BenchSpan *span);
+
+/* The result on standard output, one JSON line, with a number of the caller's by its name. */
+void bench_report(const BenchSpan *span, size_t count, const char *name, long number);

@@ -3,16 +3,12 @@
  * connections kept, and nothing done with an answer but to look at its status. The fields of each
  * request are ready before the clock starts. The result is one JSON line; CPU time is of this
  * process from the first request to the last answer. */
-#include <curl/curl.h>
-#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <time.h>
 
 #include "bench.h"
-#include "cleanup.h"
-#include "time-text.h"
+#include "multi-loop.h"
 
 enum { IN_FLIGHT_MAX = 64 };
 
@@ -23,12 +19,9 @@ typedef struct Load {
         size_t count, in_flight;
 
         struct curl_slist **headers; /* of each request */
-        CURLM *multi;
-        int epoll;
-        uint64_t timer; /* boot time at which libcurl wants to be called, 0: never */
+        MultiLoop loop;
         CURL *idle[IN_FLIGHT_MAX];
         size_t n_idle, started, ended;
-        long n_connections;
 } Load;
 
 static void add(struct curl_slist **list, const char *name, const char *value) {
@@ -63,30 +56,6 @@ static void prepare_headers(Load *load) {
         }
 }
 
-static int on_socket(CURL *easy, curl_socket_t fd, int what, void *userdata, void *known) {
-        struct epoll_event event = { .data.fd = fd };
-        Load *load = userdata;
-
-        (void) easy;
-        if (what == CURL_POLL_REMOVE)
-                return epoll_ctl(load->epoll, EPOLL_CTL_DEL, fd, NULL) < 0 ? -1 : 0;
-        if (what & CURL_POLL_IN)
-                event.events |= EPOLLIN;
-        if (what & CURL_POLL_OUT)
-                event.events |= EPOLLOUT;
-        (void) curl_multi_assign(load->multi, fd, load);
-        return epoll_ctl(load->epoll, known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event) < 0 ? -1
-                                                                                             : 0;
-}
-
-static int on_timer(CURLM *multi, long milliseconds, void *userdata) {
-        Load *load = userdata;
-
-        (void) multi;
-        load->timer = milliseconds < 0 ? 0 : time_boot() + (uint64_t) milliseconds * USEC_PER_MSEC;
-        return 0;
-}
-
 static size_t on_body(char *data, size_t size, size_t n, void *userdata) {
         (void) data;
         (void) userdata;
@@ -95,76 +64,25 @@ static size_t on_body(char *data, size_t size, size_t n, void *userdata) {
 
 static void start(Load *load, CURL *easy) {
         (void) curl_easy_setopt(easy, CURLOPT_HTTPHEADER, load->headers[load->started++]);
-        bench_must(curl_multi_add_handle(load->multi, easy) == CURLM_OK, "adding a handle");
+        multi_loop_add(&load->loop, easy);
 }
 
-static void drain(Load *load) {
-        CURLMsg *message;
-        int left;
+static void run(Load *load) {
+        CURL *easy;
 
-        while ((message = curl_multi_info_read(load->multi, &left))) {
-                CURL *easy = message->easy_handle;
-                long status = 0, n = 0;
-
-                bench_must(message->data.result == CURLE_OK,
-                                curl_easy_strerror(message->data.result));
-                (void) curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
-                (void) curl_easy_getinfo(easy, CURLINFO_NUM_CONNECTS, &n);
-                if (status != 202)
-                        bench_fail("status %ld", status);
-                load->n_connections += n;
-                (void) curl_multi_remove_handle(load->multi, easy);
-                load->ended++;
-                load->idle[load->n_idle++] = easy;
-        }
-}
-
-static void wait_and_act(Load *load) {
-        uint64_t now = time_boot();
-        struct epoll_event events[IN_FLIGHT_MAX];
-        int running, n, milliseconds = 1000;
-
-        if (load->timer != 0)
-                milliseconds = load->timer > now ? (int) ((load->timer - now + 999) / 1000) : 0;
-        n = epoll_wait(load->epoll, events, N_ELEMENTS(events), milliseconds);
-        if (n < 0 && errno != EINTR)
-                bench_fail("epoll_wait: %s", strerror(errno));
-        for (int i = 0; i < n; i++) {
-                int action = 0;
-
-                if (events[i].events & EPOLLIN)
-                        action |= CURL_CSELECT_IN;
-                if (events[i].events & EPOLLOUT)
-                        action |= CURL_CSELECT_OUT;
-                if (events[i].events & (EPOLLERR | EPOLLHUP))
-                        action |= CURL_CSELECT_ERR;
-                (void) curl_multi_socket_action(load->multi, events[i].data.fd, action, &running);
-        }
-        if (load->timer != 0 && load->timer <= time_boot()) {
-                load->timer = 0;
-                (void) curl_multi_socket_action(load->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-        }
-        drain(load);
-}
-
-static void loop(Load *load) {
         while (load->ended < load->count) {
                 while (load->n_idle > 0 && load->started < load->count)
                         start(load, load->idle[--load->n_idle]);
-                wait_and_act(load);
+                multi_loop_turn(&load->loop, UINT64_MAX);
+                while ((easy = multi_loop_take(&load->loop, 202))) {
+                        load->idle[load->n_idle++] = easy;
+                        load->ended++;
+                }
         }
 }
 
 static void prepare(Load *load) {
-        bench_must(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK, "libcurl");
-        load->multi = curl_multi_init();
-        load->epoll = epoll_create1(EPOLL_CLOEXEC);
-        bench_must(load->multi && load->epoll >= 0, "the loop");
-        (void) curl_multi_setopt(load->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-        (void) curl_multi_setopt(load->multi, CURLMOPT_SOCKETDATA, load);
-        (void) curl_multi_setopt(load->multi, CURLMOPT_TIMERFUNCTION, on_timer);
-        (void) curl_multi_setopt(load->multi, CURLMOPT_TIMERDATA, load);
-        (void) curl_multi_setopt(load->multi, CURLMOPT_MAXCONNECTS, (long) load->in_flight);
+        multi_loop_init(&load->loop, load->in_flight, 0);
         for (size_t i = 0; i < load->in_flight; i++) {
                 CURL *easy = curl_easy_init();
 
@@ -201,31 +119,15 @@ static void parse_arguments(int argc, char **argv, Load *load) {
                            "--callback URL --from NUMBER --to NUMBER --count N --in-flight N");
 }
 
-static double processor_seconds(void) {
-        struct timespec t;
-
-        (void) clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-        return (double) t.tv_sec + (double) t.tv_nsec / 1e9;
-}
-
 int main(int argc, char **argv) {
         static Load load;
-        double processor, seconds;
-        uint64_t begin;
+        BenchSpan span;
 
         parse_arguments(argc, argv, &load);
         prepare(&load);
-        processor = processor_seconds();
-        begin = time_boot();
-        loop(&load);
-        seconds = (double) (time_boot() - begin) / 1e6;
-        processor = processor_seconds() - processor;
-        (void) printf("{\"requests\": %zu, \"seconds\": %.4f, \"rate\": %.1f, \"cpu_us\": %.2f, "
-                      "\"connections\": %ld}\n",
-                        load.count,
-                        seconds,
-                        (double) load.count / seconds,
-                        1e6 * processor / (double) load.count,
-                        load.n_connections);
+        bench_begin(&span, CLOCK_PROCESS_CPUTIME_ID);
+        run(&load);
+        bench_end(&span);
+        bench_report(&span, load.count, "connections", load.loop.n_connections);
         return EXIT_SUCCESS;
 }

@@ -7,12 +7,10 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "bench.h"
 #include "cleanup.h"
 #include "smtp-outcome.h"
-#include "time-text.h"
 
 enum { THREADS_MAX = 64 };
 
@@ -143,37 +141,21 @@ static void parse_arguments(int argc, char **argv, Load *load) {
                            "--connections N");
 }
 
-static double processor_seconds(void) {
-        struct timespec t;
-
-        bench_must(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t) == 0, "the clock");
-        return (double) t.tv_sec + (double) t.tv_nsec / 1e9;
-}
-
 int main(int argc, char **argv) {
         static Load load = { .mutex = PTHREAD_MUTEX_INITIALIZER };
         pthread_t threads[THREADS_MAX];
-        double processor, seconds;
-        uint64_t begin;
+        BenchSpan span;
 
         parse_arguments(argc, argv, &load);
         read_mail(&load);
         bench_must(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK, "libcurl");
-        processor = processor_seconds();
-        begin = time_boot();
+        bench_begin(&span, CLOCK_PROCESS_CPUTIME_ID);
         for (size_t i = 0; i < load.connections; i++)
                 bench_must(pthread_create(&threads[i], NULL, run, &load) == 0, "a thread");
         for (size_t i = 0; i < load.connections; i++)
                 (void) pthread_join(threads[i], NULL);
-        seconds = (double) (time_boot() - begin) / 1e6;
-        processor = processor_seconds() - processor;
-        (void) printf("{\"mails\": %zu, \"seconds\": %.4f, \"rate\": %.1f, \"cpu_us\": %.2f, "
-                      "\"connections\": %ld}\n",
-                        load.count,
-                        seconds,
-                        (double) load.count / seconds,
-                        1e6 * processor / (double) load.count,
-                        load.n_connections);
+        bench_end(&span);
+        bench_report(&span, load.count, "connections", load.n_connections);
         free(load.data);
         return EXIT_SUCCESS;
 }

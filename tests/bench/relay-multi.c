@@ -7,17 +7,14 @@
  * relay-frames.c read. At most --in-flight requests are under way; with --rate they start at that
  * pace, --burst at a time. The result is one JSON line; CPU time is of this process from the first
  * request to the last answer. */
-#include <curl/curl.h>
-#include <errno.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <time.h>
 
 #include "bench.h"
 #include "cleanup.h"
 #include "draft-v.h"
+#include "multi-loop.h"
 #include "text.h"
 #include "time-text.h"
 
@@ -42,28 +39,18 @@ typedef struct Slot {
 struct Load {
         const char *relay, *ca_file, *make, *mailboxes;
         bool create;
-        size_t count, in_flight, burst, n_connections_max;
-        double rate;
+        size_t count, in_flight, n_connections_max;
+        BenchPace pace;
 
         HttpRequest *requests;
         char (*claims)[UUID_TEXT_SIZE];
         char digest[64];
         char **made;
 
-        CURLM *multi;
-        int epoll;
-        uint64_t timer; /* boot time at which libcurl wants to be called, 0: never */
+        MultiLoop loop;
         Slot slots[IN_FLIGHT_MAX], *idle[IN_FLIGHT_MAX];
         size_t n_idle, started, ended;
-        long n_connections;
 };
-
-static double processor_seconds(void) {
-        struct timespec t;
-
-        (void) clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-        return (double) t.tv_sec + (double) t.tv_nsec / 1e9;
-}
 
 /* --- the requests --- */
 
@@ -133,30 +120,6 @@ static void write_mailboxes(const Load *load) {
 
 /* --- the loop --- */
 
-static int on_socket(CURL *easy, curl_socket_t fd, int what, void *userdata, void *known) {
-        struct epoll_event event = { .data.fd = fd };
-        Load *load = userdata;
-
-        (void) easy;
-        if (what == CURL_POLL_REMOVE)
-                return epoll_ctl(load->epoll, EPOLL_CTL_DEL, fd, NULL) < 0 ? -1 : 0;
-        if (what & CURL_POLL_IN)
-                event.events |= EPOLLIN;
-        if (what & CURL_POLL_OUT)
-                event.events |= EPOLLOUT;
-        (void) curl_multi_assign(load->multi, fd, load);
-        return epoll_ctl(load->epoll, known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event) < 0 ? -1
-                                                                                             : 0;
-}
-
-static int on_timer(CURLM *multi, long milliseconds, void *userdata) {
-        Load *load = userdata;
-
-        (void) multi;
-        load->timer = milliseconds < 0 ? 0 : time_boot() + (uint64_t) milliseconds * USEC_PER_MSEC;
-        return 0;
-}
-
 static size_t on_body(char *data, size_t size, size_t n, void *userdata) {
         Slot *slot = userdata;
 
@@ -184,8 +147,7 @@ static void start(Load *load, Slot *slot) {
         (void) curl_easy_setopt(slot->easy, CURLOPT_HTTPHEADER, slot->headers);
         (void) curl_easy_setopt(slot->easy, CURLOPT_POSTFIELDSIZE, (long) request->body_size);
         (void) curl_easy_setopt(slot->easy, CURLOPT_POSTFIELDS, request->body ? request->body : "");
-        bench_must(curl_multi_add_handle(load->multi, slot->easy) == CURLM_OK,
-                        "starting a request");
+        multi_loop_add(&load->loop, slot->easy);
 }
 
 static void keep_mailbox(Load *load, const Slot *slot) {
@@ -203,84 +165,30 @@ static void keep_mailbox(Load *load, const Slot *slot) {
 }
 
 static void drain(Load *load) {
-        CURLMsg *message;
-        int left;
+        CURL *easy;
 
-        while ((message = curl_multi_info_read(load->multi, &left))) {
-                long status = 0, n = 0;
+        while ((easy = multi_loop_take(&load->loop, 200))) {
                 char *p = NULL;
                 Slot *slot;
 
-                bench_must(message->data.result == CURLE_OK,
-                                curl_easy_strerror(message->data.result));
-                (void) curl_easy_getinfo(message->easy_handle, CURLINFO_RESPONSE_CODE, &status);
-                (void) curl_easy_getinfo(message->easy_handle, CURLINFO_NUM_CONNECTS, &n);
-                (void) curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &p);
+                (void) curl_easy_getinfo(easy, CURLINFO_PRIVATE, &p);
                 slot = (Slot *) (void *) p;
-                if (status != 200)
-                        bench_fail("status %ld", status);
-                load->n_connections += n;
                 if (load->make)
                         keep_mailbox(load, slot);
-                (void) curl_multi_remove_handle(load->multi, slot->easy);
                 load->ended++;
                 load->idle[load->n_idle++] = slot;
         }
 }
 
-/* How many more may start now, and when the next may. */
-static size_t due(const Load *load, uint64_t begin, uint64_t now, uint64_t *ret_next) {
-        size_t n = load->count - load->started, n_due;
-
-        *ret_next = UINT64_MAX;
-        if (load->rate > 0) {
-                n_due = (size_t) ((double) (now - begin) * load->rate / 1e6);
-                n_due -= n_due % load->burst;
-                n_due += load->burst;
-                if (n_due < load->count)
-                        *ret_next = begin + (uint64_t) ((double) n_due * 1e6 / load->rate) + 1;
-                n_due = n_due > load->started ? n_due - load->started : 0;
-                n = n < n_due ? n : n_due;
-        }
-        return n < load->n_idle ? n : load->n_idle;
-}
-
-static void loop(Load *load) {
-        struct epoll_event events[64];
-        uint64_t begin = time_boot(), now = begin, next;
-        int running, n;
+static void run(Load *load) {
+        uint64_t begin = time_boot(), next;
 
         while (load->ended < load->count) {
-                struct timespec wait;
+                size_t may = bench_due(&load->pace, load->count, begin, time_boot(), &next);
 
-                for (size_t i = due(load, begin, now, &next); i > 0; i--)
+                while (load->n_idle > 0 && load->started < may)
                         start(load, load->idle[--load->n_idle]);
-                if (load->timer != 0 && load->timer < next)
-                        next = load->timer;
-                next = next == UINT64_MAX ? USEC_PER_SEC : next > now ? next - now : 0;
-                wait = (struct timespec){ .tv_sec = (time_t) (next / USEC_PER_SEC),
-                        .tv_nsec = (long) (next % USEC_PER_SEC * 1000) };
-                n = epoll_pwait2(load->epoll, events, N_ELEMENTS(events), &wait, NULL);
-                if (n < 0 && errno != EINTR)
-                        bench_fail("epoll_pwait2: %s", strerror(errno));
-                now = time_boot();
-                for (int i = 0; i < n; i++) {
-                        int action = 0;
-
-                        if (events[i].events & EPOLLIN)
-                                action |= CURL_CSELECT_IN;
-                        if (events[i].events & EPOLLOUT)
-                                action |= CURL_CSELECT_OUT;
-                        if (events[i].events & (EPOLLERR | EPOLLHUP))
-                                action |= CURL_CSELECT_ERR;
-                        (void) curl_multi_socket_action(
-                                        load->multi, events[i].data.fd, action, &running);
-                }
-                if (load->timer != 0 && load->timer <= now) {
-                        load->timer = 0;
-                        (void) curl_multi_socket_action(
-                                        load->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-                }
+                multi_loop_turn(&load->loop, next);
                 drain(load);
         }
 }
@@ -315,17 +223,7 @@ static void prepare(Load *load) {
         load->claims = calloc(load->count, sizeof(*load->claims));
         load->made = calloc(load->count, sizeof(*load->made));
         bench_must(load->requests && load->claims && load->made, "memory");
-        bench_must(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK, "libcurl");
-        load->multi = curl_multi_init();
-        load->epoll = epoll_create1(EPOLL_CLOEXEC);
-        bench_must(load->multi && load->epoll >= 0, "the loop");
-        (void) curl_multi_setopt(load->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-        (void) curl_multi_setopt(load->multi, CURLMOPT_SOCKETDATA, load);
-        (void) curl_multi_setopt(load->multi, CURLMOPT_TIMERFUNCTION, on_timer);
-        (void) curl_multi_setopt(load->multi, CURLMOPT_TIMERDATA, load);
-        (void) curl_multi_setopt(load->multi, CURLMOPT_MAXCONNECTS, (long) IN_FLIGHT_MAX);
-        (void) curl_multi_setopt(
-                        load->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long) load->n_connections_max);
+        multi_loop_init(&load->loop, IN_FLIGHT_MAX, load->n_connections_max);
         prepare_slots(load);
         if (load->create)
                 prepare_creates(load);
@@ -342,8 +240,8 @@ static void parse_arguments(int argc, char **argv, Load *load) {
                 { "count", BENCH_NUMBER, offsetof(Load, count) },
                 { "in-flight", BENCH_NUMBER, offsetof(Load, in_flight) },
                 { "connections", BENCH_NUMBER, offsetof(Load, n_connections_max) },
-                { "rate", BENCH_REAL, offsetof(Load, rate) },
-                { "burst", BENCH_NUMBER, offsetof(Load, burst) },
+                { "rate", BENCH_REAL, offsetof(Load, pace.rate) },
+                { "burst", BENCH_NUMBER, offsetof(Load, pace.burst) },
                 { 0 },
         };
         int first = bench_options(argc, argv, options, load);
@@ -351,7 +249,7 @@ static void parse_arguments(int argc, char **argv, Load *load) {
         load->create = first == argc - 1 && strcmp(argv[first], "create") == 0;
         if (first != argc - 1 || (!load->create && strcmp(argv[first], "read") != 0) ||
                         (!load->create && !load->mailboxes) || !load->relay || !load->ca_file ||
-                        load->count == 0 || load->in_flight == 0 || load->burst == 0 ||
+                        load->count == 0 || load->in_flight == 0 || load->pace.burst == 0 ||
                         load->in_flight > IN_FLIGHT_MAX)
                 bench_fail("usage: relay-multi create|read --relay HOST:PORT --ca-file FILE "
                            "--count N "
@@ -360,27 +258,18 @@ static void parse_arguments(int argc, char **argv, Load *load) {
 }
 
 int main(int argc, char **argv) {
-        static Load load = { .burst = 1 };
-        double processor, seconds;
-        uint64_t begin;
+        static Load load = { .pace.burst = 1 };
+        BenchSpan span;
 
         if (sodium_init() < 0)
                 bench_fail("no randomness");
         parse_arguments(argc, argv, &load);
         prepare(&load);
-        processor = processor_seconds();
-        begin = time_boot();
-        loop(&load);
-        seconds = (double) (time_boot() - begin) / 1e6;
-        processor = processor_seconds() - processor;
+        bench_begin(&span, CLOCK_PROCESS_CPUTIME_ID);
+        run(&load);
+        bench_end(&span);
         if (load.make)
                 write_mailboxes(&load);
-        (void) printf("{\"requests\": %zu, \"seconds\": %.4f, \"rate\": %.1f, \"cpu_us\": %.2f, "
-                      "\"connections\": %ld}\n",
-                        load.count,
-                        seconds,
-                        (double) load.count / seconds,
-                        1e6 * processor / (double) load.count,
-                        load.n_connections);
+        bench_report(&span, load.count, "connections", load.loop.n_connections);
         return EXIT_SUCCESS;
 }

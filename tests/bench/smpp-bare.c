@@ -16,11 +16,9 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "bench.h"
 #include "cleanup.h"
-#include "time-text.h"
 
 enum {
         HEADER_SIZE = 16,
@@ -148,13 +146,6 @@ static void connect_to(Load *load) {
         (void) setsockopt(load->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 }
 
-static double processor_seconds(void) {
-        struct timespec t;
-
-        bench_must(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t) == 0, "a clock");
-        return (double) t.tv_sec + (double) t.tv_nsec / 1e9;
-}
-
 int main(int argc, char **argv) {
         static const BenchOption options[] = {
                 { "port", BENCH_NUMBER, offsetof(Load, port) },
@@ -165,8 +156,7 @@ int main(int argc, char **argv) {
                 { 0 },
         };
         static Load load;
-        double processor, seconds;
-        uint64_t begin;
+        BenchSpan span;
 
         if (bench_options(argc, argv, options, &load) != argc || load.port == 0 || !load.from ||
                         !load.to || load.count == 0 || load.window == 0 || load.window > WINDOW_MAX)
@@ -174,19 +164,13 @@ int main(int argc, char **argv) {
                            "N");
         connect_to(&load);
         bind_session(&load);
-        processor = processor_seconds();
-        begin = time_boot();
+        bench_begin(&span, CLOCK_PROCESS_CPUTIME_ID);
         while (load.ended < load.count) {
                 submit(&load);
                 receive(&load);
         }
-        seconds = (double) (time_boot() - begin) / 1e6;
-        processor = processor_seconds() - processor;
+        bench_end(&span);
         (void) close(load.fd);
-        (void) printf("{\"requests\": %zu, \"seconds\": %.4f, \"rate\": %.1f, \"cpu_us\": %.2f}\n",
-                        load.count,
-                        seconds,
-                        (double) load.count / seconds,
-                        1e6 * processor / (double) load.count);
+        bench_report(&span, load.count, "connections", 1);
         return EXIT_SUCCESS;
 }
