@@ -64,6 +64,7 @@ queue_run_delay = 1s
 minimal_backoff_time = 1s
 maximal_backoff_time = 2s
 smtpd_client_connection_count_limit = 0
+smtputf8_enable = {smtputf8}
 """
 
 MASTER = """\
@@ -113,14 +114,17 @@ BORDER = "/@guests\\.test$/ PREPEND Authentication-Results: mx.hotel.test; dmarc
 
 class Postfix(Server):
     """dovecot: whose mailboxes and whose passwords. With own_lmtp, mail to keys@hotel.test and its
-    plus-addresses goes to the socket `keys_socket`, which somebody has to open; else to Dovecot."""
+    plus-addresses goes to the socket `keys_socket`, which somebody has to open; else to Dovecot. With
+    smtputf8="no", addresses beyond ASCII are not offered; Dovecot has no mailboxes for such, so they are
+    those of elsewhere.test alone."""
 
     name = "postfix"
 
-    def __init__(self, dovecot, folder=None, own_lmtp=False):
+    def __init__(self, dovecot, folder=None, own_lmtp=False, smtputf8="yes"):
         self.sasl_port = dovecot.sasl_port
         self.mailboxes = "lmtp:inet:127.0.0.1:%d" % dovecot.component_port
         self.own_lmtp = own_lmtp
+        self.smtputf8 = smtputf8
         self.border_port = free_port()
         super().__init__(folder)
 
@@ -148,6 +152,15 @@ class Postfix(Server):
         if self.own_lmtp:
             lines.append("keys@hotel.test lmtp:unix:" + self.keys_socket)
         return "".join(line + "\n" for line in lines)
+
+    def mails_elsewhere(self):
+        """What was delivered to elsewhere.test, whoever it was for."""
+        folder = os.path.join(self.folder, "mail", "somebody", "new")
+        mails = []
+        for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
+            with open(os.path.join(folder, name), "rb") as file:
+                mails.append(file.read())
+        return mails
 
     def run(self, *command):
         return subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout

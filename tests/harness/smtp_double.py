@@ -19,7 +19,9 @@ class Mail:
 class SmtpDouble:
     """`replies` has, for a stage, what is said instead of yes: a reply, or a function of the number of
     times that the stage was reached (1, 2, …) that gives one. None is the usual answer, "" silence,
-    and "cut" ends the connection. Stages: greeting, ehlo, starttls, auth, mail, rcpt, data, content."""
+    and "cut" ends the connection; after the content, "cut when taken" keeps the mail before it does.
+    Stages: greeting, ehlo, starttls, auth, mail, rcpt, data, content. `contents` has what came in after
+    DATA, whether it was taken or not."""
 
     USUAL = {"greeting": "220 double.test", "starttls": "220 go on", "auth": "235 welcome",
              "mail": "250 2.1.0 fine", "rcpt": "250 2.1.5 fine", "data": "354 go on",
@@ -29,7 +31,7 @@ class SmtpDouble:
         self.certificate, self.key, self.tls = certificate, key, tls
         self.extensions = list(extensions)
         self.replies, self.delays, self.reached = {}, {}, {}
-        self.mails, self.commands, self.passwords = [], [], []
+        self.mails, self.contents, self.commands, self.passwords = [], [], [], []
         self.connections = self.open = self.most = 0
         self.changed = threading.Condition()
         self.port = 0
@@ -186,17 +188,22 @@ class Session:
             if line == b".\r\n":
                 break
             lines.append(line[1:] if line.startswith(b".") else line)
+        data = b"".join(lines)
+        with self.double.changed:
+            self.double.contents.append(data)
         text = self.double.say("content")
         if text == "cut":
             return False
-        mail = Mail(envelope["mail"], envelope["rcpt"], b"".join(lines), self.number, time.monotonic() - start)
+        mail = Mail(envelope["mail"], envelope["rcpt"], data, self.number, time.monotonic() - start)
         if text == "":
             text = "250"
             time.sleep(PATIENCE)
-        if text.startswith("2"):
+        if text.startswith("2") or text == "cut when taken":
             with self.double.changed:
                 self.double.mails.append(mail)
                 self.double.changed.notify_all()
+        if text == "cut when taken":
+            return False
         self.connection.sendall(text.encode() + b"\r\n")
         return True
 

@@ -5,11 +5,13 @@ usage: submit-server.py PROGRAM IMPATIENT [TEST…]
 """
 
 import base64
+import contextlib
 import email
 import email.policy
 import os
 import re
 import shutil
+import smtplib
 import subprocess
 import sys
 import tempfile
@@ -25,7 +27,9 @@ from harness.tap import Skip, note, run, test, tests_of
 
 KEY = base64.b64encode(bytes(range(32))).decode()
 THREAD = "thr_01j00000000000000000000000"
-SECRETS = ["the gateway's", KEY, "bob@guests.test", "marker-text", "marker-link", "keys+"]
+SECRETS = ["the gateway's", KEY, "bob@guests.test", "jürg", "marker-text", "marker-link", "keys+"]
+UTF8 = ["DSN", "SIZE 1000000", "8BITMIME", "SMTPUTF8"]
+JURG = "jürg@guests.test"
 
 
 def message_id(number):
@@ -205,6 +209,68 @@ class Faults:
             assert 1 <= answer["retry_after"] <= 86400
 
     @test
+    def what_is_put_off_leaves_once_when_the_server_takes_it(self):
+        """Asked again when the answer said so, as the gateway does. A 421 on a connection that was kept is
+        tried on a fresh one at once, so it comes twice."""
+        cases = (("mail", "451 4.3.0 try again"), ("mail", "452 4.3.1 queue full"),
+                 ("mail", "421 4.7.0 slow down"), ("rcpt", "450 4.2.0 greylisted"),
+                 ("rcpt", "451 4.7.1 try again"), ("rcpt", "452 4.3.1 queue full"),
+                 ("data", "451 4.3.0 try again"), ("content", "451 4.3.0 try again"),
+                 ("content", "452 4.3.1 queue full"))
+        with contextlib.ExitStack() as stack:
+            waiting = []
+            for stage, reply in cases:
+                double = SmtpDouble()
+                stack.callback(double.stop)
+                times = 2 if reply.startswith("421") else 1
+                double.replies[stage] = lambda n, reply=reply, times=times: reply if n <= times else None
+                channel = stack.enter_context(self.channel(double))
+                channel.wait_up()
+                waiting.append((double, channel, stage, reply, times))
+            due = [(self.due_after(channel, reply), double, channel, stage, times)
+                   for double, channel, stage, reply, times in waiting]
+            for when, double, channel, stage, times in sorted(due, key=lambda entry: entry[0]):
+                time.sleep(max(when - time.monotonic(), 0))
+                assert double.reached[stage] == times, "it was tried before its time"
+                answer = channel.send(1)
+                assert answer["type"] == "sent", (stage, answer)
+                assert channel.send(1)["type"] == "sent"  # as if the answer had been lost
+                assert double.reached[stage] == times + 1 and len(double.mails) == 1, (stage, double.reached)
+            assert len({data for double, *_ in waiting for data in double.contents}) == 1  # one Message-ID
+            assert sum(len(double.contents) for double, *_ in waiting) == len(cases) + 2
+
+    @staticmethod
+    def due_after(channel, reply):
+        """When what is put off with this reply may be asked again."""
+        answer = channel.send(1)
+        assert answer["type"] == "later" and answer["reason"] == "smtp-" + reply[4:9].replace(".", "-"), answer
+        return time.monotonic() + answer["retry_after"]
+
+    @test
+    def a_server_that_throttles_is_given_time_and_gets_each_mail_once(self):
+        double = SmtpDouble()
+        double.replies["mail"] = lambda n: "451 4.7.1 too fast" if 5 <= n <= 7 else None
+        tries = []
+        double.replies["rcpt"] = lambda n: tries.append(time.monotonic())
+        with self.channel(double) as channel:
+            channel.wait_up()
+            waiting = set(range(12))
+            pauses = []
+            while waiting:
+                numbers = {n: channel.ask("send", **send_frame(n)) for n in sorted(waiting)}
+                answers = {n: channel.wait_answer(id) for n, id in numbers.items()}
+                waiting = {n for n, answer in answers.items() if answer["type"] != "sent"}
+                assert all(answers[n]["type"] == "later" for n in waiting), answers
+                if waiting:
+                    pauses.append(min(answers[n]["retry_after"] for n in waiting))
+                    time.sleep(pauses[-1])
+            assert all(frame["up"] for frame in channel.frames("status")[1:])
+        taken = [int(re.search(rb"marker-text (\d+)", m.data).group(1)) for m in double.mails]
+        assert sorted(taken) == list(range(12)), taken
+        assert pauses and max(b - a for a, b in zip(tries, tries[1:])) >= 4, (pauses, tries)
+        double.stop()
+
+    @test
     def a_server_without_room_slows_all_mails_and_loses_none(self):
         double = SmtpDouble()
         double.replies["content"] = lambda n: "452 4.3.1 no room" if n <= 2 else None
@@ -256,6 +322,22 @@ class Faults:
         assert answer["type"] == "failed" and not answer["permanent"], answer
         assert answer["reason"] == "connection-lost"
         assert double.reached["content"] == 1  # whether it was taken is the gateway's to risk
+
+    @test
+    def a_mail_in_doubt_leaves_again_as_the_same_mail(self):
+        """It was taken, and nobody could know; no second question alone would tell."""
+        double = SmtpDouble()
+        double.replies["content"] = lambda n: "cut when taken" if n == 1 else None
+        with self.channel(double) as channel:
+            channel.wait_up()
+            answer = channel.send(1)
+            assert answer["type"] == "failed" and not answer["permanent"], answer
+            assert answer["reason"] == "connection-lost" and len(double.mails) == 1
+            assert channel.send(1)["type"] == "sent"
+            assert channel.send(1)["type"] == "sent"
+        first, second = double.mails
+        assert first.data == second.data and first.sender == second.sender
+        double.stop()
 
     @test
     def a_kept_connection_that_the_server_closed_costs_nobody_a_try(self):
@@ -376,6 +458,67 @@ class Faults:
         double.stop()
 
     @test
+    def an_address_in_utf8_goes_to_a_server_that_offers_it(self):
+        for extensions in (UTF8, UTF8[1:]):
+            double = SmtpDouble(extensions=extensions)
+            with self.channel(double) as channel:
+                channel.wait_up()
+                assert channel.send(1)["type"] == "sent"
+                assert channel.send(2, to="mailto:" + JURG)["type"] == "sent"
+                assert channel.send(3)["type"] == "sent"
+                assert channel.send(4, to="mailto:用户@xn--fsqu00a.xn--4rr70v")["type"] == "sent"
+            assert [mail.sender.endswith(" SMTPUTF8") for mail in double.mails] == [False, True, False, True]
+            assert double.connections == 1
+            for mail, path, original in zip(
+                    double.mails[1::2], (JURG, "用户@xn--fsqu00a.xn--4rr70v"),
+                    (r"j\x{FC}rg@guests.test", r"\x{7528}\x{6237}@xn--fsqu00a.xn--4rr70v")):
+                command, _, reports = mail.recipients[0].partition("> ")
+                assert command.rstrip(">") == "RCPT TO:<" + path, mail.recipients
+                assert reports.replace("<", "").rstrip(">") == (
+                    "NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=utf-8;" + original if "DSN" in extensions else "")
+                assert b"\r\nTo:\r\n <%s>\r\n" % path.encode() in mail.data
+                mail.data.replace(path.encode(), b"").decode("ascii")
+                parsed = email.message_from_string(mail.data.decode(), policy=email.policy.default)
+                assert parsed["To"].addresses[0].addr_spec == path
+                assert parsed["Subject"] == "Ein Zimmerschlüssel 🔑"
+            double.stop()
+
+    @test
+    def an_address_in_utf8_is_refused_for_ever_where_it_is_not_offered(self):
+        for extensions in (["DSN", "SIZE 1000000", "8BITMIME"], ["SMTPUTF8X"], ["smtputf8"]):
+            double = SmtpDouble(extensions=extensions)
+            with self.channel(double) as channel:
+                channel.wait_up()
+                assert channel.send(1)["type"] == "sent"
+                for number in (2, 3):  # on a connection that is kept, and on a new one
+                    answer = channel.send(number, to="mailto:" + JURG)
+                    assert answer["type"] == "failed" and answer["permanent"], answer
+                    assert answer["reason"] == "smtputf8-not-offered", answer
+                assert double.reached["mail"] == 1 and double.reached["data"] == 1
+                assert channel.send(4)["type"] == "sent"  # and nobody else is harmed
+                double.extensions.append("SMTPUTF8")
+                double.stop()  # it comes back with more
+                channel.ask("send", **send_frame(5))
+                double.start()
+                send_until_sent(channel, 6, to="mailto:" + JURG)
+            assert sum("jürg" in line for line in double.commands) == 1  # once it is offered
+            double.stop()
+
+    @test
+    def what_was_offered_before_tls_counts_for_nothing(self):
+        certificate, key = certificate_files("DNS:localhost")
+        double = SmtpDouble(certificate, key)
+        double.replies["ehlo"] = lambda n: (
+            "250-double.test\r\n250-SMTPUTF8\r\n250 STARTTLS" if n % 2 else "250-double.test\r\n250 8BITMIME")
+        with self.channel(double, starttls="required", ca_file=certificate) as channel:
+            channel.wait_up()
+            answer = channel.send(1, to="mailto:" + JURG)
+            assert answer["type"] == "failed" and answer["reason"] == "smtputf8-not-offered", answer
+            assert channel.send(2)["type"] == "sent"
+        assert not any("jürg" in line for line in double.commands)
+        double.stop()
+
+    @test
     def no_starttls_is_no_mail(self):
         double = SmtpDouble()
         with self.channel(double, starttls="required") as channel:
@@ -444,7 +587,20 @@ class Faults:
             channel.wait_up()
             for members, reason in (({"to": "mailto:bob@guests.test\r\nRCPT TO:<eve@x>"}, "no-address"),
                                     ({"to": "xmpp:bob@guests.test"}, "no-address"),
-                                    ({"subject": "a\r\nBcc: eve@x"}, "control-character")):
+                                    ({"to": "mailto:ju\u0308rg@guests.test"}, "no-address"),
+                                    ({"to": "mailto:jürg\x85@guests.test"}, "no-address"),
+                                    ({"to": "mailto:jürg\u2028@guests.test"}, "no-address"),
+                                    ({"to": "mailto:jürg\r\nDATA\r\n@guests.test"}, "no-address"),
+                                    ({"to": "mailto:jürg> SIZE=1 BODY=<@guests.test"}, "no-address"),
+                                    ({"to": "mailto:jürg@guests.test> NOTIFY=NEVER X=<"}, "no-address"),
+                                    ({"to": "mailto:jürg@guests.test@evil.test"}, "no-address"),
+                                    ({"to": "mailto:jürg@guests。test"}, "no-address"),
+                                    ({"subject": "a\r\nBcc: eve@x"}, "control-character"),
+                                    ({"subject": "a\x85Bcc: eve@x"}, "control-character"),
+                                    ({"subject": "a\u2028Bcc: eve@x"}, "control-character"),
+                                    ({"subject": "a\u202eb"}, "control-character"),
+                                    ({"text": "a\r.\r\nMAIL FROM:<eve@x>"}, "control-character"),
+                                    ({"link": "https://x/\u2029"}, "control-character")):
                 answer = channel.send(1, **members)
                 assert answer["type"] == "failed" and answer["permanent"] and answer["reason"] == reason, answer
             answer = channel.send(1, expires=int(time.time()) - 1)
@@ -455,7 +611,7 @@ class Faults:
     @test
     def dots_and_lone_line_ends_smuggle_nothing(self):
         double = SmtpDouble()
-        text = "one\n.\n\nMAIL FROM:<eve@x>\n..\n.\n"
+        text = "one\n.\n\nMAIL FROM:<eve@x>\n..\n.\n\x85.\x85\u2028.\u2028\u2029.\n"
         with self.channel(double) as channel:
             channel.wait_up()
             assert channel.send(1, text=text)["type"] == "sent"
@@ -564,6 +720,47 @@ class RealServer:
             assert (report["says"], report["permanent"], report["reason"], report["repeat"]) == (
                 "failed", True, "smtp-5-1-1", 0), report
             assert not channel.frames("reply")
+
+    @test
+    def postfix_carries_addresses_in_utf8_both_ways_and_reports_on_them(self):
+        dovecot, _ = self.servers()
+        with Postfix(dovecot, own_lmtp=True) as postfix, Channel(
+                self.program, postfix.client_port, password="the gateway's", ca_file=postfix.certificate,
+                receive=["lmtp:" + postfix.keys_socket]) as channel:
+            channel.wait_up()
+            assert channel.send(7, to="mailto:jürg@elsewhere.test")["type"] == "sent"
+            channel.wait_frame("delivered", message=message_id(7))
+            (raw,) = postfix.mails_elsewhere()
+            assert "\nTo:\n <jürg@elsewhere.test>\n".encode() in raw
+            mail = email.message_from_string(raw.decode(), policy=email.policy.default)
+            self.answer_as_jurg(postfix, mail["Reply-To"].addresses[0].addr_spec)
+            reply = channel.wait_frame("reply")
+            assert reply["from"] == "mailto:jürg@elsewhere.test" and reply["text"] == "JA", reply
+            assert reply["thread"] == THREAD
+            # Behind Postfix somebody may not take them: that is Dovecot's LMTP, and comes as a report.
+            assert channel.send(8, to="mailto:" + JURG)["type"] == "sent"
+            failed = channel.wait_frame("failed", message=message_id(8))
+            assert failed["permanent"] and failed["reason"] == "smtp-5-6-7", failed
+
+    @staticmethod
+    def answer_as_jurg(postfix, to):
+        with smtplib.SMTP("localhost", postfix.border_port, timeout=PATIENCE) as server:
+            server.ehlo()
+            server.sendmail(
+                "jürg@elsewhere.test", [to],
+                ("From: Jürg Müller <ju\u0308rg@elsewhere.test>\r\nTo: <%s>\r\n\r\nJA\r\n" % to).encode(),
+                mail_options=["SMTPUTF8", "BODY=8BITMIME"])
+
+    @test
+    def a_postfix_without_utf8_is_given_no_address_in_utf8(self):
+        dovecot, _ = self.servers()
+        with Postfix(dovecot, smtputf8="no") as postfix, Channel(
+                self.program, postfix.client_port, password="the gateway's", ca_file=postfix.certificate) as channel:
+            channel.wait_up()
+            answer = channel.send(9, to="mailto:jürg@elsewhere.test")
+            assert answer["type"] == "failed" and answer["permanent"], answer
+            assert answer["reason"] == "smtputf8-not-offered", answer
+            assert channel.send(10, to="mailto:carl@elsewhere.test")["type"] == "sent"
 
     @test
     def postfix_is_killed_and_nothing_that_was_sent_is_lost(self):
