@@ -33,6 +33,7 @@ enum {
 typedef enum SmppKind {
         SMPP_BIND_RESP, /* of bind_transceiver, bind_receiver and bind_transmitter */
         SMPP_SUBMIT_RESP,
+        SMPP_CANCEL_RESP,
         SMPP_DATA_RESP,
         SMPP_DELIVER, /* deliver_sm or data_sm: a message, or a receipt */
         SMPP_ENQUIRE,
@@ -165,6 +166,15 @@ typedef struct SmppSubmit {
 
 /* SMPP_E_ROOM. */
 int smpp_write_submit(uint32_t sequence, const SmppSubmit *submit, SmppOctets *ret);
+
+typedef struct SmppCancel {
+        const char *message_id;       /* the centre's; not empty, which would be a group of them */
+        uint8_t from_type, from_plan; /* as in the submit_sm, from and to as well */
+        const char *from, *to;
+} SmppCancel;
+
+/* SMPP_E_ROOM, also for an empty id. */
+int smpp_write_cancel(uint32_t sequence, const SmppCancel *cancel, SmppOctets *ret);
 
 /* Answers a deliver_sm or data_sm. */
 int smpp_write_deliver_resp(uint32_t sequence, bool is_data_sm, uint32_t status, SmppOctets *ret);

@@ -257,6 +257,9 @@ static int read_body(uint32_t command, Cursor *cursor, SmppPdu *pdu) {
         case SMPP_COMMAND_SUBMIT_RESP:
                 pdu->kind = SMPP_SUBMIT_RESP;
                 return read_response(cursor, SMPP_ID_SIZE, pdu->message_id, pdu);
+        case SMPP_COMMAND_CANCEL_RESP:
+                pdu->kind = SMPP_CANCEL_RESP;
+                return read_empty(cursor);
         case SMPP_COMMAND_DATA_RESP:
                 pdu->kind = SMPP_DATA_RESP;
                 return read_response(cursor, SMPP_ID_SIZE, pdu->message_id, pdu);

@@ -1,6 +1,6 @@
-/* The half of smpp-pdu.h that writes, by libsmpp34 but for submit_sm. That library logs what it
- * packs into a global buffer, passwords and texts too, so that buffer is wiped each time;
- * test-smpp-pdu checks that the longest PDU stays within it. */
+/* The half of smpp-pdu.h that writes, by libsmpp34 but for submit_sm and cancel_sm. That library
+ * logs what it packs into a global buffer, passwords and texts too, so that buffer is wiped each
+ * time; test-smpp-pdu checks that the longest PDU stays within it. */
 #include <stdint.h>
 
 #include <smpp34.h>
@@ -99,6 +99,13 @@ static void set_32(uint8_t *ret, size_t number) {
                 ret[i] = (uint8_t) (number >> (24 - 8 * i));
 }
 
+static void set_header(SmppOctets *out, uint32_t command, uint32_t sequence) {
+        set_32(out->data, out->size);
+        set_32(out->data + 4, command);
+        set_32(out->data + 8, 0);
+        set_32(out->data + 12, sequence);
+}
+
 /* A string with its NUL, where the specification has room octets for it. */
 static bool put_text(SmppOctets *out, const char *text, size_t room) {
         size_t size = strlen(text) + 1;
@@ -175,10 +182,29 @@ int smpp_write_submit(uint32_t sequence, const SmppSubmit *submit, SmppOctets *r
                 return SMPP_E_ROOM;
         }
         put_parameters(ret, submit);
-        set_32(ret->data, ret->size);
-        set_32(ret->data + 4, SMPP_COMMAND_SUBMIT);
-        set_32(ret->data + 8, 0);
-        set_32(ret->data + 12, sequence);
+        set_header(ret, SMPP_COMMAND_SUBMIT, sequence);
+        return 0;
+}
+
+/* --- cancel_sm --- */
+
+/* SMPP 3.4 section 4.9.1. */
+static bool put_cancel(SmppOctets *out, const SmppCancel *cancel) {
+        return cancel->message_id[0] && put_text(out, "", 6) &&
+               put_text(out, cancel->message_id, SMPP_ID_SIZE) &&
+               put_address(out, cancel->from_type, cancel->from_plan, cancel->from) &&
+               put_address(out, TON_International, NPI_ISDN_E163_E164, cancel->to);
+}
+
+int smpp_write_cancel(uint32_t sequence, const SmppCancel *cancel, SmppOctets *ret) {
+        assert(cancel && cancel->message_id && cancel->from && cancel->to && ret);
+
+        ret->size = SMPP_HEADER_SIZE;
+        if (!put_cancel(ret, cancel)) {
+                ret->size = 0;
+                return SMPP_E_ROOM;
+        }
+        set_header(ret, SMPP_COMMAND_CANCEL, sequence);
         return 0;
 }
 

@@ -48,6 +48,18 @@ static void check_message(const SmppMessage *message, const uint8_t *data, size_
                 check_part(message, &readings[i]);
 }
 
+/* Whatever a centre calls a message, it is asked for that one, or not at all. */
+static void check_cancel(const SmppPdu *pdu) {
+        const SmppCancel cancel = {
+                .message_id = pdu->message_id, .from = "Adler", .to = "4915112345678"
+        };
+        SmppOctets octets;
+        int r = smpp_write_cancel(pdu->sequence, &cancel, &octets);
+
+        assert((r == 0) == (pdu->message_id[0] != '\0'));
+        assert(r != 0 || streq((const char *) octets.data + SMPP_HEADER_SIZE + 1, pdu->message_id));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         SmppOctets answer;
         SmppPdu pdu;
@@ -61,6 +73,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         assert(size >= SMPP_HEADER_SIZE && size <= SMPP_PDU_SIZE_MAX);
         assert(smpp_status_text(pdu.status));
         assert(strlen(pdu.message_id) < SMPP_ID_SIZE && strlen(pdu.system_id) < SMPP_SYSTEM_SIZE);
+        check_cancel(&pdu);
         if (pdu.kind != SMPP_DELIVER)
                 return 0;
         check_message(&pdu.message, data, size);

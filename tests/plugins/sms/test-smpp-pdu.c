@@ -125,6 +125,7 @@ static void headers_alone_are_read(void **state) {
                 { 0x80000015, SMPP_ENQUIRE_RESP },
                 { 6, SMPP_UNBIND },
                 { 0x80000006, SMPP_UNBIND_RESP },
+                { 0x80000008, SMPP_CANCEL_RESP },
                 { 0x80000000, SMPP_NACK } };
         Octets o;
         SmppPdu pdu;
@@ -487,6 +488,38 @@ static void a_submit_is_what_libsmpp34_reads(void **state) {
         assert_int_equal(smpp_write_submit(1, &submit, &o), SMPP_E_ROOM);
 }
 
+static void a_cancel_is_what_libsmpp34_reads(void **state) {
+        SmppCancel cancel = { "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+                1,
+                1,
+                "12345678901234567890",
+                "09876543210987654321" };
+        uint8_t packed[SMPP_WRITE_SIZE];
+        cancel_sm_t back = { 0 };
+        SmppOctets o;
+        int size = 0;
+
+        (void) state;
+        assert_int_equal(smpp_write_cancel(0x7fffffff, &cancel, &o), 0);
+        assert_int_equal(smpp34_unpack(CANCEL_SM, &back, o.data, (int) o.size), 0);
+        assert_string_equal((char *) back.message_id, cancel.message_id);
+        assert_string_equal((char *) back.source_addr, cancel.from);
+        assert_string_equal((char *) back.destination_addr, cancel.to);
+        assert_string_equal((char *) back.service_type, "");
+        assert_int_equal(back.source_addr_ton, 1);
+        assert_int_equal(back.sequence_number, 0x7fffffff);
+        assert_int_equal(smpp34_pack(CANCEL_SM, packed, sizeof(packed), &size, &back), 0);
+        assert_int_equal(o.size, size);
+        assert_memory_equal(o.data, packed, o.size);
+
+        cancel.message_id = ""; /* a group of messages */
+        assert_int_equal(smpp_write_cancel(1, &cancel, &o), SMPP_E_ROOM);
+        assert_int_equal(o.size, 0);
+        cancel.message_id = "1";
+        cancel.to = "123456789012345678901";
+        assert_int_equal(smpp_write_cancel(1, &cancel, &o), SMPP_E_ROOM);
+}
+
 static void a_payload_is_what_libsmpp34_reads(void **state) {
         submit_sm_t back = { 0 };
         SmppSubmit submit = longest_submit((const uint8_t *) "YES", 3);
@@ -606,6 +639,7 @@ int main(void) {
                 cmocka_unit_test(a_bind_is_what_libsmpp34_reads),
                 cmocka_unit_test(the_password_does_not_stay_in_the_librarys_log),
                 cmocka_unit_test(a_submit_is_what_libsmpp34_reads),
+                cmocka_unit_test(a_cancel_is_what_libsmpp34_reads),
                 cmocka_unit_test(a_payload_is_what_libsmpp34_reads),
                 cmocka_unit_test(the_longest_pdu_stays_within_the_librarys_log),
                 cmocka_unit_test(answers_repeat_any_number_that_they_were_asked_with),
