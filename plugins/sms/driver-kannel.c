@@ -332,17 +332,24 @@ static void take_message(SmsDriver *d, HttpCall *call, const HttpValues *values)
 
 static void take_report(SmsDriver *d, HttpCall *call, const HttpValues *values) {
         KannelReport report;
+        uint64_t token;
 
         if (kannel_report_read(values, &report) != 0) {
                 http_call_answer(call, 400, "text/plain", NULL);
                 return;
         }
+        token = call_tokens_add(&d->calls, call);
+        if (token == 0) {
+                http_call_answer(call, 503, NULL, NULL);
+                return;
+        }
+        /* Settled perhaps from in here. */
         sms_channel_report(d->channel,
                         &(SmsReport){ .message = report.message,
                                         .segment = report.segment,
                                         .outcome = report.outcome,
-                                        .error = report.error[0] ? report.error : NULL });
-        http_call_answer(call, 200, "text/plain", NULL);
+                                        .error = report.error[0] ? report.error : NULL,
+                                        .token = token });
 }
 
 /* What follows "/SECRET" in the path; NULL: another path. */

@@ -27,6 +27,9 @@ enum {
         TOKEN_MIN = 16,
 };
 
+/* The tokens of reports, which are answered without a body. */
+#define REPORT_TOKEN (UINT64_C(1) << 63)
+
 static const char empty_answer[] = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Response/>";
 
 typedef struct Job Job;
@@ -37,7 +40,7 @@ struct SmsDriver {
         HttpListen *listen;
         char *url, *account, *callback_url;
         Secret token;
-        CallTokens calls;
+        CallTokens calls, reports;
         Job *jobs;
         bool has_warned;
 };
@@ -199,6 +202,14 @@ static int rest_send(SmsDriver *d, const SmsOutbound *outbound) {
         return r;
 }
 
+static SmsWithdrawOutcome withdraw_outcome(const HttpCarrierAnswer *answer) {
+        if (rest_is_canceled(answer->status, answer->body))
+                return SMS_WITHDRAW_DONE;
+        return answer->status == 0 || answer->status == 429 || answer->status >= 500
+                               ? SMS_WITHDRAW_LATER
+                               : SMS_WITHDRAW_TOO_LATE;
+}
+
 static void on_withdrawn(const HttpCarrierAnswer *answer, void *userdata) {
         Job *job = userdata;
         SmsDriver *d = job->driver;
@@ -206,28 +217,23 @@ static void on_withdrawn(const HttpCarrierAnswer *answer, void *userdata) {
 
         memcpy(message, job->message, sizeof(message));
         job_free(job);
-        sms_channel_withdrawn(d->channel, message, rest_is_canceled(answer->status, answer->body));
+        sms_channel_withdrawn(d->channel, message, withdraw_outcome(answer));
 }
 
-static int rest_withdraw(SmsDriver *d,
-                const char *message,
-                const char *to,
-                const char *const *ids,
-                size_t n_ids) {
+static int rest_withdraw(SmsDriver *d, const SmsTaken *taken) {
         _cleanup_(freep) char *url = NULL, *form = NULL;
         Job *job;
         int r;
 
-        (void) to;
-        if (n_ids != 1 || !is_plain(ids[0]) || strlen(message) >= MESSAGE_SIZE)
+        if (taken->n_ids != 1 || !is_plain(taken->ids[0]) || strlen(taken->message) >= MESSAGE_SIZE)
                 return -ENOENT;
         form = strdup("Status=canceled");
-        if (!form || !format_url(d, "/Messages/", ids[0], &url))
+        if (!form || !format_url(d, "/Messages/", taken->ids[0], &url))
                 return -ENOMEM;
         job = job_new(d);
         if (!job)
                 return -ENOMEM;
-        memcpy(job->message, message, strlen(message) + 1);
+        memcpy(job->message, taken->message, strlen(taken->message) + 1);
         r = post(d, url, NULL, TAKE_PTR(form), strlen("Status=canceled"), true, on_withdrawn, job);
         if (r < 0)
                 job_free(job);
@@ -290,18 +296,23 @@ static void take_message(SmsDriver *d, HttpCall *call, const RestCallback *callb
 
 static void
 take_report(SmsDriver *d, HttpCall *call, const HttpCallView *view, const RestCallback *callback) {
-        HttpValues query;
+        uint64_t token = call_tokens_add(&d->reports, call);
         const char *message = NULL;
+        HttpValues query;
 
+        if (token == 0) {
+                http_call_answer(call, 503, NULL, NULL);
+                return;
+        }
         if (http_values_read(view->query, strlen(view->query), &query) == 0)
                 message = http_values_text(&query, "message");
         sms_channel_report(d->channel,
                         &(SmsReport){ .id = message ? NULL : callback->id,
                                         .message = message,
                                         .outcome = callback->outcome,
-                                        .error = callback->error[0] ? callback->error : NULL });
+                                        .error = callback->error[0] ? callback->error : NULL,
+                                        .token = token | REPORT_TOKEN });
         http_values_done(&query);
-        http_call_answer(call, 204, NULL, NULL);
 }
 
 /* The URL that the carrier has signed over: where a proxy stands in front of us, it is not the one
@@ -381,15 +392,22 @@ static void on_gone(HttpCall *call, void *userdata) {
         SmsDriver *d = userdata;
 
         call_tokens_forget(&d->calls, call);
+        call_tokens_forget(&d->reports, call);
 }
 
 static void rest_settle(SmsDriver *d, uint64_t token, SmsSettlement settlement) {
-        HttpCall *call = call_tokens_take(&d->calls, token);
+        bool is_report = token & REPORT_TOKEN;
+        HttpCall *call = call_tokens_take(
+                        is_report ? &d->reports : &d->calls, token & ~REPORT_TOKEN);
 
-        if (call && settlement == SMS_SETTLED_TAKEN)
-                http_call_answer(call, 200, "text/xml", empty_answer);
-        else if (call)
+        if (!call)
+                return;
+        if (settlement != SMS_SETTLED_TAKEN)
                 http_call_answer(call, 503, NULL, NULL);
+        else if (is_report)
+                http_call_answer(call, 204, NULL, NULL);
+        else
+                http_call_answer(call, 200, "text/xml", empty_answer);
 }
 
 /* --- life --- */
@@ -401,6 +419,7 @@ static SmsDriver *rest_free(SmsDriver *d) {
         (void) http_listen_free(d->listen);
         (void) http_carrier_free(d->carrier);
         call_tokens_done(&d->calls);
+        call_tokens_done(&d->reports);
         while (d->jobs)
                 job_free(d->jobs);
         free(d->url);

@@ -1,6 +1,6 @@
-/* What comes over SMPP: receipts for messages of ours, and what people wrote. A receipt is answered
- * at once; a message when the channel has settled it, or after a while with a temporary
- * error, upon which centres hand it in again. */
+/* What comes over SMPP: receipts for messages of ours, and what people wrote. Each is answered when
+ * the channel has settled it, or after a while with a temporary error, upon which centres hand it
+ * in again. */
 #include <errno.h>
 
 #include "driver-smpp.h"
@@ -23,27 +23,7 @@ static void answer(SmsDriver *d, uint32_t sequence, bool is_data_sm, uint32_t st
                 smpp_link_write(d->link, &pdu);
 }
 
-/* --- Receipts --- */
-
-/* There are centres that send receipts as ordinary messages with a receipt's parameters. */
-static bool is_receipt(const SmppMessage *message) {
-        return smpp_is_receipt(message) || (message->receipted_id[0] && message->state >= 0);
-}
-
-static uint32_t take_receipt(SmsDriver *d, const SmppMessage *message) {
-        SmppReceipt receipt;
-
-        if (smpp_message_receipt(message, &receipt) != 0)
-                return smpp_refusal(SMPP_E_CODING);
-        if (receipt.id[0])
-                sms_channel_report(d->channel,
-                                &(SmsReport){ .id = receipt.id,
-                                                .outcome = receipt.outcome,
-                                                .error = receipt.error[0] ? receipt.error : NULL });
-        return STATUS_OK;
-}
-
-/* --- Messages --- */
+/* --- What the channel has not settled --- */
 
 static SmppDelivery *delivery_new(SmsDriver *d, uint32_t sequence, bool is_data_sm) {
         SmppDelivery *delivery;
@@ -75,6 +55,39 @@ static void delivery_end(SmsDriver *d, SmppDelivery *delivery, uint32_t status) 
         answer(d, delivery->sequence, delivery->is_data_sm, status);
         delivery_free(d, delivery);
 }
+
+/* --- Receipts --- */
+
+/* There are centres that send receipts as ordinary messages with a receipt's parameters. */
+static bool is_receipt(const SmppMessage *message) {
+        return smpp_is_receipt(message) || (message->receipted_id[0] && message->state >= 0);
+}
+
+static void take_receipt(SmsDriver *d, const SmppPdu *pdu) {
+        const SmppMessage *message = &pdu->message;
+        SmppDelivery *delivery;
+        SmppReceipt receipt;
+
+        if (smpp_message_receipt(message, &receipt) != 0) {
+                answer(d, pdu->sequence, message->is_data_sm, smpp_refusal(SMPP_E_CODING));
+                return;
+        }
+        if (!receipt.id[0]) {
+                answer(d, pdu->sequence, message->is_data_sm, STATUS_OK);
+                return;
+        }
+        delivery = delivery_new(d, pdu->sequence, message->is_data_sm);
+        if (delivery)
+                sms_channel_report(d->channel,
+                                &(SmsReport){ .id = receipt.id,
+                                                .outcome = receipt.outcome,
+                                                .error = receipt.error[0] ? receipt.error : NULL,
+                                                .token = delivery->token });
+        else
+                answer(d, pdu->sequence, message->is_data_sm, STATUS_LATER);
+}
+
+/* --- Messages --- */
 
 /* It will be the same whenever it is handed in, so it is refused for good. */
 static uint32_t refuse(SmsDriver *d, int error) {
@@ -113,7 +126,7 @@ static void take_message(SmsDriver *d, const SmppPdu *pdu) {
 
 void smpp_inbound_take(SmsDriver *d, const SmppPdu *pdu) {
         if (is_receipt(&pdu->message))
-                answer(d, pdu->sequence, pdu->message.is_data_sm, take_receipt(d, &pdu->message));
+                take_receipt(d, pdu);
         else
                 take_message(d, pdu);
 }

@@ -89,13 +89,15 @@ static size_t write_octets(const SmppSending *s, unsigned i, uint8_t ret[SMS_SEG
         return n;
 }
 
-static void set_sender(const char *from, SmppSubmit *submit) {
+SmppSender smpp_outbound_sender(const char *from) {
         bool is_number = from[0] == '+';
         bool is_code = !is_number && strspn(from, "0123456789") == strlen(from);
 
-        submit->from = is_number ? from + 1 : from;
-        submit->from_type = is_number ? TYPE_INTERNATIONAL : is_code ? TYPE_NETWORK : TYPE_NAME;
-        submit->from_plan = is_number ? PLAN_TELEPHONE : PLAN_NONE;
+        return (SmppSender){ .type = is_number ? TYPE_INTERNATIONAL
+                                     : is_code ? TYPE_NETWORK
+                                               : TYPE_NAME,
+                .plan = is_number ? PLAN_TELEPHONE : PLAN_NONE,
+                .address = is_number ? from + 1 : from };
 }
 
 static void set_validity(const SmsDriver *d, int64_t expires, char ret[SMPP_TIME_SIZE]) {
@@ -117,8 +119,12 @@ static int write_segment(const SmsDriver *d,
                 SmppOctets *ret) {
         uint8_t octets[SMS_SEGMENT_OCTETS_MAX];
         char validity[SMPP_TIME_SIZE];
+        SmppSender sender = smpp_outbound_sender(s->outbound->from);
         SmppSubmit submit = {
                 .service_type = "",
+                .from = sender.address,
+                .from_type = sender.type,
+                .from_plan = sender.plan,
                 .to = s->outbound->to + (s->outbound->to[0] == '+'),
                 .validity = validity,
                 .wants_receipt = true,
@@ -128,7 +134,6 @@ static int write_segment(const SmsDriver *d,
         };
         int r;
 
-        set_sender(s->outbound->from, &submit);
         set_validity(d, s->outbound->expires, validity);
         submit.size = write_octets(s, i, octets);
         r = smpp_write_submit(sequence, &submit, ret);
@@ -279,7 +284,7 @@ static void submit_next(SmsDriver *d, SmppSending *s, uint64_t now) {
 }
 
 static bool may_submit(const SmsDriver *d, uint64_t now) {
-        return d->state == SMPP_UP && d->n_unanswered < d->settings.window &&
+        return d->state == SMPP_UP && d->n_unanswered + d->n_cancelling < d->settings.window &&
                smpp_throttle_wait(&d->throttle, now) == 0;
 }
 
@@ -316,6 +321,7 @@ void smpp_outbound_pump(SmsDriver *d) {
 
         if (d->has_unsendable)
                 conclude_unsendable(d);
+        smpp_cancel_pump(d);
         submit_all(d, now);
         if (d->is_blocked && !current(d) && may_submit(d, now)) {
                 d->is_blocked = false;

@@ -204,6 +204,7 @@ static void on_nack(SmsDriver *d, uint32_t sequence, uint32_t status) {
         if (status == 0)
                 status = STATUS_UNKNOWN;
         on_bind_answer(d, sequence, status);
+        smpp_cancel_answer(d, sequence, status);
         smpp_outbound_answer(d, sequence, status, "");
 }
 
@@ -214,6 +215,8 @@ static void on_unreadable(SmsDriver *d, const uint8_t *octets, uint32_t sequence
 
         if (command == SMPP_COMMAND_SUBMIT_RESP)
                 smpp_outbound_answer(d, sequence, status, "");
+        else if (command == SMPP_COMMAND_CANCEL_RESP)
+                smpp_cancel_answer(d, sequence, status);
         else if (command == SMPP_COMMAND_BIND_TRANSCEIVER_RESP)
                 on_bind_answer(d, sequence, status);
         else if (command == SMPP_COMMAND_NACK)
@@ -245,6 +248,9 @@ static void on_pdu(const uint8_t *octets, size_t size, void *userdata) {
                 break;
         case SMPP_SUBMIT_RESP:
                 smpp_outbound_answer(d, pdu.sequence, pdu.status, pdu.message_id);
+                break;
+        case SMPP_CANCEL_RESP:
+                smpp_cancel_answer(d, pdu.sequence, pdu.status);
                 break;
         case SMPP_NACK:
                 on_nack(d, pdu.sequence, pdu.status);
@@ -292,6 +298,7 @@ static void on_end(const char *reason, void *userdata) {
         schedule_retry(d);
         smpp_inbound_forget(d);
         sms_channel_carrier(d->channel, false, reason);
+        smpp_cancel_lost(d);
         smpp_outbound_lost(d);
 }
 
@@ -333,10 +340,10 @@ static int on_timer(sd_event_source *source, uint64_t due, void *userdata) {
         d->armed = UINT64_MAX;
         watch_time(d, now);
         smpp_inbound_expire(d, now);
+        smpp_cancel_expire(d, now);
         smpp_outbound_pump(d);
-        smpp_session_arm(d,
-                        earlier(session_due(d),
-                                        earlier(smpp_outbound_due(d), smpp_inbound_due(d))));
+        smpp_session_arm(d, earlier(session_due(d), smpp_outbound_due(d)));
+        smpp_session_arm(d, earlier(smpp_inbound_due(d), smpp_cancel_due(d)));
         return 0;
 }
 

@@ -35,6 +35,7 @@ static SmsDriver *driver_free(SmsDriver *d) {
                 return NULL;
         smpp_session_close(d);
         smpp_outbound_done(d);
+        smpp_cancel_done(d);
         smpp_inbound_forget(d);
         SSL_CTX_free(d->tls);
         secret_done(&d->settings.password);
@@ -56,6 +57,8 @@ static int driver_new(
         TAILQ_INIT(&d->sendings);
         TAILQ_INIT(&d->partials);
         TAILQ_INIT(&d->unanswered);
+        TAILQ_INIT(&d->withdrawals);
+        TAILQ_INIT(&d->halfway);
         TAILQ_INIT(&d->deliveries);
         r = driver_open(d, settings);
         if (r < 0) {
@@ -71,5 +74,6 @@ const SmsDriverOps sms_driver_smpp = {
         .new = driver_new,
         .send = smpp_outbound_send,
         .settle = smpp_inbound_settle,
+        .withdraw = smpp_cancel_begin,
         .free = driver_free,
 };

@@ -24,6 +24,7 @@ enum {
         /* That the channel has not settled. More than it holds: it says what has no room. */
         SMPP_DELIVERIES_MAX = 8192,
         SMPP_PARTIALS_MAX = 256, /* messages of which the centre has some segments */
+        SMPP_WITHDRAWALS_MAX = 256,
 };
 
 /* Seconds. */
@@ -81,6 +82,17 @@ typedef struct SmppUnanswered {
         uint64_t due;
 } SmppUnanswered;
 
+/* A message that is taken back, one segment after the other, from the first one: whoever has got
+ * that shall have the others as well. */
+typedef struct SmppWithdrawal {
+        TAILQ_ENTRY(SmppWithdrawal) entry; /* in the order of due */
+        char *message, *to, *from;
+        unsigned n, next;  /* segments, and the one that it is about */
+        uint32_t sequence; /* of the cancel_sm; 0: it was not sent */
+        uint64_t due;
+        char ids[][SMPP_ID_SIZE];
+} SmppWithdrawal;
+
 /* A deliver_sm or data_sm that the centre waits for an answer to. */
 typedef struct SmppDelivery {
         TAILQ_ENTRY(SmppDelivery) entry; /* in the order of coming */
@@ -92,6 +104,7 @@ typedef struct SmppDelivery {
 TAILQ_HEAD(SmppSendingQueue, SmppSending);
 TAILQ_HEAD(SmppUnansweredQueue, SmppUnanswered);
 TAILQ_HEAD(SmppDeliveryQueue, SmppDelivery);
+TAILQ_HEAD(SmppWithdrawalQueue, SmppWithdrawal);
 
 struct SmsDriver {
         SmsChannel *channel;
@@ -122,6 +135,12 @@ struct SmsDriver {
         bool is_blocked;        /* the channel was told -EAGAIN */
         bool absolute_validity; /* the centre does not know the relative form */
         uint32_t logged_status;
+
+        /* what is taken back */
+        struct SmppWithdrawalQueue withdrawals;
+        struct SmppWithdrawalQueue halfway; /* begun, and to be asked for again; the oldest first */
+        unsigned n_withdrawals, n_halfway, n_cancelling;
+        bool logged_cancel;
 
         /* what comes */
         struct SmppDeliveryQueue deliveries;
@@ -157,6 +176,14 @@ unsigned smpp_session_retry_after(const SmsDriver *driver);
 
 /* --- what leaves --- */
 
+typedef struct SmppSender {
+        uint8_t type, plan;
+        const char *address; /* a part of what it was made from */
+} SmppSender;
+
+/* How what messages come from is written. */
+SmppSender smpp_outbound_sender(const char *from);
+
 int smpp_outbound_send(SmsDriver *driver, const SmsOutbound *outbound);
 
 /* An answer of the centre's; of SMPP_SUBMIT_RESP or SMPP_NACK, or one that could not be read. */
@@ -177,6 +204,26 @@ bool smpp_outbound_is_overdue(const SmsDriver *driver, uint64_t now);
 
 /* Frees without a word. */
 void smpp_outbound_done(SmsDriver *driver);
+
+/* --- what is taken back --- */
+
+int smpp_cancel_begin(SmsDriver *driver, const SmsTaken *taken);
+
+/* An answer of the centre's, or the refusal of what it did not understand. */
+void smpp_cancel_answer(SmsDriver *driver, uint32_t sequence, uint32_t status);
+
+/* Asks for what the window has room for. */
+void smpp_cancel_pump(SmsDriver *driver);
+
+/* Gives up what has waited for too long. */
+void smpp_cancel_expire(SmsDriver *driver, uint64_t now);
+uint64_t smpp_cancel_due(const SmsDriver *driver);
+
+/* The connection has ended: nobody will answer. */
+void smpp_cancel_lost(SmsDriver *driver);
+
+/* Frees without a word. */
+void smpp_cancel_done(SmsDriver *driver);
 
 /* --- what comes --- */
 

@@ -377,44 +377,6 @@ void sms_send_request(SmsChannel *c, int64_t id, const json_t *frame) {
 
 /* --- The driver answers --- */
 
-static void tell_failed(SmsChannel *c, const char *message, const char *reason) {
-        plugin_tell(c->plugin,
-                        json_pack("{s:s, s:s, s:b, s:s}",
-                                        "type",
-                                        "failed",
-                                        "message",
-                                        message,
-                                        "permanent",
-                                        true,
-                                        "reason",
-                                        reason));
-}
-
-void sms_send_tell(SmsChannel *c, SmsVerdict verdict, const SmsVerdictOn *on) {
-        const LogFields fields = { .channel = plugin_name(c->plugin), .message = on->message };
-        char reason[REASON_SIZE];
-
-        if (verdict == SMS_VERDICT_NOTHING)
-                return;
-        if (verdict == SMS_VERDICT_DELIVERED) {
-                plugin_tell(c->plugin,
-                                json_pack("{s:s, s:s}",
-                                                "type",
-                                                "delivered",
-                                                "message",
-                                                on->message));
-                return;
-        }
-        (void) snprintf(reason, sizeof(reason), "report-%s", smpp_outcome_name(on->outcome));
-        log_record(LOG_NOTICE,
-                        &fields,
-                        "the carrier reports a message as %s%s%s",
-                        smpp_outcome_name(on->outcome),
-                        on->error[0] ? ", code " : "",
-                        on->error);
-        tell_failed(c, on->message, reason);
-}
-
 static void record_taken(SmsChannel *c, const Sending *sending, const SmsSendResult *result) {
         size_t n = result->n_ids;
         int r;
@@ -431,102 +393,63 @@ static void record_taken(SmsChannel *c, const Sending *sending, const SmsSendRes
                 log_warning("which ids the carrier gave is not on disk: %s", strerror(-r));
 }
 
+/* What came of a try in vain, or may have: a copy, or a part of one, may be on its way. */
+static bool may_have_left(const Sending *sending, SmsSendOutcome outcome) {
+        return outcome == SMS_SEND_FAILED ||
+               (outcome != SMS_SEND_TAKEN && sending->plan.n_segments > 1);
+}
+
+static void settle_untaken(SmsChannel *c, Sending *sending, const SmsSendResult *result) {
+        if (may_have_left(sending, result->outcome))
+                c->unsure_until = time_boot() + SMS_REPORTS_MATCH_SECONDS * USEC_PER_SEC;
+        sending_settle(c,
+                        sending,
+                        &(Refusal){ .later = result->outcome == SMS_SEND_LATER,
+                                        .permanent = result->outcome == SMS_SEND_REFUSED,
+                                        .reason = result->reason ? result->reason : "carrier",
+                                        .retry_after = result->retry_after });
+}
+
 void sms_send_result(SmsChannel *c, const SmsOutbound *outbound, const SmsSendResult *result) {
-        SmsVerdict verdict;
-        SmsVerdictOn on;
+        char message[SMS_MESSAGE_SIZE];
+        bool may_arrive, never_left;
         Sending *sending;
 
         TAILQ_FOREACH(sending, &c->sending, entry)
         if (&sending->outbound == outbound)
                 break;
         assert(sending); /* a driver tells each result once */
+        assert(result->outcome < SMS_SEND_OUTCOME_MAX);
 
-        switch (result->outcome) {
-        case SMS_SEND_TAKEN:
+        memcpy(message, sending->message, sizeof(message));
+        may_arrive = may_have_left(sending, result->outcome);
+        never_left = result->outcome != SMS_SEND_TAKEN && !may_arrive && sending->repeat == 0;
+        if (result->outcome == SMS_SEND_TAKEN) {
                 record_taken(c, sending, result);
                 sending_settle(c, sending, NULL);
-                while ((verdict = sms_reports_match(c->reports, time_wall(), &on)) !=
-                                SMS_VERDICT_NOTHING)
-                        sms_send_tell(c, verdict, &on);
-                break;
-        case SMS_SEND_LATER:
-        case SMS_SEND_FAILED:
-        case SMS_SEND_REFUSED:
-                sending_settle(c,
-                                sending,
-                                &(Refusal){ .later = result->outcome == SMS_SEND_LATER,
-                                                .permanent = result->outcome == SMS_SEND_REFUSED,
-                                                .reason = result->reason ? result->reason
-                                                                         : "carrier",
-                                                .retry_after = result->retry_after });
-                break;
-        default:
-                assert(false);
+                sms_report_match(c);
+        } else {
+                settle_untaken(c, sending, result);
         }
+        sms_withdraw_after_send(c, message, may_arrive, never_left);
 }
 
-/* --- Taking back --- */
-
-static void answer_withdrawal(SmsChannel *c, int64_t id, bool withdrawn) {
-        plugin_answer(c->plugin,
-                        id,
-                        json_pack("{s:s}", "type", withdrawn ? "withdrawn" : "too-late"));
+bool sms_send_is_under_way(const SmsChannel *c, const char *message) {
+        return find_in(&c->sending, message) != NULL;
 }
 
-static int withdraw(SmsChannel *c, const char *message, const char *to) {
-        _cleanup_(freep) const char **ids = NULL;
-        size_t n_ids;
+bool sms_send_drop(SmsChannel *c, const char *message) {
+        Sending *sending = find_in(&c->waiting, message);
+        bool never_left = sending && sending->repeat == 0;
 
-        if (!c->settings.driver->withdraw)
-                return -EOPNOTSUPP;
-        if (strncmp(to, "sms:", 4) != 0 || !sms_reports_ids(c->reports, message, &ids, &n_ids))
-                return -ENOENT;
-        return c->settings.driver->withdraw(c->driver, message, to + 4, ids, n_ids);
-}
-
-void sms_withdraw_request(SmsChannel *c, int64_t id, const json_t *frame) {
-        const char *message = json_string_value(json_object_get(frame, "message"));
-        const char *to = json_string_value(json_object_get(frame, "to"));
-        Withdrawal *withdrawal;
-        Sending *sending;
-
-        sending = message ? find_in(&c->waiting, message) : NULL;
-        if (sending) {
-                sending_settle(c, sending, &(Refusal){ .reason = "withdrawn" });
-                answer_withdrawal(c, id, true);
-                sms_send_pump(c);
-                return;
-        }
-        if (!message || !to || !sms_reports_is_message(message) ||
-                        !(withdrawal = calloc(1, sizeof(*withdrawal)))) {
-                answer_withdrawal(c, id, false);
-                return;
-        }
-        withdrawal->request = id;
-        (void) snprintf(withdrawal->message, sizeof(withdrawal->message), "%s", message);
-        TAILQ_INSERT_TAIL(&c->withdrawals, withdrawal, entry);
-        if (withdraw(c, message, to) < 0)
-                sms_withdraw_result(c, message, false);
-}
-
-void sms_withdraw_result(SmsChannel *c, const char *message, bool withdrawn) {
-        Withdrawal *withdrawal, *next;
-
-        /* The carrier reports a message that it gave back as one that failed. */
-        if (withdrawn)
-                sms_reports_end(c->reports, message, time_wall());
-        for (withdrawal = TAILQ_FIRST(&c->withdrawals); withdrawal; withdrawal = next) {
-                next = TAILQ_NEXT(withdrawal, entry);
-                if (!streq(withdrawal->message, message))
-                        continue;
-                TAILQ_REMOVE(&c->withdrawals, withdrawal, entry);
-                answer_withdrawal(c, withdrawal->request, withdrawn);
-                free(withdrawal);
-        }
+        if (!sending)
+                return false;
+        sending_settle(c, sending, &(Refusal){ .reason = "withdrawn" });
+        sms_send_pump(c);
+        return never_left;
 }
 
 void sms_send_stop(SmsChannel *c) {
-        Withdrawal *withdrawal;
         Sending *sending;
 
         while ((sending = TAILQ_FIRST(&c->waiting)))
@@ -539,9 +462,5 @@ void sms_send_stop(SmsChannel *c) {
         while ((sending = TAILQ_FIRST(&c->sending))) {
                 sending_remove(c, sending);
                 (void) sending_free(sending);
-        }
-        while ((withdrawal = TAILQ_FIRST(&c->withdrawals))) {
-                TAILQ_REMOVE(&c->withdrawals, withdrawal, entry);
-                free(withdrawal);
         }
 }

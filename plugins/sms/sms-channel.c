@@ -38,11 +38,10 @@ void sms_channel_sent(SmsChannel *c, const SmsOutbound *outbound, const SmsSendR
 }
 
 void sms_channel_report(SmsChannel *c, const SmsReport *report) {
-        SmsVerdictOn on;
-        SmsVerdict verdict = sms_reports_note(
-                        c->reports, report, !TAILQ_EMPTY(&c->sending), time_wall(), &on);
-
-        sms_send_tell(c, verdict, &on);
+        if (c->replies)
+                sms_report_take(c, report);
+        else if (report->token != 0) /* the channel ends */
+                c->settings.driver->settle(c->driver, report->token, SMS_SETTLED_LATER);
 }
 
 void sms_channel_inbound(SmsChannel *c, const SmsInbound *inbound) {
@@ -52,8 +51,8 @@ void sms_channel_inbound(SmsChannel *c, const SmsInbound *inbound) {
                 c->settings.driver->settle(c->driver, inbound->token, SMS_SETTLED_LATER);
 }
 
-void sms_channel_withdrawn(SmsChannel *c, const char *message, bool withdrawn) {
-        sms_withdraw_result(c, message, withdrawn);
+void sms_channel_withdrawn(SmsChannel *c, const char *message, SmsWithdrawOutcome outcome) {
+        sms_withdraw_result(c, message, outcome);
 }
 
 /* --- Life --- */
@@ -113,6 +112,9 @@ static int channel_open(SmsChannel *c, const json_t *settings) {
         if (r < 0)
                 return r;
         (void) sd_event_source_set_enabled(c->timer, SD_EVENT_OFF);
+        r = sms_report_open(c);
+        if (r < 0)
+                return r;
         r = c->settings.driver->new (&c->driver, c, plugin_event(c->plugin), settings);
         if (r == 0 && !c->has_status)
                 sms_channel_carrier(c, false, "connecting");
@@ -127,12 +129,15 @@ static void channel_stop(Plugin *plugin, void *state) {
                 return;
         if (c->driver) {
                 (void) sms_replies_free(TAKE_PTR(c->replies));
+                sms_report_stop(c);
                 (void) c->settings.driver->free(c->driver);
         }
         sms_send_stop(c);
+        sms_withdraw_stop(c);
         (void) sms_replies_free(c->replies);
         (void) sms_reports_free(c->reports);
         sd_event_source_disable_unref(c->timer);
+        sd_event_source_disable_unref(c->hold_timer);
         free(c);
 }
 
@@ -146,6 +151,7 @@ static int channel_start(Plugin *plugin, const json_t *settings, void **ret_stat
         TAILQ_INIT(&c->waiting);
         TAILQ_INIT(&c->sending);
         TAILQ_INIT(&c->withdrawals);
+        TAILQ_INIT(&c->reportings);
         r = channel_open(c, settings);
         if (r < 0) {
                 channel_stop(plugin, c);

@@ -63,6 +63,7 @@ typedef struct SmsReport {
         unsigned segment;    /* of message: which of its segments, from 0 */
         SmppOutcome outcome;
         const char *error; /* the network's code, for logs; may be NULL */
+        uint64_t token;    /* of the driver's, to settle it by; 0: the carrier waits for nothing */
 } SmsReport;
 
 /* A message, or a part of one, that came in. All borrowed. */
@@ -77,10 +78,23 @@ typedef struct SmsInbound {
         uint64_t token;          /* of the driver's, to settle it by */
 } SmsInbound;
 
+/* A message that the carrier has. All borrowed. */
+typedef struct SmsTaken {
+        const char *message, *to, *from; /* as they were sent */
+        const char *const *ids;          /* of the result of send; NULL where it had none */
+        size_t n_ids;
+} SmsTaken;
+
 typedef enum SmsSettlement {
         SMS_SETTLED_TAKEN, /* durable at the gateway, or of no use to anybody: never again */
         SMS_SETTLED_LATER, /* hand it in again later */
 } SmsSettlement;
+
+typedef enum SmsWithdrawOutcome {
+        SMS_WITHDRAW_DONE,     /* nobody has got it, nor will */
+        SMS_WITHDRAW_TOO_LATE, /* somebody has it, or nobody knows */
+        SMS_WITHDRAW_LATER,    /* the carrier could not be asked, or has not answered */
+} SmsWithdrawOutcome;
 
 typedef struct SmsDriverOps {
         const char *name; /* "smpp": the value of `driver =` */
@@ -93,17 +107,15 @@ typedef struct SmsDriverOps {
          * -EAGAIN: not now; sms_channel_ready() says when. */
         int (*send)(SmsDriver *driver, const SmsOutbound *outbound);
 
-        /* What came in under that token is settled; once for each. The driver answers its carrier,
-         * or, if that is gone, nobody. */
+        /* What came in or was reported under that token is settled; once for each. The driver
+         * answers its carrier, or, if that is gone, nobody. */
         void (*settle)(SmsDriver *driver, uint64_t token, SmsSettlement settlement);
 
         /* Takes a message back that was taken and not delivered. NULL: this carrier cannot. The
-         * result is told with sms_channel_withdrawn(). ids are those of the result of send. */
-        int (*withdraw)(SmsDriver *driver,
-                        const char *message,
-                        const char *to,
-                        const char *const *ids,
-                        size_t n_ids);
+         * result is told once with sms_channel_withdrawn(), never from in here; another message of
+         * the same name is not taken back before that. -EAGAIN: the carrier cannot be asked now;
+         * another errno: it is too late. */
+        int (*withdraw)(SmsDriver *driver, const SmsTaken *taken);
 
         /* Takes leave of the carrier as far as that needs no waiting, and frees. Takes NULL. */
         SmsDriver *(*free)(SmsDriver *driver);
@@ -123,11 +135,12 @@ void sms_channel_ready(SmsChannel *channel);
 void sms_channel_sent(
                 SmsChannel *channel, const SmsOutbound *outbound, const SmsSendResult *result);
 
-/* A carrier's report. It is durable, as far as a report ever is, when this returns. */
+/* A carrier's report. It is settled later, by token, and perhaps from inside this call: only then
+ * the gateway has it, or the map of the carrier's ids, or it is of no use. */
 void sms_channel_report(SmsChannel *channel, const SmsReport *report);
 
 /* A message or a part. It is settled later, by token, and perhaps from inside this call. */
 void sms_channel_inbound(SmsChannel *channel, const SmsInbound *inbound);
 
 /* The result of a withdrawal. */
-void sms_channel_withdrawn(SmsChannel *channel, const char *message, bool withdrawn);
+void sms_channel_withdrawn(SmsChannel *channel, const char *message, SmsWithdrawOutcome outcome);

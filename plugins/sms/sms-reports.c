@@ -17,7 +17,6 @@
 enum {
         BUCKETS = 16384, /* a power of two */
         PARTS_MAX = 255,
-        HELD_SECONDS = 60,
         FILE_BYTES_MAX = 32 * 1024 * 1024, /* what is before is old */
         LINES_SPARE = 4096,
         LINE_SIZE_MAX = 64 + SMS_MESSAGE_SIZE + PARTS_MAX * 3 * SMPP_ID_SIZE,
@@ -39,6 +38,7 @@ typedef struct Key {
 typedef struct Part {
         char *id; /* NULL: the carrier has none */
         bool delivered;
+        bool decided; /* a report about it is with the gateway */
         Key keys[KEYS_MAX];
 } Part;
 
@@ -58,7 +58,8 @@ typedef struct Held {
         char id[SMPP_ID_SIZE], message[SMS_MESSAGE_SIZE], error[16];
         unsigned segment;
         SmppOutcome outcome;
-        int64_t since;
+        uint64_t token; /* 0: its carrier does not wait for it */
+        uint64_t since, due;
 } Held;
 
 LIST_HEAD(KeyList, Key);
@@ -607,13 +608,25 @@ bool sms_reports_in_doubt(const SmsReports *r, const char *message, int64_t repe
         return record && record->repeat == repeat && now < record->doubt_until;
 }
 
-bool sms_reports_ids(SmsReports *r, const char *message, const char ***ret, size_t *ret_n) {
+static bool has_arrived(const Record *record) {
+        for (size_t i = 0; i < record->n_parts; i++)
+                if (record->parts[i].delivered || record->parts[i].decided)
+                        return true;
+        return false;
+}
+
+bool sms_reports_ids(SmsReports *r,
+                const char *message,
+                const char ***ret,
+                size_t *ret_n,
+                int64_t *ret_repeat) {
         const Record *record = record_find(r, message);
 
         *ret = NULL;
         *ret_n = 0;
-        if (!record || record->ended)
+        if (!record || record->ended || has_arrived(record))
                 return false;
+        *ret_repeat = record->repeat;
         if (!record->parts[0].id)
                 return true;
         *ret = calloc(record->n_parts, sizeof(**ret));
@@ -624,10 +637,23 @@ bool sms_reports_ids(SmsReports *r, const char *message, const char ***ret, size
         return true;
 }
 
-void sms_reports_end(SmsReports *r, const char *message, int64_t now) {
+static Record *record_of_repeat(const SmsReports *r, const char *message, int64_t repeat) {
         Record *record = record_find(r, message);
 
-        if (!record || record->ended)
+        return record && !record->ended && (repeat < 0 || record->repeat == repeat) ? record : NULL;
+}
+
+void sms_reports_undo(SmsReports *r, const char *message, int64_t repeat) {
+        Record *record = record_of_repeat(r, message, repeat);
+
+        for (size_t i = 0; record && i < record->n_parts; i++)
+                record->parts[i].decided = false;
+}
+
+void sms_reports_end(SmsReports *r, const char *message, int64_t repeat, int64_t now) {
+        Record *record = record_of_repeat(r, message, repeat);
+
+        if (!record)
                 return;
         /* Without this line a report is looked for in vain, which costs nothing. */
         (void) append_word(r, "d", message);
@@ -639,25 +665,41 @@ void sms_reports_end(SmsReports *r, const char *message, int64_t now) {
 
 /* --- Reports --- */
 
-/* The part that a carrier means. The very id comes before one that is the same number in another
- * base, unless it was reported already: then the carrier must mean the other. */
-static bool part_find(SmsReports *r, const char *id, Record **ret, unsigned *ret_part) {
+typedef struct Found {
+        const Key *same, *equal;
+} Found;
+
+static Found keys_find(const SmsReports *r, const char *id, bool decided) {
         char keys[KEYS_MAX][SMPP_ID_SIZE];
         unsigned n = smpp_id_keys(id, keys);
-        const Key *same = NULL, *equal = NULL, *key;
+        Found found = { NULL, NULL };
+        const Key *key;
 
         for (unsigned k = 0; k < n; k++)
                 LIST_FOREACH(key, &r->keys[bucket_of(r, keys[k])], entry) {
                         const Part *part = &key->record->parts[key->part];
 
-                        if (!streq(key->text, keys[k]) || part->delivered)
+                        if (!streq(key->text, keys[k]) || part->delivered ||
+                                        part->decided != decided)
                                 continue;
-                        if (!same && streq(part->id, id))
-                                same = key;
-                        if (!equal && smpp_id_equal(part->id, id))
-                                equal = key;
+                        if (!found.same && streq(part->id, id))
+                                found.same = key;
+                        if (!found.equal && smpp_id_equal(part->id, id))
+                                found.equal = key;
                 }
-        key = same ? same : equal;
+        return found;
+}
+
+/* The part that a carrier means. The very id comes before one that is the same number in another
+ * base, unless it was reported already: then the carrier must mean the other, if there is one. */
+static bool part_find(SmsReports *r, const char *id, Record **ret, unsigned *ret_part) {
+        Found open = keys_find(r, id, false), decided = { NULL, NULL };
+        const Key *key = open.same ? open.same : open.equal;
+
+        if (!key) {
+                decided = keys_find(r, id, true);
+                key = decided.same ? decided.same : decided.equal;
+        }
         if (!key)
                 return false;
         *ret = key->record;
@@ -673,32 +715,32 @@ static bool report_find(SmsReports *r, const SmsReport *report, Record **ret, un
         return *ret && *ret_part < (*ret)->n_parts;
 }
 
-static bool all_delivered(const Record *record) {
+static bool others_are_delivered(const Record *record, unsigned part) {
         for (size_t i = 0; i < record->n_parts; i++)
-                if (!record->parts[i].delivered)
+                if (i != part && !record->parts[i].delivered)
                         return false;
         return true;
 }
 
-static SmsVerdict
-judge(SmsReports *r, Record *record, unsigned part, const SmsReport *report, int64_t now) {
+/* A line that is not on the disk would be missed after a kill: the carrier keeps the report. */
+static SmsVerdict note_part(SmsReports *r, Record *record, unsigned part) {
         char word[32];
 
+        (void) snprintf(word, sizeof(word), "s %u", part);
+        if (append_word(r, word, record->message) < 0)
+                return SMS_VERDICT_LATER;
+        record->parts[part].delivered = true;
+        tidy_if_due(r);
+        return SMS_VERDICT_NOTHING;
+}
+
+static SmsVerdict judge(SmsReports *r, Record *record, unsigned part, SmppOutcome outcome) {
         if (record->ended || record->parts[part].delivered)
                 return SMS_VERDICT_NOTHING;
-        if (report->outcome == SMPP_OUTCOME_DELIVERED) {
-                record->parts[part].delivered = true;
-                if (!all_delivered(record)) {
-                        (void) snprintf(word, sizeof(word), "s %u", part);
-                        (void) append_word(r, word, record->message);
-                        tidy_if_due(r);
-                        return SMS_VERDICT_NOTHING;
-                }
-                sms_reports_end(r, record->message, now);
-                return SMS_VERDICT_DELIVERED;
-        }
-        sms_reports_end(r, record->message, now);
-        return SMS_VERDICT_FAILED;
+        if (outcome == SMPP_OUTCOME_DELIVERED && !others_are_delivered(record, part))
+                return note_part(r, record, part);
+        record->parts[part].decided = true;
+        return outcome == SMPP_OUTCOME_DELIVERED ? SMS_VERDICT_DELIVERED : SMS_VERDICT_FAILED;
 }
 
 static void held_drop(SmsReports *r, Held *held) {
@@ -707,29 +749,68 @@ static void held_drop(SmsReports *r, Held *held) {
         free(held);
 }
 
-static void held_drop_old(SmsReports *r, int64_t now) {
-        Held *held;
-
-        while ((held = TAILQ_FIRST(&r->held)) &&
-                        (r->n_held > SMS_REPORTS_HELD_MAX || now - held->since > HELD_SECONDS))
-                held_drop(r, held);
+static bool is_same_report(const Held *held, const SmsReport *report) {
+        return report->id ? streq(held->id, report->id)
+                          : !held->id[0] && held->segment == report->segment &&
+                                               streq(held->message, report->message);
 }
 
-static void hold_report(SmsReports *r, const SmsReport *report, int64_t now) {
-        Held *held = calloc(1, sizeof(*held));
+static bool may_match(const Held *held, uint64_t boot) {
+        return boot - held->since <= SMS_REPORTS_MATCH_SECONDS * UINT64_C(1000000);
+}
 
+/* The last one comes to the end, so that those whose carriers wait are in the order of due. */
+static void held_wait(SmsReports *r, Held *held, uint64_t token, uint64_t boot) {
+        TAILQ_REMOVE(&r->held, held, entry);
+        held->token = token;
+        held->due = boot + SMS_REPORTS_HOLD_SECONDS * UINT64_C(1000000);
+        TAILQ_INSERT_TAIL(&r->held, held, entry);
+}
+
+static Held *held_new(SmsReports *r, const SmsReport *report, uint64_t boot) {
+        Held *held = TAILQ_FIRST(&r->held);
+
+        if (r->n_held == SMS_REPORTS_HELD_MAX) {
+                if (held->token != 0)
+                        return NULL;
+                held_drop(r, held);
+        }
+        held = calloc(1, sizeof(*held));
         if (!held)
-                return;
+                return NULL;
         held->segment = report->segment;
-        held->outcome = report->outcome;
-        held->since = now;
-        (void) snprintf(held->id, sizeof(held->id), "%s", report->id ? report->id : "");
-        if (!report->id)
+        held->since = boot;
+        if (report->id)
+                (void) snprintf(held->id, sizeof(held->id), "%s", report->id);
+        else
                 (void) snprintf(held->message, sizeof(held->message), "%s", report->message);
-        text_word(report->error, held->error, sizeof(held->error));
         TAILQ_INSERT_TAIL(&r->held, held, entry);
         r->n_held++;
-        held_drop_old(r, now);
+        return held;
+}
+
+/* What was held for its time and comes again is about no message of ours. */
+static SmsVerdict hold_report(
+                SmsReports *r, const SmsReport *report, uint64_t boot, SmsVerdictOn *ret) {
+        Held *held;
+
+        TAILQ_FOREACH(held, &r->held, entry)
+        if (is_same_report(held, report))
+                break;
+        if (held && !may_match(held, boot)) {
+                ret->token = held->token;
+                held_drop(r, held);
+                return SMS_VERDICT_NOTHING;
+        }
+        if (!held)
+                held = held_new(r, report, boot);
+        if (!held)
+                return SMS_VERDICT_LATER;
+        ret->token = held->token;
+        held->outcome = report->outcome;
+        text_word(report->error, held->error, sizeof(held->error));
+        held_wait(r, held, report->token, boot);
+        return SMS_VERDICT_HELD;
 }
 
 static bool is_final(SmppOutcome outcome) {
@@ -737,8 +818,11 @@ static bool is_final(SmppOutcome outcome) {
                outcome == SMPP_OUTCOME_EXPIRED || outcome == SMPP_OUTCOME_REJECTED;
 }
 
-SmsVerdict sms_reports_note(
-                SmsReports *r, const SmsReport *report, bool hold, int64_t now, SmsVerdictOn *ret) {
+SmsVerdict sms_reports_note(SmsReports *r,
+                const SmsReport *report,
+                bool hold,
+                uint64_t boot,
+                SmsVerdictOn *ret) {
         Record *record;
         unsigned part;
 
@@ -746,37 +830,61 @@ SmsVerdict sms_reports_note(
 
         *ret = (SmsVerdictOn){ .outcome = report->outcome };
         text_word(report->error, ret->error, sizeof(ret->error));
-        if (!is_final(report->outcome) || (!report->id && !report->message))
+        if (!is_final(report->outcome) || (!report->id && !report->message) ||
+                        (report->id && !report->id[0]))
                 return SMS_VERDICT_NOTHING;
-        if (!report_find(r, report, &record, &part)) {
-                if (hold)
-                        hold_report(r, report, now);
-                return SMS_VERDICT_NOTHING;
-        }
+        if (!report_find(r, report, &record, &part))
+                return hold ? hold_report(r, report, boot, ret) : SMS_VERDICT_NOTHING;
         (void) snprintf(ret->message, sizeof(ret->message), "%s", record->message);
-        return judge(r, record, part, report, now);
+        ret->repeat = record->repeat;
+        return judge(r, record, part, report->outcome);
 }
 
-SmsVerdict sms_reports_match(SmsReports *r, int64_t now, SmsVerdictOn *ret) {
-        Held *held, *next;
+bool sms_reports_match(SmsReports *r, uint64_t boot, SmsVerdict *ret_verdict, SmsVerdictOn *ret) {
+        Held *held;
 
-        held_drop_old(r, now);
-        for (held = TAILQ_FIRST(&r->held); held; held = next) {
+        TAILQ_FOREACH(held, &r->held, entry) {
                 SmsReport report = { .id = held->id[0] ? held->id : NULL,
                         .message = held->id[0] ? NULL : held->message,
                         .segment = held->segment,
                         .outcome = held->outcome,
                         .error = held->error };
-                SmsVerdict verdict;
 
-                next = TAILQ_NEXT(held, entry);
-                verdict = sms_reports_note(r, &report, false, now, ret);
-                if (ret->message[0])
-                        held_drop(r, held);
-                if (verdict != SMS_VERDICT_NOTHING)
-                        return verdict;
+                if (!may_match(held, boot))
+                        continue;
+                *ret_verdict = sms_reports_note(r, &report, false, boot, ret);
+                if (!ret->message[0])
+                        continue;
+                ret->token = held->token;
+                held_drop(r, held);
+                return true;
         }
-        return SMS_VERDICT_NOTHING;
+        return false;
+}
+
+static Held *held_first_due(const SmsReports *r) {
+        Held *held;
+
+        TAILQ_FOREACH(held, &r->held, entry)
+        if (held->token != 0)
+                return held;
+        return NULL;
+}
+
+uint64_t sms_reports_due(const SmsReports *r) {
+        const Held *held = held_first_due(r);
+
+        return held ? held->due : UINT64_MAX;
+}
+
+bool sms_reports_hand_back(SmsReports *r, uint64_t boot, uint64_t *ret_token) {
+        Held *held = held_first_due(r);
+
+        if (!held || held->due > boot)
+                return false;
+        *ret_token = held->token;
+        held->token = 0;
+        return true;
 }
 
 size_t sms_reports_count(const SmsReports *r) {

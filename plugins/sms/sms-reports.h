@@ -10,10 +10,14 @@
  *   s PART MESSAGE                   that part was delivered
  *   d MESSAGE                        nothing more is expected
  *
+ * A report that decides about a whole message changes nothing here: the gateway hears of it first,
+ * and sms_reports_end() follows when it has it, so that a report that is handed in again after a
+ * kill decides again.
+ *
  * Time is an argument, in seconds since 1970, of a clock that may be wrong, as it is on a board
  * that has no battery: what is of the future is as of now, and a message is old when it was taken
  * four days before the newest. Where the newest is as long ago itself, all are as of now once the
- * next message is taken. */
+ * next message is taken. How long a report is held is told by CLOCK_BOOTTIME in microseconds. */
 #pragma once
 
 #include <stdbool.h>
@@ -28,21 +32,28 @@ enum {
         SMS_REPORTS_MESSAGES_MAX = 65536, /* of which more is expected */
         SMS_REPORTS_ENDED_MAX = 4096,     /* of which only the gateway may not know */
         SMS_REPORTS_HELD_MAX = 1024,
-        SMS_REPORTS_DAYS = 4, /* before the newest: what is older is forgotten */
+        SMS_REPORTS_HOLD_SECONDS = 5,   /* that a carrier waits for one, before it is handed back */
+        SMS_REPORTS_MATCH_SECONDS = 60, /* that its message may come */
+        SMS_REPORTS_DAYS = 4,           /* before the newest: what is older is forgotten */
         SMS_REPORTS_DOUBT_SECONDS = 300,
         SMS_REPORTS_REPEAT_MAX = 1000000000,
 };
 
 typedef enum SmsVerdict {
         SMS_VERDICT_NOTHING,   /* nothing new about a whole message, or of no message of ours */
-        SMS_VERDICT_DELIVERED, /* all of its segments are */
+        SMS_VERDICT_HELD,      /* it may be about a message that is not there yet */
+        SMS_VERDICT_LATER,     /* there is no room for it now, on the disk or among those held */
+        SMS_VERDICT_DELIVERED, /* all of the message's segments are */
         SMS_VERDICT_FAILED,    /* one of them never will be */
 } SmsVerdict;
 
 typedef struct SmsVerdictOn {
         char message[SMS_MESSAGE_SIZE];
+        int64_t repeat;      /* the message's */
         SmppOutcome outcome; /* of the report that decided */
         char error[16];      /* the network's code, as one word; or empty */
+        uint64_t token;      /* of a report that was held: whose, or, of SMS_VERDICT_HELD, that of
+                                the same report before; 0: of none that is waited for */
 } SmsVerdictOn;
 
 typedef struct SmsReports SmsReports;
@@ -75,24 +86,40 @@ int sms_reports_add(SmsReports *reports,
 bool sms_reports_in_doubt(
                 const SmsReports *reports, const char *message, int64_t repeat, int64_t now);
 
-/* Takes a report. One about a message that is not there is kept for a minute when hold says that
- * there may be one yet: reports overtake the answers to what they are about. */
+/* Takes a report. One about a message that is not there is held when hold says that there may be
+ * one yet: reports overtake the answers to what they are about. Its carrier waits for a while and
+ * gets it back then, but it is remembered, and matches for a minute. */
 SmsVerdict sms_reports_note(SmsReports *reports,
                 const SmsReport *report,
                 bool hold,
-                int64_t now,
+                uint64_t boot,
                 SmsVerdictOn *ret);
 
-/* Looks through what was kept for reports about messages that have come since; to be called after
- * sms_reports_add(), until it is SMS_VERDICT_NOTHING. */
-SmsVerdict sms_reports_match(SmsReports *reports, int64_t now, SmsVerdictOn *ret);
+/* Looks through what was held for a report about a message that has come since; to be called after
+ * sms_reports_add(), until it is false. The verdict is none of HELD. */
+bool sms_reports_match(
+                SmsReports *reports, uint64_t boot, SmsVerdict *ret_verdict, SmsVerdictOn *ret);
 
-/* The carrier's ids of a message of which more is expected, borrowed until the next change; *ret is
- * NULL where it has none. False: there is no such message. The caller frees *ret, not the ids. */
-bool sms_reports_ids(SmsReports *reports, const char *message, const char ***ret, size_t *ret_n);
+/* When a carrier has waited long enough for what is held; UINT64_MAX: none waits. */
+uint64_t sms_reports_due(const SmsReports *reports);
 
-/* Nothing more is expected of a message. */
-void sms_reports_end(SmsReports *reports, const char *message, int64_t now);
+/* The token of a report to be handed back to its carrier at that time; false: there is none. */
+bool sms_reports_hand_back(SmsReports *reports, uint64_t boot, uint64_t *ret_token);
+
+/* The carrier's ids of a message that nothing was reported of, borrowed until the next change; *ret
+ * is NULL where it has none. False: there is no such message. The caller frees *ret, not the ids.
+ */
+bool sms_reports_ids(SmsReports *reports,
+                const char *message,
+                const char ***ret,
+                size_t *ret_n,
+                int64_t *ret_repeat);
+
+/* Nothing more is expected of a message, in this repetition; negative: in whichever. */
+void sms_reports_end(SmsReports *reports, const char *message, int64_t repeat, int64_t now);
+
+/* The gateway does not know what was decided about it: it is to be decided once more. */
+void sms_reports_undo(SmsReports *reports, const char *message, int64_t repeat);
 
 /* How many messages more is expected of, how many have ended, and how many reports are kept. */
 size_t sms_reports_count(const SmsReports *reports);

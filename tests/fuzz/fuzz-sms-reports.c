@@ -27,10 +27,13 @@ static void report_all(SmsReports *reports, const uint8_t *data, size_t size) {
                         SmsReport report = { .id = which ? NULL : word,
                                 .message = which ? word : NULL,
                                 .outcome = which ? SMPP_OUTCOME_FAILED : SMPP_OUTCOME_DELIVERED };
-                        SmsVerdict verdict = sms_reports_note(reports, &report, true, NOW, &on);
+                        SmsVerdict verdict = sms_reports_note(reports, &report, true, 0, &on);
 
-                        if (verdict != SMS_VERDICT_NOTHING) {
+                        assert(verdict != SMS_VERDICT_LATER);
+                        if (verdict == SMS_VERDICT_DELIVERED || verdict == SMS_VERDICT_FAILED) {
                                 assert(sms_reports_is_message(on.message));
+                                assert(sms_reports_count(reports) == count);
+                                sms_reports_end(reports, on.message, on.repeat, NOW);
                                 assert(sms_reports_count(reports) == --count);
                         }
                         assert(sms_reports_held(reports) <= SMS_REPORTS_HELD_MAX);
@@ -40,6 +43,7 @@ static void report_all(SmsReports *reports, const uint8_t *data, size_t size) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         SmsReports *reports = NULL;
+        SmsVerdict verdict;
         SmsVerdictOn on;
 
         assert(sodium_init() >= 0);
@@ -47,7 +51,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         sms_reports_read(reports, (const char *) data, size, NOW);
         assert(sms_reports_count(reports) <= size / 8); /* the shortest line is "t 0 1 m\n" */
         report_all(reports, data, size);
-        while (sms_reports_match(reports, NOW, &on) != SMS_VERDICT_NOTHING)
+        while (sms_reports_match(reports, 0, &verdict, &on))
                 ;
         (void) sms_reports_free(reports);
         return 0;

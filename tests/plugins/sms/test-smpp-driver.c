@@ -17,11 +17,13 @@ enum { PATIENCE_SECONDS = 30, DELIVERIES = SMPP_DELIVERIES_MAX + 1 };
 struct SmsChannel {
         bool is_up, is_ready;
         char reason[48];
-        unsigned n_sent, n_reports, n_inbound;
+        unsigned n_sent, n_reports, n_inbound, n_withdrawn;
         const SmsOutbound *outbound;
         SmsSendOutcome outcome;
         char sent_reason[48], id[SMPP_ID_SIZE], report[SMPP_ID_SIZE], text[64];
-        uint64_t tokens[DELIVERIES];
+        uint64_t tokens[DELIVERIES], report_tokens[4];
+        SmsWithdrawOutcome withdrawn;
+        char withdrawn_message[16];
 };
 
 void sms_channel_carrier(SmsChannel *c, bool up, const char *reason) {
@@ -45,7 +47,8 @@ void sms_channel_sent(SmsChannel *c, const SmsOutbound *outbound, const SmsSendR
 }
 
 void sms_channel_report(SmsChannel *c, const SmsReport *report) {
-        c->n_reports++;
+        assert_true(c->n_reports < N_ELEMENTS(c->report_tokens));
+        c->report_tokens[c->n_reports++] = report->token;
         (void) snprintf(c->report, sizeof(c->report), "%s", report->id);
 }
 
@@ -59,8 +62,10 @@ void sms_channel_inbound(SmsChannel *c, const SmsInbound *inbound) {
                         (const char *) inbound->octets->data);
 }
 
-void sms_channel_withdrawn(SmsChannel *c, const char *message, bool withdrawn) {
-        fail();
+void sms_channel_withdrawn(SmsChannel *c, const char *message, SmsWithdrawOutcome outcome) {
+        c->n_withdrawn++;
+        c->withdrawn = outcome;
+        (void) snprintf(c->withdrawn_message, sizeof(c->withdrawn_message), "%s", message);
 }
 
 typedef struct Fixture {
@@ -74,7 +79,8 @@ typedef struct Fixture {
         int listener, centre;
         uint8_t in[65536];
         size_t n_in;
-        uint32_t sequence; /* of the PDU that was heard last */
+        uint32_t sequence;  /* of the PDU that was heard last */
+        uint8_t heard[256]; /* its body, or the beginning of it */
 } Fixture;
 
 /* --- The loop, and the centre on it --- */
@@ -125,6 +131,11 @@ static uint32_t hears(Fixture *f, uint32_t command) {
         status = number_at(f->in + 8);
         f->sequence = number_at(f->in + 12);
         size = length_of(f);
+        memset(f->heard, 0, sizeof(f->heard));
+        memcpy(f->heard,
+                        f->in + SMPP_HEADER_SIZE,
+                        size - SMPP_HEADER_SIZE < sizeof(f->heard) ? size - SMPP_HEADER_SIZE
+                                                                   : sizeof(f->heard));
         f->n_in -= size;
         memmove(f->in, f->in + size, f->n_in);
         return status;
@@ -177,7 +188,7 @@ static void says(Fixture *f,
 }
 
 /* A deliver_sm from +4915112345678 with a text. */
-static void delivers(Fixture *f, uint32_t sequence, const char *text) {
+static void delivers_as(Fixture *f, uint32_t sequence, uint8_t esm_class, const char *text) {
         uint8_t body[256] = { 0, 1, 1 };
         size_t n = 3;
 
@@ -185,10 +196,15 @@ static void delivers(Fixture *f, uint32_t sequence, const char *text) {
         body[n++] = 1;
         body[n++] = 1;
         n += (size_t) snprintf((char *) body + n, 32, "4930901820") + 1;
+        body[n] = esm_class;
         n += 9; /* esm_class to sm_default_msg_id */
         body[n++] = (uint8_t) strlen(text);
         memcpy(body + n, text, strlen(text));
         says(f, SMPP_COMMAND_DELIVER, 0, sequence, body, n + strlen(text));
+}
+
+static void delivers(Fixture *f, uint32_t sequence, const char *text) {
+        delivers_as(f, sequence, 0, text);
 }
 
 /* --- A driver on it --- */
@@ -463,6 +479,192 @@ static void nothing_is_taken_before_the_session_is_bound(void **state) {
         assert_int_equal(f->channel.n_inbound, 0);
 }
 
+static void a_receipt_is_answered_when_it_is_settled(void **state) {
+        static const char receipt[] = "id:4711 stat:DELIVRD err:000";
+        Fixture *f = *state;
+
+        comes_up(f);
+        delivers_as(f, 80, 4, receipt);
+        delivers_as(f, 81, 4, receipt);
+        delivers_as(f, 82, 4, "stat:DELIVRD err:000"); /* of nobody */
+        assert_int_equal(hears(f, SMPP_COMMAND_DELIVER_RESP), 0);
+        assert_int_equal(f->sequence, 82);
+        assert_int_equal(f->channel.n_reports, 2);
+        assert_string_equal(f->channel.report, "4711");
+        sms_driver_smpp.settle(f->driver, f->channel.report_tokens[1], SMS_SETTLED_TAKEN);
+        assert_int_equal(hears(f, SMPP_COMMAND_DELIVER_RESP), 0);
+        assert_int_equal(f->sequence, 81);
+        sms_driver_smpp.settle(f->driver, f->channel.report_tokens[0], SMS_SETTLED_LATER);
+        assert_int_equal(hears(f, SMPP_COMMAND_DELIVER_RESP), 0x64);
+        assert_int_equal(f->sequence, 80);
+        delivers_as(f, 83, 4, receipt); /* which nobody settles */
+        assert_int_equal(hears(f, SMPP_COMMAND_DELIVER_RESP), 0x64);
+        assert_int_equal(f->sequence, 83);
+}
+
+/* --- Taking back --- */
+
+static const char *const three_ids[] = { "00fa", "17", "18" };
+
+static int withdraws(Fixture *f, const char *from, const char *const *ids, size_t n_ids) {
+        return sms_driver_smpp.withdraw(f->driver,
+                        &(SmsTaken){ .message = "msg_1",
+                                        .to = "+4915112345678",
+                                        .from = from,
+                                        .ids = ids,
+                                        .n_ids = n_ids });
+}
+
+/* cancel_sm, SMPP 3.4 section 4.9.1. */
+static void hears_cancel(Fixture *f, const char *id, uint8_t type, uint8_t plan, const char *from) {
+        uint8_t body[128] = { 0 };
+        size_t n = 1;
+
+        assert_int_equal(hears(f, SMPP_COMMAND_CANCEL), 0);
+        n += (size_t) snprintf((char *) body + n, 65, "%s", id) + 1;
+        body[n++] = type;
+        body[n++] = plan;
+        n += (size_t) snprintf((char *) body + n, 21, "%s", from) + 1;
+        body[n++] = 1;
+        body[n++] = 1;
+        n += (size_t) snprintf((char *) body + n, 21, "4915112345678") + 1;
+        assert_memory_equal(f->heard, body, n);
+}
+
+static void hears_cancel_of(Fixture *f, const char *id) {
+        hears_cancel(f, id, 1, 1, "4930901820");
+}
+
+static void answers_cancel(Fixture *f, uint32_t status) {
+        says(f, SMPP_COMMAND_CANCEL_RESP, status, f->sequence, NULL, 0);
+}
+
+static void expect_withdrawn(Fixture *f, unsigned n, SmsWithdrawOutcome outcome) {
+        UNTIL(f, f->channel.n_withdrawn == n);
+        assert_int_equal(f->channel.withdrawn, outcome);
+        assert_string_equal(f->channel.withdrawn_message, "msg_1");
+}
+
+static void a_message_is_taken_back_when_all_its_segments_are(void **state) {
+        Fixture *f = *state;
+
+        comes_up(f);
+        assert_int_equal(withdraws(f, "+4930901820", three_ids, 3), 0);
+        for (size_t i = 0; i < 3; i++) {
+                hears_cancel_of(f, three_ids[i]);
+                assert_int_equal(f->channel.n_withdrawn, 0);
+                answers_cancel(f, 0);
+        }
+        expect_withdrawn(f, 1, SMS_WITHDRAW_DONE);
+}
+
+static void senders_are_written_as_they_were(void **state) {
+        Fixture *f = *state;
+
+        comes_up(f);
+        assert_int_equal(withdraws(f, "Adler", three_ids, 1), 0);
+        hears_cancel(f, "00fa", 5, 0, "Adler");
+        answers_cancel(f, 0);
+        expect_withdrawn(f, 1, SMS_WITHDRAW_DONE);
+        assert_int_equal(withdraws(f, "80800", three_ids, 1), 0);
+        hears_cancel(f, "00fa", 3, 0, "80800");
+}
+
+/* Whoever has the first segment shall have the others. */
+static void what_one_segment_is_too_late_for_goes_on(void **state) {
+        static const uint32_t statuses[] = { 0x11, 0x0c, 0x03, 0x45 };
+        Fixture *f = *state;
+
+        comes_up(f);
+        for (unsigned i = 0; i < N_ELEMENTS(statuses); i++) {
+                assert_int_equal(withdraws(f, "+4930901820", three_ids, 3), 0);
+                hears_cancel_of(f, "00fa");
+                answers_cancel(f, statuses[i]);
+                expect_withdrawn(f, i + 1, SMS_WITHDRAW_TOO_LATE);
+        }
+        assert_int_equal(withdraws(f, "+4930901820", three_ids, 3), 0);
+        hears_cancel_of(f, "00fa");
+        says(f, SMPP_COMMAND_NACK, 0x03, f->sequence, NULL, 0);
+        expect_withdrawn(f, 5, SMS_WITHDRAW_TOO_LATE);
+        says(f, SMPP_COMMAND_ENQUIRE, 0, 72, NULL, 0);
+        assert_int_equal(hears(f, SMPP_COMMAND_ENQUIRE_RESP), 0); /* and no more of them */
+}
+
+/* An empty id would cancel all that the recipient is to get from us. */
+static void an_id_that_is_empty_is_never_sent(void **state) {
+        static const char *const ids[] = { "1", "", "3" };
+        Fixture *f = *state;
+
+        comes_up(f);
+        assert_int_equal(withdraws(f, "+4930901820", ids, 3), -ENOENT);
+        assert_int_equal(withdraws(f, "+4930901820", NULL, 0), -ENOENT);
+        says(f, SMPP_COMMAND_ENQUIRE, 0, 72, NULL, 0);
+        assert_int_equal(hears(f, SMPP_COMMAND_ENQUIRE_RESP), 0);
+        assert_int_equal(f->channel.n_withdrawn, 0);
+}
+
+static void what_was_cancelled_before_the_connection_was_lost_is_not_asked_again(void **state) {
+        Fixture *f = *state;
+
+        assert_int_equal(withdraws(f, "+4930901820", three_ids, 3), -EAGAIN); /* not bound */
+        comes_up(f);
+        assert_int_equal(withdraws(f, "+4930901820", three_ids, 3), 0);
+        hears_cancel_of(f, "00fa");
+        answers_cancel(f, 0);
+        hears_cancel_of(f, "17");
+        f->centre = close_fd(f->centre);
+        expect_withdrawn(f, 1, SMS_WITHDRAW_LATER);
+        comes_up(f);
+        assert_int_equal(withdraws(f, "+4930901820", three_ids, 3), 0);
+        hears_cancel_of(f, "17");
+        answers_cancel(f, 0x58); /* slower */
+        expect_withdrawn(f, 2, SMS_WITHDRAW_LATER);
+        assert_int_equal(withdraws(f, "+4930901820", three_ids, 3), 0);
+        hears_cancel_of(f, "17");
+        answers_cancel(f, 0);
+        hears_cancel_of(f, "18");
+        answers_cancel(f, 0);
+        expect_withdrawn(f, 3, SMS_WITHDRAW_DONE);
+}
+
+static void a_centre_that_does_not_answer_a_cancel_keeps_its_session(void **state) {
+        Fixture *f = *state;
+
+        comes_up(f);
+        assert_int_equal(withdraws(f, "+4930901820", three_ids, 1), 0);
+        hears_cancel_of(f, "00fa");
+        expect_withdrawn(f, 1, SMS_WITHDRAW_LATER);
+        answers_cancel(f, 0); /* after all */
+        sends(f);
+        assert_true(f->channel.is_up);
+        assert_int_equal(f->channel.n_withdrawn, 1);
+}
+
+/* It is 2 here. */
+static void what_is_taken_back_counts_in_the_window(void **state) {
+        SmsOutbound other;
+        uint32_t submit;
+        Fixture *f = *state;
+
+        other = f->outbound;
+        other.message = "msg_2";
+        comes_up(f);
+        sends(f);
+        assert_int_equal(withdraws(f, "+4930901820", three_ids, 1), 0);
+        hears_cancel_of(f, "00fa");
+        assert_int_equal(sms_driver_smpp.send(f->driver, &other), -EAGAIN);
+        answers_cancel(f, 0);
+        UNTIL(f, f->channel.is_ready);
+        assert_int_equal(sms_driver_smpp.send(f->driver, &other), 0);
+        (void) hears(f, SMPP_COMMAND_SUBMIT);
+        submit = f->sequence;
+        assert_int_equal(withdraws(f, "+4930901820", three_ids, 1), 0); /* waits */
+        says(f, SMPP_COMMAND_ENQUIRE, 0, 72, NULL, 0);
+        assert_int_equal(hears(f, SMPP_COMMAND_ENQUIRE_RESP), 0);
+        says(f, SMPP_COMMAND_SUBMIT_RESP, 0, submit, "9", 2);
+        hears_cancel_of(f, "00fa");
+}
+
 /* --- Centres that are no centres --- */
 
 static void an_impossible_length_ends_the_connection(void **state) {
@@ -579,6 +781,14 @@ int main(void) {
                 TEST(more_than_can_be_held_is_refused_for_now),
                 TEST(data_sm_is_answered_as_such),
                 TEST(nothing_is_taken_before_the_session_is_bound),
+                TEST(a_receipt_is_answered_when_it_is_settled),
+                TEST(a_message_is_taken_back_when_all_its_segments_are),
+                TEST(senders_are_written_as_they_were),
+                TEST(what_one_segment_is_too_late_for_goes_on),
+                TEST(an_id_that_is_empty_is_never_sent),
+                TEST(what_was_cancelled_before_the_connection_was_lost_is_not_asked_again),
+                TEST(a_centre_that_does_not_answer_a_cancel_keeps_its_session),
+                TEST(what_is_taken_back_counts_in_the_window),
                 TEST(an_impossible_length_ends_the_connection),
                 TEST(who_is_never_understood_is_left),
                 TEST(who_does_not_read_is_not_read_from),

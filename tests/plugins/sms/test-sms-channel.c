@@ -31,6 +31,7 @@ struct SmsDriver {
         unsigned settlements[TOKENS_MAX]; /* by token */
         char withdrawn[LOG_MAX];
         size_t n_withdrawn_ids;
+        unsigned n_withdrawals;
         bool settles_nothing; /* once it is gone */
 };
 
@@ -66,15 +67,13 @@ static void driver_settle(SmsDriver *d, uint64_t token, SmsSettlement settlement
         d->settled[d->n_settled++].settlement = settlement;
 }
 
-static int driver_withdraw(SmsDriver *d,
-                const char *message,
-                const char *to,
-                const char *const *ids,
-                size_t n_ids) {
-        assert_string_equal(to, BERLIN);
-        assert_true(n_ids == 0 || ids);
-        (void) snprintf(d->withdrawn, sizeof(d->withdrawn), "%s", message);
-        d->n_withdrawn_ids = n_ids;
+static int driver_withdraw(SmsDriver *d, const SmsTaken *taken) {
+        assert_string_equal(taken->to, BERLIN);
+        assert_string_equal(taken->from, "+4930123456");
+        assert_true(taken->n_ids == 0 || taken->ids);
+        (void) snprintf(d->withdrawn, sizeof(d->withdrawn), "%s", taken->message);
+        d->n_withdrawn_ids = taken->n_ids;
+        d->n_withdrawals++;
         return d->result;
 }
 
@@ -271,20 +270,45 @@ static int64_t hears_later(Fixture *f, int64_t id, const char *reason) {
         return retry_after;
 }
 
-static void hears_event(Fixture *f, const char *type, const char *message) {
-        json_auto_t *event = peer_hear_type(&f->gateway, type);
+static void gateway_answers(Fixture *f, const json_t *frame, const char *type) {
+        peer_say(&f->gateway,
+                        json_pack("{s:s, s:I, s:i}",
+                                        "type",
+                                        type,
+                                        "id",
+                                        (json_int_t) frame_number(frame, "id"),
+                                        "retry_after",
+                                        1));
+        peer_settle(&f->gateway);
+}
 
-        assert_string_equal(frame_text(event, "message"), message);
-        assert_null(json_object_get(event, "id"));
+/* Hears a report, and answers it. */
+static void hears_report_as(Fixture *f,
+                const char *says,
+                const char *message,
+                int64_t repeat,
+                const char *type) {
+        json_auto_t *report = peer_hear_type(&f->gateway, "report");
+
+        assert_string_equal(frame_text(report, "says"), says);
+        assert_string_equal(frame_text(report, "message"), message);
+        assert_int_equal(frame_number(report, "repeat"), repeat);
+        assert_int_equal(json_object_size(report), streq(says, "failed") ? 7 : 5);
+        gateway_answers(f, report, type);
+}
+
+static void hears_delivered(Fixture *f, const char *message) {
+        hears_report_as(f, "delivered", message, 0, "ack");
 }
 
 static void hears_report_failed(Fixture *f, const char *message, const char *reason) {
-        json_auto_t *event = peer_hear_type(&f->gateway, "failed");
+        json_auto_t *report = peer_hear_type(&f->gateway, "report");
 
-        assert_string_equal(frame_text(event, "message"), message);
-        assert_string_equal(frame_text(event, "reason"), reason);
-        assert_true(json_is_true(json_object_get(event, "permanent")));
-        assert_null(json_object_get(event, "id"));
+        assert_string_equal(frame_text(report, "says"), "failed");
+        assert_string_equal(frame_text(report, "message"), message);
+        assert_string_equal(frame_text(report, "reason"), reason);
+        assert_true(json_is_true(json_object_get(report, "permanent")));
+        gateway_answers(f, report, "ack");
 }
 
 /* --- The driver's end --- */
@@ -300,9 +324,22 @@ static void driver_takes(size_t i, const char *id) {
         driver_tells(i, &(SmsSendResult){ .outcome = SMS_SEND_TAKEN, .ids = ids, .n_ids = 1 });
 }
 
-static void carrier_reports(const char *id, SmppOutcome outcome) {
+static void carrier_reports_as(const char *id, SmppOutcome outcome, uint64_t token) {
         sms_channel_report(driver->channel,
-                        &(SmsReport){ .id = id, .outcome = outcome, .error = "034" });
+                        &(SmsReport){ .id = id,
+                                        .outcome = outcome,
+                                        .error = "034",
+                                        .token = token });
+}
+
+static void carrier_reports(const char *id, SmppOutcome outcome) {
+        carrier_reports_as(id, outcome, 0);
+}
+
+static void assert_settled(size_t i, uint64_t token, SmsSettlement settlement) {
+        assert_true(i < driver->n_settled);
+        assert_int_equal(driver->settled[i].token, token);
+        assert_int_equal(driver->settled[i].settlement, settlement);
 }
 
 /* Waits for what a timer brings. */
@@ -699,7 +736,7 @@ static void a_message_is_delivered_when_all_its_segments_are(void **state) {
         carrier_reports("id one", SMPP_OUTCOME_ACCEPTED);
         peer_hears_nothing(&f->gateway);
         carrier_reports("id one", SMPP_OUTCOME_DELIVERED);
-        hears_event(f, "delivered", "msg_1");
+        hears_delivered(f, "msg_1");
         carrier_reports("id one", SMPP_OUTCOME_DELIVERED);
         carrier_reports("id one", SMPP_OUTCOME_FAILED);
         peer_hears_nothing(&f->gateway);
@@ -743,7 +780,7 @@ static void reports_may_name_our_message(void **state) {
                                         &(SmsReport){ .message = "msg_1",
                                                         .outcome = SMPP_OUTCOME_FAILED });
         }
-        hears_event(f, "delivered", "msg_1");
+        hears_delivered(f, "msg_1");
         sms_channel_report(driver->channel,
                         &(SmsReport){ .message = "msg_1",
                                         .segment = 9,
@@ -759,9 +796,9 @@ static void a_carrier_may_report_in_another_base(void **state) {
         takes_message(f, "msg_1", "00fe12ab");
         takes_message(f, "msg_2", "123456");
         carrier_reports("16650923", SMPP_OUTCOME_DELIVERED);
-        hears_event(f, "delivered", "msg_1");
+        hears_delivered(f, "msg_1");
         carrier_reports("0001E240", SMPP_OUTCOME_DELIVERED);
-        hears_event(f, "delivered", "msg_2");
+        hears_delivered(f, "msg_2");
 }
 
 /* 10 is the very id of one message, what 0a is in decimal, and what 16 is in hexadecimal. */
@@ -776,11 +813,11 @@ static void the_very_id_comes_first(void **state) {
         carrier_reports("10", SMPP_OUTCOME_DELIVERED); /* the first segment of msg_1 */
         peer_hears_nothing(&f->gateway);
         carrier_reports("10", SMPP_OUTCOME_DELIVERED); /* not that one again */
-        hears_event(f, "delivered", "msg_3");
+        hears_delivered(f, "msg_3");
         carrier_reports("10", SMPP_OUTCOME_DELIVERED);
-        hears_event(f, "delivered", "msg_2");
+        hears_delivered(f, "msg_2");
         carrier_reports("77", SMPP_OUTCOME_DELIVERED);
-        hears_event(f, "delivered", "msg_1");
+        hears_delivered(f, "msg_1");
 }
 
 static void ids_that_nobody_knows_are_ignored(void **state) {
@@ -806,7 +843,7 @@ static void a_report_that_overtakes_the_answer_is_kept(void **state) {
         peer_hears_nothing(&f->gateway);
         driver_takes(0, "A1");
         hears_sent(f, id);
-        hears_event(f, "delivered", "msg_1");
+        hears_delivered(f, "msg_1");
         peer_hears_nothing(&f->gateway);
 }
 
@@ -822,7 +859,231 @@ static void one_report_may_be_for_all_segments(void **state) {
         hears_sent(f, id);
         sms_channel_report(driver->channel,
                         &(SmsReport){ .message = "msg_1", .outcome = SMPP_OUTCOME_DELIVERED });
-        hears_event(f, "delivered", "msg_1");
+        hears_delivered(f, "msg_1");
+}
+
+/* --- Reports and who waits for them --- */
+
+static void a_report_is_taken_once_the_gateway_has_it(void **state) {
+        json_auto_t *report = NULL;
+        Fixture *f = *state;
+
+        start_up(f, settings_new());
+        takes_message(f, "msg_1", "a1");
+        carrier_reports_as("a1", SMPP_OUTCOME_DELIVERED, 7);
+        report = peer_hear_type(&f->gateway, "report");
+        assert_string_equal(frame_text(report, "says"), "delivered");
+        assert_int_equal(driver->n_settled, 0);
+        gateway_answers(f, report, "ack");
+        assert_int_equal(driver->n_settled, 1);
+        assert_settled(0, 7, SMS_SETTLED_TAKEN);
+        carrier_reports_as("a1", SMPP_OUTCOME_DELIVERED, 8); /* it has not heard us */
+        assert_settled(1, 8, SMS_SETTLED_TAKEN);
+        peer_hears_nothing(&f->gateway);
+}
+
+static void a_report_that_the_gateway_cannot_take_stays_with_the_carrier(void **state) {
+        Fixture *f = *state;
+
+        start_up(f, settings_new());
+        takes_message(f, "msg_1", "a1");
+        for (uint64_t token = 1; token <= 3; token++) {
+                carrier_reports_as("a1", SMPP_OUTCOME_FAILED, token);
+                hears_report_as(f, "failed", "msg_1", 0, token < 3 ? "again" : "ack");
+                assert_settled(token - 1, token, token < 3 ? SMS_SETTLED_LATER : SMS_SETTLED_TAKEN);
+        }
+        assert_int_equal(driver->n_settled, 3);
+}
+
+static void a_gateway_that_knows_events_only_is_told_by_them(void **state) {
+        json_auto_t *event = NULL;
+        Fixture *f = *state;
+
+        start_up(f, settings_new());
+        takes_message(f, "msg_1", "a1");
+        carrier_reports_as("a1", SMPP_OUTCOME_EXPIRED, 7);
+        hears_report_as(f, "failed", "msg_1", 0, "unsupported");
+        event = peer_hear_type(&f->gateway, "failed");
+        assert_string_equal(frame_text(event, "message"), "msg_1");
+        assert_string_equal(frame_text(event, "reason"), "report-expired");
+        assert_true(json_is_true(json_object_get(event, "permanent")));
+        assert_null(json_object_get(event, "id"));
+        assert_settled(0, 7, SMS_SETTLED_TAKEN);
+}
+
+/* Nothing of it was on the disk: the carrier repeats it, and it is decided again. */
+static void a_report_that_a_lost_gateway_did_not_answer_is_told_to_the_next(void **state) {
+        static const char *const ids[] = { "a1", "a2" };
+        Fixture *f = *state;
+
+        make_folder(f);
+        start_up(f, settings_new());
+        takes_two_segments_again(f, ids, 2);
+        carrier_reports_as("a2", SMPP_OUTCOME_DELIVERED, 1);
+        assert_settled(0, 1, SMS_SETTLED_TAKEN); /* the map has it */
+        carrier_reports_as("a1", SMPP_OUTCOME_DELIVERED, 2);
+        json_decref(peer_hear_type(&f->gateway, "report"));
+        stop(f);
+        assert_int_equal(driver->n_settled, 2);
+        assert_settled(1, 2, SMS_SETTLED_LATER);
+
+        start_up(f, settings_new());
+        carrier_reports_as("a1", SMPP_OUTCOME_DELIVERED, 3);
+        hears_report_as(f, "delivered", "msg_1", 2, "ack");
+        assert_settled(0, 3, SMS_SETTLED_TAKEN);
+        stop(f);
+
+        start_up(f, settings_new());
+        carrier_reports_as("a1", SMPP_OUTCOME_DELIVERED, 4);
+        assert_settled(0, 4, SMS_SETTLED_TAKEN);
+        peer_hears_nothing(&f->gateway);
+}
+
+static void the_same_report_twice_is_asked_once(void **state) {
+        json_auto_t *report = NULL;
+        Fixture *f = *state;
+
+        start_up(f, settings_new());
+        takes_message(f, "msg_1", "a1");
+        for (uint64_t token = 1; token <= 3; token++)
+                carrier_reports_as("a1",
+                                token < 3 ? SMPP_OUTCOME_DELIVERED : SMPP_OUTCOME_FAILED,
+                                token);
+        report = peer_hear_type(&f->gateway, "report");
+        assert_string_equal(frame_text(report, "says"), "delivered");
+        peer_hears_nothing(&f->gateway);
+        gateway_answers(f, report, "ack");
+        for (uint64_t token = 1; token <= 3; token++)
+                assert_settled(token - 1, token, SMS_SETTLED_TAKEN);
+}
+
+/* Of a former repetition, whose record is gone. */
+static void an_answer_about_a_former_repetition_ends_nothing(void **state) {
+        json_auto_t *report = NULL;
+        int64_t id;
+        Fixture *f = *state;
+
+        start_up(f, settings_new());
+        takes_message(f, "msg_1", "a1");
+        carrier_reports_as("a1", SMPP_OUTCOME_FAILED, 1);
+        report = peer_hear_type(&f->gateway, "report");
+        id = asks_again(f, 1);
+        driver_takes(1, "b1");
+        hears_sent(f, id);
+        gateway_answers(f, report, "ack");
+        assert_settled(0, 1, SMS_SETTLED_TAKEN);
+        carrier_reports_as("b1", SMPP_OUTCOME_DELIVERED, 2);
+        hears_report_as(f, "delivered", "msg_1", 1, "ack");
+        assert_settled(1, 2, SMS_SETTLED_TAKEN);
+}
+
+static void a_full_window_leaves_the_report_with_the_carrier(void **state) {
+        char id[16];
+        Fixture *f = *state;
+
+        start_up(f, settings_with("per_minute", "1000000"));
+        takes_message(f, "msg_1", "a1");
+        for (uint64_t i = 0; i < SMS_INBOUND_REPLIES_MAX + 2 && driver->n_settled == 0; i++) {
+                (void) snprintf(id, sizeof(id), "%u", (unsigned) i);
+                sms_channel_inbound(driver->channel,
+                                &(SmsInbound){ .from = BERLIN,
+                                                .to = "",
+                                                .id = id,
+                                                .text = "YES",
+                                                .token = i });
+        }
+        carrier_reports_as("a1", SMPP_OUTCOME_DELIVERED, 3999);
+        assert_int_equal(driver->n_settled, 2);
+        assert_settled(1, 3999, SMS_SETTLED_LATER);
+        driver->n_settled = 0;
+        for (json_t *frame; (frame = peer_hear(&f->gateway)); json_decref(frame)) {
+                assert_string_equal(frame_text(frame, "type"), "reply");
+                gateway_answers(f, frame, "ack");
+        }
+        driver->n_settled = 0;
+        carrier_reports_as("a1", SMPP_OUTCOME_DELIVERED, 3998);
+        hears_delivered(f, "msg_1");
+        assert_settled(0, 3998, SMS_SETTLED_TAKEN);
+}
+
+static void a_report_of_no_use_is_taken_at_once(void **state) {
+        static const char *const ids[] = { "a1", "a2" };
+        Fixture *f = *state;
+
+        start_up(f, settings_new());
+        takes_two_segments(f, ids);
+        carrier_reports_as("a1", SMPP_OUTCOME_ACCEPTED, 1);
+        carrier_reports_as("zz", SMPP_OUTCOME_DELIVERED, 2);
+        carrier_reports_as("a1", SMPP_OUTCOME_DELIVERED, 3);
+        carrier_reports_as("a1", SMPP_OUTCOME_FAILED, 4);
+        for (uint64_t token = 1; token <= 4; token++)
+                assert_settled(token - 1, token, SMS_SETTLED_TAKEN);
+        peer_hears_nothing(&f->gateway);
+}
+
+static void a_report_that_overtakes_waits_for_its_message(void **state) {
+        Fixture *f = *state;
+        int64_t id;
+
+        start_up(f, settings_new());
+        id = asks_message(f, "msg_1");
+        carrier_reports_as("a1", SMPP_OUTCOME_DELIVERED, 1);
+        assert_int_equal(driver->n_settled, 0);
+        driver_takes(0, "a1");
+        hears_sent(f, id);
+        assert_int_equal(driver->n_settled, 0);
+        hears_delivered(f, "msg_1");
+        assert_int_equal(driver->n_settled, 1);
+        assert_settled(0, 1, SMS_SETTLED_TAKEN);
+}
+
+/* The carrier says whose it is only when it was answered. */
+static void a_report_that_overtakes_does_not_wait_for_ever(void **state) {
+        Fixture *f = *state;
+        int64_t id;
+
+        start_up(f, settings_new());
+        id = asks_message(f, "msg_1");
+        carrier_reports_as("a1", SMPP_OUTCOME_DELIVERED, 1);
+        while (driver->n_settled == 0)
+                assert_true(sd_event_run(f->event, UINT64_MAX) >= 0);
+        assert_settled(0, 1, SMS_SETTLED_LATER);
+        driver_takes(0, "a1");
+        hears_sent(f, id);
+        hears_delivered(f, "msg_1"); /* from memory */
+        carrier_reports_as("a1", SMPP_OUTCOME_DELIVERED, 2);
+        assert_settled(1, 2, SMS_SETTLED_TAKEN);
+        peer_hears_nothing(&f->gateway);
+}
+
+/* Between two tries of a message a part of it may be with the carrier, whose id is not known yet.
+ */
+static void a_report_between_two_tries_is_not_lost(void **state) {
+        Fixture *f = *state;
+        int64_t id;
+
+        start_up(f, settings_new());
+        asks_message(f, "msg_1");
+        driver_tells(0, &(SmsSendResult){ .outcome = SMS_SEND_FAILED, .reason = "cut" });
+        carrier_reports_as("a1", SMPP_OUTCOME_DELIVERED, 1);
+        assert_int_equal(driver->n_settled, 0);
+        hears_failed(f, f->last_id, false, "cut");
+        id = asks_message(f, "msg_1");
+        driver_takes(1, "a1");
+        hears_sent(f, id);
+        hears_delivered(f, "msg_1");
+        assert_settled(0, 1, SMS_SETTLED_TAKEN);
+}
+
+static void what_is_held_at_the_end_is_the_carriers(void **state) {
+        Fixture *f = *state;
+
+        start_up(f, settings_new());
+        asks_message(f, "msg_1");
+        carrier_reports_as("a1", SMPP_OUTCOME_DELIVERED, 1);
+        stop(f);
+        assert_int_equal(driver->n_settled, 1);
+        assert_settled(0, 1, SMS_SETTLED_LATER);
 }
 
 /* --- What is on the disk --- */
@@ -855,7 +1116,7 @@ static void what_was_taken_survives_a_kill(void **state) {
         hears_sent(f, asks_message(f, "msg_1")); /* the answer may have been lost */
         assert_int_equal(driver->n_sends, 0);
         carrier_reports("one %\n", SMPP_OUTCOME_DELIVERED);
-        hears_event(f, "delivered", "msg_1");
+        hears_delivered(f, "msg_1");
         stop(f);
 
         start_up(f, settings_new());
@@ -871,7 +1132,7 @@ static void without_its_folder_it_works_from_memory(void **state) {
         start_up(f, settings_new());
         takes_message(f, "msg_1", "a1");
         carrier_reports("a1", SMPP_OUTCOME_DELIVERED);
-        hears_event(f, "delivered", "msg_1");
+        hears_delivered(f, "msg_1");
 }
 
 /* --- Taking back --- */
@@ -904,7 +1165,8 @@ static void a_message_is_taken_back(void **state) {
         assert_string_equal(driver->withdrawn, "msg_1");
         assert_int_equal(driver->n_withdrawn_ids, 1);
         peer_hears_nothing(&f->gateway);
-        sms_channel_withdrawn(driver->channel, "msg_1", true);
+        assert_int_equal(driver->n_withdrawals, 1);
+        sms_channel_withdrawn(driver->channel, "msg_1", SMS_WITHDRAW_DONE);
         json_decref(hears_answer(f, "withdrawn", id));
         json_decref(hears_answer(f, "withdrawn", again));
         carrier_reports("a1", SMPP_OUTCOME_FAILED); /* as carriers do */
@@ -918,13 +1180,13 @@ static void a_message_that_the_carrier_keeps_is_too_late(void **state) {
         start_up(f, settings_new());
         takes_message(f, "msg_1", "a1");
         id = gateway_withdraws(f, "msg_1");
-        sms_channel_withdrawn(driver->channel, "msg_1", false);
+        sms_channel_withdrawn(driver->channel, "msg_1", SMS_WITHDRAW_TOO_LATE);
         json_decref(hears_answer(f, "too-late", id));
         driver->result = -ENOTCONN;
         json_decref(hears_answer(f, "too-late", gateway_withdraws(f, "msg_1")));
         driver->result = 0;
         carrier_reports("a1", SMPP_OUTCOME_DELIVERED);
-        hears_event(f, "delivered", "msg_1");
+        hears_delivered(f, "msg_1");
         json_decref(hears_answer(f, "too-late", gateway_withdraws(f, "msg_1")));
         json_decref(hears_answer(f, "too-late", gateway_withdraws(f, "msg_9")));
         json_decref(hears_answer(f, "too-late", gateway_withdraws(f, "no/message")));
@@ -953,13 +1215,126 @@ static void a_message_that_waits_here_is_not_sent_any_more(void **state) {
         assert_int_equal(driver->n_sends, 0);
 }
 
-/* --- In --- */
+static void a_carrier_that_is_away_is_asked_again(void **state) {
+        Fixture *f = *state;
+        int64_t id;
 
-static void assert_settled(size_t i, uint64_t token, SmsSettlement settlement) {
-        assert_true(i < driver->n_settled);
-        assert_int_equal(driver->settled[i].token, token);
-        assert_int_equal(driver->settled[i].settlement, settlement);
+        start_up(f, settings_new());
+        takes_message(f, "msg_1", "a1");
+        driver->result = -EAGAIN;
+        (void) hears_later(f, gateway_withdraws(f, "msg_1"), "carrier");
+        driver->result = 0;
+        id = gateway_withdraws(f, "msg_1");
+        sms_channel_withdrawn(driver->channel, "msg_1", SMS_WITHDRAW_LATER);
+        (void) hears_later(f, id, "carrier");
+        id = gateway_withdraws(f, "msg_1");
+        sms_channel_withdrawn(driver->channel, "msg_1", SMS_WITHDRAW_DONE);
+        json_decref(hears_answer(f, "withdrawn", id));
 }
+
+static void a_message_under_way_is_taken_back_once_the_carrier_has_it(void **state) {
+        int64_t sent, withdrawn;
+        Fixture *f = *state;
+
+        start_up(f, settings_new());
+        sent = asks_message(f, "msg_1");
+        withdrawn = gateway_withdraws(f, "msg_1");
+        assert_int_equal(driver->n_withdrawals, 0);
+        peer_hears_nothing(&f->gateway);
+        driver_takes(0, "a1");
+        hears_sent(f, sent);
+        assert_int_equal(driver->n_withdrawals, 1);
+        peer_hears_nothing(&f->gateway);
+        sms_channel_withdrawn(driver->channel, "msg_1", SMS_WITHDRAW_DONE);
+        json_decref(hears_answer(f, "withdrawn", withdrawn));
+}
+
+static void a_message_under_way_that_comes_to_nothing_needs_no_asking(void **state) {
+        static const struct {
+                SmsSendOutcome outcome;
+                const char *answer, *text;
+        } cases[] = {
+                { SMS_SEND_LATER, "withdrawn", "short" },
+                { SMS_SEND_REFUSED, "withdrawn", "short" },
+                { SMS_SEND_FAILED, "too-late", "short" }, /* the carrier may have it */
+                { SMS_SEND_LATER, "too-late", "long" },   /* or a part of it */
+        };
+        char message[16], text[400];
+        int64_t id;
+        Fixture *f = *state;
+
+        start_up(f, settings_new());
+        for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+                (void) snprintf(message, sizeof(message), "msg_%zu", i);
+                memset(text, 'a', sizeof(text) - 1);
+                text[sizeof(text) - 1] = '\0';
+                asks(f,
+                                &(Ask){ .message = message,
+                                                .text = streq(cases[i].text, "short") ? "short"
+                                                                                      : text });
+                id = gateway_withdraws(f, message);
+                driver_tells(i, &(SmsSendResult){ .outcome = cases[i].outcome, .reason = "x" });
+                json_decref(peer_hear_type(&f->gateway,
+                                cases[i].outcome == SMS_SEND_LATER ? "later" : "failed"));
+                json_decref(hears_answer(f, cases[i].answer, id));
+        }
+        assert_int_equal(driver->n_withdrawals, 0);
+}
+
+/* `withdrawn` is said only where no copy at all can arrive. */
+static void of_several_copies_the_newest_is_taken_back_and_it_is_too_late(void **state) {
+        Fixture *f = *state;
+        int64_t id;
+
+        start_up(f, settings_new());
+        takes_message(f, "msg_1", "a1");
+        id = asks_again(f, 1);
+        driver_takes(1, "a2");
+        hears_sent(f, id);
+        id = gateway_withdraws(f, "msg_1");
+        assert_int_equal(driver->n_withdrawals, 1);
+        sms_channel_withdrawn(driver->channel, "msg_1", SMS_WITHDRAW_DONE);
+        json_decref(hears_answer(f, "too-late", id));
+
+        asks_message(f, "msg_2");
+        driver_tells(2, &(SmsSendResult){ .outcome = SMS_SEND_FAILED, .reason = "cut" });
+        hears_failed(f, f->last_id, false, "cut");
+        takes_message(f, "msg_2", "b1");
+        id = gateway_withdraws(f, "msg_2");
+        assert_int_equal(driver->n_withdrawals, 2);
+        sms_channel_withdrawn(driver->channel, "msg_2", SMS_WITHDRAW_DONE);
+        json_decref(hears_answer(f, "too-late", id));
+}
+
+/* One that the carrier has is asked for, also when its repetition waits here. */
+static void a_repetition_that_waits_here_is_not_all_of_it(void **state) {
+        int64_t sent, withdrawn;
+        Fixture *f = *state;
+
+        start_up(f, settings_new());
+        takes_message(f, "msg_1", "a1");
+        driver->result = -EAGAIN;
+        sent = asks_again(f, 1);
+        driver->result = 0;
+        withdrawn = gateway_withdraws(f, "msg_1");
+        hears_failed(f, sent, false, "withdrawn");
+        assert_int_equal(driver->n_withdrawals, 1);
+        sms_channel_withdrawn(driver->channel, "msg_1", SMS_WITHDRAW_DONE);
+        json_decref(hears_answer(f, "withdrawn", withdrawn));
+}
+
+static void what_has_arrived_in_part_is_too_late(void **state) {
+        static const char *const ids[] = { "a1", "a2" };
+        Fixture *f = *state;
+
+        start_up(f, settings_new());
+        takes_two_segments(f, ids);
+        carrier_reports("a1", SMPP_OUTCOME_DELIVERED);
+        json_decref(hears_answer(f, "too-late", gateway_withdraws(f, "msg_1")));
+        assert_int_equal(driver->n_withdrawals, 0);
+}
+
+/* --- In --- */
 
 static void comes_in_as(const SmsInbound *inbound) {
         sms_channel_inbound(driver->channel, inbound);
@@ -986,18 +1361,6 @@ static void part_comes_in(const char *id, unsigned part, const char *text, uint6
                         .concat = &concat,
                         .octets = &octets,
                         .token = token });
-}
-
-static void gateway_answers(Fixture *f, const json_t *reply, const char *type) {
-        peer_say(&f->gateway,
-                        json_pack("{s:s, s:I, s:i}",
-                                        "type",
-                                        type,
-                                        "id",
-                                        (json_int_t) frame_number(reply, "id"),
-                                        "retry_after",
-                                        1));
-        peer_settle(&f->gateway);
 }
 
 /* Hears a reply with this text, whose identity goes to ret, and answers it. */
@@ -1556,12 +1919,30 @@ int main(void) {
                 TEST(ids_that_nobody_knows_are_ignored),
                 TEST(a_report_that_overtakes_the_answer_is_kept),
                 TEST(one_report_may_be_for_all_segments),
+                TEST(a_report_is_taken_once_the_gateway_has_it),
+                TEST(a_report_that_the_gateway_cannot_take_stays_with_the_carrier),
+                TEST(a_gateway_that_knows_events_only_is_told_by_them),
+                TEST(a_report_that_a_lost_gateway_did_not_answer_is_told_to_the_next),
+                TEST(the_same_report_twice_is_asked_once),
+                TEST(an_answer_about_a_former_repetition_ends_nothing),
+                TEST(a_full_window_leaves_the_report_with_the_carrier),
+                TEST(a_report_of_no_use_is_taken_at_once),
+                TEST(a_report_that_overtakes_waits_for_its_message),
+                TEST(a_report_that_overtakes_does_not_wait_for_ever),
+                TEST(a_report_between_two_tries_is_not_lost),
+                TEST(what_is_held_at_the_end_is_the_carriers),
                 TEST(what_was_taken_survives_a_kill),
                 TEST(without_its_folder_it_works_from_memory),
                 TEST(a_message_is_taken_back),
                 TEST(a_message_that_the_carrier_keeps_is_too_late),
                 TEST(a_carrier_that_cannot_take_back_is_too_late),
                 TEST(a_message_that_waits_here_is_not_sent_any_more),
+                TEST(a_carrier_that_is_away_is_asked_again),
+                TEST(a_message_under_way_is_taken_back_once_the_carrier_has_it),
+                TEST(a_message_under_way_that_comes_to_nothing_needs_no_asking),
+                TEST(of_several_copies_the_newest_is_taken_back_and_it_is_too_late),
+                TEST(a_repetition_that_waits_here_is_not_all_of_it),
+                TEST(what_has_arrived_in_part_is_too_late),
                 TEST(a_reply_is_taken_once_the_gateway_has_it),
                 TEST(what_the_gateway_cannot_take_stays_with_the_carrier),
                 TEST(a_lost_gateway_has_taken_nothing),

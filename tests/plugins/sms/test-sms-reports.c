@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "sms-reports.h"
+#include "time-text.h"
 
 enum {
         NOW = 1795262400,
@@ -51,11 +52,20 @@ static void add(Fixture *f, const char *message, const char *id, int64_t now) {
         assert_int_equal(sms_reports_add(f->reports, message, 0, &id, 1, now), 0);
 }
 
-static SmsVerdict report(Fixture *f, const char *id, int64_t now) {
+static SmsVerdict decide(Fixture *f, const char *id, SmsVerdictOn *ret) {
         SmsReport told = { .id = id, .outcome = SMPP_OUTCOME_DELIVERED };
-        SmsVerdictOn on;
 
-        return sms_reports_note(f->reports, &told, false, now, &on);
+        return sms_reports_note(f->reports, &told, false, 0, ret);
+}
+
+/* As the channel does it when the gateway has it. */
+static SmsVerdict report(Fixture *f, const char *id, int64_t now) {
+        SmsVerdictOn on;
+        SmsVerdict verdict = decide(f, id, &on);
+
+        if (verdict == SMS_VERDICT_DELIVERED)
+                sms_reports_end(f->reports, on.message, on.repeat, now);
+        return verdict;
 }
 
 static void write_file(const Fixture *f, const char *text) {
@@ -323,24 +333,176 @@ static void each_wanted_repetition_is_taken_for_itself(void **state) {
         assert_true(sms_reports_in_doubt(f->reports, "msg_1", 1, NOW));
 }
 
-static void held_reports_are_few_and_for_a_minute(void **state) {
+static void what_the_gateway_does_not_know_is_decided_again(void **state) {
+        static const char *const ids[] = { "a1", "a2" };
         SmsVerdictOn on;
+        Fixture *f = *state;
+
+        open_at(f, NOW);
+        assert_int_equal(sms_reports_add(f->reports, "msg_1", 3, ids, 2, NOW), 0);
+        assert_int_equal(decide(f, "a1", &on), SMS_VERDICT_NOTHING);
+        for (int i = 0; i < 2; i++) {
+                assert_int_equal(decide(f, "a2", &on), SMS_VERDICT_DELIVERED);
+                assert_string_equal(on.message, "msg_1");
+                assert_int_equal(on.repeat, 3);
+                open_at(f, NOW + 1);
+        }
+        assert_int_equal(decide(f, "a2", &on), SMS_VERDICT_DELIVERED);
+        sms_reports_undo(f->reports, "msg_1", 3);
+        assert_int_equal(decide(f, "a2", &on), SMS_VERDICT_DELIVERED);
+        sms_reports_end(f->reports, "msg_1", 2, NOW); /* of a former repetition */
+        assert_int_equal(sms_reports_count(f->reports), 1);
+        sms_reports_end(f->reports, "msg_1", 3, NOW);
+        assert_int_equal(decide(f, "a2", &on), SMS_VERDICT_NOTHING);
+        open_at(f, NOW + 2);
+        assert_int_equal(decide(f, "a2", &on), SMS_VERDICT_NOTHING);
+}
+
+/* While one is decided, the same number in another base is another's. */
+static void what_is_decided_is_not_meant_again_unless_nobody_else_can_be(void **state) {
+        SmsVerdictOn on;
+        Fixture *f = *state;
+
+        add(f, "msg_1", "10", NOW);
+        add(f, "msg_2", "0a", NOW);
+        for (int i = 0; i < 3; i++) {
+                assert_int_equal(decide(f, "10", &on), SMS_VERDICT_DELIVERED);
+                assert_string_equal(on.message, i == 1 ? "msg_2" : "msg_1");
+        }
+}
+
+static void a_part_that_is_not_on_the_disk_stays_with_the_carrier(void **state) {
+        static const char *const ids[] = { "a1", "a2" };
+        struct stat st;
+        Fixture *f = *state;
+
+        open_at(f, NOW);
+        assert_int_equal(sms_reports_add(f->reports, "msg_1", 0, ids, 2, NOW), 0);
+        assert_int_equal(stat(f->path, &st), 0);
+        assert_int_equal(limit_files(st.st_size + 3), 0);
+        assert_int_equal(report(f, "a1", NOW), SMS_VERDICT_LATER);
+        assert_int_equal(report(f, "a1", NOW), SMS_VERDICT_LATER);
+        assert_int_equal(limit_files(-1), 0);
+        assert_int_equal(report(f, "a1", NOW), SMS_VERDICT_NOTHING);
+        open_at(f, NOW);
+        assert_int_equal(report(f, "a2", NOW), SMS_VERDICT_DELIVERED);
+}
+
+static void what_has_arrived_in_part_is_not_taken_back(void **state) {
+        static const char *const ids[] = { "a1", "a2" };
+        const char **found;
+        SmsVerdictOn on;
+        int64_t repeat;
+        size_t n;
+        Fixture *f = *state;
+
+        assert_int_equal(sms_reports_add(f->reports, "msg_1", 2, ids, 2, NOW), 0);
+        assert_true(sms_reports_ids(f->reports, "msg_1", &found, &n, &repeat));
+        assert_int_equal(n, 2);
+        assert_string_equal(found[1], "a2");
+        assert_int_equal(repeat, 2);
+        free(found);
+        assert_int_equal(decide(f, "a2", &on), SMS_VERDICT_NOTHING);
+        assert_false(sms_reports_ids(f->reports, "msg_1", &found, &n, &repeat));
+        assert_null(found);
+}
+
+/* --- Held --- */
+
+static SmsVerdict hold(Fixture *f, const char *id, uint64_t token, uint64_t second, uint64_t *ret) {
+        SmsReport told = { .id = id, .outcome = SMPP_OUTCOME_DELIVERED, .token = token };
+        SmsVerdictOn on;
+        SmsVerdict verdict = sms_reports_note(f->reports, &told, true, second * USEC_PER_SEC, &on);
+
+        if (ret)
+                *ret = on.token;
+        return verdict;
+}
+
+static bool hands_back(Fixture *f, uint64_t second, uint64_t expected) {
+        uint64_t token;
+
+        if (!sms_reports_hand_back(f->reports, second * USEC_PER_SEC, &token))
+                return false;
+        assert_int_equal(token, expected);
+        return true;
+}
+
+static void a_held_report_is_its_carriers_after_a_while(void **state) {
+        SmsVerdict verdict;
+        SmsVerdictOn on;
+        Fixture *f = *state;
+
+        assert_true(sms_reports_due(f->reports) == UINT64_MAX);
+        assert_int_equal(hold(f, "z1", 1, 100, NULL), SMS_VERDICT_HELD);
+        assert_int_equal(hold(f, "z2", 2, 102, NULL), SMS_VERDICT_HELD);
+        assert_int_equal(sms_reports_due(f->reports), 105 * USEC_PER_SEC);
+        assert_false(hands_back(f, 104, 0));
+        assert_true(hands_back(f, 106, 1));
+        assert_false(hands_back(f, 106, 0));
+        add(f, "msg_1", "z2", NOW);
+        add(f, "msg_2", "z1", NOW);
+        /* The carrier waits for one, and will bring the other: both count. */
+        for (uint64_t token = 0; token <= 2; token += 2) {
+                assert_true(sms_reports_match(f->reports, 160 * USEC_PER_SEC, &verdict, &on));
+                assert_int_equal(verdict, SMS_VERDICT_DELIVERED);
+                assert_int_equal(on.token, token);
+                assert_string_equal(on.message, token ? "msg_1" : "msg_2");
+        }
+        assert_false(sms_reports_match(f->reports, 160 * USEC_PER_SEC, &verdict, &on));
+        assert_int_equal(sms_reports_held(f->reports), 0);
+        assert_true(sms_reports_due(f->reports) == UINT64_MAX);
+}
+
+static void a_report_that_is_held_twice_is_waited_for_once(void **state) {
+        uint64_t former;
+        Fixture *f = *state;
+
+        assert_int_equal(hold(f, "z1", 1, 100, &former), SMS_VERDICT_HELD);
+        assert_int_equal(former, 0);
+        assert_int_equal(hold(f, "z1", 2, 103, &former), SMS_VERDICT_HELD);
+        assert_int_equal(former, 1);
+        assert_int_equal(sms_reports_held(f->reports), 1);
+        assert_false(hands_back(f, 107, 0));
+        assert_true(hands_back(f, 108, 2));
+}
+
+/* Else a centre that speaks of another's messages would be told "later" for as long as we send. */
+static void a_report_about_nothing_of_ours_is_ended_with_the_minute(void **state) {
+        SmsVerdict verdict;
+        SmsVerdictOn on;
+        Fixture *f = *state;
+
+        assert_int_equal(hold(f, "z1", 1, 100, NULL), SMS_VERDICT_HELD);
+        assert_true(hands_back(f, 105, 1));
+        assert_int_equal(hold(f, "z1", 2, 160, NULL), SMS_VERDICT_HELD);
+        assert_true(hands_back(f, 165, 2));
+        add(f, "msg_1", "z1", NOW); /* another message that got the same id */
+        assert_false(sms_reports_match(f->reports, 161 * USEC_PER_SEC, &verdict, &on));
+        sms_reports_end(f->reports, "msg_1", 0, NOW);
+        assert_int_equal(hold(f, "z1", 3, 161, NULL), SMS_VERDICT_NOTHING);
+        assert_int_equal(sms_reports_held(f->reports), 0);
+}
+
+static void held_reports_are_few(void **state) {
+        uint64_t token;
         Fixture *f = *state;
         char id[16];
 
-        for (unsigned i = 0; i < SMS_REPORTS_HELD_MAX + 5; i++) {
-                SmsReport told = { .id = id, .outcome = SMPP_OUTCOME_DELIVERED };
-
+        for (unsigned i = 0; i < SMS_REPORTS_HELD_MAX; i++) {
                 (void) snprintf(id, sizeof(id), "z%u", i);
-                assert_int_equal(sms_reports_note(f->reports, &told, true, NOW, &on),
-                                SMS_VERDICT_NOTHING);
+                assert_int_equal(hold(f, id, i + 1, 100, NULL), SMS_VERDICT_HELD);
         }
+        assert_int_equal(hold(f, "one more", 7777, 100, NULL), SMS_VERDICT_LATER);
         assert_int_equal(sms_reports_held(f->reports), SMS_REPORTS_HELD_MAX);
-        add(f, "msg_1", "z6", NOW);
-        assert_int_equal(sms_reports_match(f->reports, NOW + 60, &on), SMS_VERDICT_DELIVERED);
-        assert_string_equal(on.message, "msg_1");
-        assert_int_equal(sms_reports_match(f->reports, NOW + 61, &on), SMS_VERDICT_NOTHING);
-        assert_int_equal(sms_reports_held(f->reports), 0);
+        for (unsigned i = 0; i < SMS_REPORTS_HELD_MAX; i++)
+                assert_true(hands_back(f, 105, i + 1));
+        assert_false(sms_reports_hand_back(f->reports, UINT64_MAX, &token));
+        /* What its carrier has again makes room. */
+        assert_int_equal(hold(f, "one more", 7777, 106, NULL), SMS_VERDICT_HELD);
+        assert_int_equal(sms_reports_held(f->reports), SMS_REPORTS_HELD_MAX);
+        assert_int_equal(hold(f, "z0", 1, 170, NULL), SMS_VERDICT_HELD); /* forgotten: as new */
+        assert_int_equal(hold(f, "z2", 1, 170, NULL), SMS_VERDICT_NOTHING);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -361,7 +523,14 @@ int main(void) {
                 TEST(a_link_in_the_place_of_the_file_is_not_followed),
                 TEST(what_was_just_taken_is_in_doubt_after_a_restart),
                 TEST(each_wanted_repetition_is_taken_for_itself),
-                TEST(held_reports_are_few_and_for_a_minute),
+                TEST(what_the_gateway_does_not_know_is_decided_again),
+                TEST(what_is_decided_is_not_meant_again_unless_nobody_else_can_be),
+                TEST(a_part_that_is_not_on_the_disk_stays_with_the_carrier),
+                TEST(what_has_arrived_in_part_is_not_taken_back),
+                TEST(a_held_report_is_its_carriers_after_a_while),
+                TEST(a_report_that_is_held_twice_is_waited_for_once),
+                TEST(a_report_about_nothing_of_ours_is_ended_with_the_minute),
+                TEST(held_reports_are_few),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
