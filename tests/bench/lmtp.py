@@ -1,13 +1,15 @@
 #!/usr/bin/python3
-"""How fast mail comes in by LMTP, beside Dovecot's own LMTP with the same client, the same mails and as
+"""How fast replies come in by LMTP, beside Dovecot's own LMTP with the same client, the same mails and as
 many connections, in the same round. Prints one JSON object a line, then a table. For ./dev bench.
 
 vestibule   vestibule-email under a real vestibuled: 250 is said when the gateway's answer is durable, as
             it is for Dovecot when the mail is on its disk; both write to the same file system. The mails
-            are vouched for and come from a new sender each, so that each is judged and noted.
+            are replies to invitations of shares that wait: each bears the share's token, is vouched for,
+            comes from the address bound, and says something that is no code. After each round the store
+            is asked whether each of them is in it, once.
 peer        the same with a frame peer for a gateway, which acknowledges at once: what the plugin takes
             by itself. No goal.
-dovecot     into a Maildir, by its own LMTP, which is given the plus-addresses' user.
+dovecot     into a Maildir, by its own LMTP, which knows the plus-addresses' user.
 
 All listen on Unix sockets. The client is one process; each of its connections hands in one mail after
 the other. The two that are compared take turns in being first; ratios are taken within each round, and
@@ -15,7 +17,8 @@ their median is what counts. Status 0: everything was measured and the goal is m
 """
 
 import argparse
-import base64
+import email
+import email.utils
 import itertools
 import json
 import os
@@ -35,13 +38,14 @@ from harness.smtp_double import SmtpDouble  # noqa: E402
 
 GOAL = 1.0
 CONNECTIONS = 8
+SHARES = 64
 US = "keys@hotel.test"
 MAIL = """\
 Authentication-Results: mx.hotel.test; dmarc=pass header.from=guests.test\r
 Received: from mail.guests.test (mail.guests.test [192.0.2.7])\r
 \tby mx.hotel.test (Postfix) with ESMTPS id 4F2%06d; Sun, 22 Nov 2026 12:00:00 +0000 (UTC)\r
-From: =?utf-8?q?Bob_M=C3=BCller?= <bob%d@guests.test>\r
-To: Hotel <keys@hotel.test>\r
+From: =?utf-8?q?Bob_M=C3=BCller?= <%s>\r
+To: Hotel <%s>\r
 Subject: Re: =?utf-8?q?G=C3=A4stehaus?=\r
 Date: Sun, 22 Nov 2026 12:00:00 +0000\r
 Message-ID: <%d.%d@guests.test>\r
@@ -49,22 +53,27 @@ MIME-Version: 1.0\r
 Content-Type: text/plain; charset=utf-8\r
 Content-Transfer-Encoding: 8bit\r
 \r
-123-456-%03d\r
+Danke schön 🙂, wir kommen um %d Uhr.\r
 \r
 Am 22.11.2026 um 12:04 schrieb Gästehaus Größ:\r
 """ + "> Gästehaus Größ teilt einen Zimmerschlüssel mit Ihnen, und das ist eine Zeile davon.\r\n" * 15 + ".\r\n"
 numbers = itertools.count(1)
 
 
-def mail():
-    number = next(numbers)
-    return (MAIL % (number, number, number, os.getpid(), number % 1000)).encode()
+class Guest:
+    """Somebody with an invitation; `token` is the address that it is answered to."""
+
+    def __init__(self, mailbox, token):
+        self.mailbox, self.token = mailbox, token
+        self.envelope = ("MAIL FROM:<%s>\r\nRCPT TO:<%s>\r\nDATA\r\n" % (mailbox, token)).encode()
+
+    def mail(self):
+        number = next(numbers)
+        return (MAIL % (number, self.mailbox, self.token, number, os.getpid(), number % 24)).encode()
 
 
 class Connection:
-    """Hands in one mail after the other, envelope and content."""
-
-    ENVELOPE = b"MAIL FROM:<bob@guests.test>\r\nRCPT TO:<" + US.encode() + b">\r\nDATA\r\n"
+    """Hands in one mail after the other, envelope and content, each of the next guest."""
 
     def __init__(self, path):
         self.socket = socket.socket(socket.AF_UNIX)
@@ -77,8 +86,9 @@ class Connection:
         self.socket.setblocking(False)
         self.input, self.taken = b"", 0
 
-    def begin(self):
-        self.socket.send(self.ENVELOPE)
+    def begin(self, guest):
+        self.guest = guest
+        self.socket.send(guest.envelope)
         self.expected = 3
 
     def heard(self):
@@ -89,7 +99,7 @@ class Connection:
             assert line[:3] in (b"250", b"354") and line[3:4] == b" ", line
             self.expected -= 1
             if line[:3] == b"354":
-                content = mail()
+                content = self.guest.mail()
                 assert self.socket.send(content) == len(content)
                 self.expected = 1
             elif self.expected == 0:
@@ -101,13 +111,14 @@ class Connection:
         self.socket.close()
 
 
-def deliver(path, seconds):
+def deliver(path, guests, seconds):
     """For about so long: mails a second."""
+    turns = itertools.cycle(guests)
     connections = [Connection(path) for _ in range(CONNECTIONS)]
     selector = selectors.DefaultSelector()
     for connection in connections:
         selector.register(connection.socket, selectors.EVENT_READ, connection)
-        connection.begin()
+        connection.begin(next(turns))
     begin, taken, busy = time.monotonic(), 0, CONNECTIONS
     while busy > 0:
         for key, _ in selector.select(60):
@@ -115,7 +126,7 @@ def deliver(path, seconds):
                 continue
             taken += 1
             if time.monotonic() - begin < seconds:
-                key.data.begin()
+                key.data.begin(next(turns))
             else:
                 busy -= 1
     took = time.monotonic() - begin
@@ -143,7 +154,15 @@ class BenchSite(MailSite):
 
 
 class Peer(Gateway):
-    """A gateway that acknowledges at once and keeps nothing."""
+    """A gateway that acknowledges at once and keeps nothing, with the key of the one that invited."""
+
+    def __init__(self, site, double):
+        with open(os.path.join(site.credentials, "email", "mail-key")) as key:
+            super().__init__(site.program("plugins", "email", "vestibule-email"), "email", {
+                "from": US, "submit": "smtp://127.0.0.1:%d" % double.port, "authserv_id": "mx.hotel.test"},
+                {"mail-key": key.read()})
+        self.lmtp = os.path.join(self.folder, "lmtp")
+        self.settings["receive"] = ["lmtp:" + self.lmtp]
 
     def _take(self, frame):
         if frame["type"] == "reply":
@@ -151,34 +170,55 @@ class Peer(Gateway):
         else:
             super()._take(frame)
 
+    def __enter__(self):
+        self.start().wait_up()
+        return self
 
-def judged(site):
-    """The mails that the gateway has judged, and found to be about no share."""
-    return site.operator("GET", "/readyz").json["counters"]["replies_unbound"]
+    def __exit__(self, *_):
+        self.stop()
+        self.remove()
+
+
+def invite(site, double):
+    """Shares that wait for an answer, and whom they invited."""
+    shares = [site.create("mailto:bob%d@guests.test" % number) for number in range(SHARES)]
+    for share in shares:
+        site.wait_state(share, "invited")
+    mails = [email.message_from_bytes(mail.data) for mail in double.wait_mails(SHARES)]
+    return shares, [Guest(email.utils.parseaddr(mail["To"])[1], email.utils.parseaddr(mail["Reply-To"])[1])
+                    for mail in mails]
+
+
+def kept(site):
+    """The replies that are in the store."""
+    return site.rows("SELECT count(*) FROM seen")[0][0]
+
+
+def check_shares(site, shares):
+    """That nothing became of them: no code was among the replies, and none was taken for one."""
+    for share in shares:
+        found = site.show(share)
+        assert (found["state"], found["attempts_left"]) == ("invited", 3), found
+    assert site.operator("GET", "/readyz").json["counters"]["replies_unbound"] == 0
 
 
 def measure(build, rounds, seconds):
     double = SmtpDouble()
-    peer = Peer(os.path.join(build, "plugins", "email", "vestibule-email"), "email", {
-        "from": US, "submit": "smtp://127.0.0.1:%d" % double.port, "authserv_id": "mx.hotel.test"},
-        {"mail-key": base64.b64encode(bytes(32)).decode()})
-    peer_path = os.path.join(peer.folder, "lmtp")
-    peer.settings["receive"] = ["lmtp:" + peer_path]
     try:
-        with Dovecot() as dovecot, BenchSite(build, Servers(dovecot, double), log_level="warning") as site:
-            peer.start().wait_up()
+        with Dovecot() as dovecot, BenchSite(build, Servers(dovecot, double), log_level="warning") as site, \
+                Peer(site, double) as peer:
+            shares, guests = invite(site, double)
             ways = [("vestibule", site.path("lmtp")), ("dovecot", os.path.join(dovecot.folder, "run", "lmtp"))]
             for _, path in ways:
-                deliver(path, 0.5)
+                deliver(path, guests, 0.5)
             for number in range(rounds):
-                for who, path in [*(ways if number % 2 == 0 else reversed(ways)), ("peer", peer_path)]:
-                    before = judged(site)
-                    result = {"bench": "lmtp", "who": who, "round": number + 1, **deliver(path, seconds)}
-                    assert who != "vestibule" or judged(site) - before == result["mails"]
+                for who, path in [*(ways if number % 2 == 0 else reversed(ways)), ("peer", peer.lmtp)]:
+                    before = kept(site)
+                    result = {"bench": "lmtp", "who": who, "round": number + 1, **deliver(path, guests, seconds)}
+                    assert kept(site) - before == (result["mails"] if who == "vestibule" else 0)
                     yield result
+            check_shares(site, shares)
     finally:
-        peer.stop()
-        peer.remove()
         double.stop()
 
 
@@ -201,7 +241,7 @@ def main():
     for who, values in rates.items():
         print("%-16s %9.0f" % (who, statistics.median(values)))
     ratio = statistics.median(ours / theirs for ours, theirs in zip(rates["vestibule"], rates["dovecot"]))
-    print("\ngoal mails per second by LMTP, of Dovecot's: %.3f, >= %g: %s" % (
+    print("\ngoal replies per second by LMTP, of Dovecot's: %.3f, >= %g: %s" % (
         ratio, GOAL, "met" if ratio >= GOAL else "missed"))
     return 0 if ratio >= GOAL else 1
 
