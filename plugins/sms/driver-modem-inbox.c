@@ -1,9 +1,10 @@
 /* The messages that are on the modem: each one is read, handed to the channel, and deleted as soon
  * as the channel has settled it, so that the storage, which holds a few dozen, does not fill up.
  *
- * ModemManager puts the parts of a message together by itself, and has it under "receiving" until
- * all are there. Parts that nothing comes to any more would fill the storage as well: they are
- * deleted after a day. */
+ * ModemManager puts the parts of a message together by itself, shows nothing of them before all are
+ * there, and tells of none that comes. Parts that nothing comes to any more would fill the storage,
+ * and then nobody else's messages would come either: they are deleted after a while, one message
+ * after another, since the parts of the next may have wanted the room of the first. */
 #include "driver-modem.h"
 
 #include <assert.h>
@@ -14,7 +15,6 @@
 #include "log.h"
 
 enum {
-        INCOMPLETE_SECONDS = 24 * 60 * 60,
         RETRY_SECONDS_MAX = 60,
         LIST_SECONDS = 30,
 };
@@ -91,20 +91,6 @@ static void entry_retry(ModemEntry *e, EntryState state) {
         entry_wait(e, state, seconds);
 }
 
-static bool is_gone(const sd_bus_error *error) {
-        static const char *const names[] = {
-                SD_BUS_ERROR_UNKNOWN_OBJECT,
-                SD_BUS_ERROR_UNKNOWN_METHOD,
-                SD_BUS_ERROR_UNKNOWN_INTERFACE,
-                "org.freedesktop.ModemManager1.Error.Core.NotFound",
-        };
-
-        for (size_t i = 0; i < N_ELEMENTS(names); i++)
-                if (sd_bus_error_has_name(error, names[i]))
-                        return true;
-        return false;
-}
-
 static int on_deleted(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
         ModemEntry *e = userdata;
         const sd_bus_error *error = sd_bus_message_get_error(m);
@@ -112,7 +98,7 @@ static int on_deleted(sd_bus_message *m, void *userdata, sd_bus_error *ret_error
         (void) ret_error;
 
         e->call = sd_bus_slot_unref(e->call);
-        if (!error || is_gone(error)) {
+        if (!error || modem_is_gone(error)) {
                 entry_done(e);
                 return 0;
         }
@@ -219,14 +205,19 @@ static void take_received(ModemEntry *e, const Sms *sms) {
 static void take_report(ModemEntry *e, const Sms *sms) {
         SmsDriver *d = e->driver;
         char number[SMS_NUMBER_SIZE], id[SMS_CARRIER_ID_SIZE];
+        SmsReport report = {
+                .id = id,
+                .outcome = modem_delivery(sms->delivery),
+                .token = e->token,
+        };
 
-        if (read_number(d, sms->number, number)) {
-                SmsReport report = { .id = id, .outcome = modem_delivery(sms->delivery) };
-
-                modem_report_id(sms->reference, number, id);
-                sms_channel_report(d->channel, &report);
+        if (!read_number(d, sms->number, number)) {
+                entry_delete(e);
+                return;
         }
-        entry_delete(e);
+        modem_report_id(sms->reference, number, id);
+        e->state = ENTRY_HANDED;
+        sms_channel_report(d->channel, &report);
 }
 
 /* Before the channel may send again. */
@@ -242,7 +233,7 @@ static void note_draft(ModemEntry *e, const Sms *sms) {
 static void take_sms(ModemEntry *e, const Sms *sms) {
         switch (modem_sms_kind(sms->pdu_type, sms->state)) {
         case MODEM_SMS_INCOMPLETE:
-                entry_wait(e, ENTRY_INCOMPLETE, INCOMPLETE_SECONDS);
+                entry_wait(e, ENTRY_INCOMPLETE, e->driver->patience.incomplete);
                 return;
         case MODEM_SMS_RECEIVED:
                 take_received(e, sms);
@@ -272,7 +263,7 @@ static int on_properties(sd_bus_message *m, void *userdata, sd_bus_error *ret_er
         if (r >= 0)
                 note_draft(e, &sms);
         count_read(e);
-        if (error && is_gone(error))
+        if (error && modem_is_gone(error))
                 entry_done(e);
         else if (r < 0)
                 entry_retry(e, ENTRY_LATER);
@@ -299,6 +290,32 @@ static void entry_read(ModemEntry *e) {
                 entry_retry(e, ENTRY_LATER);
 }
 
+/* Without a network no part can come. */
+static void give_incomplete_up(ModemEntry *e) {
+        SmsDriver *d = e->driver;
+        ModemEntry *other;
+        uint64_t due = modem_now(d) + d->patience.incomplete_next * MODEM_SECOND;
+
+        if (!d->is_registered) {
+                entry_wait(e, ENTRY_INCOMPLETE, d->patience.incomplete);
+                return;
+        }
+        log_notice("A message whose parts did not all come was deleted from the modem.");
+        entry_delete(e);
+        TAILQ_FOREACH(other, &d->entries, entry)
+        if (other->state == ENTRY_INCOMPLETE && other->due < due)
+                other->due = due;
+}
+
+/* The time without a network does not count. */
+static void wait_for_parts_anew(SmsDriver *d) {
+        ModemEntry *e;
+
+        TAILQ_FOREACH(e, &d->entries, entry)
+        if (e->state == ENTRY_INCOMPLETE)
+                entry_wait(e, ENTRY_INCOMPLETE, d->patience.incomplete);
+}
+
 /* An incomplete one that was given up, or one to be tried again. */
 static void entry_due(ModemEntry *e) {
         e->due = UINT64_MAX;
@@ -307,8 +324,7 @@ static void entry_due(ModemEntry *e) {
                 entry_read(e);
                 return;
         case ENTRY_INCOMPLETE:
-                log_info("A message whose parts did not all come was deleted from the modem.");
-                entry_delete(e);
+                give_incomplete_up(e);
                 return;
         case ENTRY_DELETE_LATER:
                 entry_delete(e);
@@ -453,6 +469,7 @@ void modem_inbox_start(SmsDriver *d) {
         d->has_more = false;
         d->list_due = UINT64_MAX;
         d->list = sd_bus_slot_unref(d->list);
+        wait_for_parts_anew(d);
         r = modem_call(d, &d->list, d->path, MODEM_MESSAGING, "List", on_list, d, NULL);
         if (r < 0)
                 log_warning("Cannot ask for the modem's messages: %s.", strerror(-r));

@@ -20,8 +20,8 @@
 #include "secret.h"
 
 enum {
-        /* How long an object of a former process may be in the middle of its Send. */
-        FOUND_SECONDS = 60,
+        /* When to ask again for a message whose object may be in the middle of its Send. */
+        FOUND_RETRY_SECONDS = 5,
         /* How long an object waits for its message to be asked for again. */
         DRAFT_SECONDS = 300,
 };
@@ -33,6 +33,7 @@ static void set_drafts_timer(SmsDriver *d);
 static void draft_free(SmsDriver *d, ModemDraft *draft) {
         TAILQ_REMOVE(&d->drafts, draft, entry);
         d->n_drafts--;
+        (void) sd_bus_slot_unref(draft->call);
         free(draft->path);
         free(draft);
 }
@@ -201,6 +202,22 @@ static void tell_soon(SmsDriver *d, SmsSendOutcome outcome, const char *reason) 
         set_sending_timer(d, 0, on_tell);
 }
 
+/* Whether a former process may be in the middle of its Send. */
+static bool may_be_leaving(const SmsDriver *d, const ModemDraft *draft) {
+        return draft->found && !draft->sent &&
+               draft->since + d->patience.found * MODEM_SECOND > modem_now(d);
+}
+
+/* Only this message waits: others leave meanwhile. */
+static void tell_leaving(SmsDriver *d, const ModemDraft *draft) {
+        uint64_t left = draft->since + d->patience.found * MODEM_SECOND - modem_now(d);
+        uint64_t seconds = left / MODEM_SECOND + 1;
+
+        tell_soon(d, SMS_SEND_LATER, "being-sent");
+        d->sending.refusal.retry_after =
+                        seconds < FOUND_RETRY_SECONDS ? (unsigned) seconds : FOUND_RETRY_SECONDS;
+}
+
 static void keep_draft(SmsDriver *d) {
         if (d->sending.path)
                 draft_add(d, TAKE_PTR(d->sending.path), d->sending.digest, false, false);
@@ -209,7 +226,8 @@ static void keep_draft(SmsDriver *d) {
 /* Create or Send was refused. */
 static void refused(SmsDriver *d, const sd_bus_error *error) {
         modem_refusal(error->name, error->message, &d->sending.refusal);
-        if (d->sending.refusal.outcome != SMS_SEND_REFUSED)
+        /* One that somebody deleted is of no use to the next try. */
+        if (d->sending.refusal.outcome != SMS_SEND_REFUSED && !modem_is_gone(error))
                 keep_draft(d);
         else if (d->sending.path)
                 modem_inbox_delete(d, d->sending.path);
@@ -354,79 +372,56 @@ static int create_object(SmsDriver *d) {
         return r < 0 ? r : 0;
 }
 
-static int on_found_timer(sd_event_source *source, uint64_t usec, void *userdata) {
-        SmsDriver *d = userdata;
-
-        (void) source;
-        (void) usec;
-
-        d->sending.waits_for_sent = false;
-        if (send_object(d) < 0)
-                tell_soon(d, SMS_SEND_LATER, "modem-away");
-        return 0;
-}
-
 /* Goes on with an object that has the same recipient and text. */
 static int send_draft(SmsDriver *d, ModemDraft *draft) {
-        bool sent = draft->sent, found = draft->found;
-        uint64_t since = draft->since;
+        bool sent = draft->sent;
 
-        d->sending.path = TAKE_PTR(draft->path);
-        draft_free(d, draft);
-        if (sent) {
-                was_sent(d);
+        if (may_be_leaving(d, draft)) {
+                tell_leaving(d, draft);
                 return 0;
         }
-        if (!found)
+        d->sending.path = TAKE_PTR(draft->path);
+        draft_free(d, draft);
+        if (!sent)
                 return send_object(d);
-        d->sending.waits_for_sent = true;
-        set_sending_timer(d, since + FOUND_SECONDS * MODEM_SECOND, on_found_timer);
-        return 0;
-}
-
-static int on_state(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
-        SmsDriver *d = userdata;
-        uint32_t state;
-
-        (void) ret_error;
-
-        d->sending.call = sd_bus_slot_unref(d->sending.call);
-        if (!d->sending.waits_for_sent || sd_bus_message_is_method_error(m, NULL) ||
-                        sd_bus_message_read(m, "v", "u", &state) < 0 ||
-                        modem_sms_kind(MODEM_PDU_SUBMIT, state) != MODEM_SMS_SENT)
-                return 0;
-        d->sending.waits_for_sent = false;
-        d->sending.timer = sd_event_source_disable_unref(d->sending.timer);
         was_sent(d);
         return 0;
 }
 
+static int on_state(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        ModemDraft *draft = userdata;
+        uint32_t state;
+
+        (void) ret_error;
+
+        draft->call = sd_bus_slot_unref(draft->call);
+        if (!sd_bus_message_is_method_error(m, NULL) &&
+                        sd_bus_message_read(m, "v", "u", &state) >= 0)
+                draft->sent = modem_sms_kind(MODEM_PDU_SUBMIT, state) == MODEM_SMS_SENT;
+        return 0;
+}
+
+/* One of a former process may have been sent by now. It stays in the list meanwhile, so that nobody
+ * makes a second object of it. */
 void modem_outbox_changed(SmsDriver *d, const char *path) {
-        ModemSending *s = &d->sending;
         ModemDraft *draft;
 
-        if (s->waits_for_sent && streq(s->path, path)) {
-                s->call = sd_bus_slot_unref(s->call);
-                (void) modem_call(d,
-                                &s->call,
-                                path,
-                                MODEM_PROPERTIES,
-                                "Get",
-                                on_state,
-                                d,
-                                "ss",
-                                MODEM_SMS,
-                                "State");
-                return;
-        }
-        /* One that nobody has asked for yet is looked at again. */
         TAILQ_FOREACH(draft, &d->drafts, entry)
         if (draft->found && !draft->sent && streq(draft->path, path))
                 break;
-        if (draft) {
-                draft_free(d, draft);
-                modem_inbox_added(d, path);
-        }
+        if (!draft)
+                return;
+        draft->call = sd_bus_slot_unref(draft->call);
+        (void) modem_call(d,
+                        &draft->call,
+                        path,
+                        MODEM_PROPERTIES,
+                        "Get",
+                        on_state,
+                        draft,
+                        "ss",
+                        MODEM_SMS,
+                        "State");
 }
 
 int modem_outbox_send(SmsDriver *d, const SmsOutbound *outbound) {
@@ -460,7 +455,6 @@ void modem_outbox_clear(SmsDriver *d, const char *reason) {
         if (!d->sending.outbound)
                 return;
         d->sending.call = sd_bus_slot_unref(d->sending.call);
-        d->sending.waits_for_sent = false;
         d->sending.path = (free(d->sending.path), NULL);
         tell_soon(d, SMS_SEND_LATER, reason);
 }

@@ -19,6 +19,16 @@ enum {
         CALL_SECONDS = 600,
 };
 
+static ModemPatience patience_of_new = {
+        .found = 60,
+        .incomplete = 600, /* as long as the channel waits for parts that other drivers bring */
+        .incomplete_next = 30,
+};
+
+void modem_driver_set_patience(ModemPatience patience) {
+        patience_of_new = patience;
+}
+
 int modem_call(SmsDriver *d,
                 sd_bus_slot **slot,
                 const char *path,
@@ -74,6 +84,20 @@ void modem_timer_set(SmsDriver *d,
                 r = sd_event_source_set_enabled(*timer, SD_EVENT_ONESHOT);
         if (r < 0)
                 log_error("Cannot set a timer: %s.", strerror(-r));
+}
+
+bool modem_is_gone(const sd_bus_error *error) {
+        static const char *const names[] = {
+                SD_BUS_ERROR_UNKNOWN_OBJECT,
+                SD_BUS_ERROR_UNKNOWN_METHOD,
+                SD_BUS_ERROR_UNKNOWN_INTERFACE,
+                "org.freedesktop.ModemManager1.Error.Core.NotFound",
+        };
+
+        for (size_t i = 0; i < N_ELEMENTS(names); i++)
+                if (sd_bus_error_has_name(error, names[i]))
+                        return true;
+        return false;
 }
 
 int modem_read_variant(sd_bus_message *m, char type, void *ret) {
@@ -501,6 +525,7 @@ static int driver_new(
         d = calloc(1, sizeof(*d));
         if (!d)
                 return -ENOMEM;
+        d->patience = patience_of_new;
         d->list_due = UINT64_MAX;
         TAILQ_INIT(&d->entries);
         TAILQ_INIT(&d->drafts);

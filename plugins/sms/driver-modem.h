@@ -31,6 +31,16 @@ enum {
 
 #define MODEM_SECOND UINT64_C(1000000)
 
+/* How long it waits, in seconds. */
+typedef struct ModemPatience {
+        unsigned found;           /* for the end of a Send that a former process began */
+        unsigned incomplete;      /* for the missing parts of a message */
+        unsigned incomplete_next; /* the same, when another message was given up meanwhile */
+} ModemPatience;
+
+/* Another patience for the drivers that are made from now on; for tests. */
+void modem_driver_set_patience(ModemPatience patience);
+
 /* A message that is on the modem. */
 typedef struct ModemEntry ModemEntry;
 TAILQ_HEAD(ModemEntries, ModemEntry);
@@ -38,6 +48,7 @@ TAILQ_HEAD(ModemEntries, ModemEntry);
 /* A message of ours that ModemManager has and that is not finished. */
 typedef struct ModemDraft {
         TAILQ_ENTRY(ModemDraft) entry;
+        sd_bus_slot *call; /* asks for its state */
         char *path;
         uint8_t digest[MODEM_TEXT_DIGEST_SIZE]; /* of recipient and text */
         uint64_t since;                         /* when it was found or its Send ended */
@@ -53,8 +64,7 @@ typedef struct ModemSending {
         uint8_t digest[MODEM_TEXT_DIGEST_SIZE];
         sd_bus_slot *call;
         sd_event_source *timer;
-        bool waits_for_sent; /* a former process may have begun to send it */
-        bool is_sent;        /* whatever becomes of the modem now */
+        bool is_sent; /* whatever becomes of the modem now */
         ModemRefusal refusal;
         char id[SMS_CARRIER_ID_SIZE];
 } ModemSending;
@@ -64,6 +74,7 @@ struct SmsDriver {
         sd_event *event;
         char wanted[MODEM_IDENTITY_SIZE]; /* "any", or its identity */
         char country_code[4];             /* may be empty */
+        ModemPatience patience;
 
         sd_bus *bus;
         sd_event_source *reconnect;
@@ -108,6 +119,9 @@ int modem_call(SmsDriver *driver,
 
 /* Microseconds of CLOCK_MONOTONIC. */
 uint64_t modem_now(const SmsDriver *driver);
+
+/* Whether that error says that there is no such object. */
+bool modem_is_gone(const sd_bus_error *error);
 
 /* Has a timer run at that time, making it if need be; UINT64_MAX: not at all. */
 void modem_timer_set(SmsDriver *driver,

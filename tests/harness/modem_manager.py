@@ -484,8 +484,14 @@ def serve(folder):
         def forgive(self, method="Send", modem=0):
             modems[modem].failures[method].clear()
 
-        def hold(self, modem=0):
-            modems[modem].holding = True
+        def hold(self, modem=0, on=True):
+            modems[modem].holding = on
+
+        def forget(self, modem=0):
+            """Another program deletes what was created to be sent."""
+            for message in list(modems[modem].messages.values()):
+                if int(message.values["PduType"]) == SUBMIT:
+                    modems[modem].forget(message)
 
         def release(self, modem=0):
             me = modems[modem]
