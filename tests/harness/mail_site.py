@@ -10,7 +10,9 @@ How mail comes in is a small class, MailRoute: what Postfix has to do, and the c
 """
 
 import base64
+import email.headerregistry
 import email.message
+import email.policy
 import email.utils
 import os
 import smtplib
@@ -79,11 +81,11 @@ class ImapRoute(MailRoute):
 class MailServers:
     """Dovecot, and Postfix before it."""
 
-    def __init__(self, route):
+    def __init__(self, route, **postfix):
         self.route = route
         self.dovecot = Dovecot()
         try:
-            self.postfix = Postfix(self.dovecot, own_lmtp=route.own_lmtp)
+            self.postfix = Postfix(self.dovecot, own_lmtp=route.own_lmtp, **postfix)
         except BaseException:
             self.dovecot.remove()
             raise
@@ -165,8 +167,10 @@ def part_of(mail, subtype):
 class MailGuest:
     """Somebody with a mailbox and a mail program."""
 
+    delivery_is_reported = False  # Postfix knows only that Dovecot has taken it
+
     def __init__(self, servers, user="bob", domain="guests.test"):
-        self.servers, self.user = servers, user
+        self.servers, self.user, self.domain = servers, user, domain
         self.mailbox = "%s@%s" % (user, domain)
         self.address = "mailto:" + self.mailbox
 
@@ -190,7 +194,7 @@ class MailGuest:
     def reply_to(self, mail, text, subject=None):
         """What a mail program makes of an answer: above the quotation, with the headers that thread."""
         answer = email.message.EmailMessage()
-        answer["From"] = email.utils.formataddr(("Bob Müller", self.mailbox))
+        answer["From"] = email.headerregistry.Address("Bob Müller", self.user, self.domain)
         answer["To"] = mail["Reply-To"]
         answer["Subject"] = subject or "Re: " + mail["Subject"]
         answer["Date"] = email.utils.localtime()
@@ -217,3 +221,17 @@ class MailGuest:
 
     def answer(self, mail, text, **options):
         return self.send(self.reply_to(mail, text), **options)
+
+
+class MailGuestElsewhere(MailGuest):
+    """Somebody whose mailbox is Postfix's own, which is the only one there that may be named in UTF-8."""
+
+    delivery_is_reported = True
+
+    def __init__(self, servers, user):
+        super().__init__(servers, user, "elsewhere.test")
+
+    def mails(self):
+        """As text, because the standard library reads no header in UTF-8 from octets."""
+        return [email.message_from_string(raw.decode(), policy=email.policy.default)
+                for raw in self.servers.postfix.mails_elsewhere()]
