@@ -171,11 +171,21 @@ static json_t *settings_with(const char *name, const char *value) {
         return settings;
 }
 
+static uint64_t clock_ahead; /* microseconds; of the test that runs */
+
+uint64_t __real_time_boot(void);
+uint64_t __wrap_time_boot(void);
+
+uint64_t __wrap_time_boot(void) {
+        return __real_time_boot() + clock_ahead;
+}
+
 static int setup(void **state) {
         Fixture *f = calloc(1, sizeof(*f));
 
         assert_non_null(f);
         (void) unsetenv("STATE_DIRECTORY");
+        clock_ahead = 0;
         *state = f;
         return 0;
 }
@@ -1677,6 +1687,53 @@ static void nobody_fills_the_room_of_all(void **state) {
         replies_to(f, "YES", "ack", NULL);
 }
 
+static void part_of_two_comes_in(
+                uint16_t reference, uint8_t part, const char *text, uint64_t token) {
+        SmsConcat concat = { SMS_CONCAT_16, reference, 2, part };
+        SmsOctets octets = {
+                .alphabet = SMS_ASCII, .data = (const uint8_t *) text, .size = strlen(text)
+        };
+
+        comes_in_as(&(SmsInbound){ .from = BERLIN,
+                        .to = "+4930123456",
+                        .concat = &concat,
+                        .octets = &octets,
+                        .sent = 1795262400,
+                        .token = token });
+}
+
+/* What had to make room was neither taken nor is it remembered as of no use. */
+static void what_made_room_is_as_new_when_it_comes_again(void **state) {
+        Fixture *f = *state;
+
+        start_up(f, settings_new());
+        for (uint16_t i = 1; i <= 4; i++)
+                part_of_two_comes_in(i, 1, "Ja", i);
+        clock_ahead = (SMS_INBOUND_PART_SECONDS + 1) * USEC_PER_SEC;
+        after(0);
+        assert_int_equal(driver->n_settled, 4);
+        assert_settled(0, 1, SMS_SETTLED_LATER);
+        part_of_two_comes_in(5, 1, "Ja", 5); /* in the place of the first */
+        part_of_two_comes_in(1, 1, "Ja", 11);
+        assert_int_equal(driver->n_settled, 4);
+        part_of_two_comes_in(1, 2, " K7Q2", 12);
+        replies_to(f, "Ja K7Q2", "ack", NULL);
+        assert_settled(4, 11, SMS_SETTLED_TAKEN);
+        assert_settled(5, 12, SMS_SETTLED_TAKEN);
+}
+
+static void what_makes_room_before_it_is_handed_back_stays_with_the_carrier(void **state) {
+        Fixture *f = *state;
+
+        start_up(f, settings_new());
+        for (uint16_t i = 1; i <= 4; i++)
+                part_of_two_comes_in(i, 1, "Ja", i);
+        clock_ahead = (SMS_INBOUND_PART_SECONDS + 1) * USEC_PER_SEC;
+        part_of_two_comes_in(5, 1, "Ja", 5);
+        assert_int_equal(driver->n_settled, 1);
+        assert_settled(0, 1, SMS_SETTLED_LATER);
+}
+
 static void part_of_many_comes_in(unsigned sender, uint8_t part, const char *text, uint64_t token) {
         SmsConcat concat = { SMS_CONCAT_8, 1, SMS_WHOLE_PARTS_MAX, part };
         SmsOctets octets = {
@@ -1960,6 +2017,8 @@ int main(void) {
                 TEST(a_message_whose_parts_stay_away_is_given_up),
                 TEST(a_part_that_contradicts_gives_the_former_up),
                 TEST(nobody_fills_the_room_of_all),
+                TEST(what_made_room_is_as_new_when_it_comes_again),
+                TEST(what_makes_room_before_it_is_handed_back_stays_with_the_carrier),
                 TEST(parts_that_wait_keep_no_message_of_one_part_out),
                 TEST(parts_of_nothing_take_no_room),
                 TEST(one_sender_has_a_limit_of_parts),
