@@ -4,8 +4,8 @@
  *   config-text.c    the syntax: files and libconfuse    config-channel.c  channels
  *   config-scan.c    on which line what stands           config-policy.c   policies
  *   config-value.c   one key of one section              config-tenant.c   tenants
- *   config-whole.c   what sections say together          config-report.c   what a Config says as
- *                                                                          a whole */
+ *   config-program.c what a channel's program refuses    config-report.c   what --check prints
+ *   config-whole.c   what sections say together          config-difference.c  two compared */
 #pragma once
 
 #include <stdarg.h>
@@ -128,6 +128,11 @@ void config_read_plugin(const ConfigPlace *p,
 void config_read_front(const ConfigPlace *p, ConfigPlugin *plugin, ConfigFront *front);
 void config_read_relay(const ConfigPlace *p, ConfigPlugin *plugin, ConfigRelay *relay);
 void config_read_channel(const ConfigPlace *p, ConfigPlugin *plugin, ConfigChannel *channel);
+/* What the channel's program would refuse of its settings, or take though it can never work. Says
+ * nothing of a section that has none of the keys of vestibule-sms or vestibule-email: it may be of
+ * another program for these addresses. */
+void config_check_program(const ConfigPlace *p, const char *scheme, const ConfigPlugin *plugin);
+
 void config_read_policy(const ConfigPlace *p, ConfigPolicy *policy);
 void config_read_tenant(const ConfigPlace *p, ConfigTenant *tenant);
 

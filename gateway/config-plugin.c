@@ -95,10 +95,12 @@ void config_read_plugin(const ConfigPlace *p,
                 size_t n_settings,
                 ConfigPlugin *plugin) {
         Config *config = p->reader->config;
+        const char *place = config_scan_place(p->reader->scan, p->section, p->title, NULL);
         size_t n_exec;
 
         *plugin = (ConfigPlugin){ .role = role,
                 .name = config_take_string(config, p->title),
+                .place = config_take_string(config, place ? place : "configuration"),
                 .socket = config_read_text(p, "socket", NULL),
                 .settings = json_object() };
         plugin->exec = (char **) config_read_list(p, "exec", &n_exec);
@@ -110,7 +112,8 @@ void config_read_plugin(const ConfigPlace *p,
         } else {
                 plugin->socket_name = plugin->name;
         }
-        if (!plugin->name || !plugin->socket_name || !plugin->exec || !plugin->settings) {
+        if (!plugin->name || !plugin->place || !plugin->socket_name || !plugin->exec ||
+                        !plugin->settings) {
                 p->reader->error = -ENOMEM;
                 return;
         }

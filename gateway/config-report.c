@@ -1,292 +1,11 @@
-/* What a Config says as a whole: its canonical form and fingerprints, what differs between two, and
- * the report of `vestibuled --check`, which is written for the person who has to answer for these
- * numbers. */
+/* The report of `vestibuled --check`, which is written for the person who has to answer for these
+ * numbers, and what a configuration wants of this machine that is not there. */
 #include <errno.h>
 #include <math.h>
-#include <sodium.h>
-#include <stdarg.h>
 #include <unistd.h>
 
 #include "config-internal.h"
 #include "credential.h"
-#include "json-wipe.h"
-
-/* --- canonical form -----------------------------------------------------------------------------
- */
-
-static json_t *strings(const char *const *list, size_t n) {
-        json_t *array = json_array();
-
-        for (size_t i = 0; i < n; i++)
-                (void) json_array_append_new(array, json_string(list[i]));
-        return array;
-}
-
-static json_t *canonical_plugin(const ConfigPlugin *plugin) {
-        json_t *exec = json_array();
-
-        for (size_t i = 0; plugin->exec && plugin->exec[i]; i++)
-                (void) json_array_append_new(exec, json_string(plugin->exec[i]));
-        return json_pack("{s:o, s:s?, s:O}",
-                        "exec",
-                        exec,
-                        "socket",
-                        plugin->socket,
-                        "settings",
-                        plugin->settings);
-}
-
-static json_t *canonical_channel(const ConfigChannel *channel) {
-        return json_pack("{s:o, s:s, s:i, s:b}",
-                        "plugin",
-                        canonical_plugin(channel->plugin),
-                        "scheme",
-                        channel->scheme,
-                        "authentic",
-                        (int) channel->authentic,
-                        "needs_tag",
-                        (int) channel->needs_tag);
-}
-
-static json_t *canonical_policy(const ConfigPolicy *policy) {
-        const Rules *rules = &policy->rules;
-        json_t *channels = json_array();
-
-        for (size_t i = 0; i < policy->n_channels; i++)
-                (void) json_array_append_new(channels, json_string(policy->channels[i]->name));
-        return json_pack("{s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:i, s:o, s:b, s:s?}",
-                        "class",
-                        (int) rules->class,
-                        "factors",
-                        (int) rules->factors,
-                        "code",
-                        (int) rules->code,
-                        "attempts",
-                        (int) rules->attempts,
-                        "attempts_total",
-                        (int) rules->attempts_total,
-                        "lifetime",
-                        (json_int_t) rules->challenge_ttl,
-                        "mailbox_ttl",
-                        (json_int_t) rules->mailbox_ttl,
-                        "authentic",
-                        (int) rules->minimum_authentic,
-                        "channels",
-                        channels,
-                        "several",
-                        (int) policy->several,
-                        "language",
-                        policy->language);
-}
-
-static json_t *canonical_tenant(const ConfigTenant *tenant) {
-        json_t *policies = json_array();
-
-        for (size_t i = 0; i < tenant->n_policies; i++)
-                (void) json_array_append_new(policies, json_string(tenant->policies[i]->name));
-        return json_pack("{s:o, s:o, s:o, s:s, s:o, s:o}",
-                        "names",
-                        strings(tenant->names, tenant->n_names),
-                        "token",
-                        strings(tenant->tokens, tenant->n_tokens),
-                        "policies",
-                        policies,
-                        "relay",
-                        tenant->relay->plugin->name,
-                        "image_prefixes",
-                        strings(tenant->image_prefixes, tenant->n_image_prefixes),
-                        "mint_prefixes",
-                        strings(tenant->mint_prefixes, tenant->n_mint_prefixes));
-}
-
-static json_t *canonical(const Config *config) {
-        json_t *front = json_object(), *relay = json_object(), *channel = json_object(),
-               *policy = json_object(), *tenant = json_object();
-        int r = 0;
-
-        for (size_t i = 0; i < config->n_fronts; i++)
-                r |= json_object_set_new(front,
-                                config->fronts[i].plugin->name,
-                                json_pack("{s:o}",
-                                                "plugin",
-                                                canonical_plugin(config->fronts[i].plugin)));
-        for (size_t i = 0; i < config->n_relays; i++)
-                r |= json_object_set_new(relay,
-                                config->relays[i].plugin->name,
-                                json_pack("{s:o}",
-                                                "plugin",
-                                                canonical_plugin(config->relays[i].plugin)));
-        for (size_t i = 0; i < config->n_channels; i++)
-                r |= json_object_set_new(channel,
-                                config->channels[i].name,
-                                canonical_channel(&config->channels[i]));
-        for (size_t i = 0; i < config->n_policies; i++)
-                r |= json_object_set_new(policy,
-                                config->policies[i].name,
-                                canonical_policy(&config->policies[i]));
-        for (size_t i = 0; i < config->n_tenants; i++)
-                r |= json_object_set_new(tenant,
-                                config->tenants[i].id,
-                                canonical_tenant(&config->tenants[i]));
-        if (r < 0) {
-                json_decref(front);
-                json_decref(relay);
-                json_decref(channel);
-                json_decref(policy);
-                json_decref(tenant);
-                return NULL;
-        }
-        return json_pack("{s:{s:s, s:s?, s:s, s:s, s:i}, s:o, s:o, s:o, s:o, s:o}",
-                        "gateway",
-                        "state",
-                        config->state,
-                        "public_url",
-                        config->public_url,
-                        "root_credential",
-                        config->root_credential,
-                        "templates",
-                        config->templates,
-                        "log_level",
-                        config->log_level,
-                        "front",
-                        front,
-                        "relay",
-                        relay,
-                        "channel",
-                        channel,
-                        "policy",
-                        policy,
-                        "tenant",
-                        tenant);
-}
-
-static int fingerprint(const json_t *value, uint8_t ret[CONFIG_FINGERPRINT_SIZE]) {
-        _cleanup_(json_wipe_freep) char *text = json_dumps(value, JSON_COMPACT | JSON_SORT_KEYS);
-
-        if (!text)
-                return -ENOMEM;
-        (void) crypto_generichash(ret,
-                        CONFIG_FINGERPRINT_SIZE,
-                        (const unsigned char *) text,
-                        strlen(text),
-                        NULL,
-                        0);
-        return 0;
-}
-
-int config_store_fingerprint(Config *config) {
-        const json_t *policies;
-        int r;
-
-        config->store->canonical = canonical(config);
-        if (!config->store->canonical)
-                return -ENOMEM;
-        policies = json_object_get(config->store->canonical, "policy");
-        for (size_t i = 0; i < config->n_policies; i++) {
-                r = fingerprint(json_object_get(policies, config->policies[i].name),
-                                config->policies[i].fingerprint);
-                if (r < 0)
-                        return r;
-        }
-        return fingerprint(config->store->canonical, config->fingerprint);
-}
-
-/* --- difference ---------------------------------------------------------------------------------
- */
-
-typedef struct Comparison {
-        FILE *file;
-        ConfigDifference *difference;
-} Comparison;
-
-__attribute__((format(printf, 3, 4))) static void differs(
-                Comparison *c, bool restart, const char *format, ...) {
-        va_list arguments;
-
-        c->difference->any = true;
-        c->difference->restart = c->difference->restart || restart;
-        va_start(arguments, format);
-        (void) vfprintf(c->file, format, arguments);
-        va_end(arguments);
-        (void) fputs(restart ? ": needs a restart\n" : "\n", c->file);
-}
-
-static void compare_gateway(Comparison *c, const json_t *before, const json_t *after) {
-        const char *key;
-        json_t *value;
-
-        json_object_foreach((json_t *) before, key, value) {
-                bool live = streq(key, "log_level") || streq(key, "public_url");
-
-                if (!json_equal(value, json_object_get(after, key)))
-                        differs(c, !live, "gateway %s has changed", key);
-        }
-}
-
-/* What a running gateway cannot follow: where the process of a plugin comes from, and what it
- * serves. */
-static bool item_needs_restart(const json_t *before, const json_t *after) {
-        const json_t *a = json_object_get(before, "plugin"), *b = json_object_get(after, "plugin");
-
-        return !json_equal(json_object_get(a, "exec"), json_object_get(b, "exec")) ||
-               !json_equal(json_object_get(a, "socket"), json_object_get(b, "socket")) ||
-               (json_object_get(before, "scheme") &&
-                               !json_equal(json_object_get(before, "scheme"),
-                                               json_object_get(after, "scheme")));
-}
-
-static void compare_kind(
-                Comparison *c, const char *kind, const json_t *before, const json_t *after) {
-        bool process = !streq(kind, "policy") && !streq(kind, "tenant");
-        const char *name;
-        json_t *value;
-
-        json_object_foreach((json_t *) before, name, value) {
-                const json_t *now = json_object_get(after, name);
-
-                if (!now)
-                        differs(c, process, "%s %s is gone", kind, name);
-                else if (!json_equal(value, now))
-                        differs(c,
-                                        process && item_needs_restart(value, now),
-                                        "%s %s has changed",
-                                        kind,
-                                        name);
-        }
-        json_object_foreach((json_t *) after, name, value) if (!json_object_get(before, name))
-                        differs(c, process, "%s %s is new", kind, name);
-}
-
-int config_difference(const Config *before, const Config *after, ConfigDifference *ret) {
-        static const char *const kinds[] = { "front", "relay", "channel", "policy", "tenant" };
-        const json_t *a = before->store->canonical, *b = after->store->canonical;
-        Comparison comparison = { .difference = ret };
-        size_t size;
-
-        *ret = (ConfigDifference){ 0 };
-        comparison.file = open_memstream(&ret->text, &size);
-        if (!comparison.file)
-                return -ENOMEM;
-        compare_gateway(&comparison, json_object_get(a, "gateway"), json_object_get(b, "gateway"));
-        for (size_t i = 0; i < N_ELEMENTS(kinds); i++)
-                compare_kind(&comparison,
-                                kinds[i],
-                                json_object_get(a, kinds[i]),
-                                json_object_get(b, kinds[i]));
-        if (fclose(comparison.file) != 0) {
-                config_difference_done(ret);
-                return -ENOMEM;
-        }
-        return 0;
-}
-
-void config_difference_done(ConfigDifference *difference) {
-        free(difference->text);
-        *difference = (ConfigDifference){ 0 };
-}
-
-/* --- report -------------------------------------------------------------------------------------
- */
 
 static void print_duration(FILE *file, int64_t seconds) {
         if (seconds % 86400 == 0 && seconds >= 3 * 86400)
@@ -372,6 +91,144 @@ static void print_policy(const ConfigPolicy *policy, FILE *file) {
                         rules_authentic_name(rules->minimum_authentic));
 }
 
+/* --- channels --- */
+
+static const char *setting(const ConfigPlugin *plugin, const char *name, const char *fallback) {
+        const char *value = json_string_value(json_object_get(plugin->settings, name));
+
+        return value ? value : fallback;
+}
+
+static void print_list(const ConfigPlugin *plugin, const char *name, FILE *file) {
+        const json_t *list = json_object_get(plugin->settings, name), *entry;
+        size_t i;
+
+        if (json_is_string(list))
+                (void) fprintf(file, " %s", json_string_value(list));
+        json_array_foreach(list, i, entry)(void)
+                        fprintf(file, "%s %s", i > 0 ? "," : "", json_string_value(entry));
+}
+
+static bool is_far(const char *host) {
+        return strncmp(host, "127.", 4) != 0 && strncmp(host, "localhost", 9) != 0 &&
+               strncmp(host, "[::1]", 5) != 0 && !streq(host, "::1");
+}
+
+static void print_carrier(const ConfigPlugin *plugin, const char *driver, FILE *file) {
+        const char *host = setting(plugin, "host", ""), *url = setting(plugin, "url", "");
+        bool tls = streq(setting(plugin, "tls", "no"), "yes");
+
+        if (streq(driver, "smpp")) {
+                (void) fprintf(file,
+                                "smpp, %s port %s, %s TLS\n",
+                                host,
+                                setting(plugin, "port", "2775"),
+                                tls ? "with" : "without");
+                if (!tls && is_far(host))
+                        (void) fputs("             the password and all texts can be read on the "
+                                     "way, unless a tunnel hides them\n",
+                                        file);
+        } else if (streq(driver, "modem"))
+                (void) fprintf(file, "modem, %s\n", setting(plugin, "modem", "any"));
+        else
+                (void) fprintf(file, "%s, %s\n", driver, url);
+        if (streq(driver, "kannel") && strncmp(url, "http://", 7) == 0 && is_far(url + 7))
+                (void) fputs("             the password and all texts can be read on the way to "
+                             "it\n",
+                                file);
+}
+
+static void print_sms(const ConfigChannel *channel, FILE *file) {
+        const ConfigPlugin *plugin = channel->plugin;
+        const char *driver = setting(plugin, "driver", NULL),
+                   *hours = setting(plugin, "quiet_hours", "21:00-08:00"),
+                   *sender = setting(plugin, "sender", "");
+
+        if (!driver)
+                return;
+        (void) fputs("  carrier    ", file);
+        print_carrier(plugin, driver, file);
+        (void) fprintf(file,
+                        "  messages   from %s, to numbers of",
+                        sender[0] ? sender : "the modem's number");
+        print_list(plugin, "countries", file);
+        (void) fprintf(file,
+                        ", of at most %u parts\n  quiet      %s\n",
+                        channel->segments,
+                        hours[0] ? hours : "never: invitations may come at night");
+        (void) fputs("  answers    weak: a sender's number is easily forged, so each needs the "
+                     "tag\n",
+                        file);
+}
+
+static void print_mail_answers(const ConfigChannel *channel, FILE *file) {
+        const char *server = setting(channel->plugin, "authserv_id", NULL);
+
+        if (channel->authentic == RULES_AUTHENTIC_STRONG)
+                (void) fprintf(file,
+                                "  answers    strong where %s says that DMARC passed, else weak\n",
+                                server ? server : "the server");
+        else if (channel->authentic == RULES_AUTHENTIC_NONE)
+                (void) fputs("  answers    none: authentic = none is written here\n", file);
+        else if (server)
+                (void) fprintf(file,
+                                "  answers    weak, though %s may say that DMARC passed: authentic "
+                                "= "
+                                "strong is not written here\n",
+                                server);
+        else
+                (void) fputs("  answers    weak: without authserv_id nobody vouches for a sender\n",
+                                file);
+}
+
+static void print_mail(const ConfigChannel *channel, FILE *file) {
+        const ConfigPlugin *plugin = channel->plugin;
+        const char *from = setting(plugin, "from", NULL),
+                   *url = setting(plugin, "submit", "smtp://127.0.0.1:25"),
+                   *user = setting(plugin, "username", NULL), *host = strstr(url, "://") + 3,
+                   *usual = is_far(host) ? "required" : "if-offered",
+                   *starttls = setting(plugin, "starttls", usual), *at;
+        const char *mailbox, *domain;
+
+        if (!from)
+                return;
+        at = strchr(from, '@');
+        mailbox = setting(plugin, "mailbox", NULL);
+        domain = setting(plugin, "domain", at + 1);
+        (void) fprintf(file, "  submits    from %s to %s", from, url);
+        if (strncmp(url, "smtps://", 8) != 0)
+                (void) fprintf(file, ", starttls %s", starttls);
+        (void) fprintf(file, "%s%s\n", user ? ", as " : "", user ? user : "");
+        if (strncmp(url, "smtps://", 8) != 0 && is_far(host) && !streq(starttls, "required"))
+                (void) fputs("             mails and the links in them may be read on the way\n",
+                                file);
+        (void) fputs("  receives  ", file);
+        print_list(plugin, "receive", file);
+        (void) fputs(", for ", file);
+        if (mailbox)
+                (void) fputs(mailbox, file);
+        else
+                (void) fwrite(from, 1, (size_t) (at - from), file);
+        (void) fprintf(file,
+                        "%sTOKEN@%s\n",
+                        mailbox && !mailbox[0] ? "" : setting(plugin, "separator", "+"),
+                        domain);
+        print_mail_answers(channel, file);
+}
+
+static void print_channel(const ConfigChannel *channel, FILE *file) {
+        (void) fprintf(file, "channel %s: %s: addresses", channel->name, channel->scheme);
+        if (channel->plugin->exec)
+                (void) fprintf(file, ", by %s", channel->plugin->exec[0]);
+        (void) fputc('\n', file);
+        if (streq(channel->scheme, "sms"))
+                print_sms(channel, file);
+        if (streq(channel->scheme, "mailto"))
+                print_mail(channel, file);
+}
+
+/* --- credentials --- */
+
 /* "present", "missing", or nothing when we have no directory. folder may be NULL. */
 static void print_presence(FILE *file, const char *folder, const char *name) {
         const char *directory = credential_directory();
@@ -387,6 +244,27 @@ static void print_presence(FILE *file, const char *folder, const char *name) {
                         folder ? folder : "",
                         name);
         (void) fprintf(file, ": %s", access(path, F_OK) == 0 ? "present" : "missing");
+}
+
+/* Whether systemd would find it nowhere; false also where we may not look. */
+static bool is_in_no_store(const char *search) {
+        static const char *const stores[] = { "/etc", "/run", "/usr/lib" }, *const ends[] = { "",
+                ".encrypted" };
+
+        for (size_t i = 0; i < N_ELEMENTS(stores); i++)
+                for (size_t k = 0; k < N_ELEMENTS(ends); k++) {
+                        char path[256];
+
+                        (void) snprintf(path,
+                                        sizeof(path),
+                                        "%s/credstore%s/%s",
+                                        stores[i],
+                                        ends[k],
+                                        search);
+                        if (access(path, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR))
+                                return false;
+                }
+        return true;
 }
 
 /* One credential of a plugin. The search name is what the unit's LoadCredential= looks for. */
@@ -406,18 +284,13 @@ static void print_credential(FILE *file,
                 (void) fputc('\n', file);
         } else {
                 (void) fprintf(file,
-                                "  %s@%s.service  %s, searched as %s\n",
+                                "  %s@%s.service  %s, searched as %s%s\n",
                                 unit,
                                 plugin->name,
                                 name,
-                                search);
+                                search,
+                                is_in_no_store(search) ? " (missing)" : "");
         }
-}
-
-static const char *setting(const ConfigPlugin *plugin, const char *name) {
-        const char *value = json_string_value(json_object_get(plugin->settings, name));
-
-        return value ? value : "";
 }
 
 /* Which secrets the programs of a scheme want, by a setting and how its value begins. */
@@ -435,18 +308,20 @@ static const struct {
         { "mailto", "imap_username", "", "vestibule-email", "imap-password", "imap-password" },
 };
 
+static bool wants_credential(const ConfigChannel *channel, size_t i) {
+        const char *start = channel_credentials[i].begins,
+                   *value = setting(channel->plugin, channel_credentials[i].key, NULL);
+
+        return streq(channel_credentials[i].scheme, channel->scheme) &&
+               (value ? strncmp(value, start, strlen(start)) == 0 : streq(start, "component"));
+}
+
 static void print_channel_credentials(const ConfigChannel *channel, FILE *file) {
         const ConfigPlugin *plugin = channel->plugin;
         char search[160];
 
         for (size_t i = 0; i < N_ELEMENTS(channel_credentials); i++) {
-                const char *start = channel_credentials[i].begins;
-                const char *value = json_string_value(
-                                json_object_get(plugin->settings, channel_credentials[i].key));
-
-                if (!streq(channel_credentials[i].scheme, channel->scheme))
-                        continue;
-                if (value ? strncmp(value, start, strlen(start)) != 0 : !streq(start, "component"))
+                if (!wants_credential(channel, i))
                         continue;
                 (void) snprintf(search,
                                 sizeof(search),
@@ -479,7 +354,7 @@ static void print_plugin_credentials(const Config *config, FILE *file) {
                                         plugin->name);
                         print_credential(file, plugin, "vestibule-api", "front-key", search);
                 }
-                if (!streq(setting(plugin, "tls"), "yes"))
+                if (!streq(setting(plugin, "tls", ""), "yes"))
                         continue;
                 (void) snprintf(search,
                                 sizeof(search),
@@ -507,6 +382,8 @@ static void print_plugin_credentials(const Config *config, FILE *file) {
 void config_check_report(const Config *config, FILE *file) {
         for (size_t i = 0; i < config->n_policies; i++)
                 print_policy(&config->policies[i], file);
+        for (size_t i = 0; i < config->n_channels; i++)
+                print_channel(&config->channels[i], file);
         for (size_t i = 0; i < config->n_tenants; i++) {
                 const ConfigTenant *tenant = &config->tenants[i];
 
@@ -539,4 +416,67 @@ void config_check_report(const Config *config, FILE *file) {
                 (void) fputs("note: there is no tenant, so nobody can start a share\n", file);
         if (config->n_fronts == 0)
                 (void) fputs("note: there is no front, so nobody can reach the gateway\n", file);
+}
+
+/* --- this machine --- */
+
+static void check_file(const ConfigChannel *channel, FILE *problems) {
+        const char *path = setting(channel->plugin, "ca_file", NULL);
+
+        if (path && access(path, F_OK) < 0 && (errno == ENOENT || errno == ENOTDIR))
+                (void) fprintf(problems,
+                                "%s: channel %s: ca_file: there is no file %s\n",
+                                channel->plugin->place,
+                                channel->name,
+                                path);
+}
+
+static void check_credentials(const ConfigChannel *channel, FILE *problems) {
+        const char *directory = credential_directory();
+        const ConfigPlugin *plugin = channel->plugin;
+        char path[4096];
+
+        for (size_t i = 0; directory && plugin->exec && i < N_ELEMENTS(channel_credentials); i++) {
+                const char *name = channel_credentials[i].name;
+
+                if (!wants_credential(channel, i))
+                        continue;
+                (void) snprintf(path,
+                                sizeof(path),
+                                "%s/%s/%s",
+                                directory,
+                                plugin->socket_name,
+                                name);
+                if (access(path, F_OK) < 0)
+                        (void) fprintf(problems,
+                                        "%s: channel %s: the credential %s is missing: "
+                                        "$CREDENTIALS_DIRECTORY/%s/%s\n",
+                                        plugin->place,
+                                        channel->name,
+                                        name,
+                                        plugin->socket_name,
+                                        name);
+        }
+}
+
+int config_check_machine(const Config *config, char **ret_problems) {
+        _cleanup_(freep) char *problems = NULL;
+        size_t size = 0;
+        FILE *file = open_memstream(&problems, &size);
+
+        if (!file)
+                return -ENOMEM;
+        for (size_t i = 0; i < config->n_channels; i++) {
+                const ConfigChannel *channel = &config->channels[i];
+
+                if (streq(channel->scheme, "sms") || streq(channel->scheme, "mailto"))
+                        check_file(channel, file);
+                check_credentials(channel, file);
+        }
+        if (fclose(file) != 0)
+                return -ENOMEM;
+        if (size == 0)
+                return 0;
+        *ret_problems = TAKE_PTR(problems);
+        return CONFIG_E_INVALID;
 }

@@ -41,6 +41,7 @@ typedef enum ConfigRole {
 typedef struct ConfigPlugin {
         ConfigRole role;
         const char *name;        /* the section's title, and the plugin's `name` in `hello` */
+        const char *place;       /* "file:line" where the section starts */
         const char *socket_name; /* FileDescriptorName= of its socket unit, the file name under
                                   * /run/vestibule/plugin, and its folder of credentials under
                                   * `exec`: the title; for relays "relay-" and the title. Unique
@@ -67,6 +68,8 @@ typedef struct ConfigChannel {
         const char *scheme;       /* of the addresses it serves: "xmpp", "sms", "mailto", "echo" */
         RulesAuthentic authentic; /* the most that it may claim */
         bool needs_tag;           /* "the only open challenge" is not evidence enough here (SMS) */
+        unsigned segments; /* of the longest SMS that vestibule-sms sends; 0: another program */
+        const char *segments_place; /* "file:line" where that is said, or NULL */
 } ConfigChannel;
 
 typedef struct ConfigPolicy {
@@ -162,6 +165,12 @@ int config_difference(const Config *before, const Config *after, ConfigDifferenc
 void config_difference_done(ConfigDifference *difference);
 
 /* What `vestibuled --check` prints: each effective policy with the probability of a guess, what it
- * stops and what not, in plain words; the credentials each unit needs and where they are searched;
- * present or missing when this process has a credentials directory. */
+ * stops and what not, in plain words; each channel, and what its answers are worth and why; the
+ * credentials each unit needs and where they are searched; present or missing when this process has
+ * a credentials directory, and missing where systemd's stores can be looked into. */
 void config_check_report(const Config *config, FILE *file);
+
+/* What channels want of this machine that is not there: their files, and the credentials of those
+ * that the gateway runs itself, when this process has a credentials directory. Another process may
+ * see others, so only `--check` asks. CONFIG_E_INVALID: as config_load(). */
+int config_check_machine(const Config *config, char **ret_problems);

@@ -350,12 +350,45 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
         return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
+/* A text of more parts than its channel sends would be refused when it is needed. */
+static int check_segments(const Config *config, const TemplateSet *templates, char **ret_problems) {
+        for (size_t i = 0; i < config->n_channels; i++) {
+                const ConfigChannel *channel = &config->channels[i];
+                _cleanup_(freep) char *longer = NULL;
+                int r;
+
+                if (channel->segments == 0)
+                        continue;
+                r = template_set_longer(templates, channel->segments, &longer);
+                if (r < 0)
+                        return r;
+                if (!longer)
+                        continue;
+                if (asprintf(ret_problems,
+                                    "%s: channel %s: segments = %u is too few for texts that may "
+                                    "need more: %s\n",
+                                    channel->segments_place,
+                                    channel->name,
+                                    channel->segments,
+                                    longer) < 0)
+                        return -ENOMEM;
+                return TEMPLATE_E_INVALID;
+        }
+        return 0;
+}
+
 int gateway_load_templates(const Config *config, TemplateSet **ret, char **ret_problems) {
         const char *installed = getenv("VESTIBULE_TEMPLATES");
         const char *directories[] = { config->templates,
                 installed ? installed : VESTIBULE_TEMPLATES };
+        _cleanup_(template_set_freep) TemplateSet *set = NULL;
+        int r = template_set_load(directories, N_ELEMENTS(directories), &set, ret_problems);
 
-        return template_set_load(directories, N_ELEMENTS(directories), ret, ret_problems);
+        if (r == 0)
+                r = check_segments(config, set, ret_problems);
+        if (r == 0)
+                *ret = TAKE_PTR(set);
+        return r;
 }
 
 static int load_templates(const Config *config, TemplateSet **ret) {

@@ -31,7 +31,7 @@ static int help(void) {
 static int check(const char *path) {
         _cleanup_(config_unrefp) Config *config = NULL;
         _cleanup_(template_set_freep) TemplateSet *templates = NULL;
-        _cleanup_(freep) char *problems = NULL, *template_problems = NULL;
+        _cleanup_(freep) char *problems = NULL, *template_problems = NULL, *lacking = NULL;
         int r;
 
         r = config_load(path, &config, &problems);
@@ -50,7 +50,12 @@ static int check(const char *path) {
                         template_set_hints(templates, stdout);
                         break;
                 }
-        return 0;
+        r = config_check_machine(config, &lacking);
+        if (r == 0)
+                return 0;
+        (void) fflush(stdout);
+        (void) fprintf(stderr, "%s\n", r > 0 ? lacking : strerror(-r));
+        return EX_CONFIG;
 }
 
 static int on_reload(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata) {

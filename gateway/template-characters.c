@@ -95,6 +95,6 @@ unsigned template_sms_parts(const char *text, unsigned *ret_character) {
         }
         *ret_character = stranger;
         if (stranger)
-                return units <= 70 ? 1 : (units + 66) / 67;
-        return septets <= 160 ? 1 : (septets + 152) / 153;
+                return units <= 70 ? 1 : (units + 65) / 66;
+        return septets <= 160 ? 1 : (septets + 151) / 152;
 }

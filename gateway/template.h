@@ -97,6 +97,10 @@ int template_render(const TemplateSet *set,
  * and the character that forces UCS-2. Never an error. */
 void template_set_hints(const TemplateSet *set, FILE *file);
 
+/* The texts that may need more SMS parts than parts_max: "en/link.sms 3, de/link.sms 3", which the
+ * caller frees; NULL: there are none. -ENOMEM. */
+int template_set_longer(const TemplateSet *set, unsigned parts_max, char **ret);
+
 /* A word of the language's `words` file; plural selects the form after ` | `. Never NULL for the
  * keys that the lint requires. For gateway/words. */
 const char *template_word(const TemplateSet *set, const char *locale, const char *key, bool plural);
@@ -113,6 +117,7 @@ int template_parse(const char *text,
 Template *template_free(Template *template);
 DEFINE_CLEANUP(Template, template_free)
 
-/* SMS parts that a text needs, and the first character outside the GSM 03.38 alphabet (0 if none),
- * which makes it UCS-2. The text must be UTF-8. */
+/* SMS parts that a text needs, those of a long one with a 16-bit reference as vestibule-sms cuts it
+ * (3GPP TS 23.040 section 9.2.3.24.8), and the first character outside the GSM 03.38 alphabet (0 if
+ * none), which makes it UCS-2. The text must be UTF-8. */
 unsigned template_sms_parts(const char *text, unsigned *ret_character);

@@ -370,6 +370,9 @@ static void each_sms_driver_has_keys_of_its_own(void **state) {
                 "driver = rest  url = \"https://sms.example/2010-04-01\"  account = AC1  listen "
                 "= \"[::1]:0\"  callback_url = \"https://keys.example/sms\"  ca_file = /ca.pem }",
                 "channel sms { driver = modem  sender = Vestibule  countries = { DE } }",
+                SMS "driver = smpp  host = smsc.example  tls = no }", /* a tunnel is meant */
+                SMS "driver = smpp  host = 127.0.0.1 }",
+                SMS "driver = kannel  url = \"http://[::1]:13013/s\"  username = gw  window = 64 }",
                 "channel sms { driver = modem  sender = 70700  countries = { DE } }",
                 "channel sms { listen = /run/echo }", /* of somebody else's program */
         };
@@ -410,7 +413,7 @@ static void mail_has_its_keys(void **state) {
                         "channel email { from = \"keys@Hotel-Müller.example\"  name = \"Hotel "
                         "Müller\"  domain = mx.example  mailbox = keys  separator = \"-\"  submit "
                         "= "
-                        "\"smtp://mail.example:587\"  starttls = if-offered  username = keys  "
+                        "\"smtp://mail.example:587\"  starttls = required  username = keys  "
                         "receive "
                         "= { \"lmtp:/run/keys/lmtp.sock\", \"maildir:/var/mail/keys\", "
                         "\"imaps://mail.example:993/INBOX\" }  authserv_id = mail.example  "
@@ -419,7 +422,7 @@ static void mail_has_its_keys(void **state) {
         (void) state;
         assert_string_equal(config->channels[0].scheme, "mailto");
         assert_int_equal(config->channels[0].authentic, RULES_AUTHENTIC_WEAK);
-        assert_string_equal(setting_of(config, "starttls"), "if-offered");
+        assert_string_equal(setting_of(config, "starttls"), "required");
         assert_int_equal(json_array_size(json_object_get(plugin_of(config)->settings, "receive")),
                         3);
 }
@@ -427,6 +430,8 @@ static void mail_has_its_keys(void **state) {
 static void a_slip_in_a_channel_is_found_before_its_program_starts(void **state) {
 #define SMPP SMS "driver = smpp  host = a.example  "
 #define KANNEL SMS "driver = kannel  url = \"http://k.example/s\"  "
+#define REST SMS "driver = rest  url = \"https://r.example\"  "
+#define MAIL "channel email { from = \"keys@a.example\"  receive = { \"lmtp:/run/x\" }  "
         static const struct {
                 const char *text, *words;
         } cases[] = {
@@ -443,6 +448,8 @@ static void a_slip_in_a_channel_is_found_before_its_program_starts(void **state)
                 { "channel sms { driver = modem  countries = { de } }", "two capital letters" },
                 { "channel sms { driver = modem  countries = { \"DE AT\" } }",
                                 "two capital letters" },
+                { "channel sms { driver = modem  countries = { UK } }", "GB is meant" },
+                { "channel sms { driver = modem  countries = { DE, EU } }", "no country EU" },
                 { "channel sms { driver = smpp  host = a  countries = { DE } }",
                                 "sender is missing" },
                 { "channel sms { driver = modem  countries = { DE }  sender = \"0157 359\" }",
@@ -455,6 +462,24 @@ static void a_slip_in_a_channel_is_found_before_its_program_starts(void **state)
                                 "sender must be" },
                 { "channel sms { driver = modem  countries = { DE }  modem = /dev/ttyUSB0 }",
                                 "modem must be any" },
+                { SMPP "}", "tls = yes, or tls = no where a tunnel" },
+                { "channel sms { driver = smpp  host = \"127.0.0.1\"  countries = { DE }  sender = "
+                  "Adler }",
+                                "nobody can answer a name" },
+                { SMPP "system_id = abcdefghijklmnop }", "system_id is longer than 15 characters" },
+                { SMPP "system_type = abcdefghijklm }",
+                                "system_type is longer than 12 characters" },
+                { KANNEL "}", "username is missing: that of Kannel's" },
+                { KANNEL "username = gw  window = 65 }",
+                                "window must be a whole number from 1 to 64" },
+                { KANNEL "username = gw  listen = \"127.0.0.1:0\" }", "nobody can call port 0" },
+                { REST "callback_url = \"https://k.example\" }", "account is missing" },
+                { REST "account = AC1 }", "callback_url is missing: where the service reaches us" },
+                { REST "account = \"AC/1\"  callback_url = \"https://k.example\" }",
+                                "account must be" },
+                { SMS "driver = rest  url = \"http://r.example\"  account = AC1  callback_url = "
+                      "\"https://k.example\" }",
+                                "url must start with https://" },
                 { SMPP "url = \"http://k.example/s\" }", "url is no key of the driver smpp" },
                 { SMPP "modem = any }", "modem is no key of the driver smpp" },
                 { KANNEL "host = k.example }", "host is no key of the driver kannel" },
@@ -487,9 +512,9 @@ static void a_slip_in_a_channel_is_found_before_its_program_starts(void **state)
                 { "channel email { from = \"Keys <keys@example.org>\" }",
                                 "from must be one address" },
                 { "channel email { from = \"a@b.example\"  submit = \"http://m.example\" }",
-                                "submit must start with smtp://" },
+                                "submit must be smtp://HOST[:PORT]" },
                 { "channel email { from = \"a@b.example\"  submit = \"smtp://u:p@m.example\" }",
-                                "submit must start with smtp://" },
+                                "submit must be smtp://HOST[:PORT]" },
                 { "channel email { from = \"a@b.example\"  starttls = maybe }",
                                 "starttls must be required, if-offered or no" },
                 { "channel email { from = \"a@b.example\"  separator = \"++\" }",
@@ -506,6 +531,28 @@ static void a_slip_in_a_channel_is_found_before_its_program_starts(void **state)
                                 "receive must hold places" },
                 { "channel email { from = \"a@b.example\"  poll_seconds = 0 }",
                                 "poll_seconds must be" },
+                { "channel email { from = \"a@b.example\" }",
+                                "receive is missing: without a place such as lmtp:/run" },
+                { "channel email { from = \"reservations-and-keys@a.example\"  receive = { "
+                  "\"lmtp:/run/x\" } }",
+                                "answers would come to reservations-and-keys, and a mailbox is at "
+                                "most 20" },
+                { "channel email { from = \"schlüssel@a.example\"  receive = { \"lmtp:/run/x\" } }",
+                                "what stands before the @ of from must be ASCII" },
+                { MAIL "mailbox = \"a b\" }", "mailbox must be at most 20 letters" },
+                { MAIL "mailbox = reservations-and-keys }", "mailbox must be at most 20 letters" },
+                { MAIL "domain = \"a_b\" }", "domain must be a domain" },
+                { MAIL "submit = \"smtp://m.example/x\" }", "submit must be smtp://HOST[:PORT]" },
+                { MAIL "submit = \"smtp://m.example:70000\" }",
+                                "submit must be smtp://HOST[:PORT]" },
+                { MAIL "submit = \"smtp://m.example\"  username = u  starttls = no }",
+                                "with starttls = no the password could go over the network in "
+                                "clear" },
+                { MAIL "submit = \"smtp://m.example\"  username = u  starttls = if-offered }",
+                                "with starttls = if-offered the password could go" },
+                { MAIL "authentic = strong }", "without authserv_id no answer is ever strong" },
+                { "channel email { from = \"a@b.example\"  receive = { \"imaps://m.example\" } }",
+                                "imap_username is missing: receive names a mailbox" },
                 { "channel email { from = \"a@b.example\"  driver = smpp }",
                                 "driver is no key of a channel for mailto" },
                 { "channel xmpp { jid = a.example  ca_file = /x  system_id = y }",
@@ -835,7 +882,7 @@ static void the_report_says_the_odds_and_the_limits(void **state) {
                         text, "vestibuled.service  root.key, searched as vestibule.root.key\n"));
         assert_non_null(strstr(text,
                         "vestibule-xmpp@xmpp.service  xmpp-secret, searched as "
-                        "vestibule.xmpp.secret\n"));
+                        "vestibule.xmpp.secret"));
         assert_null(strstr(text, "AAAA")); /* no verifier */
 }
 
@@ -843,13 +890,18 @@ static void the_report_names_the_credentials_of_each_channel(void **state) {
         static const struct {
                 const char *channel, *credentials[4];
         } cases[] = {
-                { SMS "driver = smpp  host = a.example }", { "smpp-password" } },
-                { SMS "driver = kannel  url = \"http://k.example/s\" }",
+                { SMS "driver = smpp  host = a.example  tls = yes }", { "smpp-password" } },
+                { SMS "driver = kannel  url = \"http://k.example/s\"  username = gw }",
                                 { "kannel-password", "callback-path" } },
-                { SMS "driver = rest  url = \"https://k.example/s\" }", { "rest-token" } },
+                { SMS "driver = rest  url = \"https://k.example/s\"  account = AC1  callback_url = "
+                      "\"https://keys.example\" }",
+                                { "rest-token" } },
                 { "channel sms { driver = modem  countries = { DE } }", { NULL } },
-                { "channel sms { from = \"a@b.example\"  scheme = mailto }", { "mail-key" } },
-                { "channel sms { from = \"a@b.example\"  scheme = mailto  username = a  "
+                { "channel sms { from = \"a@b.example\"  scheme = mailto  receive = { "
+                  "\"lmtp:/run/x\" } }",
+                                { "mail-key" } },
+                { "channel sms { from = \"a@b.example\"  scheme = mailto  receive = { "
+                  "\"lmtp:/run/x\" }  username = a  "
                   "imap_username = a }",
                                 { "mail-key", "submit-password", "imap-password" } },
         };
@@ -872,7 +924,7 @@ static void the_report_names_the_credentials_of_each_channel(void **state) {
                         (void) snprintf(line,
                                         sizeof(line),
                                         "  vestibule-%s@sms.service  %s, searched as "
-                                        "vestibule.sms.%s\n",
+                                        "vestibule.sms.%s",
                                         i < 4 ? "sms" : "email",
                                         cases[i].credentials[n],
                                         cases[i].credentials[n]);
@@ -883,12 +935,93 @@ static void the_report_names_the_credentials_of_each_channel(void **state) {
         }
 }
 
+/* Nobody should have to guess why a channel is skipped. */
+static void the_report_says_why_answers_are_worth_what_they_are(void **state) {
+#define KEYS "channel email { from = \"keys@a.example\"  receive = { \"lmtp:/run/x\" }  "
+        static const struct {
+                const char *channel, *words;
+        } cases[] = {
+                { KEYS "}", "  answers    weak: without authserv_id nobody vouches" },
+                { KEYS "authserv_id = mx.example }",
+                                "  answers    weak, though mx.example may say that DMARC passed: "
+                                "authentic = strong is not written here" },
+                { KEYS "authserv_id = mx.example  authentic = strong }",
+                                "  answers    strong where mx.example says that DMARC passed" },
+                { KEYS "authentic = none }", "  answers    none" },
+                { KEYS "}",
+                                "  submits    from keys@a.example to smtp://127.0.0.1:25, starttls "
+                                "if-offered\n" },
+                { KEYS "submit = \"smtp://m.example\"  starttls = no }",
+                                "mails and the links in them may be read on the way" },
+                { KEYS "mailbox = k  separator = \"-\"  domain = b.example }",
+                                "lmtp:/run/x, for k-TOKEN@b.example\n" },
+                { SMS "driver = smpp  host = a.example  tls = no }",
+                                "texts can be read on the way, unless a tunnel hides them" },
+                { SMS "driver = kannel  url = \"http://k.example/s\"  username = gw }",
+                                "texts can be read on the way to it" },
+                { SMS "driver = smpp  host = localhost  quiet_hours = \"\" }",
+                                "  quiet      never" },
+                { "channel sms { driver = modem  countries = { DE } }",
+                                "  messages   from the modem's number, to numbers of DE, of at "
+                                "most 6 parts\n" },
+        };
+
+        (void) state;
+        for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+                _cleanup_(config_unrefp) Config *config = parse_good(cases[i].channel);
+                _cleanup_(freep) char *text = NULL;
+                size_t size;
+                FILE *file = open_memstream(&text, &size);
+
+                config_check_report(config, file);
+                assert_int_equal(fclose(file), 0);
+                if (!strstr(text, cases[i].words))
+                        fail_msg("%s is not in: %s", cases[i].words, text);
+        }
+}
+
 static void write_file(const char *path, const char *text) {
         FILE *file = fopen(path, "w");
 
         assert_non_null(file);
         assert_true(fputs(text, file) >= 0);
         assert_int_equal(fclose(file), 0);
+}
+
+static void what_a_channel_wants_and_is_not_here_is_named(void **state) {
+        static const char section[] =
+                        "\nchannel sms { exec = { \"/usr/libexec/vestibule/vestibule-sms\" }  "
+                        "driver = "
+                        "kannel  url = \"http://127.0.0.1:13013/s\"  username = gw  sender = 70700 "
+                        " "
+                        "countries = { DE } }\nchannel email { from = \"a@b.example\"  receive = { "
+                        "\"lmtp:/run/x\" }  ca_file = /nowhere/ca.pem }";
+        _cleanup_(config_unrefp) Config *config = parse_good(section);
+        _cleanup_(freep) char *problems = NULL, *one = NULL;
+        char folder[] = "/tmp/test-config-XXXXXX", inner[64], password[96];
+
+        (void) state;
+        assert_int_equal(unsetenv("CREDENTIALS_DIRECTORY"), 0);
+        assert_int_equal(config_check_machine(config, &one), CONFIG_E_INVALID);
+        assert_string_equal(one,
+                        "test.conf:3: channel email: ca_file: there is no file /nowhere/ca.pem\n");
+
+        assert_non_null(mkdtemp(folder));
+        (void) snprintf(inner, sizeof(inner), "%s/sms", folder);
+        (void) snprintf(password, sizeof(password), "%s/kannel-password", inner);
+        assert_int_equal(mkdir(inner, 0700), 0);
+        write_file(password, "secret");
+        assert_int_equal(setenv("CREDENTIALS_DIRECTORY", folder, 1), 0);
+        assert_int_equal(config_check_machine(config, &problems), CONFIG_E_INVALID);
+        assert_int_equal(unsetenv("CREDENTIALS_DIRECTORY"), 0);
+        assert_non_null(strstr(problems,
+                        "test.conf:2: channel sms: the credential callback-path is missing: "
+                        "$CREDENTIALS_DIRECTORY/sms/callback-path\n"));
+        assert_null(strstr(problems, "kannel-password"));
+        assert_null(strstr(problems, "mail-key")); /* of a unit, which has its own */
+        (void) unlink(password);
+        (void) rmdir(inner);
+        (void) rmdir(folder);
 }
 
 static void files_of_the_folder_are_read_in_the_order_of_their_names(void **state) {
@@ -988,6 +1121,8 @@ int main(void) {
                 cmocka_unit_test(a_reload_is_told_what_it_can_follow),
                 cmocka_unit_test(the_report_says_the_odds_and_the_limits),
                 cmocka_unit_test(the_report_names_the_credentials_of_each_channel),
+                cmocka_unit_test(the_report_says_why_answers_are_worth_what_they_are),
+                cmocka_unit_test(what_a_channel_wants_and_is_not_here_is_named),
                 cmocka_unit_test(files_of_the_folder_are_read_in_the_order_of_their_names),
                 cmocka_unit_test(ten_thousand_tenants_are_found_by_token),
         };

@@ -50,7 +50,24 @@ static void the_installed_texts_pass_the_lint_and_fit_the_sms_alphabet(void **st
         template_set_hints(set, file);
         assert_int_equal(fclose(file), 0);
         assert_null(strstr(hints, "U+"));
-        assert_null(strstr(hints, "4 SMS parts"));
+        assert_null(strstr(hints, "4 parts"));
+        assert_non_null(strstr(hints, "  de/invitation.sms: 2 parts\n"));
+}
+
+static void texts_that_need_more_parts_than_are_sent_are_named(void **state) {
+        _cleanup_(template_set_freep) TemplateSet *set = load();
+        _cleanup_(freep) char *over_one = NULL, *over_two = NULL, *over_three = NULL;
+
+        (void) state;
+        assert_int_equal(template_set_longer(set, 1, &over_one), 0);
+        assert_non_null(strstr(over_one, "en/invitation.sms 2, "));
+        assert_non_null(strstr(over_one, "de/invitation.sms 2, "));
+        assert_null(strstr(over_one, "/over"));
+        assert_int_equal(template_set_longer(set, 2, &over_two), 0);
+        assert_string_equal(over_two,
+                        "de/link.sms 3, de/link-part.sms 3, en/link.sms 3, en/link-part.sms 3");
+        assert_int_equal(template_set_longer(set, 3, &over_three), 0);
+        assert_null(over_three);
 }
 
 static void only_the_link_messages_show_the_link_and_none_shows_it_otherwise(void **state) {
@@ -283,8 +300,11 @@ static void sms_parts_are_counted_as_phones_do(void **state) {
         text[160] = 'a';
         text[161] = 0;
         assert_int_equal(template_sms_parts(text, &stranger), 2);
-        text[161] = 'a';
-        text[307] = 0;
+        text[161] = 'a'; /* a part of several has 152, for the reference has 16 bits */
+        text[304] = 0;
+        assert_int_equal(template_sms_parts(text, &stranger), 2);
+        text[304] = 'a';
+        text[305] = 0;
         assert_int_equal(template_sms_parts(text, &stranger), 3);
         assert_int_equal(stranger, 0);
         assert_int_equal(template_sms_parts("äöüß ÄÖÜ é à Ω € [] {}", &stranger), 1);
@@ -466,6 +486,7 @@ static void every_class_and_code_has_its_words(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(the_installed_texts_pass_the_lint_and_fit_the_sms_alphabet),
+                cmocka_unit_test(texts_that_need_more_parts_than_are_sent_are_named),
                 cmocka_unit_test(only_the_link_messages_show_the_link_and_none_shows_it_otherwise),
                 cmocka_unit_test(an_invitation_says_who_what_how_long_and_how_to_refuse),
                 cmocka_unit_test(rendering_is_the_same_bytes_each_time),
