@@ -125,6 +125,11 @@ static int canonical_domain(const char *text, char ret[254], const char **ret_re
 
         if (strlen(text) > PART_SIZE_MAX)
                 return refuse(ret_reason, "its domain is too long");
+        /* Of such a name libidn2 would make the same: two hyphens may be those of an A-label. */
+        if (is_host_name(text) && !strstr(text, "--")) {
+                (void) snprintf(ret, 254, "%s", text);
+                return 0;
+        }
 
         /* Without IDN2_USE_STD3_ASCII_RULES, which drops an "@" or "/" and goes on where it should
          * fail; is_host_name() refuses what is left over. */
