@@ -64,8 +64,8 @@ static int read_addresses(const json_t *settings, EmailSettings *s) {
         if (r < 0)
                 return r;
         s->name = plugin_setting(settings, "name", NULL);
-        if (s->name && (strlen(s->name) > MAIL_WRITE_HEADER_MAX || strpbrk(s->name, "\r\n")))
-                return invalid("name", "it is too long, or has several lines");
+        if (s->name && !mail_write_is_line(s->name))
+                return invalid("name", "it is too long, or more than one plain line");
         if (read_domain(plugin_setting(settings, "domain", s->sender_domain), s->domain) < 0)
                 return invalid("domain", "it is not a domain");
         s->token.mailbox = plugin_setting(settings, "mailbox", s->sender);

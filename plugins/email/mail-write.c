@@ -33,8 +33,8 @@ static void closefilep(FILE **file) {
 
 /* Judging. */
 
-/* What ends a line, or turns one around, for some program behind the servers; text is UTF-8. Only
- * CR, LF and their like in ASCII do for the servers themselves. */
+/* What ends a line, or turns one around, for some program behind the servers; text is UTF-8. The
+ * marks of direction that names in Hebrew or Arabic need turn nothing but themselves. */
 static bool has_unicode_control(const char *text) {
         const uint8_t *p = (const uint8_t *) text;
         ucs4_t c;
@@ -43,7 +43,7 @@ static bool has_unicode_control(const char *text) {
                 if (uc_is_general_category_withtable(c,
                                     UC_CATEGORY_MASK_Cc | UC_CATEGORY_MASK_Zl |
                                                     UC_CATEGORY_MASK_Zp) ||
-                                uc_is_property_bidi_control(c))
+                                (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069))
                         return true;
         return false;
 }
@@ -65,6 +65,10 @@ static int check_text(const char *text, size_t max, bool lines) {
         if (!text_is_utf8(text, strlen(text)))
                 return MAIL_WRITE_E_UTF8;
         return !lines && has_unicode_control(text) ? MAIL_WRITE_E_CONTROL : 0;
+}
+
+bool mail_write_is_line(const char *text) {
+        return check_text(text, MAIL_WRITE_HEADER_MAX, false) == 0;
 }
 
 static bool is_id(const char *prefix, const char *id) {

@@ -12,6 +12,7 @@
  * comes near the 998 of RFC 5322 section 2.1.1. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -57,6 +58,10 @@ typedef struct MailDraft {
         char return_path[MAIL_WRITE_ADDRESS_SIZE];
         char recipient[MAIL_WRITE_ADDRESS_SIZE + 64];
 } MailDraft;
+
+/* True for what may be a name or a subject: UTF-8 within the limit, with nothing that ends a line
+ * or turns one around, be it in ASCII or in Unicode. */
+bool mail_write_is_line(const char *text);
 
 /* Makes the mail. MailWriteError, with *ret empty. -ENOMEM. mail_draft_done() wipes and frees. */
 int mail_write(const MailWrite *mail, MailDraft *ret);

@@ -245,7 +245,9 @@ static void line_ends_and_directions_of_unicode_are_in_no_header(void **state) {
                         if (mail_write(&mail, &draft) != MAIL_WRITE_E_CONTROL)
                                 fail_msg("member %u took %zu", member, i);
                         assert_null(draft.data);
+                        assert_false(mail_write_is_line(evil[i]));
                 }
+        assert_true(mail_write_is_line("\xd7\x9e\xd7\x9c\xd7\x95\xd7\x9f\xe2\x80\x8f 7"));
 }
 
 static void a_header_cannot_be_injected(void **state) {
