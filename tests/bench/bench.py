@@ -20,13 +20,10 @@ transfers that wait, and one for each way to a carrier. Status 0: everything was
 goals of these and, with --gate, all others are met.
 """
 
-import argparse
-import json
 import mmap
 import os
 import resource
 import shutil
-import signal
 import sqlite3
 import statistics
 import struct
@@ -34,10 +31,10 @@ import subprocess
 import sys
 import time
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-
-from harness.server_folder import die_with_parent  # noqa: E402
-from harness.vestibule import Site, wait_until  # noqa: E402
+import rounds
+from rounds import median, ratio
+from harness.server_folder import die_with_parent
+from harness.vestibule import Site, wait_until
 
 DELAY_USEC = 5000
 IN_FLIGHT = (1, 64, 256)
@@ -111,17 +108,6 @@ def children_seconds():
     return usage.ru_utime + usage.ru_stime
 
 
-def run(command, environment=None, timeout=120):
-    """Runs one of our C programs; returns the JSON it printed."""
-    done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env={"PATH": "/usr/bin:/bin", **(environment or {})}, preexec_fn=die_with_parent,
-        timeout=timeout, text=True)
-    if done.returncode != 0:
-        raise AssertionError("%s: %s" % (os.path.basename(command[0]), done.stderr.strip()))
-    return json.loads(done.stdout)
-
-
 def lifecycle_command(site, in_flight, count, seconds):
     return [
         site.program("tests", "bench", "lifecycle"), "--port", str(site.api_port),
@@ -138,8 +124,9 @@ def lifecycle(site, in_flight, delay, count, seconds):
     syncs = {name: shim.calls for name, shim in site.shims.items()}
     processor = {name: processor_seconds(pid) for name, pid in pids.items()}
     load = children_seconds()
-    result = run(
-        lifecycle_command(site, in_flight, count, seconds), {"BENCH_TOKEN": site.tenant.token})
+    result = rounds.run(
+        *lifecycle_command(site, in_flight, count, seconds),
+        environment={"PATH": "/usr/bin:/bin", "BENCH_TOKEN": site.tenant.token})
     load = children_seconds() - load
     processor = {name: processor_seconds(pid) - processor[name] for name, pid in pids.items()}
     syncs = {name: shim.calls - syncs[name] for name, shim in site.shims.items()}
@@ -168,10 +155,9 @@ def rawstore(site, sizes, count):
     folder = site.path("rawstore")
     os.mkdir(folder)
     try:
-        return {"bench": "rawstore", **run(
-            [site.program("tests", "bench", "rawstore"), "--directory", folder,
-             "--count", str(count)]
-            + [word for name, size in sizes.items() for word in ("--" + name, str(size))])}
+        return {"bench": "rawstore", **rounds.run(
+            site.program("tests", "bench", "rawstore"), "--directory", folder, "--count", str(count),
+            *(word for name, size in sizes.items() for word in ("--" + name, str(size))))}
     finally:
         shutil.rmtree(folder)
 
@@ -229,25 +215,6 @@ def sizes_of_rows(site):
 # --- what it comes to -------------------------------------------------------------------------------
 
 
-def median(results, key, **which):
-    values = [
-        result[key] for result in results
-        if all(result.get(name) == value for name, value in which.items())
-    ]
-    return statistics.median(values)
-
-
-def ratio(results, one, other):
-    """The median over the rounds of the ratio of two rates of one round."""
-    rates = []
-    for which in (one, other):
-        rates.append({
-            result["round"]: result["rate"] for result in results
-            if all(result.get(name) == value for name, value in which.items())
-        })
-    return statistics.median(rates[0][number] / rates[1][number] for number in rates[0])
-
-
 RAW = {"bench": "rawstore"}
 
 
@@ -299,7 +266,7 @@ def print_tables(results, sizes):
 
 def judge(results):
     """Each goal with its figure; true if all are met."""
-    goals = [
+    return rounds.judge(
         ("lifecycles per second at 64 in flight, of rawstore",
          ratio(results, life(64), RAW), ">=", 0.15),
         ("fsyncs of vestibuled per share at 64 in flight",
@@ -307,23 +274,16 @@ def judge(results):
         ("speed with 5 ms on each fsync of vestibuled, at 256 in flight",
          ratio(results, life(256, "gateway"), life(256)), ">=", 0.4),
         ("speed with 5 ms on each fsync of vestibuled and the relay, at 256 in flight",
-         ratio(results, life(256, "both"), life(256)), ">=", 0.4),
-    ]
-    all_met = True
-    for text, value, relation, goal in goals:
-        met = value >= goal if relation == ">=" else value <= goal
-        all_met &= met
-        print("goal %s: %.3f, %s %g: %s" % (text, value, relation, goal, "met" if met else "missed"))
-    return all_met
+         ratio(results, life(256, "both"), life(256)), ">=", 0.4))
 
 
-def measure(site, rounds, quick):
+def measure(site, n_rounds, quick):
     """Yields results; the first is about the rows."""
     seconds = 2 if quick else 3
     sizes = sizes_of_rows(site)
     yield {"bench": "rows", "bytes": sizes}
     lifecycle(site, 64, "none", 400, 5)  # warms caches, connections and the WAL up
-    for number in range(rounds):
+    for number in range(n_rounds):
         yield {"round": number + 1, **syncs(site)}
         yield {"round": number + 1, **rawstore(site, sizes, 6400 if quick else 12800)}
         for in_flight in IN_FLIGHT:
@@ -337,35 +297,26 @@ def run_part(name, build, options):
     command = [sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)), name),
                "--build", build]
     command += ["--quick"] if options.quick else []
-    command += ["--rounds", str(options.rounds)] if options.rounds else []
+    command += ["--rounds", str(options.asked_rounds)] if options.asked_rounds else []
     print(flush=True)
     return subprocess.call(command, preexec_fn=die_with_parent) == 0
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Benchmarks, as JSON lines and tables.")
-    parser.add_argument("--build", required=True, help="the build folder")
-    parser.add_argument("--rounds", type=int, help="5, or 1 with --quick")
-    parser.add_argument("--quick", action="store_true", help="shorter measurements")
+    parser = rounds.parser("Benchmarks, as JSON lines and tables.", 5)
     parser.add_argument("--nice", type=int, default=0, help="run everything at this priority")
     parser.add_argument("--gate", action="store_true", help="status 1 when a goal is missed")
-    options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    options = rounds.parse(parser)
     os.nice(options.nice)
-    build = os.path.abspath(options.build)
-    results, sizes = [], {}
-    with BenchSite(build, os.path.join(build, "tests", "bench", "fsync-shim.so")) as site:
-        for result in measure(site, options.rounds or (1 if options.quick else 5), options.quick):
-            print(json.dumps(result), flush=True)
-            if result["bench"] == "rows":
-                sizes = result["bytes"]
-            else:
-                results.append(result)
+    shim = os.path.join(options.build, "tests", "bench", "fsync-shim.so")
+    with BenchSite(options.build, shim) as site:
+        results = rounds.collect(measure(site, options.rounds, options.quick))
+    (sizes,) = [result["bytes"] for result in rounds.having(results, bench="rows")]
     print_tables(results, sizes)
     all_met = judge(results) or not options.gate
     sys.stdout.flush()
     for name in ("relay.py", "transfers.py", "kannel.py", "smpp.py", "lmtp.py", "mail.py"):
-        all_met &= run_part(name, build, options)
+        all_met &= run_part(name, options.build, options)
     return 0 if all_met else 1
 
 

@@ -12,18 +12,12 @@ the bare loop, or of vestibule-sms, for each message. The two take turns in bein
 within each round, and their median is what counts. Status 0: everything was measured and the goal is met.
 """
 
-import argparse
 import json
 import os
-import signal
-import statistics
-import subprocess
 import sys
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-
-from harness.kannel import KannelCarrier  # noqa: E402
-from harness.server_folder import die_with_parent  # noqa: E402
+import rounds
+from harness.kannel import KannelCarrier
 
 COUNT = 2000
 WINDOW = 8
@@ -31,17 +25,8 @@ IN_FLIGHT = 64
 GOAL = 0.7
 
 
-def run(*command):
-    done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        preexec_fn=die_with_parent, timeout=300, text=True)
-    if done.returncode != 0:
-        raise AssertionError("%s: %s" % (os.path.basename(command[0]), done.stderr.strip()))
-    return json.loads(done.stdout)
-
-
 def bare(kannel, build, count):
-    return run(
+    return rounds.run(
         os.path.join(build, "tests", "bench", "kannel-multi"), "--url", kannel.settings()["url"],
         "--username", "gateway", "--password", kannel.password, "--from", kannel.sender, "--to", kannel.guest,
         "--callback", "http://127.0.0.1:%d/%s" % (kannel.callback_port, kannel.secret),
@@ -59,16 +44,16 @@ def channel(kannel, build, count):
     with open(settings, "w") as file:
         json.dump({**kannel.common_settings(), **kannel.settings(), "window": str(WINDOW),
                    "per_minute": "600000", "burst": "10000"}, file)
-    return run(
+    return rounds.run(
         os.path.join(build, "tests", "bench", "sms-frames"),
         "--channel", os.path.join(build, "plugins", "sms", "vestibule-sms"), "--settings", settings,
         "--credentials", credentials, "--to", kannel.guest, "--count", str(count), "--in-flight", str(IN_FLIGHT))
 
 
-def measure(build, rounds, count):
+def measure(build, n_rounds, count):
     ways = {"bare": bare, "channel": channel}
-    for number in range(rounds):
-        for who in ("bare", "channel") if number % 2 == 0 else ("channel", "bare"):
+    for number in range(n_rounds):
+        for who in rounds.turns(number, "bare", "channel"):
             kannel = KannelCarrier(build)
             try:
                 kannel.start(attached=False)
@@ -80,32 +65,16 @@ def measure(build, rounds, count):
                 kannel.__exit__(None, None, None)
 
 
-def of(results, who, key):
-    return [result[key] for result in results if result["who"] == who]
-
-
 def main():
-    parser = argparse.ArgumentParser(description="Benchmark of messages by way of Kannel.")
-    parser.add_argument("--build", required=True, help="the build folder")
-    parser.add_argument("--rounds", type=int, help="7, or 3 with --quick")
-    parser.add_argument("--quick", action="store_true", help="shorter measurements")
-    options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    results = []
-    rounds = options.rounds or (3 if options.quick else 7)
-    for result in measure(os.path.abspath(options.build), rounds, COUNT):
-        print(json.dumps(result), flush=True)
-        results.append(result)
-    print("\nmessages by way of Kannel, %d requests at a time, medians" % WINDOW)
-    print("%-8s %9s %9s" % ("", "per s", "cpu us"))
-    for who in ("bare", "channel"):
-        print("%-8s %9.0f %9.1f" % (who, statistics.median(of(results, who, "rate")),
-                                    statistics.median(of(results, who, "cpu_us"))))
-    ratio = statistics.median(
-        ours / theirs for ours, theirs in zip(of(results, "channel", "rate"), of(results, "bare", "rate")))
-    print("\ngoal messages per second by way of Kannel, of a bare libcurl loop's: %.3f, >= %g: %s" % (
-        ratio, GOAL, "met" if ratio >= GOAL else "missed"))
-    return 0 if ratio >= GOAL else 1
+    options = rounds.parse(rounds.parser("Benchmark of messages by way of Kannel.", 7, 3))
+    results = rounds.collect(measure(options.build, options.rounds, COUNT))
+    bare_ones, ours = {"who": "bare"}, {"who": "channel"}
+    rounds.print_medians(
+        "messages by way of Kannel, %d requests at a time" % WINDOW, results,
+        [("bare", bare_ones), ("channel", ours)], [("per s", "rate"), ("cpu us", "cpu_us")])
+    return 0 if rounds.judge(
+        ("messages per second by way of Kannel, of a bare libcurl loop's",
+         rounds.ratio(results, ours, bare_ones), ">=", GOAL)) else 1
 
 
 if __name__ == "__main__":

@@ -12,24 +12,20 @@ The two take turns in being first; ratios are taken within each round, and their
 Status 0: everything was measured and the goals are met.
 """
 
-import argparse
 import base64
 import json
 import os
 import re
 import shutil
-import signal
-import statistics
 import subprocess
 import sys
 import tempfile
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-
-from harness.dovecot import Dovecot  # noqa: E402
-from harness.postfix import Postfix  # noqa: E402
-from harness.server_folder import die_with_parent, free_port, wait_for_port  # noqa: E402
-from harness.smtp_double import SmtpDouble  # noqa: E402
+import rounds
+from harness.dovecot import Dovecot
+from harness.postfix import Postfix
+from harness.server_folder import die_with_parent, free_port, wait_for_port
+from harness.smtp_double import SmtpDouble
 
 WINDOW = 4
 IN_FLIGHT = 64
@@ -53,12 +49,6 @@ class Example:
             file.write(mail.data)
 
 
-def run(*command):
-    return json.loads(subprocess.run(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True, text=True, timeout=300,
-        preexec_fn=die_with_parent).stdout)
-
-
 def frames(build, folder, settings, credentials, count):
     """vestibule-email, asked as fast as it answers."""
     for name, content in {"mail-key": base64.b64encode(bytes(32)).decode(), **credentials}.items():
@@ -68,7 +58,7 @@ def frames(build, folder, settings, credentials, count):
     path = os.path.join(folder, "settings.json")
     with open(path, "w") as file:
         json.dump({"from": "keys@hotel.test", "name": "Hotel Adler", "window": str(WINDOW), **settings}, file)
-    return run(
+    return rounds.run(
         os.path.join(build, "tests", "bench", "sms-frames"), "--channel",
         os.path.join(build, "plugins", "email", "vestibule-email"), "--settings", path, "--credentials", folder,
         "--to", "mailto:" + GUEST, "--count", str(count), "--in-flight", str(IN_FLIGHT))
@@ -132,7 +122,7 @@ class RealPostfix:
 
 
 def bare(server, build, folder, count, mail):
-    return run(
+    return rounds.run(
         os.path.join(build, "tests", "bench", "mail-bare"), "--url", server.url() + "/hotel.test",
         *server.bare_options(), "--from", mail.sender, "--to", GUEST, "--envelope-id", mail.sender.split("@")[0],
         "--mail", mail.path, "--count", str(count), "--connections", str(WINDOW))
@@ -142,56 +132,39 @@ def channel(server, build, folder, count, mail):
     return frames(build, folder, {"submit": server.url(), **server.settings()}, server.credentials(), count)
 
 
-def measure(build, rounds, quick):
+def measure(build, n_rounds, quick):
     folder = tempfile.mkdtemp(prefix="vestibule-bench-")
+    ways = {"bare": bare, "channel": channel}
     try:
         mail = Example(build, folder)
-        for number in range(rounds):
+        for number in range(n_rounds):
             for kind in (Sink, RealPostfix):
                 with kind() as server:
-                    ways = [("bare", bare), ("channel", channel)]
                     bare(server, build, folder, 20, mail)  # wakes it up
-                    for who, way in ways if number % 2 == 0 else reversed(ways):
+                    for who in rounds.turns(number, *ways):
                         count = kind.count // (2 if quick else 1)
                         yield {"bench": "mail-" + kind.name, "who": who, "round": number + 1,
-                               **way(server, build, folder, count, mail)}
+                               **ways[who](server, build, folder, count, mail)}
     finally:
         shutil.rmtree(folder)
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Benchmark of handing in mail.")
-    parser.add_argument("--build", required=True, help="the build folder")
-    parser.add_argument("--rounds", type=int, help="5, or 1 with --quick")
-    parser.add_argument("--quick", action="store_true", help="shorter measurements")
-    options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    options = rounds.parse(rounds.parser("Benchmark of handing in mail.", 5))
     if os.geteuid() != 0:
         print("mail: not measured, because Postfix needs root")
         return 0
-    results = []
-    for result in measure(os.path.abspath(options.build), options.rounds or (1 if options.quick else 5),
-                          options.quick):
-        print(json.dumps(result), flush=True)
-        results.append(result)
-
-    def of(kind, who, key):
-        return [r[key] for r in results if r["bench"] == "mail-" + kind.name and r["who"] == who]
-
-    print("\nmail, %d connections, medians\n%-16s %9s %9s" % (WINDOW, "", "per s", "cpu us"))
-    all_met = True
-    for kind in (Sink, RealPostfix):
-        for who in ("bare", "channel"):
-            print("%-16s %9.0f %9.1f" % (kind.name + " " + who, statistics.median(of(kind, who, "rate")),
-                                         statistics.median(of(kind, who, "cpu_us"))))
-    print()
-    for kind in (Sink, RealPostfix):
-        ratio = statistics.median(
-            ours / theirs for ours, theirs in zip(of(kind, "channel", "rate"), of(kind, "bare", "rate")))
-        all_met &= ratio >= kind.goal
-        print("goal mails per second to %s, of bare libcurl's: %.3f, >= %g: %s" % (
-            kind.name, ratio, kind.goal, "met" if ratio >= kind.goal else "missed"))
-    return 0 if all_met else 1
+    results = rounds.collect(measure(options.build, options.rounds, options.quick))
+    those = {(kind, who): {"bench": "mail-" + kind.name, "who": who}
+             for kind in (Sink, RealPostfix) for who in ("bare", "channel")}
+    rounds.print_medians(
+        "mail, %d connections" % WINDOW, results,
+        [("%s %s" % (kind.name, who), which) for (kind, who), which in those.items()],
+        [("per s", "rate"), ("cpu us", "cpu_us")])
+    return 0 if rounds.judge(*(
+        ("mails per second to %s, of bare libcurl's" % kind.name,
+         rounds.ratio(results, those[kind, "channel"], those[kind, "bare"]), ">=", kind.goal)
+        for kind in (Sink, RealPostfix))) else 1
 
 
 if __name__ == "__main__":

@@ -18,19 +18,13 @@ counts; of the handshakes it is the most. Polls take their time and have no goal
 measured in every third round alone. Status 0: everything was measured and every goal is met.
 """
 
-import argparse
-import json
 import os
-import signal
-import statistics
-import subprocess
 import sys
 import tempfile
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-
-from harness.server_folder import die_with_parent, free_port  # noqa: E402
-from harness.vestibule import Process, make_certificate, wait_until  # noqa: E402
+import rounds
+from harness.server_folder import free_port
+from harness.vestibule import Process, make_certificate, wait_until
 
 IN_FLIGHT = 64
 COUNT = 10000
@@ -46,7 +40,7 @@ class Bench:
         self.build, self.folder, self.log_read = build, folder, 0
         self.certificate, self.log = self.path("relay.pem"), self.path("relay.log")
         make_certificate(self.certificate, self.path("relay.key"), "localhost")
-        self.run(self.client, "--make-key", self.path("keys"))
+        rounds.output(self.client, "--make-key", self.path("keys"))
         self.host, port_file = "localhost:%d" % free_port(), self.path("port")
         self.relay = Process(
             [self.program("relay-client", "server", "vestibule-relay"), "--in-memory",
@@ -67,16 +61,8 @@ class Bench:
     def client(self):
         return self.program("relay-client", "vestibule-relay-client")
 
-    def run(self, *command):
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            preexec_fn=die_with_parent, timeout=300, text=True)
-        if done.returncode != 0:
-            raise AssertionError("%s: %s" % (os.path.basename(command[0]), done.stderr.strip()))
-        return done.stdout
-
     def fill(self):
-        self.run(
+        rounds.output(
             self.program("tests", "bench", "relay-multi"), "create", "--relay", self.host,
             "--ca-file", self.certificate, "--count", str(MAILBOXES), "--in-flight", "16",
             "--make", self.path("mailboxes"))
@@ -103,9 +89,9 @@ class Bench:
 
     def ask(self, who, operation, count, *options):
         relay = self.relay_seconds()
-        result = json.loads(self.run(
+        result = rounds.run(
             *self.command(who, operation), "--ca-file", self.certificate, "--count", str(count),
-            "--mailboxes", self.path("mailboxes"), *options))
+            "--mailboxes", self.path("mailboxes"), *options)
         result["relay_cpu_us"] = round(1e6 * (self.relay_seconds() - relay) / count, 1)
         result["connections"] = self.new_connections()
         return result
@@ -117,13 +103,13 @@ class Bench:
             "--rate", str(POLLS_PER_SECOND), "--burst", str(POLLS_PER_SECOND))
 
 
-def measure(bench, rounds, quick):
+def measure(bench, n_rounds, quick):
     bench.fill()
     for who in ("bare", "client"):  # warms caches up, ours and the relay's
         bench.ask(who, "read", MAILBOXES, "--in-flight", str(IN_FLIGHT))
-    for number in range(rounds):
+    for number in range(n_rounds):
         for operation in ("create", "read", "poll") if number % 3 == 0 else ("create", "read"):
-            for who in ("bare", "client") if number % 2 == 0 else ("client", "bare"):
+            for who in rounds.turns(number, "bare", "client"):
                 if operation == "poll":
                     result = bench.poll(who, 4 if quick else 10)
                 else:
@@ -131,66 +117,36 @@ def measure(bench, rounds, quick):
                 yield {"bench": operation, "who": who, "round": number + 1, **result}
 
 
-def of(results, operation, who, key):
-    return [r[key] for r in results if r["bench"] == operation and r["who"] == who]
-
-
-def ratio(results, operation):
-    """The median over the rounds of the relay client's speed, of the bare loop's."""
-    return statistics.median(
-        client / bare for client, bare in zip(
-            of(results, operation, "client", "rate"), of(results, operation, "bare", "rate")))
+def those(operation, who):
+    return {"bench": operation, "who": who}
 
 
 def print_table(results):
-    print("\nrequests to a relay, %d in flight, medians" % IN_FLIGHT)
-    print("%-8s %-8s %9s %9s %9s %12s %9s" % (
-        "", "", "per s", "cpu us", "relay's", "connections", "MiB"))
-    for operation in ("create", "read", "poll"):
-        for who in ("bare", "client"):
-            memory = [value / 1024 for value in of(results, operation, who, "memory_kib")] \
-                if who == "client" else []
-            print("%-8s %-8s %9.0f %9.1f %9.1f %12d %9s" % (
-                operation, who,
-                *(statistics.median(of(results, operation, who, key))
-                  for key in ("rate", "cpu_us", "relay_cpu_us", "connections")),
-                "%.1f" % max(memory) if memory else ""))
-    print()
+    rows = [("%s %s" % (operation, who), those(operation, who))
+            for operation in ("create", "read", "poll") for who in ("bare", "client")]
+    rounds.print_medians(
+        "requests to a relay, %d in flight" % IN_FLIGHT, results, rows,
+        [("per s", "rate"), ("cpu us", "cpu_us"), ("relay's", "relay_cpu_us"), ("connections", "connections")])
+    print("the relay client: %.1f MiB at most\n" % (
+        max(result["memory_kib"] for result in rounds.having(results, who="client")) / 1024))
 
 
 def judge(results):
     """Each goal with its figure; true if all are met."""
-    handshakes = max(of(results, "create", "client", "connections")) * 10000 / COUNT
-    goals = [
-        ("creates per second at 64 in flight, of a bare libcurl loop's",
-         ratio(results, "create"), ">=", 0.7),
-        ("reads per second at 64 in flight, of a bare libcurl loop's",
-         ratio(results, "read"), ">=", 0.7),
-        ("TLS handshakes for 10,000 shares", handshakes, "<=", 20),
-    ]
-    all_met = True
-    for text, value, relation, goal in goals:
-        met = value >= goal if relation == ">=" else value <= goal
-        all_met &= met
-        print("goal %s: %.3f, %s %g: %s" % (text, value, relation, goal, "met" if met else "missed"))
-    return all_met
+    handshakes = max(result["connections"] for result in rounds.having(results, **those("create", "client")))
+    return rounds.judge(
+        *(("%ss per second at 64 in flight, of a bare libcurl loop's" % operation,
+           rounds.ratio(results, those(operation, "client"), those(operation, "bare")), ">=", 0.7)
+          for operation in ("create", "read")),
+        ("TLS handshakes for 10,000 shares", handshakes * 10000 / COUNT, "<=", 20))
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Benchmarks of requests to the relay.")
-    parser.add_argument("--build", required=True, help="the build folder")
-    parser.add_argument("--rounds", type=int, help="9, or 1 with --quick")
-    parser.add_argument("--quick", action="store_true", help="shorter measurements")
-    options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    results = []
+    options = rounds.parse(rounds.parser("Benchmarks of requests to the relay.", 9))
     with tempfile.TemporaryDirectory(prefix="vestibule-bench-") as folder:
-        bench = Bench(os.path.abspath(options.build), folder)
+        bench = Bench(options.build, folder)
         try:
-            for result in measure(
-                    bench, options.rounds or (1 if options.quick else 9), options.quick):
-                print(json.dumps(result), flush=True)
-                results.append(result)
+            results = rounds.collect(measure(bench, options.rounds, options.quick))
         finally:
             bench.relay.kill()
     print_table(results)

@@ -12,34 +12,21 @@ keeps the centre's ids in a file, as in service. The two take turns in being fir
 within each round, and their median is what counts. Status 0: everything was measured and the goal is met.
 """
 
-import argparse
 import json
 import os
 import shutil
-import signal
-import statistics
 import subprocess
 import sys
 import tempfile
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-
-from harness.server_folder import die_with_parent  # noqa: E402
+import rounds
+from harness.server_folder import die_with_parent
 
 COUNT = 10000
 WINDOW = 10
 IN_FLIGHT = 64
 GOAL = 0.5
 SENDER, GUEST = "+4930901820", "+4915112345678"
-
-
-def run(*command):
-    done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        preexec_fn=die_with_parent, timeout=300, text=True)
-    if done.returncode != 0:
-        raise AssertionError("%s: %s" % (os.path.basename(command[0]), done.stderr.strip()))
-    return json.loads(done.stdout)
 
 
 class Sink:
@@ -53,7 +40,7 @@ class Sink:
         self.port = int(self.process.stdout.readline())
 
     def bare(self):
-        return run(
+        return rounds.run(
             os.path.join(self.build, "tests", "bench", "smpp-bare"), "--port", str(self.port), "--from",
             SENDER[1:], "--to", GUEST[1:], "--count", str(COUNT), "--window", str(WINDOW))
 
@@ -80,7 +67,7 @@ class Sink:
         with os.fdopen(os.open(program, os.O_WRONLY | os.O_CREAT, 0o700), "w") as file:
             file.write("#!/bin/sh\nSTATE_DIRECTORY='%s' exec '%s' \"$@\"\n" % (
                 os.path.join(folder, "state"), os.path.join(self.build, "plugins", "sms", "vestibule-sms")))
-        return run(
+        return rounds.run(
             os.path.join(self.build, "tests", "bench", "sms-frames"), "--channel", program,
             "--settings", settings, "--credentials", os.path.join(folder, "credentials"),
             "--to", GUEST, "--count", str(COUNT), "--in-flight", str(IN_FLIGHT))
@@ -91,41 +78,26 @@ class Sink:
         self.process.stdout.close()
 
 
-def measure(build, rounds):
+def measure(build, n_rounds):
     sink = Sink(build)
     try:
-        for number in range(rounds):
-            for who in ("bare", "channel") if number % 2 == 0 else ("channel", "bare"):
+        for number in range(n_rounds):
+            for who in rounds.turns(number, "bare", "channel"):
                 yield {"bench": "smpp", "who": who, "round": number + 1, **getattr(sink, who)()}
     finally:
         sink.close()
 
 
-def of(results, who, key):
-    return [result[key] for result in results if result["who"] == who]
-
-
 def main():
-    parser = argparse.ArgumentParser(description="Benchmark of messages by SMPP.")
-    parser.add_argument("--build", required=True, help="the build folder")
-    parser.add_argument("--rounds", type=int, help="9, or 3 with --quick")
-    parser.add_argument("--quick", action="store_true", help="shorter measurements")
-    options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    results = []
-    for result in measure(os.path.abspath(options.build), options.rounds or (3 if options.quick else 9)):
-        print(json.dumps(result), flush=True)
-        results.append(result)
-    print("\nmessages by SMPP with a window of %d, medians" % WINDOW)
-    print("%-8s %9s %9s" % ("", "per s", "cpu us"))
-    for who in ("bare", "channel"):
-        print("%-8s %9.0f %9.1f" % (who, statistics.median(of(results, who, "rate")),
-                                    statistics.median(of(results, who, "cpu_us"))))
-    ratio = statistics.median(
-        ours / theirs for ours, theirs in zip(of(results, "channel", "rate"), of(results, "bare", "rate")))
-    print("\ngoal messages per second by SMPP, of a bare libsmpp34 sender's: %.3f, >= %g: %s" % (
-        ratio, GOAL, "met" if ratio >= GOAL else "missed"))
-    return 0 if ratio >= GOAL else 1
+    options = rounds.parse(rounds.parser("Benchmark of messages by SMPP.", 15, 5))
+    results = rounds.collect(measure(options.build, options.rounds))
+    bare, ours = {"who": "bare"}, {"who": "channel"}
+    rounds.print_medians(
+        "messages by SMPP with a window of %d" % WINDOW, results, [("bare", bare), ("channel", ours)],
+        [("per s", "rate"), ("cpu us", "cpu_us")])
+    return 0 if rounds.judge(
+        ("messages per second by SMPP, of a bare libsmpp34 sender's", rounds.ratio(results, ours, bare), ">=", GOAL),
+    ) else 1
 
 
 if __name__ == "__main__":

@@ -11,22 +11,20 @@ Goals: at most 5 % of one core, and at most 64 MiB, medians over the rounds. Sta
 measured, and both are met.
 """
 
-import argparse
 import json
 import os
-import signal
 import statistics
 import subprocess
 import sys
 import time
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-
-from bench import processor_seconds  # noqa: E402
-from harness.vestibule import Site, hotel_policy, wait_until  # noqa: E402
+import rounds
+from bench import processor_seconds
+from harness.vestibule import Site, hotel_policy, wait_until
 
 INTERVAL = 180  # seconds between two looks at that age
 CORE_MAX, MEMORY_MAX = 0.05, 64.0
+LOOKS_MIN, LOOKS_MAX = 0.85, 1.15
 PROGRAMS = ("vestibuled", "relay-client")
 
 
@@ -95,32 +93,24 @@ def judge(results, count):
 
     due = count / (INTERVAL * 1.1)  # a fifth of each interval is chance
     looks = statistics.median(result["reads_per_second"] for result in results) / due
-    goals = [
-        ("core that %d open transfers take, an hour old" % count, median("core"),
-         median("core") <= CORE_MAX, "<= %g" % CORE_MAX),
-        ("MiB that they take", median("memory_peak_mib"),
-         median("memory_peak_mib") <= MEMORY_MAX, "<= %g" % MEMORY_MAX),
-        ("looks, of those that are due", looks, 0.85 <= looks <= 1.15, "0.85 to 1.15"),
-    ]
-    for text, value, met, goal in goals:
-        print("goal %s: %.3f, %s: %s" % (text, value, goal, "met" if met else "missed"))
-    return all(met for _, _, met, _ in goals)
+    return rounds.judge(
+        ("core that %d open transfers take, an hour old" % count, median("core"), "<=", CORE_MAX),
+        ("MiB that they take", median("memory_peak_mib"), "<=", MEMORY_MAX),
+        ("looks, of those that are due", looks, ">=", LOOKS_MIN),
+        ("looks, of those that are due", looks, "<=", LOOKS_MAX))
+
+
+def measure_rounds(options):
+    for number in range(options.rounds):
+        yield {"bench": "transfers", "round": number + 1, "count": options.count,
+               **measure_once(options.build, options.count, 20 if options.quick else 60)}
 
 
 def main():
-    parser = argparse.ArgumentParser(description="What looking after many open transfers costs.")
-    parser.add_argument("--build", required=True, help="the build folder")
-    parser.add_argument("--rounds", type=int, help="3, or 1 with --quick")
-    parser.add_argument("--quick", action="store_true", help="shorter measurements")
+    parser = rounds.parser("What looking after many open transfers costs.", 3)
     parser.add_argument("--count", type=int, default=100000, help="transfers")
-    options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    results = []
-    for number in range(options.rounds or (1 if options.quick else 3)):
-        result = measure_once(options.build, options.count, 20 if options.quick else 60)
-        results.append(result)
-        print(json.dumps({"bench": "transfers", "round": number + 1, "count": options.count,
-                          **result}), flush=True)
+    options = rounds.parse(parser)
+    results = rounds.collect(measure_rounds(options))
     print("\n%-14s %8s %12s %8s" % ("transfers", "core", "us a look", "MiB"))
     for name in PROGRAMS:
         print("%-14s %8.4f %12.1f %8.1f" % (
