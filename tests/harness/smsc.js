@@ -15,7 +15,7 @@ const configuration = JSON.parse(process.argv[2]);
 const journal = fs.openSync(path.join(configuration.folder, "journal"), "a+");
 
 const OUTSTANDING = 10; // deliver_sm without an answer
-const STATUS = { ok: 0x00, bound: 0x05, queue: 0x14, password: 0x0e, throttled: 0x58, later: 0x64 };
+const STATUS = { ok: 0x00, bound: 0x05, cancel: 0x11, queue: 0x14, password: 0x0e, throttled: 0x58, later: 0x64 };
 
 // How it behaves; changed by the command `set`.
 const behaviour = {
@@ -34,6 +34,9 @@ const behaviour = {
   receipt_id_form: "decimal", // decimal, hex, padded
   receipt_parameters: false, // receipted_message_id and message_state beside the text
   retry_ms: 300, // until a message that was refused for now is handed in again
+  holding: false, // what is taken stays here: it can be cancelled, and there is no receipt
+  cancel_answer: true, // false: cancel_sm is done and not answered
+  cancel_cut: 0, // does so many more, and then hangs up instead of answering
 };
 
 // Texts are octets here, and times are as they are written: no reading of the library's.
@@ -47,6 +50,7 @@ smpp.tlvs.message_payload.filter = undefined;
 
 const sessions = new Set(); // that are bound
 const queue = new Map(); // number: what is to be handed in
+const held = new Map(); // number: what was taken and has not left
 let lastNumber = 0;
 let lastId = configuration.first_id || 1000;
 let allowance = { second: 0, left: 0 };
@@ -183,8 +187,12 @@ function take(pdu) {
     coding: pdu.data_coding, esm_class: pdu.esm_class, validity: String(pdu.validity_period),
     wants_receipt: pdu.registered_delivery,
     octets: (payload || pdu.short_message).toString("hex"),
+    held: behaviour.holding,
   };
   write({ taken: message });
+  if (message.held) {
+    held.set(lastId, message);
+  }
   tell("taken", message);
   return message;
 }
@@ -197,7 +205,7 @@ function onSubmit(session, pdu) {
     return;
   }
   const message = take(pdu);
-  const receipt = behaviour.receipt === "none"
+  const receipt = behaviour.receipt === "none" || message.held
     ? 0
     : enqueue(receiptOf(message, behaviour.receipt_state), "rests");
   if (behaviour.cut_after > 0) {
@@ -207,17 +215,41 @@ function onSubmit(session, pdu) {
       return;
     }
   }
-  if (behaviour.receipt === "before") {
+  if (receipt && behaviour.receipt === "before") {
     release(receipt);
   }
   if (behaviour.answer) {
     const answer = () => {
       session.send(pdu.response({ message_id: idIn(behaviour.id_form, message.number) }));
-      if (behaviour.receipt === "after") {
+      if (receipt && behaviour.receipt === "after") {
         setTimeout(() => release(receipt), behaviour.receipt_ms);
       }
     };
     behaviour.answer_ms > 0 ? setTimeout(answer, behaviour.answer_ms) : answer();
+  }
+}
+
+// SMPP 3.4 section 4.9: the id, and the addresses of the submit_sm. An empty id is a group of messages.
+function onCancel(session, pdu) {
+  const message = [...held.values()].find((entry) => idIn(behaviour.id_form, entry.number) === pdu.message_id
+    && entry.to === pdu.destination_addr && entry.from === pdu.source_addr
+    && entry.from_type === pdu.source_addr_ton);
+  if (message) {
+    held.delete(message.number);
+    write({ cancelled: message.number });
+    tell("cancelled", { number: message.number });
+  } else {
+    tell("not_cancelled", { id: pdu.message_id });
+  }
+  if (behaviour.cancel_cut > 0) {
+    behaviour.cancel_cut -= 1;
+    if (behaviour.cancel_cut === 0) {
+      session.destroy();
+      return;
+    }
+  }
+  if (behaviour.cancel_answer) {
+    session.send(pdu.response({ command_status: message ? STATUS.ok : STATUS.cancel }));
   }
 }
 
@@ -251,6 +283,7 @@ function onSession(session) {
   });
   session.on("bind_transceiver", (pdu) => onBind(session, pdu));
   session.on("submit_sm", (pdu) => onSubmit(session, pdu));
+  session.on("cancel_sm", (pdu) => onCancel(session, pdu));
   session.on("enquire_link", (pdu) => {
     tell("enquired", {});
     if (behaviour.enquire) {
@@ -292,6 +325,11 @@ function recall() {
     const entry = JSON.parse(line);
     if (entry.taken) {
       lastId = Math.max(lastId, entry.taken.number);
+      if (entry.taken.held) {
+        held.set(entry.taken.number, entry.taken);
+      }
+    } else if (entry.cancelled) {
+      held.delete(entry.cancelled);
     } else if (entry.queued) {
       lastNumber = Math.max(lastNumber, entry.queued);
       queue.set(entry.queued, { pdu: entry.pdu, state: "waits" });

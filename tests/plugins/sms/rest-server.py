@@ -88,15 +88,42 @@ class Tests:
 
     @test
     def delivered_is_told_also_when_the_report_overtakes_the_answer(self):
+        paths = []
+
         def overtaken(form, headers):
             answer = self.carrier.create(form, headers)
-            path = form["StatusCallback"][len(PUBLIC_URL) :]
-            self.carrier.wait(lambda: self.carrier.callbacks.count((path, 204)) == 2, "both reports are taken")
+            paths.append(form["StatusCallback"][len(PUBLIC_URL) :])
+            # It has to do with no message yet, and nobody waits for ever.
+            self.carrier.wait(lambda: (paths[0], 503) in self.carrier.callbacks, "the report is refused for now")
             return answer
 
         self.carrier.faults.append(overtaken)
         assert self.send(message="msg_overtaken")["type"] == "sent"
         self.gateway.wait_frame("delivered", message="msg_overtaken")
+        self.carrier.wait(lambda: self.carrier.callbacks.count((paths[0], 204)) == 2, "both reports are taken")
+        assert len([f for f in self.gateway.frames("report") if f["message"] == "msg_overtaken"]) == 1
+
+    @test
+    def a_report_is_taken_only_when_the_gateway_has_it(self):
+        reports = []
+
+        def on_request(frame):
+            if frame["type"] != "report":
+                return {"type": "ack"}
+            reports.append(frame)
+            return {"type": "again"} if len(reports) == 1 else None
+
+        def callbacks():
+            return sorted(status for path, status in self.carrier.callbacks if path.endswith("=msg_report"))
+
+        self.gateway.on_request = on_request
+        assert self.send(message="msg_report")["type"] == "sent"
+        self.gateway.wait(lambda: len(reports) == 2, 60, "the report, handed in again")
+        assert self.send()["type"] == "sent"  # which takes its time
+        assert callbacks() == [204, 503], callbacks()  # what says nothing was taken at once
+        self.gateway.answer(reports[1], {"type": "ack"})
+        self.carrier.wait(lambda: callbacks() == [204, 204, 503], "it is taken")
+        self.gateway.on_request = lambda frame: {"type": "ack"}
 
     @test
     def what_the_carrier_reports_as_failed_is_told_once_with_its_reason(self):
