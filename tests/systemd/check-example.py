@@ -26,7 +26,8 @@ def check(program, templates, text):
 def unloaded(folder, output):
     """Secrets that `--check` names and a unit does not load from there."""
     missing = []
-    for unit, name, secret, place in re.findall(r"^  (\S+)@(\S+)\.service  (\S+), searched as (\S+)$", output, re.M):
+    for unit, name, secret, place in re.findall(r"^  (\S+)@(\S+)\.service  (\S+), searched as (\S+)(?: \(missing\))?$",
+                                           output, re.M):
         with open(os.path.join(folder, unit + "@.service.in"), encoding="utf-8") as file:
             if "LoadCredential=%s:%s\n" % (secret, place) not in file.read().replace("%i", name).replace(
                     "%I", name):
