@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistr.h>
 
 #include "gsm7-table.h"
@@ -14,9 +15,17 @@ enum {
         UTF8_OF_BMP = 3, /* bytes of the longest character of the tables */
 };
 
-/* Most of what is written has its ASCII value. */
 static bool is_own_septet(uint32_t character) {
         return character < 128 && gsm7_locking[GSM7_DEFAULT][character] == character;
+}
+
+size_t gsm7_plain(const char *text, size_t size) {
+        const uint8_t *p = (const uint8_t *) text;
+        size_t n = 0;
+
+        while (n < size && p[n] >= ' ' && is_own_septet(p[n]))
+                n++;
+        return n;
 }
 
 unsigned gsm7_from_character(uint32_t character, uint8_t ret[2]) {
@@ -57,14 +66,20 @@ int gsm7_encode(const char *text,
         assert(ret_n && ret_place);
 
         for (size_t i = 0; i < size;) {
+                size_t n_plain = gsm7_plain(text + i, size - i < room - n ? size - i : room - n);
                 uint8_t septets[2];
-                ucs4_t character = (uint8_t) text[i];
+                ucs4_t character;
                 unsigned width;
-                int bytes = 1;
+                int bytes;
 
+                if (n_plain > 0)
+                        memcpy(ret + n, text + i, n_plain);
+                n += n_plain;
+                i += n_plain;
+                if (i == size)
+                        break;
                 *ret_place = i;
-                if (character > 127)
-                        bytes = u8_mbtoucr(&character, (const uint8_t *) text + i, size - i);
+                bytes = u8_mbtoucr(&character, (const uint8_t *) text + i, size - i);
                 if (bytes <= 0 || character == 0)
                         return GSM7_E_TEXT;
                 width = gsm7_from_character(character, septets);

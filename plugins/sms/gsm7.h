@@ -34,6 +34,10 @@ typedef enum Gsm7Error {
         GSM7_E_ROOM,          /* more septets than there is room for */
 } Gsm7Error;
 
+/* How many bytes at the beginning of size bytes of text are printable ASCII characters which the
+ * default alphabet has at the same place: most of what is written. */
+size_t gsm7_plain(const char *text, size_t size);
+
 /* The septets of one character in the default alphabet: 1, or 2 with the escape; 0 when it is not
  * in it. */
 unsigned gsm7_from_character(uint32_t character, uint8_t ret[2]);

@@ -45,12 +45,17 @@ static bool count_units(
         ret[SMS_GSM7] = ret[SMS_UCS2] = 0;
         *ret_odd = (SmsOdd){ 0 };
         for (size_t i = 0; i < size;) {
-                ucs4_t character = (uint8_t) text[i];
-                unsigned septets;
-                int bytes = 1;
+                unsigned n_plain = (unsigned) gsm7_plain(text + i, size - i), septets;
+                ucs4_t character;
+                int bytes;
 
-                if (character > 127)
-                        bytes = u8_mbtoucr(&character, (const uint8_t *) text + i, size - i);
+                ret[SMS_GSM7] += n_plain;
+                ret[SMS_UCS2] += n_plain;
+                column += n_plain;
+                i += n_plain;
+                if (i == size)
+                        break;
+                bytes = u8_mbtoucr(&character, (const uint8_t *) text + i, size - i);
                 if (bytes <= 0 || character == 0)
                         return false;
                 septets = units_of(SMS_GSM7, character);
