@@ -8,6 +8,7 @@ import collections
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -313,6 +314,95 @@ class Tests:
         assert self.taken()[0]["validity"] == "300101000000000+"
         channel.end()
 
+    @test
+    def a_receipt_is_answered_only_when_the_gateway_has_it(self):
+        channel = self.up(behaviour={"receipt": "after", "receipt_state": "UNDELIV"})
+        reports = []
+
+        def on_request(frame):
+            reports.append(frame)
+            return {"type": "again"} if len(reports) == 1 else None
+
+        channel.on_request = on_request
+        message = channel.is_sent(repeat=3)
+        channel.wait(lambda: len(reports) == 2, PATIENCE, "the report, handed in again")
+        number = self.smsc.found("handed", self.mark)[0]["number"]
+        self.smsc.wait_answered(number, LATER)
+        mark = self.smsc.mark()
+        self.smsc.tell("enquire")  # what is answered after is a time in which the receipt could have been
+        self.smsc.wait_event("response", mark, command="enquire_link_resp")
+        assert not self.smsc.found("answered", mark)
+        for report in reports:
+            assert {**report, "id": 0} == {"type": "report", "id": 0, "message": message, "says": "failed",
+                                           "permanent": True, "reason": "report-failed", "repeat": 3}, report
+        channel.answer(reports[1], {"type": "ack"})
+        self.smsc.wait_answered(number)
+        self.smsc.tell("receipt", message=self.taken()[0], state="UNDELIV")  # it has not heard us
+        self.smsc.wait_event("answered", mark, count=2, status=OK)
+        assert len(reports) == 2
+        channel.end()
+
+    # What is taken back.
+
+    def withdraw(self, channel, message, kind="withdrawn"):
+        answer = channel.wait_answer(channel.ask("withdraw", message=message, kind="invitation", to="sms:" + BOB))
+        assert answer["type"] == kind, answer
+        return answer
+
+    @test
+    def what_the_centre_still_holds_is_taken_back(self):
+        for sender, form in ((US, "hex"), ("Adler", "decimal")):
+            channel = self.up(sender=sender, behaviour={"holding": True, "id_form": form})
+            short, long = channel.is_sent(), channel.is_sent(LONG)
+            numbers = [taken["number"] for taken in self.taken()]
+            assert len(numbers) == 4
+            self.withdraw(channel, long)
+            assert [e["number"] for e in self.smsc.found("cancelled", self.mark)] == numbers[1:]
+            self.withdraw(channel, long, "too-late")  # there is none any more
+            self.withdraw(channel, short)
+            self.smsc.behave(holding=False)
+            self.withdraw(channel, channel.is_sent(), "too-late")
+            assert len(self.smsc.found("not_cancelled", self.mark)) == 1
+            channel.end()
+
+    @test
+    def a_message_is_taken_back_once_whatever_dies_in_between(self):
+        # The centre has not read it.
+        channel = self.up(behaviour={"holding": True})
+        message = channel.is_sent(LONG)
+        self.smsc.process.send_signal(signal.SIGSTOP)
+        number = channel.ask("withdraw", message=message, kind="invitation", to="sms:" + BOB)
+        self.smsc.kill()
+        assert channel.wait_answer(number)["type"] == "later"
+        channel.forget()
+        self.smsc.start()
+        channel.wait_up()
+        self.withdraw(channel, message)
+        # It has cancelled two segments, and could say so of the first.
+        message = channel.is_sent(LONG)
+        self.smsc.behave(cancel_cut=2)
+        channel.forget()
+        self.withdraw(channel, message, "later")
+        channel.wait_up()
+        mark = self.smsc.mark()
+        self.withdraw(channel, message, "too-late")  # nobody knows what became of the second
+        assert len(self.smsc.found("not_cancelled", mark)) == 1 and not self.smsc.found("cancelled", mark)
+        # We die, and the next of us is asked.
+        message, mark = channel.is_sent(LONG), self.smsc.mark()
+        self.smsc.process.send_signal(signal.SIGSTOP)
+        channel.ask("withdraw", message=message, kind="invitation", to="sms:" + BOB)
+        channel.kill()
+        self.smsc.process.send_signal(signal.SIGCONT)
+        channel.reader.join()
+        channel.forget()
+        channel.start()
+        channel.wait_up()
+        answer = channel.wait_answer(channel.ask("withdraw", message=message, kind="invitation", to="sms:" + BOB))
+        self.smsc.sync()
+        # The first cancel_sm was read, or was not.
+        assert (answer["type"] == "withdrawn") == (not self.smsc.found("not_cancelled", mark)), answer
+        channel.end()
+
     # What comes.
 
     @test
@@ -597,6 +687,7 @@ WELL = {
     "bind_status": 0, "answer": True, "answer_ms": 0, "submit_status": 0, "submit_count": 0, "rate": 0,
     "cut_after": 0, "enquire": True, "id_form": "decimal", "receipt": "none", "receipt_ms": 0,
     "receipt_state": "DELIVRD", "receipt_id_form": "decimal", "receipt_parameters": False, "retry_ms": 300,
+    "holding": False, "cancel_answer": True, "cancel_cut": 0,
 }
 
 
