@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unictype.h>
+#include <unistr.h>
 
 static const char base32_symbols[] = "0123456789abcdefghjkmnpqrstvwxyz";
 
@@ -321,6 +323,21 @@ bool text_is_utf8(const void *data, size_t size) {
                 p += n;
                 size -= n;
         }
+        return true;
+}
+
+bool text_is_one_line(const char *text) {
+        const uint8_t *p = (const uint8_t *) text;
+        ucs4_t c;
+
+        if (!text_is_utf8(text, strlen(text)))
+                return false;
+        while ((p = u8_next(&c, p)))
+                if (uc_is_general_category_withtable(c,
+                                    UC_CATEGORY_MASK_Cc | UC_CATEGORY_MASK_Zl |
+                                                    UC_CATEGORY_MASK_Zp) ||
+                                (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069))
+                        return false;
         return true;
 }
 

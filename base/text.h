@@ -50,6 +50,12 @@ bool text_is_ascii(const void *data, size_t size);
 /* True when size bytes are well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms). */
 bool text_is_utf8(const void *data, size_t size);
 
+/* True for well-formed UTF-8 with nothing that ends a line or turns one around for any program that
+ * may show it: control characters, the separators of lines and paragraphs, and what embeds,
+ * overrides or isolates a direction. The marks of direction that names in Hebrew or Arabic need
+ * turn nothing but themselves. */
+bool text_is_one_line(const char *text);
+
 /* Copies a stranger's text as one plain word that may be shown and logged: every byte other than
  * a-z and 0-9 becomes a hyphen, and what does not fit is cut off. NULL is the empty text. ret has
  * size bytes, at least 1, and is always terminated; text may be ret itself. */

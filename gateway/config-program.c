@@ -236,11 +236,8 @@ static bool is_domain(const char *text) {
         return !strchr(text, '@') && (size_t) n < sizeof(address) && is_mail_address(address);
 }
 
-static bool is_one_line(const char *text) {
-        for (const char *c = text; *c; c++)
-                if ((unsigned char) *c < ' ' || *c == 0x7f)
-                        return false;
-        return strlen(text) <= MAIL_NAME_MAX;
+static bool is_display_name(const char *text) {
+        return text_is_one_line(text) && strlen(text) <= MAIL_NAME_MAX;
 }
 
 static bool is_separator(const char *text) {
@@ -344,7 +341,7 @@ static const Form forms[] = {
         { "sms", "modem", is_modem, "modem must be any, or an IMEI" },
         { "mailto", "from", is_mail_address, "from must be one address, such as keys@example.org" },
         { "mailto", "domain", is_domain, "domain must be a domain, such as example.org" },
-        { "mailto", "name", is_one_line, "name must be one line of at most 256 bytes" },
+        { "mailto", "name", is_display_name, "name must be one plain line of at most 256 bytes" },
         { "mailto", "separator", is_separator, "separator must be one of + - = _" },
         { "mailto",
                         "submit",

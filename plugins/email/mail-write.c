@@ -10,8 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unictype.h>
-#include <unistr.h>
 
 #include "address.h"
 #include "cleanup.h"
@@ -33,21 +31,6 @@ static void closefilep(FILE **file) {
 
 /* Judging. */
 
-/* What ends a line, or turns one around, for some program behind the servers; text is UTF-8. The
- * marks of direction that names in Hebrew or Arabic need turn nothing but themselves. */
-static bool has_unicode_control(const char *text) {
-        const uint8_t *p = (const uint8_t *) text;
-        ucs4_t c;
-
-        while ((p = u8_next(&c, p)))
-                if (uc_is_general_category_withtable(c,
-                                    UC_CATEGORY_MASK_Cc | UC_CATEGORY_MASK_Zl |
-                                                    UC_CATEGORY_MASK_Zp) ||
-                                (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069))
-                        return true;
-        return false;
-}
-
 /* lines: it may have several, as a body has. */
 static bool has_control(const char *text, bool lines) {
         for (; *text; text++)
@@ -64,7 +47,7 @@ static int check_text(const char *text, size_t max, bool lines) {
                 return MAIL_WRITE_E_CONTROL;
         if (!text_is_utf8(text, strlen(text)))
                 return MAIL_WRITE_E_UTF8;
-        return !lines && has_unicode_control(text) ? MAIL_WRITE_E_CONTROL : 0;
+        return !lines && !text_is_one_line(text) ? MAIL_WRITE_E_CONTROL : 0;
 }
 
 bool mail_write_is_line(const char *text) {

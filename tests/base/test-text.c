@@ -343,6 +343,39 @@ static void ascii_is_every_byte_without_its_highest_bit(void **state) {
         }
 }
 
+static void one_line_is_one_line_for_every_program(void **state) {
+        static const char *const lines[] = { "",
+                "H\xc3\xb4tel",
+                "\xf0\x9f\x94\x91",
+                "\xd7\x9e\xe2\x80\x8f 7",
+                "a\xc2\xa0z",
+                "\xe2\x80\xa7",
+                "\xe2\x80\xaf" };
+        static const char *const others[] = { "a\n",
+                "a\rz",
+                "a\tz",
+                "\x1b[1m",
+                "\x7f",
+                "a\xc2\x85z",
+                "\xc2\x9b",
+                "a\xe2\x80\xa8z",
+                "a\xe2\x80\xa9z",
+                "\xe2\x80\xaa",
+                "\xe2\x80\xae",
+                "\xe2\x81\xa6",
+                "\xe2\x81\xa9",
+                "\xff",
+                "\xc3" };
+
+        (void) state;
+        for (size_t i = 0; i < N_ELEMENTS(lines); i++)
+                if (!text_is_one_line(lines[i]))
+                        fail_msg("%s", lines[i]);
+        for (size_t i = 0; i < N_ELEMENTS(others); i++)
+                if (text_is_one_line(others[i]))
+                        fail_msg("other %zu", i);
+}
+
 static void a_strangers_text_becomes_one_plain_word(void **state) {
         static const struct {
                 const char *text, *word;
@@ -400,6 +433,7 @@ int main(void) {
                 cmocka_unit_test(an_id_has_one_spelling),
                 cmocka_unit_test(utf8_is_that_of_rfc_3629),
                 cmocka_unit_test(ascii_is_every_byte_without_its_highest_bit),
+                cmocka_unit_test(one_line_is_one_line_for_every_program),
                 cmocka_unit_test(a_strangers_text_becomes_one_plain_word),
                 cmocka_unit_test(a_word_may_be_made_in_place_and_in_one_byte),
         };

@@ -56,7 +56,9 @@ static void a_minimal_share_is_read(void **state) {
 
 static void addresses_become_canonical_and_keep_their_order(void **state) {
         static const char body[] =
-                        WITH_ADDRESSES("[\"sms:+4915112345678\",\"XMPP:Bob@EXAMPLE.org\"]");
+                        WITH_ADDRESSES("[\"sms:+4915112345678\",\"XMPP:Bob@EXAMPLE.org\","
+                                       "\"mailto:ju%CC%88rg@b\xc3\xbc"
+                                       "cher.example\"]");
         ApiShare share = API_SHARE_NULL;
         const json_t *addresses;
         ApiFault fault;
@@ -67,6 +69,8 @@ static void addresses_become_canonical_and_keep_their_order(void **state) {
         assert_string_equal(json_string_value(json_array_get(addresses, 0)), "sms:+4915112345678");
         assert_string_equal(
                         json_string_value(json_array_get(addresses, 1)), "xmpp:bob@example.org");
+        assert_string_equal(json_string_value(json_array_get(addresses, 2)),
+                        "mailto:j\xc3\xbcrg@xn--bcher-kva.example");
         api_share_done(&share);
 }
 
@@ -90,6 +94,13 @@ static void wrong_bodies_are_refused_with_the_member_concerned(void **state) {
                 { "{\"policy\":\"p\",\"sender\":{\"name\":\"n\",\"x\":1}" REST,
                                 API_PROBLEM_UNKNOWN_MEMBER,
                                 "sender.x" },
+                { WITH_ADDRESSES("[\"mailto:j\xc3\xbcrg@a.example\",\"mailto:ju\xcc\x88rg@A."
+                                 "example\"]"),
+                                API_PROBLEM_INVALID_ADDRESS,
+                                "recipient.addresses" },
+                { WITH_ADDRESSES("[\"mailto:j\xc3\xbcr\xe2\x80\xa8g@a.example\"]"),
+                                API_PROBLEM_INVALID_ADDRESS,
+                                "recipient.addresses[0]" },
                 { "{\"policy\":null" REST, API_PROBLEM_MISSING_MEMBER, "policy" },
                 { "{\"policy\":\"p\"," RECIPIENT "," PROVISIONING "}",
                                 API_PROBLEM_MISSING_MEMBER,
