@@ -89,11 +89,22 @@ static void sending_settle(SmsChannel *c, Sending *sending, const Refusal *refus
         (void) sending_free(sending);
 }
 
+/* The same for each repetition, so that a phone knows parts that it has, and as good as another for
+ * every other message. */
+static uint16_t reference_of(const char *message) {
+        static const uint8_t key[crypto_shorthash_KEYBYTES]; /* the same for ever */
+        uint8_t hash[crypto_shorthash_BYTES];
+
+        (void) crypto_shorthash(hash, (const uint8_t *) message, strlen(message), key);
+        return (uint16_t) (hash[0] << 8 | hash[1]);
+}
+
 static Sending *find_in(const struct SendingQueue *queue, const char *message) {
+        uint16_t reference = reference_of(message);
         Sending *sending;
 
         TAILQ_FOREACH(sending, queue, entry)
-        if (streq(sending->message, message))
+        if (sending->outbound.reference == reference && streq(sending->message, message))
                 return sending;
         return NULL;
 }
@@ -168,20 +179,6 @@ static bool is_refused(const SmsChannel *c, const SendFrame *frame, Refusal *ret
         return true;
 }
 
-/* The same for each repetition, so that a phone knows parts that it has, and as good as another for
- * every other message. */
-static uint16_t reference_of(const char *message) {
-        uint8_t digest[crypto_generichash_BYTES_MIN];
-
-        crypto_generichash(digest,
-                        sizeof(digest),
-                        (const uint8_t *) message,
-                        strlen(message),
-                        NULL,
-                        0);
-        return (uint16_t) (digest[0] << 8 | digest[1]);
-}
-
 /* Positive SmsSegmentError. */
 static int sending_new(const SmsChannel *c, const SendFrame *frame, Sending **ret) {
         _cleanup_(sending_freep) Sending *sending = calloc(1, sizeof(*sending));
@@ -195,8 +192,8 @@ static int sending_new(const SmsChannel *c, const SendFrame *frame, Sending **re
         r = sms_plan(sending->text, strlen(sending->text), c->settings.segments, &sending->plan);
         if (r != 0)
                 return r;
-        (void) snprintf(sending->message, sizeof(sending->message), "%s", frame->message);
-        (void) snprintf(sending->to, sizeof(sending->to), "%s", frame->to + 4);
+        (void) strncpy(sending->message, frame->message, sizeof(sending->message) - 1);
+        (void) strncpy(sending->to, frame->to + 4, sizeof(sending->to) - 1);
         sending->outbound = (SmsOutbound){ .message = sending->message,
                 .to = sending->to,
                 .from = c->settings.sender,

@@ -89,10 +89,16 @@ static size_t bucket_of(const SmsReports *r, const char *text) {
         return number & (BUCKETS - 1);
 }
 
-bool sms_reports_is_message(const char *message) {
-        size_t n = strspn(message,
-                        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
+static bool is_of_message(char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+               c == '.' || c == '_' || c == '-';
+}
 
+bool sms_reports_is_message(const char *message) {
+        size_t n = 0;
+
+        while (is_of_message(message[n]))
+                n++;
         return n > 0 && n < SMS_MESSAGE_SIZE && message[n] == '\0';
 }
 
@@ -233,7 +239,7 @@ static int record_new(const char *message,
 
         if (!record)
                 return -ENOMEM;
-        (void) snprintf(record->message, sizeof(record->message), "%s", message);
+        (void) strncpy(record->message, message, sizeof(record->message) - 1);
         record->repeat = repeat;
         record->taken = taken;
         record->n_parts = n_parts;
@@ -274,15 +280,33 @@ static size_t put_id(const char *id, char *ret) {
         return n;
 }
 
-static size_t put_taken(const Record *record, char ret[LINE_SIZE_MAX]) {
-        size_t n = (size_t) sprintf(ret,
-                        "t %" PRId64 " %zu %s",
-                        record->taken,
-                        record->n_parts,
-                        record->message);
+static size_t put_number(int64_t number, char *ret) {
+        char digits[20];
+        size_t n = 0;
 
-        if (record->repeat > 0)
-                n += (size_t) sprintf(ret + n, "/%" PRId64, record->repeat);
+        do
+                digits[n++] = (char) ('0' + number % 10);
+        while ((number /= 10) > 0);
+        for (size_t i = 0; i < n; i++)
+                ret[i] = digits[n - 1 - i];
+        return n;
+}
+
+/* Of each message, and so without printf(). */
+static size_t put_taken(const Record *record, char ret[LINE_SIZE_MAX]) {
+        size_t n = 0;
+
+        ret[n++] = 't';
+        ret[n++] = ' ';
+        n += put_number(record->taken, ret + n);
+        ret[n++] = ' ';
+        n += put_number((int64_t) record->n_parts, ret + n);
+        ret[n++] = ' ';
+        n = (size_t) (stpcpy(ret + n, record->message) - ret);
+        if (record->repeat > 0) {
+                ret[n++] = '/';
+                n += put_number(record->repeat, ret + n);
+        }
         for (size_t i = 0; i < record->n_parts && record->parts[i].id; i++) {
                 ret[n++] = ' ';
                 n += put_id(record->parts[i].id, ret + n);
