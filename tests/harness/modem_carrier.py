@@ -7,6 +7,9 @@ from .modem_manager import IDENTITIES, ModemManager
 from .sms_carrier import SmsCarrier, Text, to_septets
 
 
+NOT_DELIVERED = 0x41  # 3GPP TS 23.040 section 9.2.3.15: permanently, an incompatible destination
+
+
 class Service(ModemManager):
     def __init__(self, folder, on_event):
         super().__init__(folder)
@@ -42,16 +45,18 @@ class ModemCarrier(SmsCarrier):
 
     driver = "modem"
 
-    def __init__(self, build):
+    def __init__(self, build, report=0):
         super().__init__(build)
+        self.report = report  # the state that is reported of what is sent, or None
         self.service = Service(os.path.join(self.folder), self._on_event)
         self.handles = ("answer-%d" % number for number in itertools.count(1))
         self.references = itertools.cycle(range(256))
         self.deleted = set()
+        self.n_reports = 0
 
     def start(self):
         self.service.start()
-        self.service.do("set", report=0)
+        self.service.do("set", report=self.report)
         return self
 
     def stop(self):
@@ -59,6 +64,9 @@ class ModemCarrier(SmsCarrier):
 
     def kill(self):
         self.service.kill()
+
+    def victims(self):
+        return {"ModemManager": self.kill_and_start}
 
     def settings(self):
         return {"modem": IDENTITIES[0], "sender": None, "country_code": self.sender[1:3]}
@@ -68,6 +76,7 @@ class ModemCarrier(SmsCarrier):
 
     def _on_event(self, event):
         if event["event"] == "sent":
+            self.note_copy(event["number"], None, event["text"])
             self.show(Text(event["number"], self.sender, event["text"], event["parts"], event["alphabet"]))
         elif event["event"] == "deleted":
             with self.changed:
@@ -85,3 +94,12 @@ class ModemCarrier(SmsCarrier):
 
     def is_taken(self, handle):
         return set(handle) <= self.deleted
+
+    def report_failure(self, to):
+        sent = self.service.events("sent", number=to)[-1]
+        self.service.do("report", reference=sent["reference"], number=to, state=NOT_DELIVERED)
+        self.n_reports += 1
+        return self.n_reports
+
+    def is_reported(self, handle):
+        return len(self.service.events("deleted", handle="report")) >= handle

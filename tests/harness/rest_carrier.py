@@ -4,6 +4,7 @@ one that it signs over."""
 
 import base64
 import collections
+import errno
 import hashlib
 import hmac
 import http.client
@@ -115,7 +116,11 @@ class RestCarrier(SmsCarrier):
         # form and headers that returns one of these.
         self.faults = collections.deque()
         self.holding = False  # nothing is delivered
+        self.reporting = True  # what is delivered is reported
         self.answers = 0
+        self.pending = {}  # what it has to post, also after it was killed: (path, form, on_taken) by number
+        self.posts = 0
+        self.lives = 0
         self.callbacks = []  # (name, status) of what we were answered
         self.server = None
 
@@ -142,9 +147,24 @@ class RestCarrier(SmsCarrier):
         return {"rest-token": TOKEN}
 
     def start(self):
-        self.server = Server(self)
+        self.server = self._open()
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+        with self.changed:
+            self.lives += 1
+            for number in self.pending:
+                self._begin_post(number)
         return self
+
+    def _open(self):
+        """A child that another thread begins has what was closed here until it is another program."""
+        limit = time.monotonic() + 10
+        while True:
+            try:
+                return Server(self)
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE or time.monotonic() > limit:
+                    raise
+                time.sleep(0.01)
 
     def stop(self):
         if self.server:
@@ -152,6 +172,9 @@ class RestCarrier(SmsCarrier):
             self.server = None
 
     kill = stop
+
+    def victims(self):
+        return {"service": self.kill_and_start}
 
     # The API.
 
@@ -186,7 +209,10 @@ class RestCarrier(SmsCarrier):
             assert not missing, missing
             assert 1 <= int(form.get("ValidityPeriod", 1)) <= 36000, form
             sid = "SM" + hashlib.md5(headers["Idempotency-Key"].encode()).hexdigest()
-            message = self.store.setdefault(sid, Message(sid, form))
+            if sid not in self.store:
+                self.store[sid] = Message(sid, form)
+                self.note_copy(form["To"], headers["Idempotency-Key"], form["Body"])
+            message = self.store[sid]
             assert {**message.form, "ValidityPeriod": 0} == {**form, "ValidityPeriod": 0}, "the same key, another message"
             if message.status == "queued" and not self.holding:
                 self._deliver(message)
@@ -209,8 +235,9 @@ class RestCarrier(SmsCarrier):
         self.shown.append(Text(form["To"], form["From"], form["Body"], count_segments(form["Body"]),
                                "gsm7" if octets is not None else "ucs2"))
         self.changed.notify_all()
-        self.report(message, "sent")
-        self.report(message, "delivered")
+        if self.reporting:
+            self.report(message, "sent")
+            self.report(message, "delivered")
 
     # What it posts.
 
@@ -233,21 +260,30 @@ class RestCarrier(SmsCarrier):
             connection.close()
 
     def _post_until_taken(self, path, form, on_taken=None):
-        def run():
-            while True:
-                status = self.post(path, form)
-                with self.changed:
-                    self.callbacks.append((path, status))
-                    self.changed.notify_all()
-                    if status in (200, 204):
-                        if on_taken:
-                            on_taken()
-                        return
-                    if self.server is None:
-                        return
-                time.sleep(RETRY_SECONDS)
+        with self.changed:
+            self.posts += 1
+            self.pending[self.posts] = (path, form, on_taken)
+            self._begin_post(self.posts)
+            return self.posts
 
-        threading.Thread(target=run, daemon=True).start()
+    def _begin_post(self, number):
+        threading.Thread(target=self._run_post, args=(number, self.lives), daemon=True).start()
+
+    def _run_post(self, number, life):
+        path, form, on_taken = self.pending[number]
+        while True:
+            status = self.post(path, form)
+            with self.changed:
+                if self.server is None or self.lives != life:
+                    return  # its next life does not know what it was answered
+                self.callbacks.append((path, status))
+                self.changed.notify_all()
+                if status in (200, 204):
+                    del self.pending[number]
+                    if on_taken:
+                        on_taken()
+                    return
+            time.sleep(RETRY_SECONDS)
 
     def report(self, message, status, error=None):
         callback = message.form["StatusCallback"]
@@ -255,7 +291,14 @@ class RestCarrier(SmsCarrier):
         form = [("AccountSid", ACCOUNT), ("ApiVersion", "2010-04-01"), ("From", message.form["From"]),
                 ("MessageSid", message.sid), ("MessageStatus", status), ("SmsSid", message.sid),
                 ("SmsStatus", status), ("To", message.form["To"])]
-        self._post_until_taken(callback[len(PUBLIC_URL) :], form + ([("ErrorCode", error)] if error else []))
+        return self._post_until_taken(callback[len(PUBLIC_URL) :], form + ([("ErrorCode", error)] if error else []))
+
+    def report_failure(self, to):
+        return self.report([message for message in self.store.values() if message.form["To"] == to][-1],
+                           "undelivered", "30005")
+
+    def is_reported(self, handle):
+        return handle not in self.pending
 
     def inbound_form(self, sid, sender, text):
         return [("ToCountry", "DE"), ("SmsMessageSid", sid), ("NumMedia", "0"), ("SmsSid", sid),

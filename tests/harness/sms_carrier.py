@@ -62,11 +62,28 @@ def to_septets(text):
 Text = collections.namedtuple("Text", "to sender text segments alphabet")
 
 
+# A part that was taken from us and may have to be paid for: when, for whom, what its carrier knows it by (None:
+# nothing), and what it says.
+Copy = collections.namedtuple("Copy", "time to name content")
+
+
+def read_part(alphabet, octets):
+    """The text of one part by itself, as phones read it: what was cut within a character shows."""
+    if alphabet == "ucs2":
+        return octets.decode("utf-16-be", "replace")
+    try:
+        return from_septets(octets)
+    except (KeyError, IndexError):
+        return "\ufffd"
+
+
 class SmsCarrier:
     """A carrier with telephones. Subclasses set `driver`, fill in what raises NotImplementedError, and
-    call show() with each whole text that a telephone got. All of it is on loopback, in `folder`."""
+    call show() with each whole text that a telephone got, and note_copy() with each part that they take.
+    All of it is on loopback, in `folder`."""
 
     driver = None  # the value of `driver =`
+    forgets = False  # whether what people wrote, and we have not taken, may be lost when it is killed
     sender = "+4930901820"  # ours, as the configuration has it
     countries = ("DE",)
     guest = "+4915112345678"  # telephones of people
@@ -77,6 +94,7 @@ class SmsCarrier:
         self.folder = tempfile.mkdtemp(prefix="vestibule-%s-" % self.driver)
         self.changed = threading.Condition()
         self.shown = []  # of Text, oldest first
+        self.copies = []  # of Copy
         self.failed = False
 
     # What a driver's double says.
@@ -92,6 +110,10 @@ class SmsCarrier:
     def kill(self):
         """kill -9 of the carrier: what it had not written is lost. start() brings it back."""
         raise NotImplementedError
+
+    def victims(self):
+        """What can be killed of it, each with a function that kills it and starts it again."""
+        return {"carrier": self.kill_and_start}
 
     def settings(self):
         """The keys of the channel's section that lead to it, beyond those of common_settings():
@@ -115,7 +137,24 @@ class SmsCarrier:
         """Whether we have told the carrier that we have all of an answer. Called with the lock."""
         raise NotImplementedError
 
+    def report_failure(self, to):
+        """Reports that what was last sent to a number will never arrive; repeats it until we have taken it.
+        Returns a handle for is_reported(). Not with every double."""
+        raise NotImplementedError
+
+    def is_reported(self, handle):
+        """Whether we have told the carrier that we have that report. Called with the lock."""
+        raise NotImplementedError
+
     # What tests use.
+
+    def kill_and_start(self):
+        self.kill()
+        self.start()
+
+    def note_copy(self, to, name, content):
+        with self.changed:
+            self.copies.append(Copy(time.monotonic(), to, name, content))
 
     def common_settings(self):
         return {"driver": self.driver, "sender": self.sender, "countries": list(self.countries),
@@ -187,12 +226,32 @@ def section_of(name, settings, exec_line):
 
 class SmsSite(Site):
     """A site with the channel `sms` on a carrier of this module, alone or among others. `changes`
-    are keys of the section to set, or with None to leave out."""
+    are keys of the section to set, or with None to leave out. `names` are more names of its tenants, and
+    `texts` templates of its own: what each says, by its path."""
 
-    def __init__(self, build, carrier, channels=("sms",), changes=None, **options):
+    def __init__(self, build, carrier, channels=("sms",), changes=None, names=(), texts=None, **options):
         self.carrier = carrier
         self.changes = dict(changes or {})
+        self.names = list(names)
+        self.texts = dict(texts or {})
         super().__init__(build, channels=channels, **options)
+
+    def configuration(self):
+        text = super().configuration()
+        if self.names:
+            names = ", ".join('"%s"' % name for name in self.names)
+            text = text.replace("  policies =", "  names = { %s }\n  policies =" % names)
+        if self.texts:
+            text = text.replace("gateway {\n", 'gateway {\n  templates = "%s"\n' % self.path("templates"), 1)
+        return text
+
+    def write_configuration(self, text=None):
+        super().write_configuration(text)
+        for path, content in self.texts.items():
+            path = self.path("templates", path)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "w") as file:
+                file.write(content)
 
     def channel_section(self, name):
         if name != "sms":

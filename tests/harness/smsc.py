@@ -23,7 +23,7 @@ if __name__ == "__main__":
     import harness  # noqa: F401
 
 from .server_folder import die_with_parent, free_port, wait_for_end  # noqa: E402
-from .sms_carrier import SmsCarrier, Text, from_septets, to_septets  # noqa: E402
+from .sms_carrier import SmsCarrier, Text, read_part as text_of_part, to_septets  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PATIENCE = 60
@@ -280,6 +280,9 @@ class SmppCarrier(SmsCarrier):
         """A telephone puts parts together, and knows those that it has."""
         reference, total, part, alphabet, octets = read_part(taken)
         key = (taken["to"], reference, total)
+        self.note_copy("+" + taken["to"], (reference, part) if total > 1 else None, octets)
+        if taken["held"]:
+            return
         if total == 1:
             whole = {1: (alphabet, octets)}
         else:
@@ -288,8 +291,7 @@ class SmppCarrier(SmsCarrier):
         if len(whole) < total:
             return
         self.parts.pop(key, None)
-        content = b"".join(whole[i][1] for i in range(1, total + 1))
-        text = content.decode("utf-16-be") if alphabet == "ucs2" else from_septets(content)
+        text = "".join(text_of_part(*whole[i]) for i in range(1, total + 1))
         sender = ("+" if taken["from_type"] == 1 else "") + taken["from"]
         self.show(Text("+" + taken["to"], sender, text, total, alphabet))
 
@@ -303,6 +305,9 @@ class SmppCarrier(SmsCarrier):
     def kill(self):
         self.smsc.kill()
 
+    def victims(self):
+        return {"centre": self.kill_and_start}
+
     def settings(self):
         return {"host": "127.0.0.1", "port": str(self.smsc.port), "system_id": Smsc.system_id}
 
@@ -314,6 +319,14 @@ class SmppCarrier(SmsCarrier):
 
     def is_taken(self, handle):
         return all(self.smsc.is_taken(number) for number in handle)
+
+    def report_failure(self, to):
+        mark = self.smsc.mark()
+        self.smsc.tell("receipt", message=self.smsc.found("taken", to=to.lstrip("+"))[-1], state="UNDELIV")
+        return self.smsc.wait_event("handed", mark)["number"]
+
+    def is_reported(self, handle):
+        return self.smsc.is_taken(handle)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import inspect
 import sys
+import threading
 import time
 import traceback
 
@@ -43,6 +44,32 @@ def run(tests, only=()):
             note("%.1f s" % took)
         print("%s %d - %s%s" % (verdict, number, name.replace("_", " "), skip), flush=True)
     return 1 if failed else 0
+
+
+class Begun:
+    """A test that runs in a thread of its own; to call it is to wait for its end."""
+
+    def __init__(self, function):
+        self.function, self.error = function, None
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _run(self):
+        try:
+            self.function()
+        except BaseException as error:
+            self.error = error
+
+    def __call__(self):
+        self.thread.join()
+        if self.error:
+            raise self.error
+
+
+def side_by_side(tests, only=()):
+    """Begins (name, function) pairs, or those alone that are named, all at once, for tests that wait more than they
+    work and share nothing. Returns the pairs, as run() takes them."""
+    return [(name, Begun(function) if not only or name in only else function) for name, function in tests]
 
 
 def tests_of(instance):
