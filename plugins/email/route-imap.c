@@ -232,14 +232,6 @@ static void route_tell(MailRoute *route, bool up, const char *reason) {
         email_channel_route(route->channel, route->number, up, reason);
 }
 
-/* Whether somebody else says when it goes on: libcurl, which has a timer of its own, or whoever
- * makes room for a mail. */
-static bool waits_for_others(MailRoute *route) {
-        if (!route->session)
-                return route->easy != NULL;
-        return imap_session_is_idle(route->session) && next_in_queue(route) > 0;
-}
-
 /* A server that trickles is not silent, and never done. */
 static uint64_t answer_due(const MailRoute *route) {
         uint64_t silent = route->last_octet + SILENCE_SECONDS * USEC_PER_SEC;
@@ -251,10 +243,12 @@ static uint64_t answer_due(const MailRoute *route) {
 static void set_timer(MailRoute *route) {
         uint64_t due = route->due;
 
-        if (waits_for_others(route))
+        if (!route->session && route->easy) /* libcurl has a timer of its own */
                 due = UINT64_MAX;
         else if (route->session && !imap_session_is_idle(route->session))
                 due = answer_due(route);
+        else if (route->session && next_in_queue(route) > 0) /* lest untold room is missed */
+                due = time_boot() + route->poll_seconds * USEC_PER_SEC;
         (void) sd_event_source_set_time(route->timer, due);
         (void) sd_event_source_set_enabled(
                         route->timer, due == UINT64_MAX ? SD_EVENT_OFF : SD_EVENT_ONESHOT);

@@ -364,15 +364,21 @@ static bool wants_scan(const MailRoute *route) {
         return route->more && has_room(route) && route->n_files < KNOWN_MAX;
 }
 
-/* The timer runs only while something waits. */
+/* The timer runs only while something waits. For what waits for room and nothing else it looks now
+ * and then, lest room that nobody told of is missed. */
 static void set_timer(MailRoute *route) {
-        bool away = route->notify_fd < 0 || wants_scan(route);
-        uint64_t due = away ? time_boot() + AWAY_SECONDS * USEC_PER_SEC : UINT64_MAX;
+        bool away = route->notify_fd < 0 || route->more, room = has_room(route);
+        uint64_t now = time_boot(), soon = now + AWAY_SECONDS * USEC_PER_SEC;
+        uint64_t due = away ? soon : UINT64_MAX;
         const File *file;
 
-        TAILQ_FOREACH(file, &route->order, entry)
-        if (file->state != FILE_HANDED && file->due < due)
-                due = file->due;
+        TAILQ_FOREACH(file, &route->order, entry) {
+                bool full = file->state == FILE_LATER && file->due <= now && !room;
+                uint64_t next = full ? soon : file->due;
+
+                if (file->state != FILE_HANDED && next < due)
+                        due = next;
+        }
         (void) sd_event_source_set_time(route->timer, due);
         (void) sd_event_source_set_enabled(
                         route->timer, due == UINT64_MAX ? SD_EVENT_OFF : SD_EVENT_ONESHOT);

@@ -126,9 +126,13 @@ class MailRoute:
             return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmRSS:"))
 
     def cpu(self):
-        with open("/proc/%d/stat" % self.process.pid) as file:
-            fields = file.read().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """Seconds that its threads have run, to the nanosecond."""
+        tasks = "/proc/%d/task" % self.process.pid
+        spent = 0
+        for task in os.listdir(tasks):
+            with open("%s/%s/schedstat" % (tasks, task)) as file:
+                spent += int(file.read().split()[0])
+        return spent / 1e9
 
     def kill(self):
         self.process.kill()

@@ -510,6 +510,20 @@ class Tests:
                 route.process = None
 
     @test
+    def room_that_nobody_tells_of_is_found(self):
+        folder = self.folder()
+        self.append(folder, MAIL % "patient")
+        with self.route(poll_seconds="1") as route:
+            route.start("imaps://localhost:%d/%s" % (self.dovecot.imaps_port, folder))
+            route.wait_arrivals(1)
+            route.say("limit 0")
+            self.append(folder, MAIL % "waits")
+            time.sleep(3)
+            assert len(route.arrivals()) == 1
+            route.say("quietly 1")
+            route.wait_arrivals(2)
+
+    @test
     def polling_costs_next_to_no_processor_time(self):
         folder = self.folder()
         with self.route(poll_seconds="1") as route:

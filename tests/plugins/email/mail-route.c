@@ -7,6 +7,7 @@
  *                                       of these words that counts
  *     settle N taken|later|refused      what becomes of a mail that is held
  *     limit N                           the channel is busy with that many
+ *     quietly N                         the same, and whoever waits for room is not told
  *     quit                              as does the end of stdin
  *
  * Each is answered once it was done. A recipient is ours in hotel.test, but for those who begin
@@ -166,7 +167,10 @@ static bool obey(EmailChannel *channel, const char *line) {
                 return false;
         if (sscanf(line, "limit %zu", &n) == 1)
                 channel->limit = n;
-        else if (strncmp(line, "policy ", 7) == 0)
+        else if (sscanf(line, "quietly %zu", &n) == 1) {
+                channel->limit = n;
+                channel->was_busy = false;
+        } else if (strncmp(line, "policy ", 7) == 0)
                 channel->policy = policy_of(line + 7, strlen(line + 7));
         else if (sscanf(line, "settle %zu %n", &n, &at) == 1 && at > 0)
                 settle(channel, n, (MailSettlement) policy_of(line + at, strlen(line + at)));
