@@ -5,6 +5,8 @@ Needs root, as `postfix` does. It is also the border server that judges DMARC: i
 comes from guests.test through a listener of its own, and nothing of other domains.
 """
 
+import email
+import email.policy
 import grp
 import os
 import shutil
@@ -45,6 +47,7 @@ mynetworks =
 maillog_file = {folder}/maillog
 maillog_file_prefixes = {folder}
 alias_maps =
+notify_classes =
 smtp_dns_support_level = disabled
 recipient_delimiter = +
 virtual_mailbox_domains = hotel.test guests.test elsewhere.test
@@ -189,6 +192,29 @@ class Postfix(Server):
     def queue(self):
         """One line of JSON for each mail that waits."""
         return self.run("postqueue", "-c", self.folder, "-j").splitlines()
+
+    def queued_mails(self):
+        """The mails that it has and nobody else, also when it does not run."""
+        found = []
+        for place in ("incoming", "active", "deferred"):
+            for folder, _, names in os.walk(os.path.join(self.folder, "spool", place)):
+                for name in names:
+                    try:
+                        content = self.run("postcat", "-c", self.folder, "-b", "-h", os.path.join(folder, name))
+                    except subprocess.CalledProcessError:  # not written to its end, and acknowledged to nobody
+                        continue
+                    found.append(email.message_from_string(content, policy=email.policy.default))
+        return found
+
+    def set(self, **settings):
+        """Starts again with other settings."""
+        path = os.path.join(self.folder, "main.cf")
+        self.stop()
+        with open(path) as file:
+            lines = [line for line in file if line.partition(" ")[0] not in settings]
+        with open(path, "w") as file:
+            file.writelines(lines + ["%s = %s\n" % setting for setting in settings.items()])
+        return self.start()
 
     def wait_empty(self, timeout=60):
         limit = time.monotonic() + timeout
