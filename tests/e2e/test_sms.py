@@ -29,13 +29,18 @@ OWN_TEXTS = {
     "de/wrong": "{tag} stimmt nicht, {tries}: " + SIGNS,
 }
 
-# A word of each text, in the order of the story, and what a person writes who has not read it: a sign alone,
-# which is nothing if it does not arrive, and what comes in several parts.
+# A word of each text, in the order of the story, and what a person writes who has not read it, once in several
+# parts.
 WORDS = {
-    "en": ("a room key", "not understood", "mistyped", "not right", "Open this link", "🙂"),
+    "en": ("a room key", "not understood", "mistyped", "not right", "Open this link",
+           "Hello 🙂 is this for me, for the café?"),
     "de": ("einen Zimmerschlüssel", "nicht verstanden", "Tippfehler", "stimmt nicht", "Öffnen Sie diesen Link",
            "Schöne Grüße 🙂 ist das für mich, für heute Abend? Ich weiß von nichts, und die Tür ist offen."),
 }
+
+
+# Each of them is two UTF-16 units, and a code of them is one only if all arrive.
+FAT_DIGITS = str.maketrans("0123456789", "𝟎𝟏𝟐𝟑𝟒𝟓𝟔𝟕𝟖𝟗")
 
 
 class Story:
@@ -93,7 +98,7 @@ class Story:
         self.pause.wait(60)  # until nobody has confirmed, and all might
         assert site.relay.lines() == []
         self.pause.wait(60)
-        self.say("🙂 %s 🙂" % share["code"])
+        self.say("🙂 %s 🙂" % share["code"].translate(FAT_DIGITS))
         link = self.next_text(4)
         site.wait(share, lambda found: events_of(found)[-1] == "delivered", "link delivered")
         self.check_end(link.text)
