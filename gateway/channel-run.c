@@ -109,15 +109,31 @@ static int step_of_message(ShareContext *c, int part) {
                                : c->share.step;
 }
 
+/* The next step whose channel is still configured; 0: there is none. */
+static int next_step(ShareContext *c) {
+        for (int step = c->share.step + 1; step < share_n_steps(c); step++) {
+                const ConfigChannel *channel;
+                const char *address;
+
+                if (share_route(c, step, &address, &channel))
+                        return step;
+        }
+        return c->error;
+}
+
 /* Moves to the next step of the fallback, or ends the share as undeliverable. */
 static int fall_back(ShareContext *c, int failed_step) {
         Share *s = &c->share;
+        int step;
 
         share_note(s, c->now, TIMELINE_NOT_DELIVERED, OUTBOX_INVITATION, failed_step);
         if (failed_step != s->step) /* an earlier one: the challenge is open elsewhere */
                 return 0;
-        if (s->step + 1 < share_n_steps(c)) {
-                s->step++;
+        step = next_step(c);
+        if (step < 0)
+                return step;
+        if (step > 0) {
+                s->step = step;
                 share_note(s, c->now, TIMELINE_FALLBACK, 0, s->step);
                 return message_invite(c, false);
         }

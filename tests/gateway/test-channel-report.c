@@ -33,7 +33,8 @@ int __wrap_plugin_link_answer(PluginRequest request, json_t *frame) {
         return 0;
 }
 
-/* --- a share with two addresses, whose first invitation was taken by the channel echo --- */
+/* --- a share with two or three addresses, whose first invitation was taken by the channel echo ---
+ */
 
 static void begin(Gateway *g) {
         assert_int_equal(store_begin(g->store), 0);
@@ -43,7 +44,7 @@ static void commit(Gateway *g) {
         assert_int_equal(store_commit(g->store), 0);
 }
 
-static void make_share(Gateway *g, LifecycleState state, const char *second_channel) {
+static void make_share_of(Gateway *g, LifecycleState state, const char *second, const char *third) {
         uint8_t wrapped[VAULT_WRAPPED_SIZE];
         ShareContext c = { .gateway = g, .has_key = true, .now = gateway_now(g) };
 
@@ -59,7 +60,11 @@ static void make_share(Gateway *g, LifecycleState state, const char *second_chan
                         "echo:bob",
                         "echo",
                         "echo:bob2",
-                        second_channel);
+                        second);
+        if (third)
+                assert_int_equal(json_array_append_new(json_object_get(c.details, "steps"),
+                                                 json_pack("[s,s]", "echo:bob3", third)),
+                                0);
         begin(g);
         if (state == LIFECYCLE_RELEASED)
                 assert_int_equal(message_link(&c, "https://relay.example.org/m/1", false), 0);
@@ -71,6 +76,10 @@ static void make_share(Gateway *g, LifecycleState state, const char *second_chan
         commit(g);
         json_decref(c.details);
         vault_key_done(&c.key);
+}
+
+static void make_share(Gateway *g, LifecycleState state, const char *second) {
+        make_share_of(g, state, second, NULL);
 }
 
 typedef struct Seen {
@@ -234,6 +243,28 @@ static void a_failure_told_again_falls_back_once(void **state) {
         assert_int_equal(look(w->gateway).messages, 2);
         assert_int_equal(look(w->gateway).lines[TIMELINE_FALLBACK], 1);
         assert_int_equal(look(w->gateway).lines[TIMELINE_NOT_DELIVERED], 1);
+}
+
+/* The share was made when the other channel was still there. */
+static void a_step_whose_channel_is_gone_is_passed_over(void **state) {
+        World *w = *state;
+
+        make_share(w->gateway, LIFECYCLE_INVITED, "gone");
+        twice(w, failed(true, 0));
+        assert_int_equal(look(w->gateway).state, LIFECYCLE_FAILED);
+        assert_int_equal(look(w->gateway).lines[TIMELINE_FALLBACK], 0);
+        assert_int_equal(look(w->gateway).lines[TIMELINE_NOT_DELIVERED], 1);
+}
+
+static void the_step_after_one_whose_channel_is_gone_is_taken(void **state) {
+        Gateway *g = ((World *) *state)->gateway;
+
+        make_share_of(g, LIFECYCLE_INVITED, "gone", "lamp");
+        assert_string_equal(report(g, "echo", failed(true, 0)), "ack");
+        assert_int_equal(look(g).state, LIFECYCLE_INVITED);
+        assert_int_equal(look(g).step, 2);
+        assert_int_equal(look(g).lines[TIMELINE_FALLBACK], 1);
+        assert_int_equal(look(g).messages, 2);
 }
 
 static void a_link_that_failed_and_failed_again_ends_its_share_once(void **state) {
@@ -401,6 +432,8 @@ int main(void) {
                 TEST(what_could_not_be_stored_is_to_be_handed_in_again),
                 TEST(a_delivery_told_again_is_told_once),
                 TEST(a_failure_told_again_falls_back_once),
+                TEST(a_step_whose_channel_is_gone_is_passed_over),
+                TEST(the_step_after_one_whose_channel_is_gone_is_taken),
                 TEST(a_link_that_failed_and_failed_again_ends_its_share_once),
                 TEST(a_loss_told_again_is_mended_once),
                 TEST(a_loss_that_was_mended_meanwhile_is_old_news),
