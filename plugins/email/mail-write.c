@@ -316,14 +316,14 @@ static void put_octet(Printable *body, char c, bool last_of_line) {
 
         if ((c == ' ' || c == '\t') && !last_of_line)
                 plain = true;
-        /* A dot alone would end the mail for a server that forgets to stuff it, and "From " is
-         * changed by old mailboxes. */
-        if (body->column == 0 && (c == '.' || c == 'F'))
-                plain = false;
         if (body->column + (plain ? 1 : 3) > LINE_MAX_SIZE - 1) {
                 (void) fputs("=\r\n", body->out);
                 body->column = 0;
         }
+        /* A dot alone would end the mail for a server that forgets to stuff it, and "From " is
+         * changed by old mailboxes; here, because a soft line break begins a line as well. */
+        if (body->column == 0 && (c == '.' || c == 'F'))
+                plain = false;
         if (plain)
                 (void) fputc(c, body->out);
         else

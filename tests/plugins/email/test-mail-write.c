@@ -208,6 +208,29 @@ static void lines_that_servers_change_are_encoded(void **state) {
         free(text);
 }
 
+/* What stands behind a soft line break begins a line too. */
+static void lines_that_are_broken_begin_with_nothing_special(void **state) {
+        char body[400];
+
+        (void) state;
+        for (size_t n = 0; n < 80; n++) {
+                MailWrite mail = example();
+                char *text, *content;
+
+                memset(body, 'x', sizeof(body));
+                memset(body + n, '.', 100);
+                body[n + 100] = '\n';
+                memset(body + 2 * n + 101, 'F', 100);
+                body[2 * n + 201] = '\0';
+                mail.text = body;
+                text = write_text(&mail);
+                content = strstr(text, "\r\n\r\n");
+                assert_null(strstr(content, "\r\n."));
+                assert_null(strstr(content, "\r\nF"));
+                free(text);
+        }
+}
+
 static void words_are_no_markup(void **state) {
         MailWrite mail = example();
         char *text;
@@ -370,6 +393,7 @@ int main(void) {
                 cmocka_unit_test(encoded_words_end_between_words),
                 cmocka_unit_test(no_line_is_longer_than_servers_carry),
                 cmocka_unit_test(lines_that_servers_change_are_encoded),
+                cmocka_unit_test(lines_that_are_broken_begin_with_nothing_special),
                 cmocka_unit_test(words_are_no_markup),
                 cmocka_unit_test(a_header_cannot_be_injected),
                 cmocka_unit_test(values_that_no_mail_can_carry_are_refused),
