@@ -82,7 +82,8 @@ void modem_timer_set(SmsDriver *d,
                 r = sd_event_add_time(d->event, timer, CLOCK_MONOTONIC, due, 0, handler, d);
         else if ((r = sd_event_source_set_time(*timer, due)) >= 0)
                 r = sd_event_source_set_enabled(*timer, SD_EVENT_ONESHOT);
-        if (r < 0)
+        /* When the loop has ended, so does the program. */
+        if (r < 0 && r != -ESTALE)
                 log_error("Cannot set a timer: %s.", strerror(-r));
 }
 
