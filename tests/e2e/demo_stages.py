@@ -174,7 +174,7 @@ class EmailStage(Stage):
         self.servers = MailServers(LmtpRoute())
         self.servers.__enter__()
         self.guest = MailGuest(self.servers, GUEST)
-        return MailSite(build, self.servers, folder=folder)
+        return MailSite(build, self.servers, name="Hotel Adler", folder=folder)
 
     def address(self):
         return self.guest.address

@@ -24,6 +24,7 @@ from .postfix import Postfix
 from .vestibule import URL, Site, wait_until
 
 SENDERS = ["Zoè's Inn", "Gästehaus Größ"]
+NAME = "Hotel Zürich 🏨"  # of the From of our mails
 PATIENCE = 120  # seconds for what is certain to come
 
 
@@ -116,10 +117,11 @@ class MailServers:
 
 
 class MailSite(Site):
-    """A site with the channel `email`, perhaps among others. `settings` are lines of its section."""
+    """A site with the channel `email`, perhaps among others, which writes as `name`. `settings` are lines of
+    its section."""
 
-    def __init__(self, build, servers, channels=("email",), settings=(), **options):
-        self.servers = servers
+    def __init__(self, build, servers, channels=("email",), settings=(), name=NAME, **options):
+        self.servers, self.mail_name = servers, name
         self.mail_settings = list(settings)
         super().__init__(build, channels=channels, **options)
 
@@ -143,13 +145,13 @@ class MailSite(Site):
         """With names that need encoding."""
         names = ', '.join('"%s"' % name for name in SENDERS)
         return super().configuration().replace(
-            '  name = "Hotel Adler"\n', '  name = "Hotel Adler"\n  names = { %s }\n' % names)
+            '  name = "Hotel Adler"\n  token', '  name = "Hotel Adler"\n  names = { %s }\n  token' % names)
 
     def channel_section(self, name):
         if name != "email":
             return super().channel_section(name)
         route = self.servers.route
-        lines = ['from = "keys@hotel.test"', 'name = "Hotel Zürich 🏨"',
+        lines = ['from = "keys@hotel.test"', 'name = "%s"' % self.mail_name,
                  'submit = "smtp://localhost:%d"' % self.servers.postfix.client_port,
                  "starttls = required", 'username = "keys"',
                  'ca_file = "%s"' % self.servers.ca_file(),
