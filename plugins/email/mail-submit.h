@@ -72,7 +72,9 @@ int mail_submit_new(MailSubmit **ret,
  * ret_reason says why, and may be NULL. */
 unsigned mail_submit_wait(const MailSubmit *submit, const char **ret_reason);
 
-/* Sends a mail, at once or when a connection is free. -ENOMEM: it is not taken. */
+/* Sends a mail, at once or when a connection is free. One whose recipient needs SMTPUTF8 is refused
+ * by a server that does not offer it, before it was told anything of it. -ENOMEM: it is not taken.
+ */
 int mail_submit_send(MailSubmit *submit, const MailSubmitMail *mail, void *mail_userdata);
 
 /* Ends all without a call; what is under way is cut off. Takes NULL, returns NULL. */

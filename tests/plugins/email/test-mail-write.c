@@ -249,8 +249,7 @@ static void words_are_no_markup(void **state) {
 
 /* Encoded, they are no line ends for any server; what decodes and shows them is another program. */
 static void line_ends_and_directions_of_unicode_are_in_no_header(void **state) {
-        static const char *const evil[] = { "x\xc2\x85"
-                                            "Bcc: eve@evil.test",
+        static const char *const evil[] = { "x\xc2\x85To: eve@evil.test",
                 "x\xe2\x80\xa8y",
                 "x\xe2\x80\xa9y",
                 "x\xc2\x9by",
