@@ -33,7 +33,7 @@ void http_connection_close(HttpConnection *connection) {
         c->n_connections--;
         /* Before libcurl closes the descriptor. */
         sd_event_source_disable_unref(connection->io);
-        (void) curl_multi_remove_handle(c->multi, connection->easy);
+        curl_loop_remove(c->loop, connection->easy);
         curl_easy_cleanup(connection->easy);
         http_reader_done(&connection->reader);
         free(connection);
@@ -335,41 +335,12 @@ static int connection_set_target(HttpConnection *connection) {
         }
         if (curl_easy_setopt(connection->easy, CURLOPT_URL, url) != CURLE_OK ||
                         curl_easy_setopt(connection->easy, CURLOPT_OPENSOCKETDATA, connection) !=
-                                        CURLE_OK ||
-                        curl_easy_setopt(connection->easy, CURLOPT_PRIVATE, connection) != CURLE_OK)
+                                        CURLE_OK)
                 return -ENOMEM;
         return 0;
 }
 
-int http_connection_open(HttpHost *host) {
-        HttpConnection *connection = calloc(1, sizeof(*connection));
-        HttpClient *c = host->client;
-        int r;
-
-        if (!connection)
-                return -ENOMEM;
-        connection->host = host;
-        connection->reader.body_max = c->answer_max;
-        r = http_connection_easy_new(c, &connection->easy);
-        if (r == 0)
-                r = connection_set_target(connection);
-        if (r == 0 && curl_multi_add_handle(c->multi, connection->easy) != CURLM_OK)
-                r = -ENOMEM;
-        if (r < 0) {
-                curl_easy_cleanup(connection->easy);
-                free(connection);
-                return r;
-        }
-        connection->next = host->connections;
-        host->connections = connection;
-        host->n_connections++;
-        host->n_connecting++;
-        c->n_connections++;
-        return 0;
-}
-
-/* libcurl has done its part. The handle stays in the multi handle: it is what holds the connection.
- */
+/* libcurl has done its part. The handle stays in the loop: it is what holds the connection. */
 static int connection_attach(HttpConnection *connection) {
         curl_socket_t fd = CURL_SOCKET_BAD;
 
@@ -384,10 +355,12 @@ static int connection_attach(HttpConnection *connection) {
                         connection);
 }
 
-void http_connection_connected(HttpConnection *connection, CURLcode code) {
+static void on_connected(CURL *easy, CURLcode code, void *userdata) {
+        HttpConnection *connection = userdata;
         HttpHost *host = connection->host;
         const char *failure = NULL;
 
+        (void) easy;
         host->n_connecting--;
         if (code != CURLE_OK)
                 failure = connect_failure(code, connection);
@@ -407,4 +380,31 @@ void http_connection_connected(HttpConnection *connection, CURLcode code) {
                 }
         }
         http_host_serve(host);
+}
+
+int http_connection_open(HttpHost *host) {
+        HttpConnection *connection = calloc(1, sizeof(*connection));
+        HttpClient *c = host->client;
+        int r;
+
+        if (!connection)
+                return -ENOMEM;
+        connection->host = host;
+        connection->reader.body_max = c->answer_max;
+        r = http_connection_easy_new(c, &connection->easy);
+        if (r == 0)
+                r = connection_set_target(connection);
+        if (r == 0)
+                r = curl_loop_add(c->loop, connection->easy, on_connected, connection);
+        if (r < 0) {
+                curl_easy_cleanup(connection->easy);
+                free(connection);
+                return r;
+        }
+        connection->next = host->connections;
+        host->connections = connection;
+        host->n_connections++;
+        host->n_connecting++;
+        c->n_connections++;
+        return 0;
 }

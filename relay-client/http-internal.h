@@ -3,8 +3,7 @@
  * the client has hosts and libcurl. */
 #pragma once
 
-#include <curl/curl.h>
-
+#include "curl-loop.h"
 #include "http-client.h"
 #include "http-reader.h"
 
@@ -62,8 +61,8 @@ struct HttpHost {
 
 struct HttpClient {
         sd_event *event;
-        CURLM *multi;
-        sd_event_source *curl_timer, *timer, *serve;
+        CurlLoop *loop;
+        sd_event_source *timer, *serve;
         uint64_t timer_due; /* 0: the timer is off */
         char *ca_file, *pinned_keys, *user_agent;
         size_t answer_max;
@@ -110,9 +109,8 @@ DEFINE_CLEANUP(HttpTransfer, http_transfer_free)
 /* A handle as every connection of this client has it. -EINVAL: libcurl refuses a value. -ENOMEM. */
 int http_connection_easy_new(const HttpClient *c, CURL **ret);
 
-/* Begins to connect; http_connection_connected() is called when libcurl is done. -ENOMEM. */
+/* Begins to connect. -ENOMEM. */
 int http_connection_open(HttpHost *host);
-void http_connection_connected(HttpConnection *connection, CURLcode code);
 
 /* Sends what the socket takes of the transfer, and the rest later. False: the connection takes
  * nothing, and is for the caller to end. */
