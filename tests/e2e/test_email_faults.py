@@ -296,7 +296,7 @@ class Tests:
             wait_until(lambda: postfix.maillog().count("Insufficient system storage") >= 2, PATIENCE, "452")
             for share in shares:
                 assert events_of(site.show(share)) == ["created"]
-            assert not inbox.look() and site.rows("SELECT dead FROM outbox") == [(0,)] * len(shares)
+            assert not inbox.look() and site.rows("SELECT attempts, dead FROM outbox") == [(0, 0)] * len(shares)
             postfix.set(queue_minfree=0)
             invitations = [inbox.wait(share, INVITATION) for share in shares]
             # Everybody is wrong, and right at once: what comes too fast is told to come later.

@@ -14,6 +14,7 @@ import email.headerregistry
 import email.message
 import email.policy
 import email.utils
+import html
 import os
 import smtplib
 import ssl
@@ -166,6 +167,20 @@ def part_of(mail, subtype):
     return mail.get_body((subtype,)).get_content()
 
 
+QUOTED = "Am 22.11.2026 um 12:04 schrieb Hotel Zürich 🏨:"
+
+
+def reply_text(text, quoted):
+    return "%s\n\n%s\n%s" % (text, QUOTED, "".join("> %s\n" % line for line in quoted.splitlines()))
+
+
+def reply_page(text, quoted):
+    """As programs write it that write nothing but HTML."""
+    text, quoted = ("<br>\n".join(html.escape(line) for line in lines.splitlines()) for lines in (text, quoted))
+    return ('<html><body dir="auto"><div>%s</div><div><br></div><div>%s</div>\n'
+            '<blockquote type="cite">%s</blockquote></body></html>\n' % (text, QUOTED, quoted))
+
+
 class MailGuest:
     """Somebody with a mailbox and a mail program."""
 
@@ -193,8 +208,10 @@ class MailGuest:
             found.update(url.rstrip(".,)") for text in texts for url in URL.findall(text))
         return found
 
-    def reply_to(self, mail, text, subject=None):
-        """What a mail program makes of an answer: above the quotation, with the headers that thread."""
+    def reply_to(self, mail, text, subject=None, shape=("plain", "utf-8", None)):
+        """What a mail program makes of an answer: above the quotation, with the headers that thread. The
+        shape is a subtype, a character set that may lack what is quoted, and a transfer encoding."""
+        subtype, charset, encoding = shape
         answer = email.message.EmailMessage()
         answer["From"] = email.headerregistry.Address("Bob Müller", self.user, self.domain)
         answer["To"] = mail["Reply-To"]
@@ -204,8 +221,9 @@ class MailGuest:
         answer["In-Reply-To"] = mail["Message-ID"]
         answer["References"] = " ".join(
             [*(mail["References"] or "").split(), str(mail["Message-ID"])])
-        quotation = "".join("> %s\n" % line for line in part_of(mail, "plain").splitlines())
-        answer.set_content("%s\n\nAm 22.11.2026 um 12:04 schrieb Hotel Zürich 🏨:\n%s" % (text, quotation))
+        content = (reply_page if subtype == "html" else reply_text)(text, part_of(mail, "plain"))
+        content = content.encode(charset, "replace").decode(charset)
+        answer.set_content(content, subtype=subtype, charset=charset, cte=encoding)
         return answer
 
     def send(self, mail, recipient=None, vouched=True):
@@ -221,8 +239,8 @@ class MailGuest:
             server.send_message(mail, from_addr=self.mailbox, to_addrs=[recipient])
         return mail
 
-    def answer(self, mail, text, **options):
-        return self.send(self.reply_to(mail, text), **options)
+    def answer(self, mail, text, shape=("plain", "utf-8", None), **options):
+        return self.send(self.reply_to(mail, text, shape=shape), **options)
 
 
 class MailGuestElsewhere(MailGuest):
