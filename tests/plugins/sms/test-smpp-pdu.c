@@ -234,6 +234,45 @@ static void messages_are_read_in_each_alphabet(void **state) {
                 assert_int_equal(smpp_alphabet(refused[i], &plain, &alphabet), SMPP_E_CODING);
 }
 
+/* TS 23.038 section 6.2.1.2: what follows an escape, and the alphabet itself, by the header. */
+static void national_tables_of_the_header_are_heeded(void **state) {
+        static const SmppReading packed = { .default_alphabet = SMS_GSM7, .packed = true };
+        static const struct {
+                const SmppReading *reading;
+                uint8_t coding;
+                const char *octets;
+                uint8_t size;
+                const char *text;
+        } messages[] = {
+                { &plain, 0, "\3\x24\1\1\x1bgg", 7, "\xc4\x9fg" },            /* ğg, Turkish */
+                { &plain, 0, "\3\x24\1\1\x1b\x65\x1bz", 8, "\xe2\x82\xacz" }, /* no such z */
+                { &plain, 0, "\3\x25\1\1\x1c\x07", 6, "\xc5\x9e\xc4\xb1" },   /* Şı, locking */
+                { &plain,
+                                0,
+                                "\6\x24\1\3\x25\1\3\x7b\x1b\x61",
+                                10,
+                                "\xc3\xa3\xc3\x82" }, /* ãÂ, Portuguese */
+                { &plain, 0, "\3\x24\1\x63\x1b\x65\x1bg", 8, "\xe2\x82\xacg" }, /* none */
+                { &plain, 8, "\3\x24\1\1\0Y", 6, "Y" },
+                /* An escape and "g" behind four octets and three fill bits, by hand. */
+                { &packed, 0, "\3\x24\1\1\xd8\x9c\x01", 7, "\xc4\x9f" },
+        };
+        Octets o;
+        SmppPdu pdu;
+
+        (void) state;
+        for (size_t i = 0; i < N_ELEMENTS(messages); i++) {
+                begin_deliver(&o,
+                                "4915112345678",
+                                messages[i].coding,
+                                0x40,
+                                messages[i].octets,
+                                messages[i].size);
+                assert_int_equal(read_octets(&o, &pdu), 0);
+                assert_part(&pdu, messages[i].reading, "+4915112345678", messages[i].text);
+        }
+}
+
 static void parts_say_which_they_are(void **state) {
         static const SmppReading packed = { .default_alphabet = SMS_GSM7, .packed = true };
         static const uint8_t udh[] = { 5, 0, 3, 0xcc, 2, 1, 'h', 'i' };
@@ -630,6 +669,7 @@ int main(void) {
                 cmocka_unit_test(what_no_centre_says_is_refused_with_its_number),
                 cmocka_unit_test(the_length_is_checked_before_anything_is_waited_for),
                 cmocka_unit_test(messages_are_read_in_each_alphabet),
+                cmocka_unit_test(national_tables_of_the_header_are_heeded),
                 cmocka_unit_test(parts_say_which_they_are),
                 cmocka_unit_test(a_payload_is_read_and_text_in_two_places_refused),
                 cmocka_unit_test(receipts_are_told_from_messages),

@@ -146,6 +146,27 @@ static void a_cluster_beyond_a_message_is_cut_between_characters(void **state) {
         assert_cost("\xf0\x9d\x85\xa5", 80, SMS_UCS2, 3, 160); /* a combining mark of two units */
 }
 
+/* Not every phone reads the national tables, so that nothing is written in them. */
+static void letters_of_national_tables_are_named_and_not_written_in_septets(void **state) {
+        static const struct {
+                const char *text;
+                uint32_t character;
+        } letters[] = { { "ya\xc4\x9fmur", 0x11f }, /* Turkish */
+                { "\xc5\x9fimdi", 0x15f },
+                { "n\xc3\xa3o", 0xe3 },        /* Portuguese */
+                { "habitaci\xc3\xb3n", 0xf3 }, /* Spanish */
+                { "\xe0\xa4\x95\xe0\xa5\x81\xe0\xa4\x9c\xe0\xa5\x80", 0x915 } };
+
+        (void) state;
+        for (size_t i = 0; i < N_ELEMENTS(letters); i++) {
+                SmsPlan plan = plan_of(letters[i].text);
+
+                assert_int_equal(plan.alphabet, SMS_UCS2);
+                assert_int_equal(plan.odd.character, letters[i].character);
+        }
+        assert_int_equal(plan_of("caf\xc3\xa9 \xe2\x82\xac 5 {[~]}").alphabet, SMS_GSM7);
+}
+
 static void the_character_that_costs_is_named(void **state) {
         char text[SMS_ODD_TEXT_SIZE];
         SmsPlan plan = plan_of("Hi Bob,\nyour \xe2\x80\x9ckey\xe2\x80\x9d.");
@@ -197,6 +218,7 @@ int main(void) {
                 cmocka_unit_test(surrogate_pairs_are_not_cut),
                 cmocka_unit_test(what_a_reader_sees_as_one_is_not_cut),
                 cmocka_unit_test(a_cluster_beyond_a_message_is_cut_between_characters),
+                cmocka_unit_test(letters_of_national_tables_are_named_and_not_written_in_septets),
                 cmocka_unit_test(the_character_that_costs_is_named),
                 cmocka_unit_test(what_does_not_fit_or_is_no_text_is_refused),
                 cmocka_unit_test(without_a_header_only_the_text_is_written),
