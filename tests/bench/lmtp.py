@@ -16,25 +16,20 @@ the other. The two that are compared take turns in being first; ratios are taken
 their median is what counts. Status 0: everything was measured and the goal is met.
 """
 
-import argparse
 import email
 import email.utils
 import itertools
-import json
 import os
 import selectors
-import signal
 import socket
-import statistics
 import sys
 import time
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-
-from harness.dovecot import Dovecot  # noqa: E402
-from harness.frames import Gateway  # noqa: E402
-from harness.mail_site import LmtpRoute, MailSite  # noqa: E402
-from harness.smtp_double import SmtpDouble  # noqa: E402
+import rounds
+from harness.dovecot import Dovecot
+from harness.frames import Gateway
+from harness.mail_site import LmtpRoute, MailSite
+from harness.smtp_double import SmtpDouble
 
 GOAL = 1.0
 CONNECTIONS = 8
@@ -202,19 +197,21 @@ def check_shares(site, shares):
     assert site.operator("GET", "/readyz").json["counters"]["replies_unbound"] == 0
 
 
-def measure(build, rounds, seconds):
+def measure(build, n_rounds, seconds):
     double = SmtpDouble()
     try:
         with Dovecot() as dovecot, BenchSite(build, Servers(dovecot, double), log_level="warning") as site, \
                 Peer(site, double) as peer:
             shares, guests = invite(site, double)
-            ways = [("vestibule", site.path("lmtp")), ("dovecot", os.path.join(dovecot.folder, "run", "lmtp"))]
-            for _, path in ways:
-                deliver(path, guests, 0.5)
-            for number in range(rounds):
-                for who, path in [*(ways if number % 2 == 0 else reversed(ways)), ("peer", peer.lmtp)]:
+            paths = {"vestibule": site.path("lmtp"), "dovecot": os.path.join(dovecot.folder, "run", "lmtp"),
+                     "peer": peer.lmtp}
+            for who in ("vestibule", "dovecot"):
+                deliver(paths[who], guests, 0.5)
+            for number in range(n_rounds):
+                for who in (*rounds.turns(number, "vestibule", "dovecot"), "peer"):
                     before = kept(site)
-                    result = {"bench": "lmtp", "who": who, "round": number + 1, **deliver(path, guests, seconds)}
+                    result = {"bench": "lmtp", "who": who, "round": number + 1,
+                              **deliver(paths[who], guests, seconds)}
                     assert kept(site) - before == (result["mails"] if who == "vestibule" else 0)
                     yield result
             check_shares(site, shares)
@@ -223,27 +220,17 @@ def measure(build, rounds, seconds):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Benchmark of mail that comes in.")
-    parser.add_argument("--build", required=True, help="the build folder")
-    parser.add_argument("--rounds", type=int, help="5, or 1 with --quick")
-    parser.add_argument("--quick", action="store_true", help="shorter measurements")
-    options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    options = rounds.parse(rounds.parser("Benchmark of mail that comes in.", 5))
     if os.geteuid() != 0:
         print("lmtp: not measured, because Dovecot needs root")
         return 0
-    rates = {"vestibule": [], "dovecot": [], "peer": []}
-    for result in measure(os.path.abspath(options.build), options.rounds or (1 if options.quick else 5),
-                          1 if options.quick else 2):
-        print(json.dumps(result), flush=True)
-        rates[result["who"]].append(result["rate"])
-    print("\nLMTP, %d connections, medians\n%-16s %9s" % (CONNECTIONS, "", "per s"))
-    for who, values in rates.items():
-        print("%-16s %9.0f" % (who, statistics.median(values)))
-    ratio = statistics.median(ours / theirs for ours, theirs in zip(rates["vestibule"], rates["dovecot"]))
-    print("\ngoal replies per second by LMTP, of Dovecot's: %.3f, >= %g: %s" % (
-        ratio, GOAL, "met" if ratio >= GOAL else "missed"))
-    return 0 if ratio >= GOAL else 1
+    results = rounds.collect(measure(options.build, options.rounds, 1 if options.quick else 2))
+    rounds.print_medians(
+        "LMTP, %d connections" % CONNECTIONS, results,
+        [(who, {"who": who}) for who in ("vestibule", "dovecot", "peer")], [("per s", "rate")])
+    return 0 if rounds.judge(
+        ("replies per second by LMTP, of Dovecot's",
+         rounds.ratio(results, {"who": "vestibule"}, {"who": "dovecot"}), ">=", GOAL)) else 1
 
 
 if __name__ == "__main__":
