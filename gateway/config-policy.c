@@ -87,8 +87,12 @@ static const char *long_enough_code(const Rules *rules) {
 
 /* What rules_check() missed, and what would do instead. */
 static void policy_problem(const ConfigPlace *p, const Rules *rules, const char *missed) {
+        static const char minimum[] = "minimum_"; /* the key is called authentic */
         const char *code = strncmp(missed, "code:", 5) == 0 ? long_enough_code(rules) : NULL;
         char classes[128];
+
+        if (strncmp(missed, minimum, sizeof(minimum) - 1) == 0)
+                missed += sizeof(minimum) - 1;
 
         if (code)
                 config_problem(p, NULL, "%s; code = %s is long enough", missed, code);

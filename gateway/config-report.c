@@ -420,14 +420,38 @@ void config_check_report(const Config *config, FILE *file) {
 
 /* --- this machine --- */
 
-static void check_file(const ConfigChannel *channel, FILE *problems) {
-        const char *path = setting(channel->plugin, "ca_file", NULL);
+/* Whether a file has something of PEM, which certificates are in; true also where we may not read.
+ */
+static bool holds_pem(const char *path) {
+        _cleanup_(freep) char *line = NULL;
+        size_t size = 0;
+        FILE *file = fopen(path, "re");
+        bool found = !file;
 
-        if (path && access(path, F_OK) < 0 && (errno == ENOENT || errno == ENOTDIR))
+        while (!found && getline(&line, &size, file) >= 0)
+                found = strncmp(line, "-----BEGIN ", 11) == 0;
+        if (file)
+                (void) fclose(file);
+        return found;
+}
+
+static void check_file(const ConfigChannel *channel, FILE *problems) {
+        const ConfigPlugin *plugin = channel->plugin;
+        const char *path = setting(plugin, "ca_file", NULL), *what = NULL;
+
+        if (!path || (streq(setting(plugin, "driver", ""), "smpp") &&
+                                     !streq(setting(plugin, "tls", "no"), "yes")))
+                return;
+        if (access(path, F_OK) < 0 && (errno == ENOENT || errno == ENOTDIR))
+                what = "there is no file";
+        else if (!holds_pem(path))
+                what = "there is no certificate in PEM in";
+        if (what)
                 (void) fprintf(problems,
-                                "%s: channel %s: ca_file: there is no file %s\n",
-                                channel->plugin->place,
+                                "%s: channel %s: ca_file: %s %s\n",
+                                plugin->place,
                                 channel->name,
+                                what,
                                 path);
 }
 

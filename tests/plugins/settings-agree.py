@@ -1,6 +1,6 @@
-"""That `vestibuled --check` and the programs of the channels have the same verdicts: whatever
-vestibule-sms and vestibule-email refuse with status 78 is found before they start, with a line and
-in words, and what they take is taken. What they take though it can never work, --check refuses alone.
+"""That vestibuled, with --check and without, and the programs of the channels have the same verdicts:
+whatever vestibule-sms and vestibule-email refuse with status 78 is found before they start, with a line
+and in words, and what they take is taken. What they take though it can never work, --check refuses alone.
 
 Usage: settings-agree.py VESTIBULED VESTIBULE_SMS VESTIBULE_EMAIL      prints TAP
 """
@@ -21,6 +21,7 @@ from harness.frames import Gateway  # noqa: E402
 VESTIBULED, SMS, EMAIL = sys.argv[1:4]
 FAR = "255.255.255.255"  # another machine, to which no packet leaves
 FOLDER = tempfile.mkdtemp(prefix="vestibule-agree-")
+OF_THIS_MACHINE = ("there is no file", "there is no certificate")  # as the user sees it who asks
 GOOD, BAD, NEVER = "both take it", "both refuse it", "only --check refuses it"
 
 CREDENTIALS = {
@@ -102,6 +103,11 @@ CASES = [
     ("smpp", {"host": FAR, "tls": "no"}, GOOD, ""),
     ("smpp", {"host": FAR, "tls": "yes"}, GOOD, ""),
     ("smpp", {"host": "127.3.2.1"}, GOOD, ""),
+    ("smpp", {"host": "::1"}, GOOD, ""),
+    ("smpp", {"host": "[::1]"}, BAD, "tls = yes, or tls = no"),
+    ("smpp", {"host": FAR, "tls": "yes", "ca_file": path("no.pem")}, BAD, "there is no file"),
+    ("smpp", {"host": FAR, "tls": "yes", "ca_file": __file__}, BAD, "there is no certificate"),
+    ("smpp", {"ca_file": path("no.pem")}, GOOD, ""),
     ("smpp", {"port": "65536"}, BAD, "port must be"),
     ("smpp", {"window": "1000"}, GOOD, ""),
     ("smpp", {"window": "1001"}, BAD, "window must be"),
@@ -134,6 +140,7 @@ CASES = [
     ("rest", {"url": "http://127.0.0.2:9/"}, BAD, "url must start with https://"),
     ("rest", {"url": "http://LOCALHOST:9/"}, GOOD, ""),
     ("rest", {"window": "65"}, BAD, "window must be"),
+    ("rest", {"ca_file": path("no.pem")}, NEVER, "there is no file"),
 
     # Mail.
     ("lmtp", {"from": None}, BAD, "from is missing"),
@@ -171,6 +178,8 @@ CASES = [
     ("lmtp", {"submit": "smtp://%s:25" % FAR, "starttls": "no"}, GOOD, ""),
     ("lmtp", {"submit": "smtp://127.0.0.1:9", "username": "keys", "starttls": "no"}, GOOD, ""),
     ("lmtp", {"starttls": "maybe"}, BAD, "starttls must be"),
+    ("lmtp", {"ca_file": path("no.pem")}, BAD, "there is no file"),
+    ("lmtp", {"ca_file": __file__}, NEVER, "there is no certificate"),
     ("lmtp", {"window": "0"}, BAD, "window must be"),
     ("lmtp", {"window": "65"}, GOOD, ""),
     ("lmtp", {"receive": None}, NEVER, "answers would not come in"),
@@ -199,8 +208,8 @@ def quoted(value):
     return '"%s"' % value
 
 
-def check(channel, settings):
-    """The status of `vestibuled --check`, and what it said."""
+def gateway(channel, settings, *options):
+    """The status of vestibuled, and what it said. It gets no credentials, so that it does not start."""
     lines = ["channel %s {" % channel]
     for key, value in settings.items():
         lines.append("  %s = %s" % (key, "{ %s }" % ", ".join(map(quoted, value)) if isinstance(value, list)
@@ -212,35 +221,38 @@ def check(channel, settings):
     environment = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"),
                    "VESTIBULE_TEMPLATES": os.path.join(HERE, "..", "..", "gateway", "templates"),
                    **{k: v for k, v in os.environ.items() if k.endswith("SAN_OPTIONS")}}
-    result = subprocess.run([VESTIBULED, "--check", "--config", name], env=environment, text=True,
+    result = subprocess.run([VESTIBULED, *options, "--config", name], env=environment, text=True,
                             capture_output=True, timeout=60)
     return result.returncode, result.stderr.replace(FOLDER, "")
 
 
 def program(channel, settings):
-    """The status with which the program ends over these settings, or None: it takes them."""
-    gateway = Gateway(SMS if channel == "sms" else EMAIL, channel, settings, CREDENTIALS)
+    """The status with which the program ends over these settings, None where it takes them; and its log."""
+    scripted = Gateway(SMS if channel == "sms" else EMAIL, channel, settings, CREDENTIALS)
     try:
-        gateway.start()
-        asked = gateway.ask("no-such-question")
-        gateway.wait(lambda: gateway.closed or asked in gateway.answers, 60, "it ends, or answers")
-        ended = gateway.closed
-        status = gateway.stop()
-        return (status if ended else None), gateway.errors_text()
+        scripted.start()
+        asked = scripted.ask("no-such-question")
+        scripted.wait(lambda: scripted.closed or asked in scripted.answers, 60, "it ends, or answers")
+        ended = scripted.closed
+        status = scripted.stop()
+        return (status if ended else None), scripted.errors_text()
     finally:
-        gateway.stop()
-        gateway.remove()
+        scripted.stop()
+        scripted.remove()
 
 
 def agree(base, changes, verdict, words):
     channel = "sms" if "driver" in BASES[base] else "email"
     settings = {key: value for key, value in {**BASES[base], **changes}.items() if value is not None}
-    status, said = check(channel, settings)
+    status, said = gateway(channel, settings, "--check")
+    started, logged = gateway(channel, settings)
     ended, errors = program(channel, settings)
     assert status == (0 if verdict == GOOD else 78), "--check: %s %s" % (status, said)
     assert ended == (78 if verdict == BAD else None), "the program: %s %s" % (ended, errors)
+    assert started == 78 and ("root.key" in logged) == (verdict == GOOD or words in OF_THIS_MACHINE), logged
     if verdict != GOOD:
         assert words in said, said
+        assert words in logged or words in OF_THIS_MACHINE, logged
         place, _, sentence = said.partition(": channel %s: " % channel)
         assert sentence and place.rpartition(":")[2].isdigit(), said
 
