@@ -7,6 +7,10 @@ reason.
 """
 
 import base64
+import email
+import email.message
+import email.policy
+import email.utils
 import os
 import re
 import socket
@@ -18,10 +22,12 @@ import urllib.parse
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
 from harness import tap  # noqa: E402
+from harness.lmtp_client import Client  # noqa: E402
 from harness.prosody import Prosody  # noqa: E402
 from harness.server_folder import free_port  # noqa: E402
+from harness.smtp_double import SmtpDouble  # noqa: E402
 from harness.vestibule import (  # noqa: E402
-    Site, mistyped, options_of_test, plain, wrong_code, xmpp_answer)
+    URL, Site, mistyped, options_of_test, plain, wait_until, wrong_code, xmpp_answer)
 from harness.xmpp_recipient import Recipient  # noqa: E402
 
 MARKERS = {
@@ -55,6 +61,25 @@ def forms(value):
         found.add(quoted.encode())
     found.add(value.decode("latin-1").encode("utf-16-le"))
     return {form for form in found if len(form) >= 6}
+
+
+BOUNCE = """From: MAILER-DAEMON@guests.test
+To: %(path)s
+Subject: %(text)s
+Content-Type: multipart/report; report-type=delivery-status; boundary="x"
+
+--x
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; mx.guests.test
+
+Final-Recipient: rfc822; %(guest)s
+Action: delayed
+Status: 4.2.2
+Diagnostic-Code: smtp; 452 4.2.2 <%(guest)s>: %(text)s
+
+--x--
+"""
 
 
 class Tap(threading.Thread):
@@ -118,12 +143,69 @@ class TappedSite(Site):
         self.tap.listener.close()
 
 
+class MailedSite(Site):
+    """Mail, with a server that is played and quotes what it was told, and LMTP by hand."""
+
+    guest = "zq7guest9xw@guests.test"
+
+    def __init__(self, build, **options):
+        self.double = SmtpDouble()
+        super().__init__(build, channels=("email",), **options)
+        self.double.certificate, self.double.key = self.relay.certificate, self.relay.key
+        self.double.replies["rcpt"] = lambda n: n == 1 and "451 4.2.1 <%s> is %s" % (
+            self.guest, MARKERS["typed text"].decode()) or None
+
+    def make_credentials(self):
+        super().make_credentials()
+        self.mail_key, self.password = os.urandom(32), b"Zq7-password-marker-9Xw"
+        self.write_secret(base64.b64encode(self.mail_key), "email", "mail-key")
+        self.write_secret(self.password, "email", "submit-password")
+
+    def channel_section(self, name):
+        return """channel email {
+  from = "keys@hotel.test"
+  submit = "smtp://localhost:%d"
+  username = "keys"
+  ca_file = "%s"
+  receive = { "lmtp:%s" }
+  authserv_id = "mx.hotel.test"
+  %s
+}
+""" % (self.double.port, self.relay.certificate, self.path("lmtp"),
+            self.exec_line(self.program("plugins", "email", "vestibule-email")))
+
+    def wait_mail(self, n):
+        mail = self.double.wait_mails(n)[n - 1]
+        return email.message_from_bytes(mail.data, policy=email.policy.default)
+
+    def hand_in(self, content, recipient):
+        with Client(self.path("lmtp")) as client:
+            return client.deliver(content.replace(b"\n", b"\r\n"), recipient, sender=self.guest)
+
+    def answer(self, mail, text, **header):
+        answer = email.message.EmailMessage()
+        answer["Authentication-Results"] = "mx.hotel.test; dmarc=pass header.from=guests.test"
+        answer["From"] = "%s <%s>" % (MARKERS["recipient's name"].decode(), self.guest)
+        answer["To"] = mail["Reply-To"]
+        answer["Subject"] = "Re: %s" % text
+        answer["Message-ID"] = email.utils.make_msgid(domain="guests.test")
+        for name, value in header.items():
+            answer[name.replace("_", "-")] = value
+        answer.set_content(text + "\n")
+        return self.hand_in(answer.as_bytes(), mail["Reply-To"].addresses[0].addr_spec)
+
+    def close(self):
+        super().close()
+        self.double.stop()
+
+
 # Which of the files may hold which values, and why.
 ALLOWED = (
     (r"prosody/data/", {"address, bare"}, "the chat server knows its own accounts"),
     (r"prosody/(prosody|output)\.log", {"address", "address, bare"},
      "the chat server logs who is online; neither the log nor the choice is ours"),
     (r"relay-state/", {"title"}, "display information is public: the relay shows it to wallets"),
+    (r"credentials/email/", {"password", "mail key", "mail key, as text"}, "this is where they are kept"),
 )
 
 
@@ -228,6 +310,58 @@ class Tests:
             site.relay.stop()
             look("after an orderly end", share, link)
             assert not any(found.values()), found
+
+    def tell_by_mail(self, site):
+        """The story, and with it what makes people and programs write to a log. Returns share and link."""
+        self.key = "zq7IdempotencyMarker9Xw" * 2
+        share = site.create("mailto:" + site.guest, key=self.key, content={"marker": MARKERS["payload"].decode()},
+                            reference=MARKERS["reference"].decode(),
+                            credential={"title": MARKERS["title"].decode(), "description": "Hotel Adler"},
+                            recipient={"addresses": ["mailto:" + site.guest], "locale": "en",
+                                       "name": MARKERS["recipient's name"].decode()})
+        invitation = site.wait_mail(1)
+        path = re.search(r"<(keys\+b\w+@hotel\.test)>", site.double.mails[0].sender).group(1)
+        code = share["code"]
+        typed = "%s %s" % (MARKERS["typed text"].decode(), code)
+        assert site.answer(invitation, typed, Auto_Submitted="auto-replied") == [250]
+        assert site.answer(invitation, typed, X_Long="x" * 5000, **{"X%d" % n: code for n in range(600)}) == [550]
+        site.hand_in(("From: %s\nFrom: <%s>\n\n%s\n" % (site.guest, code, typed)).encode(), "keys@hotel.test")
+        with Client(site.path("lmtp")) as client:
+            assert client.ask("MAIL FROM:<%s>" % site.guest)[0] == 250
+            assert client.ask("RCPT TO:<keys+r%s@hotel.test>" % plain(code))[0] == 550
+            assert client.ask("%s %s" % (code, site.guest))[0] == 500
+        site.hand_in((BOUNCE % {"guest": site.guest, "path": path, "text": typed}).encode(), path)
+        for number, text in enumerate((mistyped(code), wrong_code(code)), 2):
+            assert site.answer(invitation, text) == [250]
+            site.wait_mail(number)
+        wait_until(lambda: site.answer(invitation, code) == [250], 60, "so soon after a wrong one", pause=0.5)
+        link = URL.search(site.wait_mail(4).get_body(("plain",)).get_content()).group(0)
+        site.wait_event(share, "link_accepted")
+        return share, link
+
+    @tap.test
+    def no_file_log_argument_or_environment_holds_a_secret_of_mail(self):
+        with MailedSite(self.build, log_level="debug") as site:
+            share, link = self.tell_by_mail(site)
+            markers = {
+                **self.markers_of(site, share, link, [site.derivation().request(share["id"], "claim")]),
+                "address": site.guest.encode(), "address, bare": b"zq7guest9xw", "password": site.password,
+                "mail key": site.mail_key, "mail key, as text": base64.b64encode(site.mail_key),
+                "password, as it is sent": base64.b64encode(b"\0keys\0" + site.password)}
+            assert site.double.passwords[0] == [b"keys", site.password]
+            found = {"while released": self.search(site, markers)}
+            for name, pid in {"vestibuled": site.gateway.pid, **site.children()}.items():
+                for what in ("cmdline", "environ"):
+                    with open("/proc/%d/%s" % (pid, what), "rb") as file:
+                        content = file.read()
+                    found[name, what] = [marker for marker, value in markers.items()
+                                         if any(form in content for form in forms(value))]
+            assert "email" in site.children()
+            assert site.receive(link, "--quiet").returncode == 0
+            site.wait_state(share, "completed")
+            site.stop_gateway()
+            found["after an orderly end"] = self.search(site, markers)
+            assert not any(found.values()), {place: what for place, what in found.items() if what}
 
     @tap.test
     def the_search_finds_what_it_should(self):
