@@ -2,6 +2,7 @@
 the policy allows, and never twice. The channels are played by the test, and at last they are real: an
 SMS centre, and Postfix."""
 
+import itertools
 import os
 import signal
 import sys
@@ -17,6 +18,7 @@ from harness.vestibule import (  # noqa: E402
 
 PHONE = "sms:+4915112345678"
 MAIL = "mailto:bob@example.org"
+CHAT = "xmpp:bob@example.org"
 SECOND_MAIL = "mailto:bob@example.net"
 PATIENCE = 60  # seconds for what is certain to come
 
@@ -54,6 +56,40 @@ class TwoChannels(Site):
         assert (link["kind"], link["to"]) == ("link", sender), link
         assert urls_of([link]), link
         return self.wait_event(share, "link_accepted", insist=True)
+
+
+class ThreeChannels(TwoChannels):
+    """And a chat, in any order that a recipient's addresses have."""
+
+    schemes = {"sms": PHONE, "email": MAIL, "chat": CHAT}
+
+    def __init__(self, build):
+        Site.__init__(self, build, channels=tuple(self.schemes), sockets=tuple(self.schemes), wait=False,
+                      policies=hotel_policy(*self.schemes))
+
+    def channel_section(self, name):
+        return 'channel %s {\n  scheme = %s\n  socket = "%s"\n}\n' % (
+            name, {"email": "mailto", "chat": "xmpp"}.get(name, name), self.path(name))
+
+    def start(self):
+        Site.start(self)
+        self.plugins = {name: Plugin(self.path(name), name, timeout=60) for name in self.schemes}
+        self.wait_plugins()
+        return self
+
+    def report(self, plugin, frame):
+        """What a mail about a mail, or a receipt, says long after."""
+        number = plugin.ask("report", message=frame["message"], says="failed", permanent=True, reason="gone")
+        assert plugin.read_until("ack")["id"] == number
+
+    def fail_at_once(self, plugin, share):
+        return self.refuse(plugin)
+
+    def fail_later(self, plugin, share):
+        frame = self.take(plugin)
+        self.wait_event(share, "invitation_accepted")
+        self.report(plugin, frame)
+        return frame
 
 
 class RealSite(SmsSite, MailSite):
@@ -119,6 +155,24 @@ class Tests:
             assert events_of(found).count("fallback") == 2
             assert events_of(found).count("not_delivered") == 3
             assert site.rows("SELECT * FROM outbox") == []
+
+    @tap.test
+    def every_order_and_every_way_to_fail_leads_to_the_last_address(self):
+        with ThreeChannels(self.build) as site:
+            for order in itertools.permutations(site.schemes):
+                for fails in itertools.product((site.fail_at_once, site.fail_later), repeat=2):
+                    share = site.create(*(site.schemes[name] for name in order))
+                    frames = [fail(site.plugins[name], share) for name, fail in zip(order, fails)]
+                    last = site.take(site.plugins[order[2]])
+                    assert [frame["to"] for frame in (*frames, last)] == [site.schemes[name] for name in order]
+                    assert {frame["kind"] for frame in (*frames, last)} == {"invitation"}
+                    found = site.finish(site.plugins[order[2]], share, last, site.schemes[order[2]])
+                    assert events_of(found).count("not_delivered") == events_of(found).count("fallback") == 2
+                    assert [d["channel"] for d in found["delivery"] if d["fact"] == "not_delivered"] == list(order[:2])
+                    for name, frame in zip(order, frames):  # what is said again changes nothing
+                        site.report(site.plugins[name], frame)
+                    assert events_of(site.show(share)) == events_of(found)
+                    site.cancel(share)
 
     @tap.test
     def a_carrier_that_asks_for_patience_is_waited_for(self):
