@@ -272,7 +272,8 @@ static void an_unclear_sender_is_nobody(void **state) {
                 "From: bob@example.org (\r\n",
                 "From: bo b@example.org\r\n",
                 "From: =?utf-8?q?bob=40example.org?=\r\n",
-                "From: böb@example.org\r\n",
+                "From: b\xf6@example.org\r\n", /* Latin-1 */
+                "From: bo\xe2\x80\x8b@example.org\r\n",
         };
         char header[512];
 
@@ -291,6 +292,7 @@ static void a_plain_sender_is_found_in_every_dress(void **state) {
                 "FROM: (eve@evil.test) bob@example.org (Eve, <eve@evil.test>)\r\n",
                 "From: =?utf-8?q?B=C3=B6b?=\r\n (x)\r\n <bob@example.org>\r\n",
                 "From: Böb Meier jr. <bob@example.org>\r\n",
+                "From: böb@example.org\r\n",
         };
         char header[512];
 
