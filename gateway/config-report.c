@@ -455,6 +455,21 @@ static void check_file(const ConfigChannel *channel, FILE *problems) {
                                 path);
 }
 
+static void check_root_key(const Config *config, FILE *problems) {
+        const char *directory = credential_directory(), *name = config->root_credential;
+        char path[4096];
+
+        if (!directory)
+                return;
+        (void) snprintf(path, sizeof(path), "%s/%s", directory, name);
+        if (access(path, F_OK) < 0)
+                (void) fprintf(problems,
+                                "gateway: the credential %s is missing: "
+                                "$CREDENTIALS_DIRECTORY/%s\n",
+                                name,
+                                name);
+}
+
 static void check_credentials(const ConfigChannel *channel, FILE *problems) {
         const char *directory = credential_directory();
         const ConfigPlugin *plugin = channel->plugin;
@@ -490,6 +505,7 @@ int config_check_machine(const Config *config, char **ret_problems) {
 
         if (!file)
                 return -ENOMEM;
+        check_root_key(config, file);
         for (size_t i = 0; i < config->n_channels; i++) {
                 const ConfigChannel *channel = &config->channels[i];
 

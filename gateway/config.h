@@ -170,7 +170,7 @@ void config_difference_done(ConfigDifference *difference);
  * a credentials directory, and missing where systemd's stores can be looked into. */
 void config_check_report(const Config *config, FILE *file);
 
-/* What channels want of this machine that is not there: their files, and the credentials of those
- * that the gateway runs itself, when this process has a credentials directory. Another process may
- * see others, so only `--check` asks. CONFIG_E_INVALID: as config_load(). */
+/* What is wanted of this machine and not there: files of channels; and when this process has a
+ * credentials directory, the root key, and what the channels need that the gateway runs itself.
+ * Another process may see others, so only `--check` asks. CONFIG_E_INVALID: as config_load(). */
 int config_check_machine(const Config *config, char **ret_problems);

@@ -1017,6 +1017,7 @@ static void what_a_channel_wants_and_is_not_here_is_named(void **state) {
         assert_non_null(strstr(problems,
                         "test.conf:2: channel sms: the credential callback-path is missing: "
                         "$CREDENTIALS_DIRECTORY/sms/callback-path\n"));
+        assert_non_null(strstr(problems, "gateway: the credential root.key is missing"));
         assert_null(strstr(problems, "kannel-password"));
         assert_null(strstr(problems, "mail-key")); /* of a unit, which has its own */
         (void) unlink(password);
