@@ -307,15 +307,6 @@ static void give_incomplete_up(ModemEntry *e) {
                 other->due = due;
 }
 
-/* The time without a network does not count. */
-static void wait_for_parts_anew(SmsDriver *d) {
-        ModemEntry *e;
-
-        TAILQ_FOREACH(e, &d->entries, entry)
-        if (e->state == ENTRY_INCOMPLETE)
-                entry_wait(e, ENTRY_INCOMPLETE, d->patience.incomplete);
-}
-
 /* An incomplete one that was given up, or one to be tried again. */
 static void entry_due(ModemEntry *e) {
         e->due = UINT64_MAX;
@@ -469,10 +460,18 @@ void modem_inbox_start(SmsDriver *d) {
         d->has_more = false;
         d->list_due = UINT64_MAX;
         d->list = sd_bus_slot_unref(d->list);
-        wait_for_parts_anew(d);
         r = modem_call(d, &d->list, d->path, MODEM_MESSAGING, "List", on_list, d, NULL);
         if (r < 0)
                 log_warning("Cannot ask for the modem's messages: %s.", strerror(-r));
+}
+
+void modem_inbox_network(SmsDriver *d) {
+        ModemEntry *e;
+
+        TAILQ_FOREACH(e, &d->entries, entry)
+        if (e->state == ENTRY_INCOMPLETE)
+                entry_wait(e, ENTRY_INCOMPLETE, d->patience.incomplete);
+        modem_inbox_start(d);
 }
 
 void modem_inbox_clear(SmsDriver *d) {

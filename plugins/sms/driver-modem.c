@@ -141,7 +141,7 @@ static void modem_state(SmsDriver *d, int32_t state) {
         if (!d->is_registered)
                 tell(d, false, reason);
         else if (!was_registered)
-                modem_inbox_start(d);
+                modem_inbox_network(d);
 }
 
 void modem_looked_at(SmsDriver *d) {

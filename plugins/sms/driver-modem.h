@@ -142,6 +142,9 @@ void modem_looked_at(SmsDriver *driver);
 /* Asks for all messages of the modem; modem_looked_at() is called when they are read. */
 void modem_inbox_start(SmsDriver *driver);
 
+/* The same, when there is a network again: the time without one does not count for parts. */
+void modem_inbox_network(SmsDriver *driver);
+
 /* The modem has one more, or has changed one. */
 void modem_inbox_added(SmsDriver *driver, const char *path);
 void modem_inbox_changed(SmsDriver *driver, const char *path);
