@@ -4,7 +4,6 @@
 #include <microhttpd.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -12,53 +11,36 @@
 #include <sys/socket.h>
 
 #include "api-request.h"
+#include "http-loop.h"
 #include "json-quick.h"
 #include "json-wipe.h"
 #include "log.h"
-#include "time-text.h"
 
 enum {
         HEADER_SECONDS = 10,
         BODY_SECONDS = 30,
-        IDLE_SECONDS = 60,
         UNSENT_SECONDS = 60,           /* until a peer that acknowledges nothing is given up */
         STREAM_BLOCK = 4096,           /* of a stream to an HTTP/1.0 client */
         STREAM_UNSENT = 64 * 1024,     /* that the kernel keeps for a slow client; it doubles it */
         CONNECTION_MEMORY = 24 * 1024, /* header fields of the request and of the answer */
-        SWALLOWED_MAX = 1024 * 1024,   /* a body beyond this is not read to its end */
-        LISTENERS_MAX = 8,
         HEADERS_MAX = 4,
 };
 
 static const char tls_priorities[] =
                 "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:%SERVER_PRECEDENCE";
 
-typedef struct ApiListener {
-        ApiServer *server;
-        struct MHD_Daemon *daemon;
-        sd_event_source *io;
-} ApiListener;
-
 struct ApiServer {
-        sd_event *event;
+        HttpLoop loop;
         const ApiServerOps *ops;
         ApiServerLimits limits;
         void *userdata;
-        ApiListener listeners[LISTENERS_MAX];
-        size_t n_listeners;
-        struct ApiConnection *connections;
-        sd_event_source *again, *tick;
 };
 
-/* One per TCP or Unix connection. libmicrohttpd's own timeout only sees silence; the deadline here
- * is absolute, so that a client that sends a byte now and then does not keep its place. */
+/* One per TCP or Unix connection. */
 typedef struct ApiConnection {
+        HttpPlace place;
         ApiServer *server;
-        ApiListener *listener;
-        struct ApiConnection *previous, *next;
         struct ApiRequest *request;
-        int fd;
-        uint64_t deadline; /* CLOCK_BOOTTIME, or 0: it is our turn */
         bool peer_known;
         struct ucred peer;
         gid_t *groups; /* the peer's */
@@ -75,8 +57,7 @@ struct ApiRequest {
         struct MHD_Connection *http;
         ApiRequestView view;
         char *uri;
-        uint8_t *body;
-        size_t body_size, body_allocated;
+        HttpBody body;
         unsigned n_lengths; /* fields that tell the body's length */
         bool started, handed_over, suspended;
         unsigned status;
@@ -92,64 +73,12 @@ struct ApiRequest {
         size_t piece_size, piece_written;
 };
 
-static uint64_t seconds_from_now(unsigned seconds) {
-        return time_boot() + seconds * USEC_PER_SEC;
-}
-
-static void listener_run(ApiListener *listener) {
-        unsigned long long timeout;
-
-        (void) MHD_run(listener->daemon);
-        if (MHD_get_timeout(listener->daemon, &timeout) == MHD_YES && timeout == 0)
-                (void) sd_event_source_set_enabled(listener->server->again, SD_EVENT_ONESHOT);
-}
-
-static int on_listener(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
-        (void) source;
-        (void) fd;
-        (void) revents;
-        listener_run(userdata);
-        return 0;
-}
-
-static int on_again(sd_event_source *source, void *userdata) {
-        ApiServer *s = userdata;
-
-        (void) source;
-        for (size_t i = 0; i < s->n_listeners; i++)
-                listener_run(&s->listeners[i]);
-        return 0;
-}
-
-/* Once a second while there are connections: ends those whose time is up. libmicrohttpd has no call
- * to close a connection, but notices at once when its socket is shut down. */
-static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
-        ApiServer *s = userdata;
-        uint64_t now = time_boot();
-
-        (void) usec;
-        for (ApiConnection *c = s->connections; c; c = c->next) {
-                if (c->deadline != 0 && c->deadline <= now) {
-                        (void) shutdown(c->fd, SHUT_RDWR);
-                        c->deadline = 0;
-                }
-        }
-        (void) on_again(source, s);
-        if (s->connections) {
-                (void) sd_event_source_set_time_relative(source, USEC_PER_SEC);
-                (void) sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
-        }
-        return 0;
-}
-
 static void request_free(ApiRequest *request) {
         if (request->response)
                 MHD_destroy_response(request->response);
         for (size_t i = 0; i < request->n_headers; i++)
                 free(request->headers[i].value);
-        if (request->body)
-                sodium_memzero(request->body, request->body_allocated);
-        free(request->body);
+        http_body_done(&request->body);
         free(request->uri);
         free(request->piece);
         (void) sd_event_source_disable_unref(request->watch);
@@ -170,7 +99,7 @@ static void peer_groups(ApiConnection *c) {
         gid_t groups[API_PEER_GROUPS_MAX];
         socklen_t size = sizeof(groups);
 
-        if (getsockopt(c->fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size) < 0 || size == 0)
+        if (getsockopt(c->place.fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size) < 0 || size == 0)
                 return;
         c->groups = malloc(size);
         if (!c->groups)
@@ -179,58 +108,48 @@ static void peer_groups(ApiConnection *c) {
         c->n_groups = size / sizeof(gid_t);
 }
 
+/* TCP sockets answer with pid 0 and the overflow ids. */
+static void peer_read(ApiConnection *c) {
+        socklen_t size = sizeof(c->peer);
+
+        c->peer_known = getsockopt(c->place.fd, SOL_SOCKET, SO_PEERCRED, &c->peer, &size) == 0 &&
+                        c->peer.pid > 0;
+        if (c->peer_known)
+                peer_groups(c);
+}
+
+static void connection_begin(ApiServer *s, struct MHD_Connection *http, void **context) {
+        ApiConnection *c = calloc(1, sizeof(*c));
+
+        if (!c)
+                return; /* its requests find no context and are refused */
+        c->server = s;
+        http_loop_enter(&s->loop, &c->place, http, HEADER_SECONDS);
+        peer_read(c);
+        *context = c;
+}
+
+static void connection_end(ApiConnection *c) {
+        /* A request that libmicrohttpd refused by itself, for its arguments perhaps, is never said
+         * to be completed. */
+        if (c->request) {
+                request_let_go(c->request);
+                request_free(c->request);
+        }
+        http_loop_leave(&c->server->loop, &c->place);
+        free(c->groups);
+        free(c);
+}
+
 static void on_connection(void *userdata,
                 struct MHD_Connection *http,
-                void **socket_context,
+                void **context,
                 enum MHD_ConnectionNotificationCode code) {
-        ApiListener *listener = userdata;
-        ApiServer *s = listener->server;
-        ApiConnection *c = *socket_context;
-
         if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-                socklen_t size = sizeof(c->peer);
-
-                c = calloc(1, sizeof(*c));
-                if (!c)
-                        return; /* its requests find no context and are refused */
-                c->server = s;
-                c->listener = listener;
-                c->fd = MHD_get_connection_info(http, MHD_CONNECTION_INFO_CONNECTION_FD)
-                                        ->connect_fd;
-                c->deadline = seconds_from_now(HEADER_SECONDS);
-                /* TCP sockets answer with pid 0 and the overflow ids. */
-                c->peer_known = getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &c->peer, &size) == 0 &&
-                                c->peer.pid > 0;
-                if (c->peer_known)
-                        peer_groups(c);
-                c->next = s->connections;
-                if (c->next)
-                        c->next->previous = c;
-                else {
-                        (void) sd_event_source_set_time_relative(s->tick, USEC_PER_SEC);
-                        (void) sd_event_source_set_enabled(s->tick, SD_EVENT_ONESHOT);
-                }
-                s->connections = c;
-                *socket_context = c;
-        } else if (c) {
-                /* A request that libmicrohttpd refused by itself, for its arguments perhaps, is
-                 * never said to be completed. */
-                if (c->request) {
-                        request_let_go(c->request);
-                        request_free(c->request);
-                }
-                /* It looks at its listening socket again, which it leaves alone while it has all
-                 * the connections that it may have, only when it runs once more. */
-                (void) sd_event_source_set_enabled(s->again, SD_EVENT_ONESHOT);
-                if (c->previous)
-                        c->previous->next = c->next;
-                else
-                        s->connections = c->next;
-                if (c->next)
-                        c->next->previous = c->previous;
-                free(c->groups);
-                free(c);
-                *socket_context = NULL;
+                connection_begin(userdata, http, context);
+        } else if (*context) {
+                connection_end(*context);
+                *context = NULL;
         }
 }
 
@@ -261,7 +180,7 @@ static void *on_uri(void *userdata, const char *uri, struct MHD_Connection *http
         request->view.path = request->uri;
         request->view.query = question ? question + 1 : "";
         c->request = request;
-        c->deadline = seconds_from_now(HEADER_SECONDS);
+        http_place_give(&c->place, HEADER_SECONDS);
         return request;
 }
 
@@ -278,7 +197,7 @@ static void on_completed(void *userdata,
                 return;
         request_let_go(request);
         request->connection->request = NULL;
-        request->connection->deadline = seconds_from_now(IDLE_SECONDS);
+        http_place_give(&request->connection->place, HTTP_LOOP_IDLE_SECONDS);
         request_free(request);
         *context = NULL;
 }
@@ -329,41 +248,20 @@ static void head_read(ApiRequest *request, const char *method) {
         request->view.pid = c->peer.pid;
         request->view.groups = c->groups;
         request->view.n_groups = c->n_groups;
-        c->deadline = seconds_from_now(BODY_SECONDS);
+        http_place_give(&c->place, BODY_SECONDS);
 }
 
-/* Reads on behind the limit, so that the client gets to read the refusal instead of a reset. */
 static enum MHD_Result body_append(ApiRequest *request, const char *data, size_t size) {
-        size_t needed = request->body_size + size;
+        size_t max = request->view.too_large ? 0 : API_BODY_MAX;
+        bool goes_on = http_body_add(&request->body, data, size, max);
 
-        request->body_size = needed;
-        if (needed > API_BODY_MAX)
-                request->view.too_large = true;
-        if (needed > SWALLOWED_MAX)
-                return MHD_NO;
-        if (request->view.too_large)
-                return MHD_YES;
-
-        if (needed > request->body_allocated) {
-                size_t allocated = needed <= 2048 ? 2048 : needed <= 16384 ? 16384 : API_BODY_MAX;
-                uint8_t *body = malloc(allocated);
-
-                if (!body)
-                        return MHD_NO;
-                if (request->body) {
-                        memcpy(body, request->body, needed - size);
-                        sodium_memzero(request->body, request->body_allocated);
-                        free(request->body);
-                }
-                request->body = body;
-                request->body_allocated = allocated;
-        }
-        memcpy(request->body + needed - size, data, size);
-        return MHD_YES;
+        request->view.too_large = request->view.too_large || request->body.size > API_BODY_MAX;
+        return goes_on ? MHD_YES : MHD_NO;
 }
 
 static enum MHD_Result response_queue(ApiRequest *request) {
-        request->connection->deadline = 0; /* from here on libmicrohttpd's own timeout watches */
+        request->connection->place.deadline =
+                        0; /* from here on libmicrohttpd's own timeout watches */
         return MHD_queue_response(request->http, request->status, request->response);
 }
 
@@ -399,9 +297,9 @@ static enum MHD_Result on_access(void *userdata,
         }
 
         s = request->connection->server;
-        request->connection->deadline = 0;
-        request->view.body = request->body;
-        request->view.body_size = request->view.too_large ? 0 : request->body_size;
+        request->connection->place.deadline = 0;
+        request->view.body = request->body.data;
+        request->view.body_size = request->view.too_large ? 0 : request->body.size;
         request->handed_over = true;
         s->ops->request(request, &request->view, s->userdata);
         if (request->response)
@@ -415,7 +313,7 @@ static void connection_resume(ApiRequest *request) {
         (void) sd_event_source_disable_unref(request->watch);
         request->watch = NULL;
         MHD_resume_connection(request->http);
-        (void) sd_event_source_set_enabled(request->connection->server->again, SD_EVENT_ONESHOT);
+        http_loop_run_soon(&request->connection->server->loop);
 }
 
 static void request_resume(ApiRequest *request) {
@@ -449,9 +347,9 @@ void api_request_watch(ApiRequest *request) {
         ApiConnection *c = request->connection;
 
         /* libmicrohttpd does not look at a suspended connection. */
-        if (sd_event_add_io(c->server->event,
+        if (sd_event_add_io(c->server->loop.event,
                             &request->watch,
-                            c->fd,
+                            c->place.fd,
                             EPOLLRDHUP,
                             on_watch,
                             request) < 0)
@@ -567,7 +465,7 @@ int api_request_stream(ApiRequest *request, const char *content_type) {
                 request_resume(request);
                 return -ENOMEM;
         }
-        limit_unsent(request->connection->fd);
+        limit_unsent(request->connection->place.fd);
         request->streaming = request->hungry = true;
         response_prepare(request, 200, content_type, response);
         request_resume(request);
@@ -622,27 +520,10 @@ int api_server_new(ApiServer **ret,
         s = calloc(1, sizeof(*s));
         if (!s)
                 return -ENOMEM;
-        s->event = sd_event_ref(event);
         s->ops = ops;
         s->limits = *limits;
         s->userdata = userdata;
-
-        r = sd_event_add_defer(event, &s->again, on_again, s);
-        if (r < 0)
-                return r;
-        r = sd_event_source_set_enabled(s->again, SD_EVENT_OFF);
-        if (r < 0)
-                return r;
-        r = sd_event_add_time_relative(event,
-                        &s->tick,
-                        CLOCK_BOOTTIME,
-                        USEC_PER_SEC,
-                        100 * USEC_PER_MSEC,
-                        on_tick,
-                        s);
-        if (r < 0)
-                return r;
-        r = sd_event_source_set_enabled(s->tick, SD_EVENT_OFF);
+        r = http_loop_init(&s->loop, event, NULL);
         if (r < 0)
                 return r;
 
@@ -650,11 +531,8 @@ int api_server_new(ApiServer **ret,
         return 0;
 }
 
-static struct MHD_Daemon *daemon_start(ApiServer *s,
-                ApiListener *listener,
-                int fd,
-                const Secret *certificate,
-                const Secret *key) {
+static struct MHD_Daemon *daemon_start(
+                ApiServer *s, int fd, const Secret *certificate, const Secret *key) {
         bool tls = certificate && key;
         struct MHD_OptionItem options[] = {
                 { MHD_OPTION_LISTEN_SOCKET, fd, NULL },
@@ -662,10 +540,10 @@ static struct MHD_Daemon *daemon_start(ApiServer *s,
                 { MHD_OPTION_PER_IP_CONNECTION_LIMIT,
                                 (intptr_t) s->limits.connections_per_address,
                                 NULL },
-                { MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS, NULL },
+                { MHD_OPTION_CONNECTION_TIMEOUT, HTTP_LOOP_IDLE_SECONDS, NULL },
                 { MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY, NULL },
                 { MHD_OPTION_STRICT_FOR_CLIENT, 1, NULL },
-                { MHD_OPTION_NOTIFY_CONNECTION, (intptr_t) on_connection, listener },
+                { MHD_OPTION_NOTIFY_CONNECTION, (intptr_t) on_connection, s },
                 { MHD_OPTION_NOTIFY_COMPLETED, (intptr_t) on_completed, NULL },
                 { MHD_OPTION_URI_LOG_CALLBACK, (intptr_t) on_uri, NULL },
                 { tls ? MHD_OPTION_HTTPS_MEM_CERT : MHD_OPTION_END,
@@ -688,43 +566,29 @@ static struct MHD_Daemon *daemon_start(ApiServer *s,
 }
 
 int api_server_add(ApiServer *s, int fd, const Secret *certificate, const Secret *key) {
-        ApiListener *listener = &s->listeners[s->n_listeners];
-        int r;
+        struct MHD_Daemon *daemon;
 
-        if (s->n_listeners == LISTENERS_MAX)
+        if (s->loop.n_daemons == HTTP_LOOP_DAEMONS_MAX)
                 return -E2BIG;
-        listener->server = s;
-        listener->daemon = daemon_start(s, listener, fd, certificate, key);
-        if (!listener->daemon)
-                return -EINVAL;
-        s->n_listeners++;
-        r = sd_event_add_io(s->event,
-                        &listener->io,
-                        MHD_get_daemon_info(listener->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd,
-                        EPOLLIN,
-                        on_listener,
-                        listener);
-        return r < 0 ? r : 0;
+        daemon = daemon_start(s, fd, certificate, key);
+        return daemon ? http_loop_add(&s->loop, daemon) : -EINVAL;
+}
+
+static bool waits(const ApiRequest *request) {
+        return request->streaming || (request->suspended && !request->response);
 }
 
 ApiServer *api_server_free(ApiServer *s) {
         if (!s)
                 return NULL;
 
-        for (ApiConnection *c = s->connections; c; c = c->next) {
-                if (c->request && (c->request->streaming ||
-                                                  (c->request->suspended && !c->request->response)))
-                        on_watch(NULL, c->fd, 0, c->request);
+        for (HttpPlace *place = s->loop.places; place; place = place->next) {
+                ApiRequest *request = ((ApiConnection *) place)->request;
+
+                if (request && waits(request))
+                        on_watch(NULL, place->fd, 0, request);
         }
-        for (size_t i = 0; i < s->n_listeners; i++) {
-                (void) MHD_run(s->listeners[i].daemon);
-                (void) MHD_run(s->listeners[i].daemon);
-                (void) sd_event_source_disable_unref(s->listeners[i].io);
-                MHD_stop_daemon(s->listeners[i].daemon);
-        }
-        (void) sd_event_source_disable_unref(s->again);
-        (void) sd_event_source_disable_unref(s->tick);
-        (void) sd_event_unref(s->event);
+        http_loop_done(&s->loop);
         free(s);
         return NULL;
 }

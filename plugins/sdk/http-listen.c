@@ -6,41 +6,26 @@
 #include <sodium.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
 
+#include "http-loop.h"
 #include "listen-socket.h"
 #include "log.h"
-#include "time-text.h"
-
-enum {
-        IDLE_SECONDS = 60,
-        CONNECTION_MEMORY = HTTP_LISTEN_HEADER_MAX,
-        SWALLOWED_MAX = 1024 * 1024, /* a body beyond this is not read to its end */
-        BODY_FIRST = 2048,
-};
 
 typedef struct Connection Connection;
 
 struct HttpListen {
-        sd_event *event;
+        HttpLoop loop;
         const HttpListenOps *ops;
         HttpListenLimits limits;
         void *userdata;
-        struct MHD_Daemon *daemon;
-        sd_event_source *io, *again, *tick;
-        Connection *connections;
+        struct MHD_Daemon *daemon; /* the loop's */
         bool ending;
 };
 
-/* libmicrohttpd's own timeout only sees silence; the deadline here is absolute, so that a caller
- * that sends a byte now and then does not keep its place. */
 struct Connection {
+        HttpPlace place;
         HttpListen *listen;
-        Connection *previous, *next;
         HttpCall *call;
-        int fd;
-        uint64_t deadline; /* of time_boot(), or 0 */
 };
 
 struct HttpCall {
@@ -48,8 +33,7 @@ struct HttpCall {
         struct MHD_Connection *http;
         HttpCallView view;
         char *uri;
-        char *body;
-        size_t body_size, body_allocated;
+        HttpBody body;
         unsigned n_lengths; /* fields that tell the body's length */
         bool is_ambiguous;  /* a proxy in front of us may have read another request */
         bool too_large, started, handed_over, answered, suspended;
@@ -57,32 +41,6 @@ struct HttpCall {
         struct MHD_Response *response;
         void *userdata;
 };
-
-static uint64_t seconds_from_now(unsigned seconds) {
-        return time_boot() + seconds * USEC_PER_SEC;
-}
-
-static void listen_run(HttpListen *l) {
-        unsigned long long timeout;
-
-        (void) MHD_run(l->daemon);
-        if (MHD_get_timeout(l->daemon, &timeout) == MHD_YES && timeout == 0)
-                (void) sd_event_source_set_enabled(l->again, SD_EVENT_ONESHOT);
-}
-
-static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
-        (void) source;
-        (void) fd;
-        (void) revents;
-        listen_run(userdata);
-        return 0;
-}
-
-static int on_again(sd_event_source *source, void *userdata) {
-        (void) source;
-        listen_run(userdata);
-        return 0;
-}
 
 static void call_give_up(HttpCall *call) {
         HttpListen *l = call->connection->listen;
@@ -95,32 +53,13 @@ static bool call_waits(const HttpCall *call) {
         return call && call->handed_over && !call->answered;
 }
 
-static void tick_set(HttpListen *l) {
-        (void) sd_event_source_set_time_relative(l->tick, USEC_PER_SEC);
-        (void) sd_event_source_set_enabled(l->tick, SD_EVENT_ONESHOT);
-}
+static bool on_late(HttpPlace *place) {
+        const Connection *c = (const Connection *) place;
 
-/* Once a second while there are connections: ends those whose time is up. libmicrohttpd has no call
- * to close a connection, but notices at once when its socket is shut down. */
-static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
-        HttpListen *l = userdata;
-        uint64_t now = time_boot();
-
-        (void) source;
-        (void) usec;
-        for (Connection *c = l->connections; c; c = c->next) {
-                if (c->deadline == 0 || c->deadline > now)
-                        continue;
-                c->deadline = 0;
-                if (call_waits(c->call))
-                        call_give_up(c->call);
-                else
-                        (void) shutdown(c->fd, SHUT_RDWR);
-        }
-        listen_run(l);
-        if (l->connections)
-                tick_set(l);
-        return 0;
+        if (!call_waits(c->call))
+                return false;
+        call_give_up(c->call);
+        return true;
 }
 
 static void connection_begin(HttpListen *l, struct MHD_Connection *http, void **context) {
@@ -129,23 +68,14 @@ static void connection_begin(HttpListen *l, struct MHD_Connection *http, void **
         if (!c)
                 return; /* its requests find no context and are refused */
         c->listen = l;
-        c->fd = MHD_get_connection_info(http, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-        c->deadline = seconds_from_now(l->limits.request_seconds);
-        c->next = l->connections;
-        if (c->next)
-                c->next->previous = c;
-        else
-                tick_set(l);
-        l->connections = c;
+        http_loop_enter(&l->loop, &c->place, http, l->limits.request_seconds);
         *context = c;
 }
 
 static void call_free(HttpCall *call) {
         if (call->response)
                 MHD_destroy_response(call->response);
-        if (call->body)
-                sodium_memzero(call->body, call->body_allocated);
-        free(call->body);
+        http_body_done(&call->body);
         /* Nothing is cut off with a NUL but the query. */
         sodium_memzero(call->uri, strlen(call->uri));
         if (*call->view.query)
@@ -155,18 +85,10 @@ static void call_free(HttpCall *call) {
 }
 
 static void connection_end(Connection *c) {
-        /* libmicrohttpd, which leaves its listening socket alone while it has all the connections
-         * that it may have, looks at it again only when it runs once more. */
-        (void) sd_event_source_set_enabled(c->listen->again, SD_EVENT_ONESHOT);
         /* A request that it refused before we were asked about it is never said to be completed. */
         if (c->call)
                 call_free(c->call);
-        if (c->previous)
-                c->previous->next = c->next;
-        else
-                c->listen->connections = c->next;
-        if (c->next)
-                c->next->previous = c->previous;
+        http_loop_leave(&c->listen->loop, &c->place);
         free(c);
 }
 
@@ -207,7 +129,7 @@ static void *on_uri(void *userdata, const char *uri, struct MHD_Connection *http
         call->connection = c;
         call->http = http;
         c->call = call;
-        c->deadline = seconds_from_now(c->listen->limits.request_seconds);
+        http_place_give(&c->place, c->listen->limits.request_seconds);
         return call;
 }
 
@@ -223,7 +145,7 @@ static void on_completed(void *userdata,
         if (!call)
                 return;
         call->connection->call = NULL;
-        call->connection->deadline = seconds_from_now(IDLE_SECONDS);
+        http_place_give(&call->connection->place, HTTP_LOOP_IDLE_SECONDS);
         call_free(call);
         *context = NULL;
 }
@@ -283,40 +205,18 @@ static void head_read(HttpCall *call, const char *method) {
         call->started = true;
 }
 
-/* Reads on behind the limit, so that the caller gets to read the refusal instead of a reset. */
 static enum MHD_Result body_append(HttpCall *call, const char *data, size_t size) {
-        size_t max = call->connection->listen->limits.body_max, needed = call->body_size + size;
+        size_t max = call->connection->listen->limits.body_max;
+        bool goes_on = http_body_add(&call->body, data, size, call->too_large ? 0 : max);
 
-        call->body_size = needed;
-        if (needed > max)
-                call->too_large = true;
-        if (needed > SWALLOWED_MAX)
-                return MHD_NO;
-        if (call->too_large)
-                return MHD_YES;
-
-        if (needed > call->body_allocated) {
-                size_t allocated = needed <= BODY_FIRST ? BODY_FIRST : max;
-                char *body = malloc(allocated);
-
-                if (!body)
-                        return MHD_NO;
-                if (call->body) {
-                        memcpy(body, call->body, needed - size);
-                        sodium_memzero(call->body, call->body_allocated);
-                        free(call->body);
-                }
-                call->body = body;
-                call->body_allocated = allocated;
-        }
-        memcpy(call->body + needed - size, data, size);
-        return MHD_YES;
+        call->too_large = call->too_large || call->body.size > max;
+        return goes_on ? MHD_YES : MHD_NO;
 }
 
 static enum MHD_Result response_queue(HttpCall *call) {
         if (!call->response)
                 return MHD_NO;
-        call->connection->deadline = 0; /* from here on libmicrohttpd's own timeout watches */
+        call->connection->place.deadline = 0; /* from here on libmicrohttpd's own timeout watches */
         return MHD_queue_response(call->http, call->status, call->response);
 }
 
@@ -332,9 +232,9 @@ static void call_hand_over(HttpCall *call) {
                 http_call_answer(call, MHD_HTTP_CONTENT_TOO_LARGE, NULL, NULL);
                 return;
         }
-        call->connection->deadline = seconds_from_now(l->limits.answer_seconds);
-        call->view.body = call->body ? call->body : "";
-        call->view.body_size = call->body_size;
+        http_place_give(&call->connection->place, l->limits.answer_seconds);
+        call->view.body = call->body.data ? (const char *) call->body.data : "";
+        call->view.body_size = call->body.size;
         call->handed_over = true;
         l->ops->call(call, &call->view, l->userdata);
 }
@@ -427,8 +327,7 @@ void http_call_answer(HttpCall *call, unsigned status, const char *content_type,
         if (call->suspended) {
                 call->suspended = false;
                 MHD_resume_connection(call->http);
-                (void) sd_event_source_set_enabled(
-                                call->connection->listen->again, SD_EVENT_ONESHOT);
+                http_loop_run_soon(&call->connection->listen->loop);
         }
 }
 
@@ -444,9 +343,9 @@ static struct MHD_Daemon *daemon_start(HttpListen *l, int fd) {
                         MHD_OPTION_CONNECTION_LIMIT,
                         l->limits.connections,
                         MHD_OPTION_CONNECTION_TIMEOUT,
-                        (unsigned) IDLE_SECONDS,
+                        (unsigned) HTTP_LOOP_IDLE_SECONDS,
                         MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-                        (size_t) CONNECTION_MEMORY,
+                        (size_t) HTTP_LISTEN_HEADER_MAX,
                         MHD_OPTION_STRICT_FOR_CLIENT,
                         1,
                         MHD_OPTION_NOTIFY_CONNECTION,
@@ -459,27 +358,6 @@ static struct MHD_Daemon *daemon_start(HttpListen *l, int fd) {
                         on_uri,
                         NULL,
                         MHD_OPTION_END);
-}
-
-static int listen_add_sources(HttpListen *l) {
-        int r;
-
-        r = sd_event_add_defer(l->event, &l->again, on_again, l);
-        if (r < 0)
-                return r;
-        r = sd_event_source_set_enabled(l->again, SD_EVENT_OFF);
-        if (r < 0)
-                return r;
-        r = sd_event_add_time_relative(l->event,
-                        &l->tick,
-                        CLOCK_BOOTTIME,
-                        USEC_PER_SEC,
-                        100 * USEC_PER_MSEC,
-                        on_tick,
-                        l);
-        if (r < 0)
-                return r;
-        return sd_event_source_set_enabled(l->tick, SD_EVENT_OFF);
 }
 
 static int listen_start(HttpListen *l, const char *address) {
@@ -496,12 +374,7 @@ static int listen_start(HttpListen *l, const char *address) {
         if (!l->daemon)
                 return -ENOMEM;
         fd = -1; /* the daemon's */
-        return sd_event_add_io(l->event,
-                        &l->io,
-                        MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd,
-                        EPOLLIN,
-                        on_io,
-                        l);
+        return http_loop_add(&l->loop, l->daemon);
 }
 
 int http_listen_new(HttpListen **ret,
@@ -517,11 +390,10 @@ int http_listen_new(HttpListen **ret,
                         limits->answer_seconds > 0);
         if (!l)
                 return -ENOMEM;
-        l->event = sd_event_ref(event);
         l->ops = ops;
         l->limits = *limits;
         l->userdata = userdata;
-        r = listen_add_sources(l);
+        r = http_loop_init(&l->loop, event, on_late);
         if (r < 0)
                 return r;
         r = listen_start(l, address);
@@ -532,19 +404,13 @@ int http_listen_new(HttpListen **ret,
         return 0;
 }
 
-/* libmicrohttpd aborts when it is stopped with a connection that waits. What comes in meanwhile is
- * answered in call_hand_over(). */
-static void daemon_stop(HttpListen *l) {
+/* What comes in meanwhile is answered in call_hand_over(). */
+static void give_all_up(HttpListen *l) {
         _cleanup_(closep) int fd = MHD_quiesce_daemon(l->daemon);
 
         (void) fd;
-        for (Connection *c = l->connections; c; c = c->next)
-                if (call_waits(c->call))
-                        call_give_up(c->call);
-        /* Once to take the answers, once to send them. */
-        (void) MHD_run(l->daemon);
-        (void) MHD_run(l->daemon);
-        MHD_stop_daemon(l->daemon);
+        for (HttpPlace *place = l->loop.places; place; place = place->next)
+                (void) on_late(place);
 }
 
 HttpListen *http_listen_free(HttpListen *l) {
@@ -552,12 +418,9 @@ HttpListen *http_listen_free(HttpListen *l) {
                 return NULL;
 
         l->ending = true;
-        (void) sd_event_source_disable_unref(l->io);
         if (l->daemon)
-                daemon_stop(l);
-        (void) sd_event_source_disable_unref(l->again);
-        (void) sd_event_source_disable_unref(l->tick);
-        (void) sd_event_unref(l->event);
+                give_all_up(l);
+        http_loop_done(&l->loop);
         free(l);
         return NULL;
 }
