@@ -59,6 +59,7 @@ typedef struct Held {
         unsigned segment;
         SmppOutcome outcome;
         uint64_t token; /* 0: its carrier does not wait for it */
+        bool was_handed_back;
         uint64_t since, due;
 } Held;
 
@@ -828,7 +829,7 @@ static SmsVerdict hold_report(
         }
         if (!held)
                 held = held_new(r, report, boot);
-        if (!held)
+        if (!held || held->was_handed_back)
                 return SMS_VERDICT_LATER;
         ret->token = held->token;
         held->outcome = report->outcome;
@@ -908,6 +909,7 @@ bool sms_reports_hand_back(SmsReports *r, uint64_t boot, uint64_t *ret_token) {
                 return false;
         *ret_token = held->token;
         held->token = 0;
+        held->was_handed_back = true;
         return true;
 }
 

@@ -32,7 +32,7 @@ enum {
         SMS_REPORTS_MESSAGES_MAX = 65536, /* of which more is expected */
         SMS_REPORTS_ENDED_MAX = 4096,     /* of which only the gateway may not know */
         SMS_REPORTS_HELD_MAX = 1024,
-        SMS_REPORTS_HOLD_SECONDS = 5,   /* that a carrier waits for one, before it is handed back */
+        SMS_REPORTS_HOLD_SECONDS = 2,   /* that a carrier waits for one, before it is handed back */
         SMS_REPORTS_MATCH_SECONDS = 60, /* that its message may come */
         SMS_REPORTS_DAYS = 4,           /* before the newest: what is older is forgotten */
         SMS_REPORTS_DOUBT_SECONDS = 300,
@@ -88,7 +88,8 @@ bool sms_reports_in_doubt(
 
 /* Takes a report. One about a message that is not there is held when hold says that there may be
  * one yet: reports overtake the answers to what they are about. Its carrier waits for a while and
- * gets it back then, but it is remembered, and matches for a minute. */
+ * gets it back then, but it is remembered, and matches for a minute; what was handed back is not
+ * waited for again, lest what people write waits behind it. */
 SmsVerdict sms_reports_note(SmsReports *reports,
                 const SmsReport *report,
                 bool hold,
