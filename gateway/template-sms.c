@@ -25,7 +25,7 @@ static const char *longest_word(const TemplateLocale *locale, const char *prefix
 /* Of each day of a year, in a zone whose name has four letters in summer. */
 static void longest_left(
                 const TemplateSet *set, const TemplateLocale *locale, char ret[WORDS_SIZE]) {
-        static const int64_t start = 1790000000, day = 86400, before = 66 * 3600;
+        static const int64_t start = 1790000000, day = 86400, before = INT64_C(66) * 3600;
         char text[WORDS_SIZE];
 
         ret[0] = 0;

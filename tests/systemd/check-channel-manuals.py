@@ -67,7 +67,8 @@ def the_steps_install_the_secrets_that_check_names():
     n = 0
     for page in PAGES:
         for title, steps, section in examples(page):
-            wanted = set(re.findall(r"vestibule-(?:sms|email)@\w+\.service  \S+, searched as (\S+)", check(section).stdout))
+            wanted = set(re.findall(r"vestibule-(?:sms|email)@\w+\.service  \S+, searched as (\S+)",
+                                    check(section).stdout))
             installed = set(re.findall(r"> /etc/credstore/(\S+)", steps))
             assert installed == wanted, (page, title, installed ^ wanted)
             assert "systemctl enable" not in steps or section.split()[1] + "@" + section.split()[1] in steps, steps
