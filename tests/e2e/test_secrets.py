@@ -11,6 +11,7 @@ import email
 import email.message
 import email.policy
 import email.utils
+import http.client
 import os
 import re
 import socket
@@ -22,9 +23,14 @@ import urllib.parse
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
 from harness import tap  # noqa: E402
+from harness.kannel import KannelCarrier  # noqa: E402
 from harness.lmtp_client import Client  # noqa: E402
+from harness.modem_carrier import ModemCarrier  # noqa: E402
 from harness.prosody import Prosody  # noqa: E402
+from harness.rest_carrier import RestCarrier  # noqa: E402
 from harness.server_folder import free_port  # noqa: E402
+from harness.sms_carrier import SmsSite  # noqa: E402
+from harness.smsc import QUEUE_FULL, SmppCarrier  # noqa: E402
 from harness.smtp_double import SmtpDouble  # noqa: E402
 from harness.vestibule import (  # noqa: E402
     URL, Site, mistyped, options_of_test, plain, wait_until, wrong_code, xmpp_answer)
@@ -206,6 +212,7 @@ ALLOWED = (
      "the chat server logs who is online; neither the log nor the choice is ours"),
     (r"relay-state/", {"title"}, "display information is public: the relay shows it to wallets"),
     (r"credentials/email/", {"password", "mail key", "mail key, as text"}, "this is where they are kept"),
+    (r"credentials/sms/", {"credential 0", "credential 1"}, "this is where they are kept"),
 )
 
 
@@ -362,6 +369,86 @@ class Tests:
             site.stop_gateway()
             found["after an orderly end"] = self.search(site, markers)
             assert not any(found.values()), {place: what for place, what in found.items() if what}
+
+    def annoy_smpp(self, carrier, text):
+        """What carriers and strangers do that makes programs write to a log, with what they must not write."""
+        guest = carrier.guest.lstrip("+")
+        carrier.smsc.behave(submit_status=QUEUE_FULL, submit_count=1)
+        for members in ({"source_addr": "Zq7 %s" % guest[:6], "source_addr_ton": 5}, {"data_coding": 4},
+                        {"esm_class": 0x40}, {"esm_class": 4}):
+            carrier.smsc.deliver(**{"source_addr": guest, "destination_addr": "1", "octets": text.encode(), **members})
+
+    def annoy_kannel(self, carrier, text):
+        query = urllib.parse.urlencode({"from": carrier.guest, "text": text})
+        for path in ("/%s/mo?%s" % (carrier.secret, query), "/%s/x?%s" % (carrier.secret, query), "/?" + query,
+                     "/%s/dlr?%s" % (carrier.secret, query), "/%s/mo?coding=%%4&%s" % (carrier.secret, query)):
+            connection = http.client.HTTPConnection("127.0.0.1", carrier.callback_port, timeout=60)
+            connection.request("GET", path)
+            assert connection.getresponse().status >= 400, path
+            connection.close()
+
+    def annoy_rest(self, carrier, text):
+        said = {"code": 20429, "message": "%s to %s" % (text, carrier.guest), "status": 429}
+        carrier.faults.append((429, {"Retry-After": "1"}, said))
+        form = carrier.inbound_form("SM1", carrier.guest, text)
+        assert carrier.post("/inbound", form, token="another token") == 403
+        assert carrier.post("/status", form) == 400
+        path = "/status?message=" + urllib.parse.quote(text)
+        assert carrier.post(path, form + [("MessageStatus", text)]) in (204, 400)
+
+    def annoy_modem(self, carrier, text):
+        carrier.service.do("fail", error="Message.NetworkTimeout", text="%s to %s" % (text, carrier.guest))
+        carrier.service.do("receive", number="Zq7", text=text)
+        carrier.service.do("receive", number=carrier.guest, data=text.encode().hex())
+
+    def tell_by_sms(self, site, carrier, annoy):
+        """The story; returns share and link."""
+        self.key = "zq7IdempotencyMarker9Xw" * 2
+        share = site.create("sms:" + carrier.guest, key=self.key, content={"marker": MARKERS["payload"].decode()},
+                            reference=MARKERS["reference"].decode(),
+                            credential={"title": MARKERS["title"].decode(), "description": "Hotel Adler"},
+                            recipient={"addresses": ["sms:" + carrier.guest], "locale": "en",
+                                       "name": MARKERS["recipient's name"].decode()})
+        carrier.wait_for_message(carrier.guest, "a room key")
+        annoy(carrier, "%s %s" % (MARKERS["typed text"].decode(), share["code"]))
+        for number, text in enumerate((MARKERS["typed text"].decode(), mistyped(share["code"]),
+                                       wrong_code(share["code"]), share["code"]), 1):
+            carrier.wait_taken(carrier.answer(carrier.guest, "%s %s" % (share["tag"], text)))
+            shown = carrier.wait_for_message(carrier.guest, after=number)
+        site.wait_event(share, "link_accepted")
+        return share, URL.search(shown.text).group(0)
+
+    def no_secret_of_sms(self, carrier, annoy):
+        with carrier, SmsSite(self.build, carrier, log_level="debug") as site:
+            share, link = self.tell_by_sms(site, carrier, annoy)
+            markers = {
+                **self.markers_of(site, share, link, [site.derivation().request(share["id"], "claim")]),
+                "address": carrier.guest.encode(), "address, bare": carrier.guest[3:].encode(),
+                "what we wrote": b"shares a room key with you",
+                **{"credential %d" % n: value.encode() for n, value in enumerate(carrier.credentials().values())}}
+            found = {"while released": self.search(site, markers)}
+            assert os.path.getsize(site.path("sms-state", "reports")) > 0
+            for name, pid in {"vestibuled": site.gateway.pid, **site.children()}.items():
+                for what in ("cmdline", "environ"):
+                    with open("/proc/%d/%s" % (pid, what), "rb") as file:
+                        content = file.read()
+                    found[name, what] = [marker for marker, value in markers.items()
+                                         if any(form in content for form in forms(value))]
+            assert "sms" in site.children()
+            assert site.receive(link, "--quiet").returncode == 0
+            site.wait_state(share, "completed")
+            site.stop_gateway()
+            found["after an orderly end"] = self.search(site, markers)
+            assert not any(found.values()), {place: what for place, what in found.items() if what}
+
+    @tap.test
+    def no_file_log_argument_or_environment_holds_a_secret_of_sms(self):
+        cases = ((SmppCarrier, self.annoy_smpp), (KannelCarrier, self.annoy_kannel),
+                 (RestCarrier, self.annoy_rest), (ModemCarrier, self.annoy_modem))
+        begun = [tap.Begun(lambda kind=kind, annoy=annoy: self.no_secret_of_sms(kind(self.build), annoy))
+                 for kind, annoy in cases]
+        for case in begun:
+            case()
 
     @tap.test
     def the_search_finds_what_it_should(self):
