@@ -24,6 +24,7 @@ ssl_key = <{key}
 disable_plaintext_auth = no
 auth_mechanisms = plain login
 auth_username_format = %n
+mail_max_userip_connections = 100
 mail_location = maildir:{folder}/mail/%n
 mail_uid = nobody
 mail_gid = nogroup

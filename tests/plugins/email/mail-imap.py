@@ -3,7 +3,9 @@
 usage: mail-imap.py MAIL-ROUTE IMPATIENT [TEST…]
 """
 
+import functools
 import imaplib
+import itertools
 import os
 import shutil
 import socket
@@ -18,7 +20,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from harness.dovecot import Dovecot
 from harness.frames import PATIENCE
 from harness.mail_route import MailRoute, digest
-from harness.tap import note, run, test, tests_of
+from harness.tap import note, run, side_by_side, test, tests_of
 
 SIZE_MAX = 10 * 1024 * 1024
 MAIL = "From: anna@example.org\r\nSubject: %s\r\n\r\nhello \u00fc\r\n"
@@ -88,7 +90,24 @@ def command(reader):
     return tag, rest
 
 
+def with_a_server_of_its_own(function):
+    """For a test that kills it."""
+
+    @functools.wraps(function)
+    def run_alone(self):
+        own = Tests(self.program, self.impatient)
+        own.prepare()
+        try:
+            function(own)
+        finally:
+            own.finish()
+
+    return run_alone
+
+
 class Tests:
+    folders = itertools.count(1)
+
     def __init__(self, program, impatient):
         self.program, self.impatient = program, impatient
         self.dovecot = None
@@ -96,7 +115,6 @@ class Tests:
     def prepare(self):
         """One Dovecot for all; each test has a folder of its own."""
         self.dovecot = Dovecot().start()
-        self.folders = 0
 
     def finish(self):
         self.dovecot.remove()
@@ -107,8 +125,7 @@ class Tests:
         return client
 
     def folder(self, name=None):
-        self.folders += 1
-        name = name or "case%d" % self.folders
+        name = name or "case%d" % next(self.folders)
         client = self.client()
         client.create(name)
         client.logout()
@@ -201,6 +218,7 @@ class Tests:
             self.wait_flags(folder, {"again": {"$VestibuleTaken"}, "held": {"$VestibuleTaken"}})
 
     @test
+    @with_a_server_of_its_own
     def a_server_that_is_killed_loses_nothing(self):
         folder = self.folder()
         self.append(folder, *[MAIL % i for i in range(10)])
@@ -224,6 +242,7 @@ class Tests:
             assert len(route.arrivals()) == 20, "what was settled while it was away came again"
 
     @test
+    @with_a_server_of_its_own
     def uids_that_mean_other_mails_are_learned_anew(self):
         folder = self.folder()
         with self.route() as route:
@@ -544,7 +563,7 @@ def main():
     tests = Tests(sys.argv[1], sys.argv[2])
     tests.prepare()
     try:
-        return run(tests_of(tests), sys.argv[3:])
+        return run(side_by_side(tests_of(tests), sys.argv[3:]), sys.argv[3:])
     finally:
         tests.finish()
 
