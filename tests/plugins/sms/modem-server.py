@@ -94,6 +94,7 @@ class World:
         self.channel.remove()
         self.service.remove()
         assert kind or status in (0, None), status
+        assert "Cannot" not in errors, errors
         for secret in (ANNA[1:], BERT[1:], "Grüße", "geheim"):
             assert secret not in errors, "an address or a text is in the log"
 
@@ -396,11 +397,18 @@ def a_full_sim_slows_down_and_loses_nothing():
         assert 1 <= answer["retry_after"] <= 600, answer
         assert channel.sends("voll")["type"] == "later"
         assert channel.sends("voll")["type"] == "sent"
+        service.do("fail", error="Message.MemoryFull", count=1)
+        rest = ["zwei", "drei", "vier"]
+        while rest:
+            rest = [text for text in rest if channel.sends(text, message="msg_" + text)["type"] == "later"]
+        sent = [event["text"] for event in service.events("sent")]
+        assert sorted(sent) == ["drei", "vier", "voll", "zwei"], sent
         for number in range(20):
             service.do("receive", number=ANNA, text="Nachricht %d" % number)
         replies = channel.wait_replies(20)
         assert {reply["text"] for reply in replies} == {"Nachricht %d" % i for i in range(20)}
         wait_for(lambda: nothing_left(service) and service.do("at_centre") == 0, "all came")
+        assert len(channel.replies()) == 20, "some came twice"
 
 
 def a_sim_that_parts_have_filled_is_emptied_message_by_message():
