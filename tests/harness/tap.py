@@ -72,6 +72,13 @@ def side_by_side(tests, only=()):
     return [(name, Begun(function) if not only or name in only else function) for name, function in tests]
 
 
+def aside(tests, functions, only=()):
+    """Some tests are begun at once, by the function that `functions` has under their names, while the others run one
+    after another. Returns the pairs of all, as run() takes them."""
+    return [side_by_side([(name, functions[name])], only)[0] if name in functions else (name, function)
+            for name, function in tests]
+
+
 def tests_of(instance):
     """The public methods of an object that are marked by @test, in the order of their lines."""
     found = [getattr(instance, name) for name in dir(instance) if not name.startswith("_")]

@@ -8,6 +8,7 @@ import http.server
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -16,9 +17,9 @@ import urllib.parse
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 from harness.frames import Gateway  # noqa: E402
 from harness.kannel import KannelCarrier  # noqa: E402
-from harness.server_folder import free_port  # noqa: E402
+from harness.server_folder import die_with_parent, free_port  # noqa: E402
 from harness.sms_carrier import GSM7, GSM7_SHIFTED  # noqa: E402
-from harness.tap import note, run, test, tests_of  # noqa: E402
+from harness.tap import aside, note, run, test, tests_of  # noqa: E402
 
 PARTS = "c" * 400  # three of them
 
@@ -313,6 +314,33 @@ class Tests:
             gateway.remove()
 
     @test
+    def kannels_own_telephone_writes_and_is_written_to(self):
+        """fakesmsc of Kannel itself, which knows nothing of ours."""
+        self.kannel.detach()
+        self.gateway.forget()
+        path = os.path.join(self.kannel.folder, "fakesmsc.log")
+        with open(path, "wb") as output:
+            telephone = subprocess.Popen(
+                ["/usr/lib/kannel/test/fakesmsc", "-H", "127.0.0.1", "-r", str(self.kannel.fake_port), "-i", "0.1",
+                 "-m", "1", "%s %s text Grüße vom Telefon" % (GUEST, self.kannel.sender[1:])],
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output, preexec_fn=die_with_parent)
+        try:
+            reply = self.reply("Grüße vom Telefon")
+            assert reply["from"] == "sms:" + GUEST and reply["to"] == "sms:" + self.kannel.sender, reply
+            for message, text in (("msg_fake_1", "Ihr Schlüssel [€]"), ("msg_fake_2", "Schlüssel \U0001f511")):
+                assert self.send(text, message)["type"] == "sent"
+                self.gateway.wait_frame("delivered", message=message)
+            with open(path, errors="replace") as file:
+                said = file.read()
+            there = "<%s %s " % (self.kannel.sender, GUEST)
+            assert there + "text Ihr Schlüssel [€]>" in said, said
+            assert there + "ucs-2 %00S%00c%00h%00l%00%FC%00s%00s%00e%00l%00+%D8%3D%DD%11>" in said, said
+        finally:
+            telephone.kill()
+            telephone.wait()
+            self.kannel.attach()
+
+    @test
     def kannel_goes_and_comes_back(self):
         self.gateway.forget()
         self.kannel.kill()
@@ -365,6 +393,7 @@ class Tests:
                 if later:
                     time.sleep(min(answers[m]["retry_after"] for m in later))  # as it was asked to
             kannel.wait(lambda: set(texts.values()) <= {t.text for t in kannel.shown}, "all arrive")
+            assert sorted(t.text for t in kannel.shown) == sorted(texts.values()), "some arrive twice"
         finally:
             gateway.stop()
             gateway.remove()
@@ -495,11 +524,17 @@ class Tests:
                 gateway.remove()
 
 
+# They wait for what they are told to, beside a Kannel or an smsbox of their own.
+WAITING = ("a_full_queue_slows_down_and_loses_nothing", "a_cut_counts_as_a_try_and_the_next_one_waits_longer",
+           "what_was_taken_of_a_long_message_is_not_sent_again")
+
+
 def main():
     tests = Tests(os.path.abspath(sys.argv[1]))
     tests.open()
     try:
-        status = run(tests_of(tests), sys.argv[2:])
+        waiting = {name: getattr(tests, name) for name in WAITING}
+        status = run(aside(tests_of(tests), waiting, sys.argv[2:]), sys.argv[2:])
     finally:
         tests.close()
     return status

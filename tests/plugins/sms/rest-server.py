@@ -12,7 +12,7 @@ import urllib.parse
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 from harness.frames import Gateway  # noqa: E402
 from harness.rest_carrier import ACCOUNT, MESSAGES, PUBLIC_URL, TOKEN, RestCarrier, signature  # noqa: E402
-from harness.tap import run, test, tests_of  # noqa: E402
+from harness.tap import aside, note, run, test, tests_of  # noqa: E402
 
 GUEST = RestCarrier.guest
 OUR_TEXT = "our marked text"
@@ -178,6 +178,31 @@ class Tests:
                 time.sleep(answer["retry_after"])  # as it was asked to
                 answer = self.send()
             assert answer["type"] == "sent", answer
+
+    @test
+    def a_service_that_throttles_gets_all_of_it_once(self):
+        taken = []  # when
+
+        def throttle(form, headers):
+            if sum(time.monotonic() - when < 1 for when in taken) >= 4:
+                return 429, {"Retry-After": "1"}, {"code": 20429, "status": 429}
+            taken.append(time.monotonic())
+            return self.carrier.create(form, headers)
+
+        texts = {"msg_slow_%d" % number: "langsam %d" % number for number in range(10)}
+        self.carrier.faults.extend([throttle] * 100)
+        rest, refused = set(texts), 0
+        while rest:
+            answers = {message: self.send(texts[message], message) for message in sorted(rest)}
+            assert {answer["type"] for answer in answers.values()} <= {"sent", "later"}, answers
+            rest = {message for message, answer in answers.items() if answer["type"] != "sent"}
+            refused += len(rest)
+            if rest:
+                time.sleep(min(answers[message]["retry_after"] for message in rest))  # as it was asked to
+        assert sorted(text.text for text in self.carrier.messages(GUEST)) == sorted(texts.values())
+        asked = len(self.posted())
+        note("%d messages in %d requests, %d times put off" % (len(texts), asked, refused))
+        assert refused >= 1 and asked < 2 * len(texts), (asked, refused)
 
     @test
     def a_cut_counts_as_a_try_and_is_repeated_with_the_same_bytes(self):
@@ -407,11 +432,29 @@ class Tests:
                 gateway.remove()
 
 
+# They wait for what they are told to, beside a carrier of their own.
+WAITING = ("slower_is_heard_and_nothing_is_asked_meanwhile", "a_service_that_throttles_gets_all_of_it_once",
+           "a_cut_counts_as_a_try_and_is_repeated_with_the_same_bytes")
+
+
+def alone(build, name):
+    def run_alone():
+        tests = Tests(build)
+        tests.open()
+        try:
+            getattr(tests, name)()
+        finally:
+            tests.close()
+
+    return run_alone
+
+
 def main():
     tests = Tests(os.path.abspath(sys.argv[1]))
     tests.open()
     try:
-        status = run(tests_of(tests), sys.argv[2:])
+        waiting = {name: alone(tests.build, name) for name in WAITING}
+        status = run(aside(tests_of(tests), waiting, sys.argv[2:]), sys.argv[2:])
     finally:
         tests.close()
     return status

@@ -20,7 +20,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from harness.frames import PATIENCE, Gateway  # noqa: E402
 from harness.sms_carrier import from_septets  # noqa: E402
 from harness.smsc import LATER, OK, QUEUE_FULL, THROTTLED, Smsc, read_part  # noqa: E402
-from harness.tap import note, run, test, tests_of  # noqa: E402
+from harness.tap import aside, note, run, test, tests_of  # noqa: E402
 
 US = "+4930901820"
 BOB, EVE = "+4915112345678", "+4915187654321"
@@ -292,6 +292,15 @@ class Tests:
         begin = time.monotonic()
         channel.is_sent()  # it waits for its turn
         assert time.monotonic() - begin > 0.5
+        self.smsc.behave(submit_status=QUEUE_FULL, submit_count=2)
+        texts = {"full_%d" % i: "marker full %d" % i for i in range(12)}
+        outbox = Outbox(channel, texts)
+        outbox.start()
+        outbox.wait_sent()
+        outbox.close()
+        assert outbox.answers["later"] >= 1 and outbox.answers["failed"] == 0, outbox.answers
+        assert {text: n for text, n in times_of(self.taken()).items() if "full" in text} == {
+            text: 1 for text in texts.values()}
         channel.end()
 
     @test
@@ -607,7 +616,9 @@ class Tests:
 
     @test
     def nothing_is_lost_when_the_centre_is_killed(self):
-        channel = self.up(behaviour={"receipt": "after", "answer_ms": 5})
+        # Receipts for those whose ids were lost with the centre are kept for a while: not so many that others wait.
+        window = 3
+        channel = self.up(window=str(window), behaviour={"receipt": "after", "answer_ms": 5})
         count, kills = 300, 3
         texts = {"kill_%d" % i: "marker kill %d" % i for i in range(count)}
         outbox = Outbox(channel, texts)
@@ -631,7 +642,7 @@ class Tests:
         note("%d kills: %d of %d reached the centre more than once, none more than %d times" % (
             kills, sum(times[text] > 1 for text in texts.values()), count,
             max(times[text] for text in texts.values())))
-        assert sum(times[text] - 1 for text in texts.values()) <= kills * 10  # the window's worth
+        assert sum(times[text] - 1 for text in texts.values()) <= kills * window
         channel.end()
 
     @test
@@ -648,7 +659,7 @@ class Tests:
         outbox.rest()
         channel.kill()
         first = channel.frames("reply")
-        assert not self.smsc.found("answered", self.mark)
+        assert not any(self.smsc.is_taken(number) for number in numbers.values())
         channel.on_request = lambda frame: {"type": "ack"}
         channel.forget()
         channel.start().wait_up()
@@ -691,11 +702,32 @@ WELL = {
 }
 
 
+# They wait, for what takes its time, beside an SMS centre of their own.
+WAITING = (
+    "a_throttling_centre_slows_us_down_and_loses_nothing", "a_full_queue_is_waited_for",
+    "what_nobody_settles_is_handed_in_again_under_the_same_identity", "a_silent_link_is_asked_and_a_dead_one_is_left",
+    "a_submit_without_an_answer_ends_the_session", "a_wrong_password_is_said_and_not_tried_at_once",
+    "who_is_bound_still_is_let_in_soon", "it_rests_when_there_is_nothing_to_do",
+)
+
+
+def alone(name, *arguments):
+    def run_alone():
+        tests = Tests(*arguments)
+        try:
+            getattr(tests, name)()
+        finally:
+            tests.smsc.stop()
+
+    return run_alone
+
+
 def main():
     build, programs, only = sys.argv[1], sys.argv[2:4], sys.argv[4:]
     tests = Tests(build, *programs)
     try:
-        return run(tests_of(tests), only)
+        waiting = {name: alone(name, build, *programs) for name in WAITING}
+        return run(aside(tests_of(tests), waiting, only), only)
     finally:
         tests.smsc.stop()
 

@@ -19,7 +19,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from harness.frames import Gateway  # noqa: E402
 from harness.rest_carrier import ACCOUNT, RestCarrier  # noqa: E402
 from harness.server_folder import free_port  # noqa: E402
-from harness.tap import note, run, test, tests_of  # noqa: E402
+from harness.tap import aside, note, run, test, tests_of  # noqa: E402
 
 PATIENCE = 60
 WINDOW = 1024  # requests of a plugin that the gateway has not answered
@@ -659,5 +659,10 @@ class Hostile:
             carrier.__exit__(None, None, None)
 
 
+# They wait for what has a limit in time, and each has a plugin of its own.
+WAITING = ("a_length_that_cannot_be_costs_that_connection", "a_pdu_that_never_ends_costs_that_connection",
+           "headers_that_lie_are_answered", "connections_that_say_nothing_keep_nobody_out_for_long")
+
 if __name__ == "__main__":
-    sys.exit(run(tests_of(Hostile(*sys.argv[1:3])), sys.argv[3:]))
+    waiting = {name: getattr(Hostile(*sys.argv[1:3]), name) for name in WAITING}
+    sys.exit(run(aside(tests_of(Hostile(*sys.argv[1:3])), waiting, sys.argv[3:]), sys.argv[3:]))
