@@ -191,6 +191,40 @@ static bool put_number(const char *country_code, const char *digits, char ret[SM
         return true;
 }
 
+/* What is dialled before a national number and is no part of it: a 0, but for these. */
+typedef struct Trunk {
+        const char *country_code;
+        const char *prefix;
+        size_t digits; /* of a number with it; 0: any number begins so */
+} Trunk;
+
+static const char *without_trunk(const char *country_code, const char *digits) {
+        static const Trunk others[] = {
+                { "1", "1", 11 },
+                { "225", "", 0 }, /* here a 0 belongs to the number */
+                { "226", "", 0 },
+                { "229", "", 0 },
+                { "241", "", 0 },
+                { "242", "", 0 },
+                { "36", "06", 0 },
+                { "375", "80", 11 },
+                { "378", "", 0 },
+                { "39", "", 0 },
+                { "7", "8", 11 },
+                { "992", "", 0 },
+                { "993", "8", 9 },
+        };
+        Trunk trunk = { country_code, "0", 0 };
+
+        for (size_t i = 0; i < N_ELEMENTS(others); i++)
+                if (streq(others[i].country_code, country_code))
+                        trunk = others[i];
+        if (!starts_with(digits, trunk.prefix) ||
+                        (trunk.digits != 0 && strlen(digits) != trunk.digits))
+                return digits;
+        return digits + strlen(trunk.prefix);
+}
+
 bool sms_number_from_carrier(const char *digits,
                 unsigned type,
                 const char *country_code,
@@ -208,7 +242,7 @@ bool sms_number_from_carrier(const char *digits,
         if (type == 0 && unknown_is_international)
                 return put_number("", digits, ret);
         if ((type == 0 || type == 2) && country_code)
-                return put_number(country_code, digits[0] == '0' ? digits + 1 : digits, ret);
+                return put_number(country_code, without_trunk(country_code, digits), ret);
         return false;
 }
 

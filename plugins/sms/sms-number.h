@@ -64,10 +64,11 @@ int sms_number_check(const char *number, const SmsCountries *allowed, SmsNumber 
 
 /* What a carrier calls the sender of a message, as E.164. type is the type of number of TS 23.040
  * section 9.1.2.5 and SMPP section 5.2.5: 1 international, 2 national, 0 unknown; country_code are
- * the digits that national numbers lack, or NULL when they cannot be read; a 0 before a national
- * number is dropped then, and "00" in one of unknown type means international. An unknown type
- * without either counts as international when unknown_is_international. False for names, short
- * codes and everything else that cannot be answered. */
+ * the digits that national numbers lack, or NULL when they cannot be read; what people dial before
+ * a national number, mostly a 0, is dropped then, and "00" in one of unknown type means
+ * international. An unknown type without either counts as international when
+ * unknown_is_international. False for names, short codes and everything else that cannot be
+ * answered. */
 bool sms_number_from_carrier(const char *digits,
                 unsigned type,
                 const char *country_code,

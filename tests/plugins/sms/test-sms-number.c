@@ -200,6 +200,43 @@ static void a_carriers_sender_becomes_e164_or_cannot_be_answered(void **state) {
         assert_sender("491511234567890123456789", 1, NULL, true, NULL);
 }
 
+/* National prefixes by ITU-T's list of them (Operational Bulletin, Dialling Procedures). */
+static void what_is_dialled_before_a_national_number_is_dropped_and_no_more(void **state) {
+        static const struct {
+                const char *digits, *code, *number;
+        } senders[] = {
+                { "07911123456", "44", "+447911123456" },
+                { "0612345678", "33", "+33612345678" },
+                { "3312345678", "39", "+393312345678" },
+                { "0612345678", "39", "+390612345678" }, /* Rome: the 0 belongs to it */
+                { "0549123456", "378", "+3780549123456" },
+                { "0712345678", "225", "+2250712345678" }, /* and to all mobile numbers here */
+                { "0195123456", "229", "+2290195123456" },
+                { "061234567", "242", "+242061234567" },
+                { "06031234", "241", "+24106031234" },
+                { "01234567", "226", "+22601234567" },
+                { "06201234567", "36", "+36201234567" },
+                { "201234567", "36", "+36201234567" },
+                { "612345678", "36", "+36612345678" },
+                { "89161234567", "7", "+79161234567" },
+                { "8121234567", "7", "+78121234567" }, /* Saint Petersburg */
+                { "80291234567", "375", "+375291234567" },
+                { "866123456", "993", "+99366123456" },
+                { "12015550123", "1", "+12015550123" },
+                { "2015550123", "1", "+12015550123" },
+        };
+
+        (void) state;
+        for (size_t i = 0; i < N_ELEMENTS(senders); i++)
+                for (unsigned type = 0; type <= 2; type += 2)
+                        assert_sender(senders[i].digits,
+                                        type,
+                                        senders[i].code,
+                                        false,
+                                        senders[i].number);
+        assert_sender("001234567", 2, "992", false, "+992001234567");
+}
+
 static void hours_are_read_strictly(void **state) {
         static const char *const wrong[] = { "",
                 "21-08",
@@ -331,6 +368,7 @@ int main(void) {
                 cmocka_unit_test(what_is_not_e164_is_refused),
                 cmocka_unit_test(only_the_countries_of_the_list_are_sent_to),
                 cmocka_unit_test(a_carriers_sender_becomes_e164_or_cannot_be_answered),
+                cmocka_unit_test(what_is_dialled_before_a_national_number_is_dropped_and_no_more),
                 cmocka_unit_test(hours_are_read_strictly),
                 cmocka_unit_test(quiet_hours_are_those_of_the_recipients_country),
                 cmocka_unit_test(a_country_of_many_zones_is_quiet_while_one_is),
