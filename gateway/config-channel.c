@@ -154,6 +154,20 @@ static int read_driver(const ConfigPlace *p, const char *driver) {
         return DRIVER_ALL;
 }
 
+/* A key of our own programs that came in by `settings`, past the checks of its form. */
+static void refuse_hidden_keys(const ConfigPlace *p,
+                const ConfigSetting *settings,
+                size_t n,
+                const ConfigPlugin *plugin) {
+        for (size_t i = 0; i < n; i++)
+                if (json_object_get(plugin->settings, settings[i].key) &&
+                                config_n_values(p, settings[i].key) == 0)
+                        config_problem(p,
+                                        "settings",
+                                        "settings hold %s, which belongs into the section itself",
+                                        settings[i].key);
+}
+
 static void read_program(const ConfigPlace *p, const char *scheme, ConfigPlugin *plugin) {
         const char *driver = streq(scheme, "sms") && is_written(p, "driver")
                                              ? cfg_getnstr(p->cfg, "driver", 0)
@@ -171,6 +185,8 @@ static void read_program(const ConfigPlace *p, const char *scheme, ConfigPlugin 
                         settings[n++] = *setting;
         }
         config_read_plugin(p, CONFIG_ROLE_CHANNEL, settings, n, plugin);
+        if (driver || is_written(p, "from"))
+                refuse_hidden_keys(p, settings, n, plugin);
         refuse_foreign_keys(p, scheme, driver, bits);
         config_check_program(p, scheme, plugin);
 }
