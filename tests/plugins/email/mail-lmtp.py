@@ -17,11 +17,16 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from harness.frames import PATIENCE
 from harness.lmtp_client import FROM, Client
 from harness.mail_route import MailRoute, digest
-from harness.tap import note, run, test, tests_of
+from harness.tap import note, run, side_by_side, test, tests_of
 
 BOB = "bob@hotel.test"
 MAIL = b"From: anna@example.org\r\nSubject: x\r\n\r\n"
 SIZE_MAX = 10 * 1024 * 1024
+AS_SYSTEMD = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.execve(sys.argv[2], sys.argv[2:], {**os.environ, "LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid())})
+"""
 
 
 class Tests:
@@ -379,10 +384,8 @@ class Tests:
             listener = socket.socket(socket.AF_UNIX)
             listener.bind(path)
             listener.listen(8)
-            os.dup2(listener.fileno(), 9)
-            route.wrapper = ["/bin/sh", "-c", 'exec 3<&9; LISTEN_FDS=1 LISTEN_PID=$$ exec "$0" "$@"']
-            route.start("lmtp:" + path, pass_fds=(9,))
-            os.close(9)
+            route.wrapper = [sys.executable, "-c", AS_SYSTEMD, str(listener.fileno())]
+            route.start("lmtp:" + path, pass_fds=(listener.fileno(),))
             listener.close()
             with Client(path) as client:
                 assert client.deliver(MAIL, BOB) == [250]
@@ -399,7 +402,7 @@ class Tests:
 
 def main():
     tests = Tests(sys.argv[1], sys.argv[2])
-    return run(tests_of(tests), sys.argv[3:])
+    return run(side_by_side(tests_of(tests), sys.argv[3:]), sys.argv[3:])
 
 
 if __name__ == "__main__":

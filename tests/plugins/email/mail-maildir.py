@@ -13,7 +13,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 from harness.frames import PATIENCE
 from harness.mail_route import MailRoute, digest
-from harness.tap import Skip, note, run, test, tests_of
+from harness.tap import Skip, note, run, side_by_side, test, tests_of
 
 SIZE_MAX = 10 * 1024 * 1024
 
@@ -185,7 +185,7 @@ class Tests:
             route.start()
             name = route.deliver(b"real\n")
             route.wait_names("cur", [name + ":2,S"])
-            assert [a["text"] for a in route.arrivals()] == ["real\n"]
+            assert [a["text"] for a in route.wait_arrivals(1)] == ["real\n"]
             assert len(route.names("new")) == 6
             assert route.errors_text().count("no regular file") == 1
             listener.close()
@@ -213,7 +213,7 @@ class Tests:
             exact = route.deliver(b"x" * SIZE_MAX)
             over = route.deliver(b"x" * (SIZE_MAX + 1))
             route.wait_names("cur", ["huge:2,F", exact + ":2,S", over + ":2,F"])
-            assert [a["size"] for a in route.arrivals()] == [SIZE_MAX]
+            assert [a["size"] for a in route.wait_arrivals(1)] == [SIZE_MAX]
             assert route.memory() - before < 30 << 20
 
     @test
@@ -323,7 +323,7 @@ class Tests:
 
 def main():
     tests = Tests(sys.argv[1], sys.argv[2])
-    return run(tests_of(tests), sys.argv[3:])
+    return run(side_by_side(tests_of(tests), sys.argv[3:]), sys.argv[3:])
 
 
 if __name__ == "__main__":
