@@ -163,10 +163,13 @@ int kannel_report_read(const HttpValues *values, KannelReport *ret) {
         const char *message = http_values_text(values, "message");
         int64_t segment = number_read(http_values_text(values, "segment"), SMS_SEGMENTS_MAX);
         int64_t type = number_read(http_values_text(values, "type"), 256);
+        int64_t repeat = number_read(http_values_text(values, "repeat"), INT64_C(1) << 31);
         const HttpValue *text = http_values_find(values, "text");
         SmppReceipt receipt = { 0 };
 
-        *ret = (KannelReport){ .message = message, .segment = (unsigned) segment };
+        *ret = (KannelReport){
+                .message = message, .segment = (unsigned) segment, .repeat = repeat < 0 ? 0 : repeat
+        };
         if (!message || !*message || segment < 0 || type < 0)
                 return KANNEL_E_FORM;
         if (text && text->size <= SMPP_RECEIPT_TEXT_MAX)

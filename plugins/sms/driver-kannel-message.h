@@ -48,9 +48,10 @@ void kannel_inbound_done(KannelInbound *inbound);
 typedef struct KannelReport {
         const char *message; /* the values' */
         unsigned segment;
+        int64_t repeat; /* 0: the first */
         SmppOutcome outcome;
         char error[8]; /* or empty */
 } KannelReport;
 
-/* Reads message, segment, type, text. */
+/* Reads message, segment, repeat, type, text. */
 int kannel_report_read(const HttpValues *values, KannelReport *ret);

@@ -8,6 +8,7 @@
  * Texts, numbers and the password travel in the request's body and header fields, which Kannel does
  * not log as it does URLs. */
 #include <errno.h>
+#include <inttypes.h>
 #include <sodium.h>
 #include <stdio.h>
 
@@ -95,13 +96,17 @@ static bool add_report_url(const SmsDriver *d,
                 unsigned segment,
                 struct curl_slist **list) {
         _cleanup_(secret_free_stringp) char *url = NULL;
+        char repeat[32] = "";
 
+        if (out->repeat > 0)
+                (void) snprintf(repeat, sizeof(repeat), "&repeat=%" PRId64, out->repeat);
         if (asprintf(&url,
-                            "%s/%s/dlr?message=%s&segment=%u&type=%%d&text=%%A",
+                            "%s/%s/dlr?message=%s&segment=%u%s&type=%%d&text=%%A",
                             d->callback_url,
                             (const char *) d->secret.data,
                             out->message,
-                            segment) < 0) {
+                            segment,
+                            repeat) < 0) {
                 url = NULL;
                 return false;
         }
@@ -347,6 +352,7 @@ static void take_report(SmsDriver *d, HttpCall *call, const HttpValues *values) 
         sms_channel_report(d->channel,
                         &(SmsReport){ .message = report.message,
                                         .segment = report.segment,
+                                        .repeat = report.repeat,
                                         .outcome = report.outcome,
                                         .error = report.error[0] ? report.error : NULL,
                                         .token = token });

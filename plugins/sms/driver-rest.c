@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "credential.h"
 #include "driver-http.h"
@@ -165,13 +166,16 @@ static int job_send(Job *job) {
         SmsDriver *d = job->driver;
         _cleanup_(freep) char *url = NULL, *callback = NULL;
         struct curl_slist *headers = NULL;
-        char *form;
+        char *form, repeat[32] = "";
         size_t size;
         int r;
 
         if (!format_url(d, "/Messages", "", &url))
                 return -ENOMEM;
-        if (asprintf(&callback, "%s/status?message=%s", d->callback_url, out->message) < 0) {
+        if (out->repeat > 0)
+                (void) snprintf(repeat, sizeof(repeat), "&repeat=%" PRId64, out->repeat);
+        if (asprintf(&callback, "%s/status?message=%s%s", d->callback_url, out->message, repeat) <
+                        0) {
                 callback = NULL;
                 return -ENOMEM;
         }
@@ -294,6 +298,15 @@ static void take_message(SmsDriver *d, HttpCall *call, const RestCallback *callb
                                         .token = token });
 }
 
+/* Of our own URL; what is no number is as if it were not there. */
+static int64_t repeat_read(const HttpValues *query) {
+        const char *text = http_values_text(query, "repeat");
+
+        return text && strlen(text) <= 10 && strspn(text, "0123456789") == strlen(text)
+                               ? strtoll(text, NULL, 10)
+                               : 0;
+}
+
 static void
 take_report(SmsDriver *d, HttpCall *call, const HttpCallView *view, const RestCallback *callback) {
         uint64_t token = call_tokens_add(&d->reports, call);
@@ -309,6 +322,7 @@ take_report(SmsDriver *d, HttpCall *call, const HttpCallView *view, const RestCa
         sms_channel_report(d->channel,
                         &(SmsReport){ .id = message ? NULL : callback->id,
                                         .message = message,
+                                        .repeat = message ? repeat_read(&query) : 0,
                                         .outcome = callback->outcome,
                                         .error = callback->error[0] ? callback->error : NULL,
                                         .token = token | REPORT_TOKEN });

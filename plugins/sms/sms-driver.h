@@ -61,6 +61,7 @@ typedef struct SmsReport {
         const char *id;      /* as the carrier writes it */
         const char *message; /* ours */
         unsigned segment;    /* of message: which of its segments, from 0 */
+        int64_t repeat;      /* of message: which repetition of it; 0: the first */
         SmppOutcome outcome;
         const char *error; /* the network's code, for logs; may be NULL */
         uint64_t token;    /* of the driver's, to settle it by; 0: the carrier waits for nothing */

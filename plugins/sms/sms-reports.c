@@ -58,6 +58,7 @@ typedef struct Held {
         char id[SMPP_ID_SIZE], message[SMS_MESSAGE_SIZE], error[16];
         unsigned segment;
         SmppOutcome outcome;
+        int64_t repeat;
         uint64_t token; /* 0: its carrier does not wait for it */
         bool was_handed_back;
         uint64_t since, due;
@@ -737,7 +738,21 @@ static bool report_find(SmsReports *r, const SmsReport *report, Record **ret, un
                 return part_find(r, report->id, ret, ret_part);
         *ret = report->message ? record_find(r, report->message) : NULL;
         *ret_part = report->segment;
-        return *ret && *ret_part < (*ret)->n_parts;
+        return *ret && *ret_part < (*ret)->n_parts && report->repeat <= (*ret)->repeat;
+}
+
+/* What became of a former repetition says nothing against the present one. */
+static bool is_of_use(const SmsReport *report, const Record *record) {
+        return report->id || report->repeat == record->repeat ||
+               report->outcome == SMPP_OUTCOME_DELIVERED;
+}
+
+/* It may be looked for. */
+static bool is_well_formed(const SmsReport *report) {
+        size_t n = report->id ? strlen(report->id) : 0;
+
+        return report->id ? n > 0 && n < SMPP_ID_SIZE
+                          : report->message && sms_reports_is_message(report->message);
 }
 
 static bool others_are_delivered(const Record *record, unsigned part) {
@@ -777,6 +792,7 @@ static void held_drop(SmsReports *r, Held *held) {
 static bool is_same_report(const Held *held, const SmsReport *report) {
         return report->id ? streq(held->id, report->id)
                           : !held->id[0] && held->segment == report->segment &&
+                                               held->repeat == report->repeat &&
                                                streq(held->message, report->message);
 }
 
@@ -804,6 +820,7 @@ static Held *held_new(SmsReports *r, const SmsReport *report, uint64_t boot) {
         if (!held)
                 return NULL;
         held->segment = report->segment;
+        held->repeat = report->repeat;
         held->since = boot;
         if (report->id)
                 (void) snprintf(held->id, sizeof(held->id), "%s", report->id);
@@ -855,13 +872,14 @@ SmsVerdict sms_reports_note(SmsReports *r,
 
         *ret = (SmsVerdictOn){ .outcome = report->outcome };
         text_word(report->error, ret->error, sizeof(ret->error));
-        if (!is_final(report->outcome) || (!report->id && !report->message) ||
-                        (report->id && !report->id[0]))
+        if (!is_final(report->outcome) || !is_well_formed(report))
                 return SMS_VERDICT_NOTHING;
         if (!report_find(r, report, &record, &part))
                 return hold ? hold_report(r, report, boot, ret) : SMS_VERDICT_NOTHING;
         (void) snprintf(ret->message, sizeof(ret->message), "%s", record->message);
         ret->repeat = record->repeat;
+        if (!is_of_use(report, record))
+                return SMS_VERDICT_NOTHING;
         return judge(r, record, part, report->outcome);
 }
 
@@ -872,6 +890,7 @@ bool sms_reports_match(SmsReports *r, uint64_t boot, SmsVerdict *ret_verdict, Sm
                 SmsReport report = { .id = held->id[0] ? held->id : NULL,
                         .message = held->id[0] ? NULL : held->message,
                         .segment = held->segment,
+                        .repeat = held->repeat,
                         .outcome = held->outcome,
                         .error = held->error };
 

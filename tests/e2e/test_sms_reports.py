@@ -31,6 +31,7 @@ class Smpp(SmppCarrier):
 
     def fails(self, guest):
         """Reports the newest message to this guest as failed, again and again until that is taken."""
+        self.smsc.sync()
         taken = [e for e in self.smsc.found("taken") if "+" + e["to"] == guest][-1]
         mark = self.smsc.mark()
         self.smsc.tell("receipt", message=taken, state="UNDELIV")
@@ -151,6 +152,23 @@ class Tests:
     @tap.test
     def over_a_rest_service_a_report_that_nobody_took_falls_back_once(self):
         self.falls_back_once(Rest(self.build))
+
+    @tap.test
+    def a_late_report_about_what_was_sent_before_fails_nothing(self):
+        carrier = Rest(self.build)
+        with carrier, SmsSite(self.build, carrier, channels=("sms", "echo")) as site:
+            _, share = self.invite(site, carrier, carrier.guest, "bob")
+            assert site.tenant.post("/v1/shares/%s/resend" % share["id"]).status == 202
+            first, second = carrier.wait(lambda: list(carrier.store.values())[1:] and list(carrier.store.values()),
+                                         "it is there twice")
+            wait_for(lambda: not site.rows("SELECT 1 FROM outbox"), "the gateway knows that")
+            for message, count in ((first, 0), (second, 1)):
+                carrier.report(message, "undelivered", "30005")
+                path = message.form["StatusCallback"].rpartition("/")[2]
+                carrier.wait(lambda path=path: any(at.endswith(path) and status == 204 for at, status in carrier.callbacks),
+                             "the report is taken")
+                assert events_of(site.show(share)).count("not_delivered") == count
+            site.wait_event(share, "fallback")
 
     @tap.test
     def kannel_itself_tells_again_that_a_message_was_delivered(self):

@@ -220,7 +220,12 @@ static void reports_are_read(void **state) {
                 assert_int_equal(report.segment, 2);
                 assert_int_equal(report.outcome, cases[i].outcome);
                 assert_string_equal(report.error, cases[i].error);
+                assert_int_equal(report.repeat, 0);
         }
+        assert_int_equal(read_report("message=m&segment=0&repeat=7&type=1", &report), 0);
+        assert_int_equal(report.repeat, 7);
+        assert_int_equal(read_report("message=m&segment=0&repeat=x&type=1", &report), 0);
+        assert_int_equal(report.repeat, 0);
         for (size_t i = 0; i < N_ELEMENTS(bad); i++)
                 assert_int_equal(read_report(bad[i], &report), KANNEL_E_FORM);
 }

@@ -407,6 +407,30 @@ static void what_has_arrived_in_part_is_not_taken_back(void **state) {
         assert_null(found);
 }
 
+/* Of carriers that name our message. */
+static void a_report_about_a_former_repetition_fails_nothing(void **state) {
+        SmsReport told = { .message = "msg_1", .repeat = 1, .outcome = SMPP_OUTCOME_FAILED };
+        SmsVerdict verdict;
+        SmsVerdictOn on;
+        Fixture *f = *state;
+
+        assert_int_equal(sms_reports_add(f->reports, "msg_1", 0, NULL, 1, NOW), 0);
+        assert_int_equal(sms_reports_note(f->reports, &told, true, 0, &on), SMS_VERDICT_HELD);
+        assert_false(sms_reports_match(f->reports, 0, &verdict, &on)); /* it overtakes its answer */
+        assert_int_equal(sms_reports_add(f->reports, "msg_1", 1, NULL, 1, NOW), 0);
+        assert_true(sms_reports_match(f->reports, 0, &verdict, &on));
+        assert_int_equal(verdict, SMS_VERDICT_FAILED);
+        assert_int_equal(on.repeat, 1);
+        sms_reports_undo(f->reports, "msg_1", 1);
+        told.repeat = 0;
+        assert_int_equal(sms_reports_note(f->reports, &told, true, 0, &on), SMS_VERDICT_NOTHING);
+        told.outcome = SMPP_OUTCOME_DELIVERED; /* the telephone has it */
+        assert_int_equal(sms_reports_note(f->reports, &told, true, 0, &on), SMS_VERDICT_DELIVERED);
+        told.message = "no/message";
+        assert_int_equal(sms_reports_note(f->reports, &told, true, 0, &on), SMS_VERDICT_NOTHING);
+        assert_int_equal(sms_reports_held(f->reports), 0);
+}
+
 /* --- Held --- */
 
 static SmsVerdict hold(Fixture *f, const char *id, uint64_t token, uint64_t second, uint64_t *ret) {
@@ -528,6 +552,7 @@ int main(void) {
                 TEST(what_is_decided_is_not_meant_again_unless_nobody_else_can_be),
                 TEST(a_part_that_is_not_on_the_disk_stays_with_the_carrier),
                 TEST(what_has_arrived_in_part_is_not_taken_back),
+                TEST(a_report_about_a_former_repetition_fails_nothing),
                 TEST(a_held_report_is_its_carriers_after_a_while),
                 TEST(a_report_that_is_held_twice_is_waited_for_once),
                 TEST(a_report_about_nothing_of_ours_is_ended_with_the_minute),
