@@ -18,7 +18,7 @@ from harness.dovecot import Dovecot
 from harness.frames import PATIENCE, Gateway
 from harness.lmtp_client import Client
 from harness.smtp_double import SmtpDouble
-from harness.tap import Skip, run, test, tests_of
+from harness.tap import Skip, run, side_by_side, test, tests_of
 
 US, BOB = "keys@hotel.test", "bob@guests.test"
 MESSAGE = "msg_01j00000000000000000000001"
@@ -273,7 +273,7 @@ class Tests:
 
 
 def main():
-    return run(tests_of(Tests(sys.argv[1])), sys.argv[2:])
+    return run(side_by_side(tests_of(Tests(sys.argv[1])), sys.argv[2:]), sys.argv[2:])
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from harness.dovecot import Dovecot
 from harness.frames import PATIENCE, Gateway
 from harness.smtp_double import SmtpDouble
-from harness.tap import Skip, note, run, test, tests_of
+from harness.tap import Skip, note, run, side_by_side, test, tests_of
 
 US = "keys@hotel.test"
 IDLE_SECONDS = 22  # longer than from one poll of a mailbox to the next
@@ -147,7 +147,7 @@ class Tests:
 
 
 def main():
-    return run(tests_of(Tests(sys.argv[1])), sys.argv[2:])
+    return run(side_by_side(tests_of(Tests(sys.argv[1])), sys.argv[2:]), sys.argv[2:])
 
 
 if __name__ == "__main__":
