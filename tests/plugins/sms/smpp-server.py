@@ -356,6 +356,7 @@ class Tests:
     def withdraw(self, channel, message, kind="withdrawn"):
         answer = channel.wait_answer(channel.ask("withdraw", message=message, kind="invitation", to="sms:" + BOB))
         assert answer["type"] == kind, answer
+        self.smsc.sync()
         return answer
 
     @test
