@@ -66,6 +66,8 @@ smtpd_recipient_restrictions = permit_mynetworks permit_sasl_authenticated rejec
 queue_run_delay = 1s
 minimal_backoff_time = 1s
 maximal_backoff_time = 2s
+transport_retry_time = 1s
+service_throttle_time = 1s
 smtpd_client_connection_count_limit = 0
 smtputf8_enable = {smtputf8}
 """

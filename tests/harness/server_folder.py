@@ -151,26 +151,38 @@ class Server:
             raise
         return self
 
-    def _signal(self, number):
-        pids = descendants(self.process.pid)
+    @staticmethod
+    def _signal(pids, number):
         for pid in pids:
             try:
                 os.kill(pid, number)
             except ProcessLookupError:
                 pass
-        return pids
+
+    def _halt(self):
+        """Stops all of it where it stands, so that nothing is born meanwhile that would outlive the rest and
+        keep a port. Returns the pids."""
+        halted = []
+        while True:
+            found = [pid for pid in descendants(self.process.pid) if pid not in halted]
+            if not found:
+                return halted
+            self._signal(found, signal.SIGSTOP)
+            halted += found
 
     def kill(self):
         """kill -9, as a crash or a power cut would."""
         if self.process:
-            pids = self._signal(signal.SIGKILL)
+            pids = self._halt()
+            self._signal(pids, signal.SIGKILL)
             self.process.wait()
             wait_for_end(pids)
             self.process = None
 
     def stop(self):
         if self.process:
-            pids = self._signal(signal.SIGTERM)
+            pids = descendants(self.process.pid)
+            self._signal(pids, signal.SIGTERM)
             try:
                 self.process.wait(5)
                 wait_for_end(pids)
