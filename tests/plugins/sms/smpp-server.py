@@ -531,6 +531,7 @@ class Tests:
         channel.wait_frame("status", up=False, reason="unbound")
         channel.wait_up()
         channel.is_sent()
+        self.smsc.sync()
         assert len(self.smsc.found("bind", self.mark)) == 2
         channel.end()
         self.smsc.wait_event("unbound", self.mark)
