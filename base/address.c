@@ -357,12 +357,13 @@ static bool is_mail_local(const char *text, size_t size) {
 
         if (size == 0 || size > MAIL_LOCAL_MAX)
                 return false;
-        for (size_t i = 0; i < size; i++)
+        for (size_t i = 0; i < size; i++) {
                 if ((uint8_t) text[i] < 0x80 && (text[i] == 0 || !strchr(symbols, text[i])))
                         return false;
-        if (text[0] == '-' || text[0] == '.' || text[size - 1] == '.')
-                return false;
-        return !memmem(text, size, "..", 2);
+                if (i > 0 && text[i] == '.' && text[i - 1] == '.')
+                        return false;
+        }
+        return text[0] != '-' && text[0] != '.' && text[size - 1] != '.';
 }
 
 /* A mark over a symbol makes another symbol of it for whoever looks, and not for a mail server. */
