@@ -96,6 +96,8 @@ class ModemCarrier(SmsCarrier):
         return set(handle) <= self.deleted
 
     def report_failure(self, to):
+        """Of what was last sent to a number; the report stays on the modem until we have taken it. Returns a handle
+        for is_reported()."""
         sent = self.service.events("sent", number=to)[-1]
         self.service.do("report", reference=sent["reference"], number=to, state=NOT_DELIVERED)
         self.n_reports += 1

@@ -116,7 +116,6 @@ class RestCarrier(SmsCarrier):
         # form and headers that returns one of these.
         self.faults = collections.deque()
         self.holding = False  # nothing is delivered
-        self.reporting = True  # what is delivered is reported
         self.answers = 0
         self.pending = {}  # what it has to post, also after it was killed: (path, form, on_taken) by number
         self.posts = 0
@@ -235,9 +234,8 @@ class RestCarrier(SmsCarrier):
         self.shown.append(Text(form["To"], form["From"], form["Body"], count_segments(form["Body"]),
                                "gsm7" if octets is not None else "ucs2"))
         self.changed.notify_all()
-        if self.reporting:
-            self.report(message, "sent")
-            self.report(message, "delivered")
+        self.report(message, "sent")
+        self.report(message, "delivered")
 
     # What it posts.
 
@@ -264,7 +262,6 @@ class RestCarrier(SmsCarrier):
             self.posts += 1
             self.pending[self.posts] = (path, form, on_taken)
             self._begin_post(self.posts)
-            return self.posts
 
     def _begin_post(self, number):
         threading.Thread(target=self._run_post, args=(number, self.lives), daemon=True).start()
@@ -291,14 +288,7 @@ class RestCarrier(SmsCarrier):
         form = [("AccountSid", ACCOUNT), ("ApiVersion", "2010-04-01"), ("From", message.form["From"]),
                 ("MessageSid", message.sid), ("MessageStatus", status), ("SmsSid", message.sid),
                 ("SmsStatus", status), ("To", message.form["To"])]
-        return self._post_until_taken(callback[len(PUBLIC_URL) :], form + ([("ErrorCode", error)] if error else []))
-
-    def report_failure(self, to):
-        return self.report([message for message in self.store.values() if message.form["To"] == to][-1],
-                           "undelivered", "30005")
-
-    def is_reported(self, handle):
-        return handle not in self.pending
+        self._post_until_taken(callback[len(PUBLIC_URL) :], form + ([("ErrorCode", error)] if error else []))
 
     def inbound_form(self, sid, sender, text):
         return [("ToCountry", "DE"), ("SmsMessageSid", sid), ("NumMedia", "0"), ("SmsSid", sid),

@@ -137,15 +137,6 @@ class SmsCarrier:
         """Whether we have told the carrier that we have all of an answer. Called with the lock."""
         raise NotImplementedError
 
-    def report_failure(self, to):
-        """Reports that what was last sent to a number will never arrive; repeats it until we have taken it.
-        Returns a handle for is_reported(). Not with every double."""
-        raise NotImplementedError
-
-    def is_reported(self, handle):
-        """Whether we have told the carrier that we have that report. Called with the lock."""
-        raise NotImplementedError
-
     # What tests use.
 
     def kill_and_start(self):

@@ -320,14 +320,6 @@ class SmppCarrier(SmsCarrier):
     def is_taken(self, handle):
         return all(self.smsc.is_taken(number) for number in handle)
 
-    def report_failure(self, to):
-        mark = self.smsc.mark()
-        self.smsc.tell("receipt", message=self.smsc.found("taken", to=to.lstrip("+"))[-1], state="UNDELIV")
-        return self.smsc.wait_event("handed", mark)["number"]
-
-    def is_reported(self, handle):
-        return self.smsc.is_taken(handle)
-
 
 if __name__ == "__main__":
     if len(sys.argv) != 3 or sys.argv[1] != "--install":

@@ -20,6 +20,7 @@ from harness.kannel import KannelCarrier  # noqa: E402
 from harness.server_folder import die_with_parent, free_port  # noqa: E402
 from harness.sms_carrier import GSM7, GSM7_SHIFTED  # noqa: E402
 from harness.tap import aside, note, run, test, tests_of  # noqa: E402
+from harness.vestibule import wait_until  # noqa: E402
 
 PARTS = "c" * 400  # three of them
 
@@ -215,6 +216,26 @@ class Tests:
         assert self.reply("beim Tod")["inbound"] == first["inbound"]
         self.kannel.wait_taken(handle)
         self.gateway.wait_up()
+
+    @test
+    def what_smsbox_takes_with_it_was_not_acknowledged(self):
+        """It takes what people wrote from bearerbox's store before it asks us, and tries again in memory only: what
+        we have not acknowledged may be lost with it, and nothing else."""
+        def spooled():
+            return [name for _, _, names in os.walk(os.path.join(self.kannel.folder, "spool")) for name in names]
+
+        self.gateway.on_request = lambda frame: None if frame["type"] == "reply" else {"type": "ack"}
+        lost = self.kannel.answer(GUEST, "mit smsbox dahin")
+        self.reply("mit smsbox dahin")
+        wait_until(lambda: not spooled(), 60, "bearerbox has handed it over")
+        self.kannel.kill_smsbox()
+        self.gateway.on_request = lambda frame: {"type": "ack"}
+        kept = self.kannel.answer(GUEST, "nach smsbox")
+        self.reply("nach smsbox")
+        self.kannel.wait_taken(kept)
+        with self.kannel.changed:
+            assert not self.kannel.is_taken(lost)
+        assert len([f for f in self.gateway.frames("reply") if f["text"] == "mit smsbox dahin"]) == 1
 
     @test
     def who_does_not_know_the_path_finds_nothing(self):
