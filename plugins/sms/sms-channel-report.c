@@ -190,11 +190,16 @@ static void take(SmsChannel *c, SmsVerdict verdict, const SmsVerdictOn *on, uint
         }
 }
 
+static SmsExpected expected(const SmsChannel *c, uint64_t now) {
+        if (!TAILQ_EMPTY(&c->sending))
+                return SMS_EXPECTED_ANY;
+        return now < c->unsure_until ? SMS_EXPECTED_UNKNOWN : SMS_EXPECTED_KNOWN;
+}
+
 void sms_report_take(SmsChannel *c, const SmsReport *report) {
         uint64_t now = time_boot();
-        bool hold = !TAILQ_EMPTY(&c->sending) || now < c->unsure_until;
         SmsVerdictOn on;
-        SmsVerdict verdict = sms_reports_note(c->reports, report, hold, now, &on);
+        SmsVerdict verdict = sms_reports_note(c->reports, report, expected(c, now), now, &on);
 
         settle(c, on.token, SMS_SETTLED_LATER); /* nobody waits for the former any more */
         take(c, verdict, &on, report->token);

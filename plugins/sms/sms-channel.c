@@ -86,6 +86,9 @@ static int open_reports(SmsChannel *c) {
                 log_warning("the carrier's ids are kept in memory only, as the state folder cannot "
                             "be used: %s",
                                 strerror(-r));
+        /* The gateway is about to ask again for what a killed process did not write down. */
+        if (sms_reports_has_past(c->reports))
+                c->unsure_until = time_boot() + SMS_REPORTS_MATCH_SECONDS * USEC_PER_SEC;
         return 0;
 }
 

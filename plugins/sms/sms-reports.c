@@ -46,7 +46,7 @@ struct Record {
         TAILQ_ENTRY(Record) entry; /* of those that are waited for, or of those that ended */
         LIST_ENTRY(Record) same_bucket;
         char message[SMS_MESSAGE_SIZE];
-        int64_t repeat, taken, doubt_until;
+        int64_t repeat, taken, doubt_until, ended_at;
         bool ended;
         size_t n_parts;
         Part parts[];
@@ -77,6 +77,7 @@ struct SmsReports {
         struct RecordList messages[BUCKETS];
         uint8_t hash_key[crypto_shorthash_KEYBYTES]; /* carriers choose their ids */
         int directory, file;                         /* -1: in memory only */
+        bool has_past;                               /* there was a file */
         size_t n_lines;                              /* of the file */
         size_t n_lines_next;                         /* when to tidy it */
         char line[LINE_SIZE_MAX]; /* to be written; too large to be cleared for each message */
@@ -176,6 +177,8 @@ static void clock_is_back(SmsReports *r, int64_t now) {
                 TAILQ_FOREACH(record, queues[i], entry) {
                         if (record->taken > now)
                                 record->taken = now;
+                        if (record->ended_at > now)
+                                record->ended_at = now;
                         if (record->doubt_until > now + SMS_REPORTS_DOUBT_SECONDS)
                                 record->doubt_until = now + SMS_REPORTS_DOUBT_SECONDS;
                 }
@@ -194,9 +197,9 @@ static void clock_is_ahead(SmsReports *r, int64_t now) {
         r->n_lines_next = 0;
 }
 
-/* What has ended is remembered as long as the gateway may ask for it again, and a few times as much
- * as it has under way. The age of the others is that to the newest: a clock alone makes nothing
- * old. */
+/* What has ended is remembered as long as the gateway may ask for it again, or a carrier may say
+ * once more what it got no answer to, and a few times as much as is under way. The age of the
+ * others is that to the newest: a clock alone makes nothing old. */
 static void drop_old(SmsReports *r, int64_t now) {
         Record *record;
 
@@ -206,7 +209,7 @@ static void drop_old(SmsReports *r, int64_t now) {
                 record_drop(r, record);
         while ((record = TAILQ_FIRST(&r->ended)) &&
                         (r->n_ended > SMS_REPORTS_ENDED_MAX ||
-                                        now - record->taken > SMS_REPORTS_DOUBT_SECONDS))
+                                        now - record->ended_at > SMS_REPORTS_DOUBT_SECONDS))
                 record_drop(r, record);
 }
 
@@ -220,10 +223,10 @@ static void drop_excess(SmsReports *r) {
 
 /* --- Records --- */
 
-static void record_end(SmsReports *r, Record *record) {
+static void record_end(SmsReports *r, Record *record, int64_t now) {
         if (record->ended)
                 return;
-        record_remove_keys(record);
+        record->ended_at = now;
         TAILQ_REMOVE(&r->waited, record, entry);
         r->n_waited--;
         record->ended = true;
@@ -514,7 +517,7 @@ static void read_line(SmsReports *r, char *line, int64_t now) {
         } else if (kind[0] == 'd') {
                 record = record_find(r, line);
                 if (record)
-                        record_end(r, record);
+                        record_end(r, record, now);
                 drop_excess(r);
         }
 }
@@ -553,6 +556,7 @@ static int read_file(SmsReports *r, int64_t now) {
         file = openat(r->directory, file_name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
         if (file < 0)
                 return errno == ENOENT ? 0 : -errno;
+        r->has_past = true;
         if (fstat(file, &st) < 0)
                 return -errno;
         start = st.st_size > FILE_BYTES_MAX ? st.st_size - FILE_BYTES_MAX : 0;
@@ -683,7 +687,7 @@ void sms_reports_end(SmsReports *r, const char *message, int64_t repeat, int64_t
                 return;
         /* Without this line a report is looked for in vain, which costs nothing. */
         (void) append_word(r, "d", message);
-        record_end(r, record);
+        record_end(r, record, now);
         clock_is_back(r, now);
         drop_old(r, now);
         tidy_if_due(r);
@@ -691,41 +695,51 @@ void sms_reports_end(SmsReports *r, const char *message, int64_t repeat, int64_t
 
 /* --- Reports --- */
 
-typedef struct Found {
-        const Key *same, *equal;
-} Found;
+/* What is known of a part that a carrier speaks of. */
+typedef enum Known {
+        KNOWN_OPEN,    /* nothing */
+        KNOWN_DECIDED, /* a report about it is with the gateway */
+        KNOWN_PAST,    /* all that there is to say: it was said before */
+} Known;
 
-static Found keys_find(const SmsReports *r, const char *id, bool decided) {
+static Known known_of(const Key *key) {
+        const Part *part = &key->record->parts[key->part];
+
+        if (key->record->ended || part->delivered)
+                return KNOWN_PAST;
+        return part->decided ? KNOWN_DECIDED : KNOWN_OPEN;
+}
+
+/* The very id comes before one that is the same number in another base. */
+static const Key *key_find(const SmsReports *r, const char *id, Known known) {
         char keys[KEYS_MAX][SMPP_ID_SIZE];
         unsigned n = smpp_id_keys(id, keys);
-        Found found = { NULL, NULL };
-        const Key *key;
+        const Key *key, *equal = NULL;
 
         for (unsigned k = 0; k < n; k++)
                 LIST_FOREACH(key, &r->keys[bucket_of(r, keys[k])], entry) {
-                        const Part *part = &key->record->parts[key->part];
+                        const char *found = key->record->parts[key->part].id;
 
-                        if (!streq(key->text, keys[k]) || part->delivered ||
-                                        part->decided != decided)
+                        if (!streq(key->text, keys[k]) || known_of(key) != known)
                                 continue;
-                        if (!found.same && streq(part->id, id))
-                                found.same = key;
-                        if (!found.equal && smpp_id_equal(part->id, id))
-                                found.equal = key;
+                        if (streq(found, id))
+                                return key;
+                        if (!equal && smpp_id_equal(found, id))
+                                equal = key;
                 }
-        return found;
+        return equal;
 }
 
-/* The part that a carrier means. The very id comes before one that is the same number in another
- * base, unless it was reported already: then the carrier must mean the other, if there is one. */
-static bool part_find(SmsReports *r, const char *id, Record **ret, unsigned *ret_part) {
-        Found open = keys_find(r, id, false), decided = { NULL, NULL };
-        const Key *key = open.same ? open.same : open.equal;
+/* The part that a carrier means: one of which nothing was reported yet, if there is one of that id.
+ */
+static bool part_find(
+                SmsReports *r, const char *id, bool also_past, Record **ret, unsigned *ret_part) {
+        const Key *key = key_find(r, id, KNOWN_OPEN);
 
-        if (!key) {
-                decided = keys_find(r, id, true);
-                key = decided.same ? decided.same : decided.equal;
-        }
+        if (!key)
+                key = key_find(r, id, KNOWN_DECIDED);
+        if (!key && also_past)
+                key = key_find(r, id, KNOWN_PAST);
         if (!key)
                 return false;
         *ret = key->record;
@@ -733,9 +747,13 @@ static bool part_find(SmsReports *r, const char *id, Record **ret, unsigned *ret
         return true;
 }
 
-static bool report_find(SmsReports *r, const SmsReport *report, Record **ret, unsigned *ret_part) {
+static bool report_find(SmsReports *r,
+                const SmsReport *report,
+                bool also_past,
+                Record **ret,
+                unsigned *ret_part) {
         if (report->id)
-                return part_find(r, report->id, ret, ret_part);
+                return part_find(r, report->id, also_past, ret, ret_part);
         *ret = report->message ? record_find(r, report->message) : NULL;
         *ret_part = report->segment;
         return *ret && *ret_part < (*ret)->n_parts && report->repeat <= (*ret)->repeat;
@@ -860,27 +878,41 @@ static bool is_final(SmppOutcome outcome) {
                outcome == SMPP_OUTCOME_EXPIRED || outcome == SMPP_OUTCOME_REJECTED;
 }
 
-SmsVerdict sms_reports_note(SmsReports *r,
+static SmsVerdict note(SmsReports *r,
                 const SmsReport *report,
+                bool also_past,
                 bool hold,
                 uint64_t boot,
                 SmsVerdictOn *ret) {
         Record *record;
         unsigned part;
 
-        assert(r && report && ret);
-
         *ret = (SmsVerdictOn){ .outcome = report->outcome };
         text_word(report->error, ret->error, sizeof(ret->error));
         if (!is_final(report->outcome) || !is_well_formed(report))
                 return SMS_VERDICT_NOTHING;
-        if (!report_find(r, report, &record, &part))
+        if (!report_find(r, report, also_past, &record, &part))
                 return hold ? hold_report(r, report, boot, ret) : SMS_VERDICT_NOTHING;
         (void) snprintf(ret->message, sizeof(ret->message), "%s", record->message);
         ret->repeat = record->repeat;
         if (!is_of_use(report, record))
                 return SMS_VERDICT_NOTHING;
         return judge(r, record, part, report->outcome);
+}
+
+SmsVerdict sms_reports_note(SmsReports *r,
+                const SmsReport *report,
+                SmsExpected expected,
+                uint64_t boot,
+                SmsVerdictOn *ret) {
+        assert(r && report && ret);
+
+        return note(r,
+                        report,
+                        expected != SMS_EXPECTED_ANY,
+                        expected != SMS_EXPECTED_KNOWN,
+                        boot,
+                        ret);
 }
 
 bool sms_reports_match(SmsReports *r, uint64_t boot, SmsVerdict *ret_verdict, SmsVerdictOn *ret) {
@@ -896,7 +928,7 @@ bool sms_reports_match(SmsReports *r, uint64_t boot, SmsVerdict *ret_verdict, Sm
 
                 if (!may_match(held, boot))
                         continue;
-                *ret_verdict = sms_reports_note(r, &report, false, boot, ret);
+                *ret_verdict = note(r, &report, false, false, boot, ret);
                 if (!ret->message[0])
                         continue;
                 ret->token = held->token;
@@ -942,6 +974,10 @@ size_t sms_reports_ended(const SmsReports *r) {
 
 size_t sms_reports_held(const SmsReports *r) {
         return r->n_held;
+}
+
+bool sms_reports_has_past(const SmsReports *r) {
+        return r->has_past;
 }
 
 SmsReports *sms_reports_free(SmsReports *r) {

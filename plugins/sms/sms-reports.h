@@ -30,7 +30,7 @@
 enum {
         SMS_MESSAGE_SIZE = 65,            /* of a message's id, with the final NUL */
         SMS_REPORTS_MESSAGES_MAX = 65536, /* of which more is expected */
-        SMS_REPORTS_ENDED_MAX = 4096,     /* of which only the gateway may not know */
+        SMS_REPORTS_ENDED_MAX = 4096,     /* that the gateway or a carrier may speak of again */
         SMS_REPORTS_HELD_MAX = 1024,
         SMS_REPORTS_HOLD_SECONDS = 2,   /* that a carrier waits for one, before it is handed back */
         SMS_REPORTS_MATCH_SECONDS = 60, /* that its message may come */
@@ -52,9 +52,18 @@ typedef struct SmsVerdictOn {
         int64_t repeat;      /* the message's */
         SmppOutcome outcome; /* of the report that decided */
         char error[16];      /* the network's code, as one word; or empty */
-        uint64_t token;      /* of a report that was held: whose, or, of SMS_VERDICT_HELD, that of
-                                the same report before; 0: of none that is waited for */
+        uint64_t token; /* of a report that was held: whose; where the same is told again, that of
+                           the one before; 0: of none that is waited for */
 } SmsVerdictOn;
+
+/* Which messages a report may be about. */
+typedef enum SmsExpected {
+        SMS_EXPECTED_KNOWN,   /* those that are known: any other is none of ours */
+        SMS_EXPECTED_UNKNOWN, /* and such as were taken for a process that was killed before it
+                                 wrote them down, and are about to be asked for again */
+        SMS_EXPECTED_ANY, /* and such as are being sent now, whose ids may be those of messages that
+                             have ended, as carriers begin anew with theirs */
+} SmsExpected;
 
 typedef struct SmsReports SmsReports;
 
@@ -86,13 +95,13 @@ int sms_reports_add(SmsReports *reports,
 bool sms_reports_in_doubt(
                 const SmsReports *reports, const char *message, int64_t repeat, int64_t now);
 
-/* Takes a report. One about a message that is not there is held when hold says that there may be
- * one yet: reports overtake the answers to what they are about. Its carrier waits for a while and
- * gets it back then, but it is remembered, and matches for a minute; what was handed back is not
- * waited for again, lest what people write waits behind it. */
+/* Takes a report. One about a message that is not there is held when there may be one yet: reports
+ * overtake the answers to what they are about. Its carrier waits for a while and gets it back then,
+ * but it is remembered, and matches for a minute; what was handed back is not waited for again,
+ * lest what people write waits behind it. */
 SmsVerdict sms_reports_note(SmsReports *reports,
                 const SmsReport *report,
-                bool hold,
+                SmsExpected expected,
                 uint64_t boot,
                 SmsVerdictOn *ret);
 
@@ -126,6 +135,10 @@ void sms_reports_undo(SmsReports *reports, const char *message, int64_t repeat);
 size_t sms_reports_count(const SmsReports *reports);
 size_t sms_reports_ended(const SmsReports *reports);
 size_t sms_reports_held(const SmsReports *reports);
+
+/* Whether another process kept this map before. It may have been killed before it wrote down what a
+ * carrier had taken. */
+bool sms_reports_has_past(const SmsReports *reports);
 
 SmsReports *sms_reports_free(SmsReports *reports);
 DEFINE_CLEANUP(SmsReports, sms_reports_free)

@@ -27,7 +27,8 @@ static void report_all(SmsReports *reports, const uint8_t *data, size_t size) {
                         SmsReport report = { .id = which ? NULL : word,
                                 .message = which ? word : NULL,
                                 .outcome = which ? SMPP_OUTCOME_FAILED : SMPP_OUTCOME_DELIVERED };
-                        SmsVerdict verdict = sms_reports_note(reports, &report, true, 0, &on);
+                        SmsVerdict verdict = sms_reports_note(
+                                        reports, &report, SMS_EXPECTED_ANY, 0, &on);
 
                         assert(verdict != SMS_VERDICT_LATER);
                         if (verdict == SMS_VERDICT_DELIVERED || verdict == SMS_VERDICT_FAILED) {
