@@ -89,7 +89,7 @@ class KannelCarrier(SmsCarrier):
         self.parts = {}
         self.lines = []  # as telephones got them: (to, header, content)
         self.sent = []
-        self.taken = []
+        self.taken, self.taken_ids = [], set()
         self.reference = 0
         self.offset = 0  # in smsbox's log
         for name in ("spool", "dlr"):
@@ -258,6 +258,10 @@ class KannelCarrier(SmsCarrier):
             match = TAKEN.search(line)
             if match and "/mo?" in match[1]:
                 values = dict(urllib.parse.parse_qsl(match[1].split("?", 1)[1], encoding="latin-1"))
+                # Killed between our answer and its own, smsbox gets it once more, by the same name.
+                if values["id"] in self.taken_ids:
+                    continue
+                self.taken_ids.add(values["id"])
                 content = values.get("text", "").encode("latin-1")
                 with self.changed:
                     self.taken.append((values["from"], content.decode(
