@@ -851,7 +851,7 @@ class Tests:
     @tap.test
     def the_recipient_says_that_another_device_has_it(self):
         for locale, word, thanks in (("en", "taken", "can see it now"),
-                                     ("de", "Vergeben", "kann das jetzt sehen")):
+                                     ("de", "Vergeben", "sieht das jetzt")):
             with TransferSite(self.build) as site:
                 phone = site.phone("echo:bob")
                 share = site.released(phone, locale=locale)
