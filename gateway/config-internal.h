@@ -129,9 +129,26 @@ void config_read_front(const ConfigPlace *p, ConfigPlugin *plugin, ConfigFront *
 void config_read_relay(const ConfigPlace *p, ConfigPlugin *plugin, ConfigRelay *relay);
 void config_read_channel(const ConfigPlace *p, ConfigPlugin *plugin, ConfigChannel *channel);
 /* What the channel's program would refuse of its settings, or take though it can never work. Says
- * nothing of a section that has none of the keys of vestibule-sms or vestibule-email: it may be of
- * another program for these addresses. */
+ * nothing of a section that has none of the keys of vestibule-sms or vestibule-email, whatever its
+ * free `settings` hold: it may be of another program for these addresses. */
 void config_check_program(const ConfigPlace *p, const char *scheme, const ConfigPlugin *plugin);
+
+enum {
+        CONFIG_MAIL_LOCAL_MAX = 64,   /* RFC 5321 section 4.5.3.1.1 */
+        CONFIG_MAIL_DOMAIN_MAX = 200, /* leaves room for a token and a local part */
+};
+
+/* Cuts an address at its @ as vestibule-email does, after its %XX are read; the domain is its
+ * A-labels. false: it is no address. */
+bool config_cut_mail_address(const char *text,
+                char ret_local[CONFIG_MAIL_LOCAL_MAX + 1],
+                char ret_domain[CONFIG_MAIL_DOMAIN_MAX + 1]);
+
+/* Whether the programs take a host for this machine: that of SMPP; that of `submit`, which is not
+ * near when it is no URL; and that of Kannel or a REST service, to which texts then go in clear. */
+bool config_host_is_near(const char *host);
+bool config_submit_is_near(const char *url);
+bool config_url_is_plain_to_others(const char *url);
 
 void config_read_policy(const ConfigPlace *p, ConfigPolicy *policy);
 void config_read_tenant(const ConfigPlace *p, ConfigTenant *tenant);

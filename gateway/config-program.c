@@ -21,9 +21,7 @@ enum {
         HOST_MAX = 255,
         SUBMIT_MAX = 511, /* with a slash and our domain, which libcurl wants there */
         MAIL_NAME_MAX = 256,
-        MAIL_LOCAL_MAX = 64,   /* RFC 5321 section 4.5.3.1.1 */
-        MAIL_DOMAIN_MAX = 200, /* leaves room for a token and a local part */
-        MAILBOX_MAX = 20,      /* leaves room for a token */
+        MAILBOX_MAX = 20, /* leaves room for a token */
         IMAP_TEXT_MAX = 500,
 };
 
@@ -133,12 +131,16 @@ static bool is_url(const char *text, const char *scheme) {
 /* Cuts the host of a URL out, and says whether what follows it is nothing, a path, or a port and
  * one of these. */
 static bool url_host(const char *url, char ret[HOST_MAX + 1]) {
-        const char *start = strstr(url, "://") + 3, *end;
-        size_t size = start[0] == '[' ? strcspn(start, "]") + 1 : strcspn(start, ":/");
+        const char *start = strstr(url, "://"), *end;
         uint64_t port;
         char digits[8];
+        size_t size;
 
         ret[0] = 0;
+        if (!start)
+                return false;
+        start += 3;
+        size = start[0] == '[' ? strcspn(start, "]") + 1 : strcspn(start, ":/");
         if (size > HOST_MAX || size > strlen(start))
                 return false;
         memcpy(ret, start, size);
@@ -160,10 +162,10 @@ static bool is_http_url(const char *text) {
         return (is_url(text, "http://") || is_url(text, "https://")) && url_host(text, host);
 }
 
-static bool is_loopback(const char *host) {
+bool config_host_is_near(const char *host) {
         struct in_addr address;
 
-        return streq(host, "localhost") || streq(host, "[::1]") || streq(host, "::1") ||
+        return streq(host, "localhost") || streq(host, "::1") ||
                (inet_pton(AF_INET, host, &address) == 1 &&
                                ntohl(address.s_addr) >> 24 == IN_LOOPBACKNET);
 }
@@ -203,10 +205,9 @@ static bool is_account(const char *text) {
                                                  "abcdefghijklmnopqrstuvwxyz0123456789-_.")];
 }
 
-/* Cuts an address at its @; the domain is its A-labels. */
-static bool cut_mail_address(const char *text,
-                char ret_local[MAIL_LOCAL_MAX + 1],
-                char ret_domain[MAIL_DOMAIN_MAX + 1]) {
+bool config_cut_mail_address(const char *text,
+                char ret_local[CONFIG_MAIL_LOCAL_MAX + 1],
+                char ret_domain[CONFIG_MAIL_DOMAIN_MAX + 1]) {
         char uri[ADDRESS_SIZE_MAX], canonical[ADDRESS_SIZE_MAX];
         const char *reason, *local = canonical + strlen("mailto:"), *at;
         int n = snprintf(uri, sizeof(uri), "mailto:%s", text);
@@ -215,7 +216,7 @@ static bool cut_mail_address(const char *text,
         if (n <= 0 || (size_t) n >= sizeof(uri) || address_canonical(uri, canonical, &reason) != 0)
                 return false;
         at = strchr(local, '@');
-        if (!at || at - local > MAIL_LOCAL_MAX || strlen(at + 1) > MAIL_DOMAIN_MAX)
+        if (!at || at - local > CONFIG_MAIL_LOCAL_MAX || strlen(at + 1) > CONFIG_MAIL_DOMAIN_MAX)
                 return false;
         memcpy(ret_local, local, (size_t) (at - local));
         ret_local[at - local] = 0;
@@ -224,13 +225,13 @@ static bool cut_mail_address(const char *text,
 }
 
 static bool is_mail_address(const char *text) {
-        char local[MAIL_LOCAL_MAX + 1], domain[MAIL_DOMAIN_MAX + 1];
+        char local[CONFIG_MAIL_LOCAL_MAX + 1], domain[CONFIG_MAIL_DOMAIN_MAX + 1];
 
-        return cut_mail_address(text, local, domain);
+        return config_cut_mail_address(text, local, domain);
 }
 
 static bool is_domain(const char *text) {
-        char address[MAIL_DOMAIN_MAX + 3];
+        char address[CONFIG_MAIL_DOMAIN_MAX + 3];
         int n = snprintf(address, sizeof(address), "x@%s", text);
 
         return !strchr(text, '@') && (size_t) n < sizeof(address) && is_mail_address(address);
@@ -253,6 +254,12 @@ static bool is_submit_url(const char *text) {
                 return false;
         path = strchr(strstr(text, "://") + 3, '/');
         return !path || !path[1];
+}
+
+bool config_submit_is_near(const char *url) {
+        char host[HOST_MAX + 1];
+
+        return url_host(url, host) && (streq(host, "[::1]") || config_host_is_near(host));
 }
 
 static bool is_starttls(const char *text) {
@@ -426,14 +433,14 @@ static void check_smpp(const Program *m) {
         (void) need(m, "host", NULL);
         check_length(m, "system_id", SYSTEM_ID_MAX, "SMPP");
         check_length(m, "system_type", SYSTEM_TYPE_MAX, "SMPP");
-        if (host[0] && (!is_loopback(host) || host[0] == '[') && !is_said(m, "tls"))
+        if (host[0] && !config_host_is_near(host) && !is_said(m, "tls"))
                 config_problem(m->place,
                                 "host",
                                 "host is another machine and tls is not said: tls = yes, or tls = "
                                 "no where a tunnel protects the password and the texts");
 }
 
-static bool is_plain_to_others(const char *url) {
+bool config_url_is_plain_to_others(const char *url) {
         char host[HOST_MAX + 1];
 
         return strncmp(url, "http://", 7) == 0 && url_host(url, host) &&
@@ -471,7 +478,7 @@ static void check_rest(const Program *m) {
                         "callback_url",
                         "where the service reaches us, which its signatures are over");
         check_callbacks(m);
-        if (is_http_url(url) && is_plain_to_others(url))
+        if (is_http_url(url) && config_url_is_plain_to_others(url))
                 config_problem(m->place,
                                 "url",
                                 "url must start with https://, unless the service is on this "
@@ -510,10 +517,10 @@ static bool is_mailbox(const char *text) {
 
 /* Answers come to MAILBOX+TOKEN@DOMAIN. */
 static void check_our_addresses(const Program *m) {
-        char local[MAIL_LOCAL_MAX + 1], domain[MAIL_DOMAIN_MAX + 1];
+        char local[CONFIG_MAIL_LOCAL_MAX + 1], domain[CONFIG_MAIL_DOMAIN_MAX + 1];
         const char *from = setting(m, "from", ""), *mailbox = setting(m, "mailbox", NULL);
 
-        if (!from[0] || !cut_mail_address(from, local, domain))
+        if (!from[0] || !config_cut_mail_address(from, local, domain))
                 return;
         if (!text_is_ascii(local, strlen(local)))
                 config_problem(m->place, "from", "what stands before the @ of from must be ASCII");
@@ -538,10 +545,8 @@ static void check_our_addresses(const Program *m) {
 static void check_submit(const Program *m) {
         const char *url = setting(m, "submit", "smtp://127.0.0.1:25"),
                    *starttls = setting(m, "starttls", "required");
-        char host[HOST_MAX + 1];
 
-        if (!is_submit_url(url) || !url_host(url, host) || is_loopback(host) ||
-                        strncmp(url, "smtps://", 8) == 0)
+        if (!is_submit_url(url) || config_submit_is_near(url) || strncmp(url, "smtps://", 8) == 0)
                 return;
         if (is_said(m, "username") && is_starttls(starttls) && !streq(starttls, "required"))
                 config_problem(m->place,
@@ -594,7 +599,8 @@ static void check_mail(const Program *m) {
 void config_check_program(const ConfigPlace *p, const char *scheme, const ConfigPlugin *plugin) {
         Program m = { .place = p, .settings = plugin->settings, .driver = "" };
 
-        check_forms(&m, scheme);
+        if (is_written(p, streq(scheme, "sms") ? "driver" : "from"))
+                check_forms(&m, scheme);
         if (streq(scheme, "sms") && is_written(p, "driver")) {
                 m.driver = cfg_getnstr(p->cfg, "driver", 0);
                 check_sms(&m);

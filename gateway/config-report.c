@@ -109,11 +109,6 @@ static void print_list(const ConfigPlugin *plugin, const char *name, FILE *file)
                         fprintf(file, "%s %s", i > 0 ? "," : "", json_string_value(entry));
 }
 
-static bool is_far(const char *host) {
-        return strncmp(host, "127.", 4) != 0 && strncmp(host, "localhost", 9) != 0 &&
-               strncmp(host, "[::1]", 5) != 0 && !streq(host, "::1");
-}
-
 static void print_carrier(const ConfigPlugin *plugin, const char *driver, FILE *file) {
         const char *host = setting(plugin, "host", ""), *url = setting(plugin, "url", "");
         bool tls = streq(setting(plugin, "tls", "no"), "yes");
@@ -124,7 +119,7 @@ static void print_carrier(const ConfigPlugin *plugin, const char *driver, FILE *
                                 host,
                                 setting(plugin, "port", "2775"),
                                 tls ? "with" : "without");
-                if (!tls && is_far(host))
+                if (!tls && !config_host_is_near(host))
                         (void) fputs("             the password and all texts can be read on the "
                                      "way, unless a tunnel hides them\n",
                                         file);
@@ -132,7 +127,7 @@ static void print_carrier(const ConfigPlugin *plugin, const char *driver, FILE *
                 (void) fprintf(file, "modem, %s\n", setting(plugin, "modem", "any"));
         else
                 (void) fprintf(file, "%s, %s\n", driver, url);
-        if (streq(driver, "kannel") && strncmp(url, "http://", 7) == 0 && is_far(url + 7))
+        if (streq(driver, "kannel") && config_url_is_plain_to_others(url))
                 (void) fputs("             the password and all texts can be read on the way to "
                              "it\n",
                                 file);
@@ -144,7 +139,7 @@ static void print_sms(const ConfigChannel *channel, FILE *file) {
                    *hours = setting(plugin, "quiet_hours", "21:00-08:00"),
                    *sender = setting(plugin, "sender", "");
 
-        if (!driver)
+        if (!driver || channel->segments == 0)
                 return;
         (void) fputs("  carrier    ", file);
         print_carrier(plugin, driver, file);
@@ -185,34 +180,29 @@ static void print_mail(const ConfigChannel *channel, FILE *file) {
         const ConfigPlugin *plugin = channel->plugin;
         const char *from = setting(plugin, "from", NULL),
                    *url = setting(plugin, "submit", "smtp://127.0.0.1:25"),
-                   *user = setting(plugin, "username", NULL), *host = strstr(url, "://") + 3,
-                   *usual = is_far(host) ? "required" : "if-offered",
-                   *starttls = setting(plugin, "starttls", usual), *at;
-        const char *mailbox, *domain;
+                   *user = setting(plugin, "username", NULL),
+                   *mailbox = setting(plugin, "mailbox", NULL), *starttls;
+        char local[CONFIG_MAIL_LOCAL_MAX + 1], domain[CONFIG_MAIL_DOMAIN_MAX + 1];
+        bool is_near = config_submit_is_near(url);
 
-        if (!from)
+        if (!from || !config_cut_mail_address(from, local, domain))
                 return;
-        at = strchr(from, '@');
-        mailbox = setting(plugin, "mailbox", NULL);
-        domain = setting(plugin, "domain", at + 1);
-        (void) fprintf(file, "  submits    from %s to %s", from, url);
+        starttls = setting(plugin, "starttls", is_near ? "if-offered" : "required");
+        (void) fprintf(file, "  submits    from %s@%s to %s", local, domain, url);
         if (strncmp(url, "smtps://", 8) != 0)
                 (void) fprintf(file, ", starttls %s", starttls);
         (void) fprintf(file, "%s%s\n", user ? ", as " : "", user ? user : "");
-        if (strncmp(url, "smtps://", 8) != 0 && is_far(host) && !streq(starttls, "required"))
+        if (strncmp(url, "smtps://", 8) != 0 && !is_near && !streq(starttls, "required"))
                 (void) fputs("             mails and the links in them may be read on the way\n",
                                 file);
         (void) fputs("  receives  ", file);
         print_list(plugin, "receive", file);
         (void) fputs(", for ", file);
-        if (mailbox)
-                (void) fputs(mailbox, file);
-        else
-                (void) fwrite(from, 1, (size_t) (at - from), file);
         (void) fprintf(file,
-                        "%sTOKEN@%s\n",
+                        "%s%sTOKEN@%s\n",
+                        mailbox ? mailbox : local,
                         mailbox && !mailbox[0] ? "" : setting(plugin, "separator", "+"),
-                        domain);
+                        setting(plugin, "domain", domain));
         print_mail_answers(channel, file);
 }
 
@@ -308,10 +298,19 @@ static const struct {
         { "mailto", "imap_username", "", "vestibule-email", "imap-password", "imap-password" },
 };
 
+/* Whether it is of vestibule-sms or vestibule-email, and not of another program for their
+ * addresses. */
+static bool is_of_ours(const ConfigChannel *channel) {
+        return streq(channel->scheme, "sms") ? channel->segments > 0
+                                             : setting(channel->plugin, "from", NULL) != NULL;
+}
+
 static bool wants_credential(const ConfigChannel *channel, size_t i) {
         const char *start = channel_credentials[i].begins,
                    *value = setting(channel->plugin, channel_credentials[i].key, NULL);
 
+        if (!streq(channel->scheme, "xmpp") && !is_of_ours(channel))
+                return false;
         return streq(channel_credentials[i].scheme, channel->scheme) &&
                (value ? strncmp(value, start, strlen(start)) == 0 : streq(start, "component"));
 }
@@ -509,7 +508,8 @@ int config_check_machine(const Config *config, char **ret_problems) {
         for (size_t i = 0; i < config->n_channels; i++) {
                 const ConfigChannel *channel = &config->channels[i];
 
-                if (streq(channel->scheme, "sms") || streq(channel->scheme, "mailto"))
+                if ((streq(channel->scheme, "sms") || streq(channel->scheme, "mailto")) &&
+                                is_of_ours(channel))
                         check_file(channel, file);
                 check_credentials(channel, file);
         }

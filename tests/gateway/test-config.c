@@ -427,6 +427,30 @@ static void mail_has_its_keys(void **state) {
                         3);
 }
 
+/* Their settings have forms of their own, and want neither our files nor our credentials. */
+static void settings_of_another_program_are_its_own(void **state) {
+        static const char *const cases[] = {
+                "channel sms { exec = { /x }  settings { url = \"serial:/dev/ttyS0\" } }",
+                "channel sms { exec = { /x }  settings { tls = maybe  sender = \"0 1\" } }",
+                "channel sms { exec = { /x }  settings { driver = rest  ca_file = /none.der } }",
+                "channel email { exec = { /x }  settings { submit = \"uucp:\"  domain = \"a b\" } "
+                "}",
+                "channel email { exec = { /x }  settings { username = u  ca_file = /none.der } }",
+        };
+
+        (void) state;
+        assert_int_equal(setenv("CREDENTIALS_DIRECTORY", "/proc/self", 1), 0);
+        for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+                _cleanup_(config_unrefp) Config *config = parse_good(cases[i]);
+                _cleanup_(freep) char *problems = NULL;
+
+                assert_int_equal(config_check_machine(config, &problems), CONFIG_E_INVALID);
+                if (strstr(problems, "channel"))
+                        fail_msg("%s: %s", cases[i], problems);
+        }
+        assert_int_equal(unsetenv("CREDENTIALS_DIRECTORY"), 0);
+}
+
 static void a_slip_in_a_channel_is_found_before_its_program_starts(void **state) {
 #define SMPP SMS "driver = smpp  host = a.example  "
 #define KANNEL SMS "driver = kannel  url = \"http://k.example/s\"  "
@@ -954,6 +978,28 @@ static void the_report_says_why_answers_are_worth_what_they_are(void **state) {
                 { KEYS "}",
                                 "  submits    from keys@a.example to smtp://127.0.0.1:25, starttls "
                                 "if-offered\n" },
+                { "channel email { from = \"keys%40a.example\"  receive = { \"lmtp:/run/x\" } }",
+                                "  submits    from keys@a.example to smtp://127.0.0.1:25" },
+                { "channel email { from = \"keys%40a.example\"  receive = { \"lmtp:/run/x\" } }",
+                                "lmtp:/run/x, for keys+TOKEN@a.example\n" },
+                { "channel email { settings { submit = \"\" } }",
+                                "channel email: mailto: addresses\n" },
+                { "channel email { settings { from = keys  submit = \"\" } }",
+                                "channel email: mailto: addresses\n" },
+                { "channel email { settings { from = \"a@b.example\"  submit = \"\" } }",
+                                "  submits    from a@b.example to" },
+                { KEYS "submit = \"smtp://localhost.example.com\"  starttls = no }",
+                                "mails and the links in them may be read on the way" },
+                { KEYS "submit = \"smtp://127.0.0.1.example.com\" }", "starttls required\n" },
+                { KEYS "submit = \"smtp://[::1]:25\" }", "starttls if-offered\n" },
+                { SMS "driver = smpp  host = \"127.0.0.1.example.com\"  tls = no }",
+                                "texts can be read on the way, unless a tunnel hides them" },
+                { SMS "driver = smpp  host = localhost.example.com  tls = no }",
+                                "texts can be read on the way, unless a tunnel hides them" },
+                { SMS "driver = kannel  url = \"http://localhost.example.com/s\"  username = gw }",
+                                "texts can be read on the way to it" },
+                { SMS "driver = kannel  url = \"http://127.0.0.1.example.com/s\"  username = gw }",
+                                "texts can be read on the way to it" },
                 { KEYS "submit = \"smtp://m.example\"  starttls = no }",
                                 "mails and the links in them may be read on the way" },
                 { KEYS "mailbox = k  separator = \"-\"  domain = b.example }",
@@ -1111,6 +1157,7 @@ int main(void) {
                 cmocka_unit_test(each_sms_driver_has_keys_of_its_own),
                 cmocka_unit_test(quiet_hours_may_be_switched_off),
                 cmocka_unit_test(mail_has_its_keys),
+                cmocka_unit_test(settings_of_another_program_are_its_own),
                 cmocka_unit_test(a_slip_in_a_channel_is_found_before_its_program_starts),
                 cmocka_unit_test(a_foreign_key_is_told_once),
                 cmocka_unit_test(a_tenant_that_cannot_work_is_refused),
