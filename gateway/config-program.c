@@ -315,8 +315,8 @@ static const Form forms[] = {
         { "sms",
                         "sender",
                         is_sender,
-                        "sender must be a number with its plus, a short code of 3 to 8 digits, or "
-                        "a name of up to 11 letters and digits" },
+                        "sender must be a number with its plus, or a short code of 3 to 8 digits, "
+                        "which bring answers here" },
         { "sms",
                         "countries",
                         is_country,

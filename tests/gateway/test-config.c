@@ -481,7 +481,8 @@ static void a_slip_in_a_channel_is_found_before_its_program_starts(void **state)
                 { "channel sms { driver = modem  countries = { DE }  sender = \"+49 157\" }",
                                 "sender must be" },
                 { "channel sms { driver = modem  countries = { DE }  sender = HotelAdlerBonn }",
-                                "sender must be" },
+                                "sender must be a number with its plus, or a short code of 3 to 8 "
+                                "digits, which bring" },
                 { "channel sms { driver = modem  countries = { DE }  sender = \"Müller\" }",
                                 "sender must be" },
                 { "channel sms { driver = modem  countries = { DE }  modem = /dev/ttyUSB0 }",
