@@ -1,5 +1,8 @@
 /* Which characters a text may hold, and which a phone knows. */
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unigbrk.h>
 
 #include "template-internal.h"
 
@@ -82,19 +85,60 @@ static unsigned gsm7_septets(unsigned c) {
         return 0;
 }
 
+/* Septets, or UTF-16 units. */
+static unsigned units_of(unsigned c, bool is_gsm7) {
+        return is_gsm7 ? gsm7_septets(c) : c > 0xffff ? 2 : 1;
+}
+
+/* The parts of a text that fits into no single message, of this many units each, as a cut falls
+ * between grapheme clusters, or between the characters of one that no part holds. */
+static unsigned cut_parts(const char *text, bool is_gsm7, unsigned units, unsigned room) {
+        size_t size = strlen(text);
+        _cleanup_(freep) char *breaks = malloc(size);
+        const char *next = text, *end = text + size;
+        unsigned parts = 1, used = 0;
+
+        /* The most there can be: each two that follow one another hold more than one has room for.
+         */
+        if (!breaks)
+                return 2 * units / (room + 1) + 1;
+        u8_grapheme_breaks((const uint8_t *) text, size, breaks);
+        while (next < end) {
+                const char *cluster = next;
+                unsigned needed = 0;
+
+                do
+                        needed += units_of(template_next_character(&next), is_gsm7);
+                while (next < end && !breaks[next - text]);
+                if (needed <= room) {
+                        parts += used + needed > room;
+                        used = used + needed > room ? needed : used + needed;
+                        continue;
+                }
+                while (cluster < next) {
+                        unsigned n = units_of(template_next_character(&cluster), is_gsm7);
+
+                        parts += used + n > room;
+                        used = used + n > room ? n : used + n;
+                }
+        }
+        return parts;
+}
+
 unsigned template_sms_parts(const char *text, unsigned *ret_character) {
         unsigned septets = 0, units = 0, stranger = 0;
+        const char *next = text;
 
-        while (*text) {
-                unsigned c = template_next_character(&text), n = gsm7_septets(c);
+        while (*next) {
+                unsigned c = template_next_character(&next), n = gsm7_septets(c);
 
                 if (n == 0 && stranger == 0)
                         stranger = c;
                 septets += n;
-                units += c > 0xffff ? 2 : 1;
+                units += units_of(c, false);
         }
         *ret_character = stranger;
         if (stranger)
-                return units <= 70 ? 1 : (units + 65) / 66;
-        return septets <= 160 ? 1 : (septets + 151) / 152;
+                return units <= 70 ? 1 : cut_parts(text, false, units, 66);
+        return septets <= 160 ? 1 : cut_parts(text, true, septets, 152);
 }

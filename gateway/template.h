@@ -118,6 +118,6 @@ Template *template_free(Template *template);
 DEFINE_CLEANUP(Template, template_free)
 
 /* SMS parts that a text needs, those of a long one with a 16-bit reference as vestibule-sms cuts it
- * (3GPP TS 23.040 section 9.2.3.24.8), and the first character outside the GSM 03.38 alphabet (0 if
- * none), which makes it UCS-2. The text must be UTF-8. */
+ * (3GPP TS 23.040 section 9.2.3.24.8; between grapheme clusters, UAX 29), and the first character
+ * outside the GSM 03.38 alphabet (0 if none), which makes it UCS-2. The text must be UTF-8. */
 unsigned template_sms_parts(const char *text, unsigned *ret_character);

@@ -80,6 +80,7 @@ static unsigned segments_of(const TemplateSet *set,
                 const TemplateValues *values,
                 char **ret_text) {
         _cleanup_(freep) char *subject = NULL;
+        unsigned stranger;
         SmsPlan plan;
 
         assert_int_equal(template_render(set, locale, "sms", message, values, &subject, ret_text),
@@ -87,7 +88,62 @@ static unsigned segments_of(const TemplateSet *set,
         assert_int_equal(sms_plan(*ret_text, strlen(*ret_text), 10, &plan), 0);
         if (plan.alphabet != SMS_GSM7)
                 fail_msg("%s: U+%04X in: %s", locale, plan.odd.character, *ret_text);
+        assert_int_equal(template_sms_parts(*ret_text, &stranger), plan.n_segments);
+        assert_int_equal(stranger, 0);
         return plan.n_segments;
+}
+
+/* What the gateway counts is what `segments` of a channel is held against: too few, and the text
+ * would never go. Each unit is repeated after `a`s, so that cuts fall on every place of it. */
+static void as_many_parts_are_counted_as_are_cut(void **state) {
+        static const char *const units[] = { "a",
+                "[",
+                "€",
+                "a[",
+                "\r\n",
+                "„",
+                "😀",
+                "e\xcc\x81",
+                "👨‍👩‍👧‍👦",
+                "🇩🇪",
+                "한",
+                "क्षि",
+                "e\xcc\x81\xcc\x82\xcc\x83\xcc\x84\xcc\x85\xcc\x86\xcc\x87\xcc\x88" };
+        char text[5000];
+
+        (void) state;
+        for (size_t i = 0; i < N_ELEMENTS(units); i++)
+                for (size_t before = 0; before < 12; before++) {
+                        size_t n = before;
+
+                        memset(text, 'a', before);
+                        for (size_t k = 0; k < 170; k++) {
+                                unsigned stranger, counted;
+                                SmsPlan plan;
+
+                                memcpy(text + n, units[i], strlen(units[i]) + 1);
+                                n += strlen(units[i]);
+                                counted = template_sms_parts(text, &stranger);
+                                assert_int_equal(sms_plan(text, n, SMS_SEGMENTS_MAX, &plan), 0);
+                                if (counted != plan.n_segments)
+                                        fail_msg("%u, not %u: %s", counted, plan.n_segments, text);
+                        }
+                }
+}
+
+/* A cluster that no message holds is cut between its characters. */
+static void a_cluster_longer_than_a_part_is_counted_as_it_is_cut(void **state) {
+        char text[800] = "e";
+
+        (void) state;
+        for (size_t n = 1; n + 3 < sizeof(text); n += 2) {
+                unsigned stranger;
+                SmsPlan plan;
+
+                memcpy(text + n, "\xcc\x81", 3);
+                assert_int_equal(sms_plan(text, n + 2, SMS_SEGMENTS_MAX, &plan), 0);
+                assert_int_equal(template_sms_parts(text, &stranger), plan.n_segments);
+        }
 }
 
 static const char *const locales[] = { "en", "de" };
@@ -168,6 +224,8 @@ static void no_language_is_forgotten_here(void **state) {
 
 int main(void) {
         static const struct CMUnitTest tests[] = {
+                cmocka_unit_test(as_many_parts_are_counted_as_are_cut),
+                cmocka_unit_test(a_cluster_longer_than_a_part_is_counted_as_it_is_cut),
                 cmocka_unit_test(every_text_fits_with_the_longest_values),
                 cmocka_unit_test(every_answer_that_is_asked_for_begins_with_the_reference),
                 cmocka_unit_test(no_language_is_forgotten_here),
