@@ -170,10 +170,15 @@ static int message_sent(ShareContext *c, const OutboxRow *row) {
         return 0;
 }
 
-/* Whether anything would change: what is told again does nothing again. */
+/* Whether anything would change: what is told again does nothing again. What has arrived may fail
+ * to go further, as a mail does that somebody forwards: that is not our message's failure, and
+ * others who see it could tell it. */
 static bool may_be_refused(const ShareContext *c, OutboxKind kind, int step) {
         const Share *s = &c->share;
 
+        if (noted_already(s, TIMELINE_DELIVERED, kind, step) ||
+                        noted_already(s, TIMELINE_READ, kind, step))
+                return false;
         if (kind == OUTBOX_LINK)
                 return share_may_step(c, LIFECYCLE_EVENT_LINK_UNDELIVERABLE);
         return kind == OUTBOX_INVITATION &&

@@ -245,6 +245,18 @@ static void a_failure_told_again_falls_back_once(void **state) {
         assert_int_equal(look(w->gateway).lines[TIMELINE_NOT_DELIVERED], 1);
 }
 
+/* A mail that its reader lets go on to a dead address comes back to whom it came from. */
+static void what_has_arrived_does_not_fail_afterwards(void **state) {
+        World *w = *state;
+
+        make_share(w->gateway, LIFECYCLE_INVITED, "echo");
+        assert_string_equal(report(w->gateway, "echo", says("delivered")), "ack");
+        twice(w, failed(true, 0));
+        twice(w, failed(false, 0));
+        assert_int_equal(look(w->gateway).step, 0);
+        assert_int_equal(look(w->gateway).lines[TIMELINE_NOT_DELIVERED], 0);
+}
+
 /* The share was made when the other channel was still there. */
 static void a_step_whose_channel_is_gone_is_passed_over(void **state) {
         World *w = *state;
@@ -432,6 +444,7 @@ int main(void) {
                 TEST(what_could_not_be_stored_is_to_be_handed_in_again),
                 TEST(a_delivery_told_again_is_told_once),
                 TEST(a_failure_told_again_falls_back_once),
+                TEST(what_has_arrived_does_not_fail_afterwards),
                 TEST(a_step_whose_channel_is_gone_is_passed_over),
                 TEST(the_step_after_one_whose_channel_is_gone_is_taken),
                 TEST(a_link_that_failed_and_failed_again_ends_its_share_once),
