@@ -61,7 +61,7 @@ typedef struct Held {
         int64_t repeat;
         uint64_t token; /* 0: its carrier does not wait for it */
         bool was_handed_back;
-        uint64_t since, due;
+        uint64_t since, seen, due; /* when it was first told, last told, and is to be handed back */
 } Held;
 
 LIST_HEAD(KeyList, Key);
@@ -814,8 +814,12 @@ static bool is_same_report(const Held *held, const SmsReport *report) {
                                                streq(held->message, report->message);
 }
 
+static bool is_within_match(uint64_t since, uint64_t boot) {
+        return boot - since <= SMS_REPORTS_MATCH_SECONDS * UINT64_C(1000000);
+}
+
 static bool may_match(const Held *held, uint64_t boot) {
-        return boot - held->since <= SMS_REPORTS_MATCH_SECONDS * UINT64_C(1000000);
+        return is_within_match(held->since, boot);
 }
 
 /* The last one comes to the end, so that those whose carriers wait are in the order of due. */
@@ -849,7 +853,8 @@ static Held *held_new(SmsReports *r, const SmsReport *report, uint64_t boot) {
         return held;
 }
 
-/* What was held for its time and comes again is about no message of ours. */
+/* What was held for its time and comes again is about no message of ours. What was not told for as
+ * long is another report, of another message that got the same id. */
 static SmsVerdict hold_report(
                 SmsReports *r, const SmsReport *report, uint64_t boot, SmsVerdictOn *ret) {
         Held *held;
@@ -857,6 +862,10 @@ static SmsVerdict hold_report(
         TAILQ_FOREACH(held, &r->held, entry)
         if (is_same_report(held, report))
                 break;
+        if (held && !is_within_match(held->seen, boot)) {
+                held_drop(r, held);
+                held = NULL;
+        }
         if (held && !may_match(held, boot)) {
                 ret->token = held->token;
                 held_drop(r, held);
@@ -864,7 +873,10 @@ static SmsVerdict hold_report(
         }
         if (!held)
                 held = held_new(r, report, boot);
-        if (!held || held->was_handed_back)
+        if (!held)
+                return SMS_VERDICT_LATER;
+        held->seen = boot;
+        if (held->was_handed_back)
                 return SMS_VERDICT_LATER;
         ret->token = held->token;
         held->outcome = report->outcome;

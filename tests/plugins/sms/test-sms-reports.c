@@ -571,6 +571,22 @@ static void a_report_about_nothing_of_ours_is_ended_with_the_minute(void **state
         assert_int_equal(sms_reports_held(f->reports), 0);
 }
 
+/* Nobody repeated the first, which was about nothing of ours. */
+static void what_is_told_days_later_is_another_report(void **state) {
+        SmsVerdict verdict;
+        SmsVerdictOn on;
+        Fixture *f = *state;
+
+        assert_int_equal(hold(f, "z1", 1, 100, NULL), SMS_VERDICT_HELD);
+        assert_true(hands_back(f, 102, 1));
+        assert_int_equal(hold(f, "z1", 2, 90000, NULL), SMS_VERDICT_HELD);
+        assert_int_equal(sms_reports_held(f->reports), 1);
+        add(f, "msg_1", "z1", NOW); /* it has overtaken this answer */
+        assert_true(sms_reports_match(f->reports, 90001 * USEC_PER_SEC, &verdict, &on));
+        assert_int_equal(verdict, SMS_VERDICT_DELIVERED);
+        assert_int_equal(on.token, 2);
+}
+
 static void held_reports_are_few(void **state) {
         uint64_t token;
         Fixture *f = *state;
@@ -588,6 +604,7 @@ static void held_reports_are_few(void **state) {
         /* What its carrier has again makes room. */
         assert_int_equal(hold(f, "one more", 7777, 106, NULL), SMS_VERDICT_HELD);
         assert_int_equal(sms_reports_held(f->reports), SMS_REPORTS_HELD_MAX);
+        assert_int_equal(hold(f, "z2", 1, 150, NULL), SMS_VERDICT_LATER);
         assert_int_equal(hold(f, "z0", 1, 170, NULL), SMS_VERDICT_HELD); /* forgotten: as new */
         assert_int_equal(hold(f, "z2", 1, 170, NULL), SMS_VERDICT_NOTHING);
 }
@@ -620,6 +637,7 @@ int main(void) {
                 TEST(a_held_report_is_its_carriers_after_a_while),
                 TEST(a_report_that_is_held_twice_is_waited_for_once),
                 TEST(a_report_about_nothing_of_ours_is_ended_with_the_minute),
+                TEST(what_is_told_days_later_is_another_report),
                 TEST(held_reports_are_few),
         };
 
