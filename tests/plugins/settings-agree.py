@@ -210,6 +210,14 @@ CASES = [
     ("imap", {"poll_seconds": "86401"}, BAD, "poll_seconds must be"),
 ]
 
+# What a section without `driver` or `from` hands on to a program that is none of ours.
+OTHERS = [
+    ("sms", {"url": "serial:/dev/ttyS0"}),
+    ("sms", {"tls": "maybe", "ca_file": path("no.pem")}),
+    ("email", {"submit": ""}),
+    ("email", {"submit": "uucp:", "domain": "a b", "username": "keys"}),
+]
+
 
 def quoted(value):
     return '"%s"' % value
@@ -219,6 +227,9 @@ def gateway(channel, settings, *options):
     """The status of vestibuled, and what it said. It gets no credentials, so that it does not start."""
     lines = ["channel %s {" % channel]
     for key, value in settings.items():
+        if isinstance(value, dict):
+            lines.append("  %s {\n%s\n  }" % (key, "\n".join("    %s = %s" % (k, quoted(v)) for k, v in value.items())))
+            continue
         lines.append("  %s = %s" % (key, "{ %s }" % ", ".join(map(quoted, value)) if isinstance(value, list)
                                     else quoted(value)))
     lines.append("}" + REST_OF_IT % channel)
@@ -264,6 +275,20 @@ def agree(base, changes, verdict, words):
         assert sentence and place.rpartition(":")[2].isdigit(), said
 
 
+def left_alone(channel, free):
+    """Settings of another program for these addresses are handed on, whatever ours would say of them."""
+    settings = {"exec": ["/usr/lib/another"], "settings": free}
+    status, said = gateway(channel, settings, "--check")
+    assert status == 0, "--check: %s %s" % (status, said)
+    started, logged = gateway(channel, settings)
+    assert started == 78 and "root.key" in logged and "channel %s:" % channel not in logged, logged
+
+
+def case_of_another(channel, free):
+    return "another program for %s with settings of its own, %s: left alone" % (channel, ", ".join(free)), \
+        lambda: left_alone(channel, free)
+
+
 def case_of(case):
     base, changes, verdict, _ = case
     shown = ", ".join("%s = %s" % (key, "nothing" if value is None else str(value)[:60])
@@ -273,6 +298,7 @@ def case_of(case):
 
 if __name__ == "__main__":
     try:
-        sys.exit(tap.run([case_of(case) for case in CASES], sys.argv[4:]))
+        sys.exit(tap.run([case_of(case) for case in CASES] +
+                         [case_of_another(*another) for another in OTHERS], sys.argv[4:]))
     finally:
         shutil.rmtree(FOLDER)
