@@ -1,3 +1,4 @@
+#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -155,11 +156,22 @@ static bool is_unix(const char *url) {
         return strncmp(url, "unix:", 5) == 0;
 }
 
+/* Whether a token may travel there in clear. The host is cut out by whom it is given to, so that
+ * nothing can be put before it that looks like this machine. */
 static bool is_loopback(const char *url) {
-        const char *host = url + strlen("http://");
+        CURLU *parts = curl_url();
+        struct in_addr address;
+        char *host = NULL;
+        bool is = false;
 
-        return strncmp(host, "127.", 4) == 0 || strncmp(host, "[::1]", 5) == 0 ||
-               strncmp(host, "localhost", 9) == 0;
+        if (parts && curl_url_set(parts, CURLUPART_URL, url, 0) == CURLUE_OK &&
+                        curl_url_get(parts, CURLUPART_HOST, &host, 0) == CURLUE_OK)
+                is = strcasecmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0 ||
+                     (inet_pton(AF_INET, host, &address) == 1 &&
+                                     ntohl(address.s_addr) >> 24 == IN_LOOPBACKNET);
+        curl_free(host);
+        curl_url_cleanup(parts);
+        return is;
 }
 
 static int headers_make(const CtlOptions *options,
@@ -185,7 +197,7 @@ static int headers_make(const CtlOptions *options,
                 return 0; /* health needs none; the API will say so where one is needed */
         if (r != 0)
                 return r;
-        if (strncmp(url, "http://", 7) == 0 && !is_loopback(url)) {
+        if (!is_unix(url) && strncasecmp(url, "https://", 8) != 0 && !is_loopback(url)) {
                 (void) snprintf(answer->error,
                                 sizeof(answer->error),
                                 "the token would travel in clear to %s: use https",

@@ -396,7 +396,10 @@ def a_token_that_others_can_read_or_overhear_is_not_used():
         os.chmod(p.token, 0o644)
         expect(p.run("channels"), 77, "chmod 600")
         os.chmod(p.token, 0o600)
-        expect(p.run("channels", url="http://gateway.example:8480"), 64, "use https")
+        for url in ("http://gateway.example:8480", "HTTP://gateway.example:8480", "gateway.example:8480",
+                    "http://localhost.gateway.example:8480", "http://127.0.0.1.gateway.example:8480",
+                    "http://127.0.0.1:8480@gateway.example", "http://localhost@gateway.example"):
+            expect(p.run("channels", url=url), 64, "use https")
         assert p.asked == []
 
 
