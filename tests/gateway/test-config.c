@@ -433,8 +433,7 @@ static void settings_of_another_program_are_its_own(void **state) {
                 "channel sms { exec = { /x }  settings { url = \"serial:/dev/ttyS0\" } }",
                 "channel sms { exec = { /x }  settings { tls = maybe  sender = \"0 1\" } }",
                 "channel sms { exec = { /x }  settings { driver = rest  ca_file = /none.der } }",
-                "channel email { exec = { /x }  settings { submit = \"uucp:\"  domain = \"a b\" } "
-                "}",
+                "channel email { exec = { /x }  settings { submit = \"uucp:\"  domain = \"a\" } }",
                 "channel email { exec = { /x }  settings { username = u  ca_file = /none.der } }",
         };
 
