@@ -101,12 +101,12 @@ void bench_end(BenchSpan *span) {
 }
 
 void bench_report(const BenchSpan *span, size_t count, const char *name, long number) {
-        (void) printf("{\"requests\": %zu, \"seconds\": %.4f, \"rate\": %.1f, \"cpu_us\": %.2f, "
-                      "\"%s\": %ld}\n",
+        (void) printf("{\"requests\": %zu, \"seconds\": %.4f, \"rate\": %.1f, \"cpu_us\": %.2f",
                         count,
                         span->seconds,
                         (double) count / span->seconds,
-                        1e6 * span->processor / (double) count,
-                        name,
-                        number);
+                        1e6 * span->processor / (double) count);
+        if (name)
+                (void) printf(", \"%s\": %ld", name, number);
+        (void) printf("}\n");
 }

@@ -57,5 +57,6 @@ typedef struct BenchSpan {
 void bench_begin(BenchSpan *span, clockid_t clock);
 void bench_end(BenchSpan *span);
 
-/* The result on standard output, one JSON line, with a number of the caller's by its name. */
+/* The result on standard output, one JSON line, with a number of the caller's by its name; NULL:
+ * without. */
 void bench_report(const BenchSpan *span, size_t count, const char *name, long number);

@@ -1,3 +1,4 @@
+/* A gateway that only asks: one process on a socket, a window, and a clock. */
 #include "frame-load.h"
 
 #include <errno.h>

@@ -1,3 +1,5 @@
+/* One descriptor of libcurl's for each connection in epoll, and its one timer as epoll's timeout.
+ */
 #include "multi-loop.h"
 
 #include <errno.h>

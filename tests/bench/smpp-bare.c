@@ -171,6 +171,6 @@ int main(int argc, char **argv) {
         }
         bench_end(&span);
         (void) close(load.fd);
-        bench_report(&span, load.count, "connections", 1);
+        bench_report(&span, load.count, NULL, 0);
         return EXIT_SUCCESS;
 }

@@ -539,7 +539,7 @@ class Tests:
             route.wait_arrivals(1)
             route.say("limit 0")
             self.append(folder, MAIL % "waits")
-            time.sleep(3)
+            route.wait(lambda: any(event["event"] == "busy" for event in route.events), "it has looked")
             assert len(route.arrivals()) == 1
             route.say("quietly 1")
             route.wait_arrivals(2)

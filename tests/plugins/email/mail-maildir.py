@@ -315,7 +315,7 @@ class Tests:
             route.start()
             route.say("limit 0")
             name = route.deliver(b"From: a@b.test\r\n\r\nx\r\n")
-            time.sleep(1)
+            route.wait(lambda: any(event["event"] == "busy" for event in route.events), "it has looked")
             route.say("quietly 1")
             route.wait_arrivals(1)
             route.wait_names("cur", [name + ":2,S"])

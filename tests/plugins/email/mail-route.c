@@ -84,6 +84,8 @@ static int policy_of(const char *text, size_t size) {
 bool email_channel_is_busy(EmailChannel *channel) {
         bool busy = channel->n_open >= channel->limit;
 
+        if (busy && !channel->was_busy)
+                print(json_pack("{s:s}", "event", "busy"));
         channel->was_busy = channel->was_busy || busy;
         return busy;
 }

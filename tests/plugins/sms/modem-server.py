@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from harness import tap  # noqa: E402
 from harness.frames import Gateway  # noqa: E402
 from harness.modem_manager import (  # noqa: E402
-    IDENTITIES, RECEIVED, REGISTERED, SEARCHING, SENT, ModemManager)
+    IDENTITIES, RECEIVED, REGISTERED, SEARCHING, ModemManager)
 
 PROGRAM, IMPATIENT = sys.argv[1:3]
 ANNA = "+4915112345678"

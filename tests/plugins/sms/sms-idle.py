@@ -17,7 +17,6 @@ from harness.smsc import SmppCarrier  # noqa: E402
 
 SECONDS = 5
 LIMIT = 0.001
-PATIENCE = 60
 
 
 def processor_time(gateway):

@@ -147,21 +147,23 @@ static bool has_offset(const char *zones, int64_t moment, int32_t wanted) {
         return false;
 }
 
-static size_t check_zone(const char *country, const char *zone) {
+static void check_zone(const char *country, const char *zone) {
         const char *zones = zones_of(country);
         int32_t offset;
-        size_t n = 0;
 
+        if (!zones)
+                fail_msg("%s: its zones are not known", country);
         /* About one day in each month of two years. */
-        for (int64_t moment = at("2024-01-15T12:00:00Z");
-                        zones && moment < at("2026-01-01T00:00:00Z");
-                        moment += INT64_C(30) * 24 * 3600, n++) {
+        for (int64_t moment = at("2024-01-15T12:00:00Z"); moment < at("2026-01-01T00:00:00Z");
+                        moment += INT64_C(30) * 24 * 3600) {
                 assert_true(sms_zone_offset(NULL, zone, moment, &offset));
                 if (!has_offset(zones, moment, offset))
                         fail_msg("%s: no zone like %s", country, zone);
         }
-        return n;
 }
+
+/* Where nobody has a number, or has one of a larger land's: BL and MF of Guadeloupe's. */
+static const char countries_without_numbers[] = "AQ BL GS MF PN TF UM";
 
 /* By the tz database's own list of which zones a country has. */
 static void no_zone_of_a_country_is_left_out(void **state) {
@@ -170,16 +172,19 @@ static void no_zone_of_a_country_is_left_out(void **state) {
         size_t n = 0;
 
         (void) state;
-        if (!list)
-                skip();
+        assert_non_null(list);
         while (fgets(line, sizeof(line), list)) {
                 char country[3], zone[64];
 
-                if (line[0] != '#' && sscanf(line, "%2s %*s %63s", country, zone) == 2)
-                        n += check_zone(country, zone);
+                if (line[0] == '#' || sscanf(line, "%2s %*s %63s", country, zone) != 2)
+                        continue;
+                if (strstr(countries_without_numbers, country))
+                        continue;
+                n++;
+                check_zone(country, zone);
         }
         (void) fclose(list);
-        assert_true(n > 5000);
+        assert_true(n > 300);
 }
 
 int main(void) {
