@@ -1,3 +1,4 @@
+/* One text of second letters for each first one. */
 #include "country.h"
 
 #include <stddef.h>

@@ -1,3 +1,5 @@
+/* libmicrohttpd has descriptors and timeouts of its own; here they are sources of an sd-event loop.
+ */
 #include "http-loop.h"
 
 #include <assert.h>

@@ -11,8 +11,6 @@
 #include "text.h"
 #include "time-text.h"
 
-enum { REASON_SIZE = 48 };
-
 static void settle(SmsChannel *c, uint64_t token, SmsSettlement settlement) {
         if (token != 0)
                 c->settings.driver->settle(c->driver, token, settlement);
@@ -34,7 +32,7 @@ static void log_failed(const SmsChannel *c, const SmsVerdictOn *on) {
 /* What a carrier gives up does not work over it: the gateway goes on to another channel. */
 static json_t *news_frame(const Reporting *reporting, const char *type) {
         const SmsVerdictOn *on = &reporting->on;
-        char reason[REASON_SIZE];
+        char reason[SMS_CHANNEL_REASON_SIZE];
 
         if (reporting->verdict == SMS_VERDICT_DELIVERED)
                 return json_pack("{s:s, s:s}", "type", type, "message", on->message);

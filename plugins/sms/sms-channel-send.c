@@ -15,8 +15,6 @@
 #include "text.h"
 #include "time-text.h"
 
-enum { REASON_SIZE = 48 };
-
 /* A `send` frame; the strings are borrowed from it. */
 typedef struct SendFrame {
         const char *message, *kind, *to, *text;
@@ -34,7 +32,7 @@ typedef struct Refusal {
 /* --- Answers --- */
 
 static json_t *refusal_frame(const Refusal *refusal) {
-        char reason[REASON_SIZE];
+        char reason[SMS_CHANNEL_REASON_SIZE];
         int64_t retry_after = refusal->retry_after;
         json_t *frame;
 
