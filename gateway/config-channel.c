@@ -85,6 +85,7 @@ static const ChannelKey channel_keys[] = {
         { "sms", DRIVER_REST, { "account" } },
         { "sms", DRIVER_KANNEL | DRIVER_REST, { "listen" } },
         { "sms", DRIVER_KANNEL | DRIVER_REST, { "callback_url" } },
+        { "sms", DRIVER_REST, { "callback_repeats", .flag = true } },
         { "sms", DRIVER_SMPP, { "window", .max = LIMIT_WINDOW } },
         { "sms", DRIVER_KANNEL | DRIVER_REST, { "window", .max = LIMIT_REQUESTS } },
         { "sms", DRIVER_SMPP | DRIVER_REST, { "ca_file" } },

@@ -344,6 +344,7 @@ static const Form forms[] = {
                         is_http_url,
                         "callback_url must start with http:// or https:// and have no user, query "
                         "or fragment" },
+        { "sms", "callback_repeats", is_flag, "callback_repeats must be yes or no" },
         { "sms", "account", is_account, "account must be letters, digits, - _ and dots" },
         { "sms", "modem", is_modem, "modem must be any, or an IMEI" },
         { "mailto", "from", is_mail_address, "from must be one address, such as keys@example.org" },

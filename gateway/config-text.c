@@ -110,6 +110,7 @@ cfg_t *config_reader_grammar(void) {
                 TEXT("username"),
                 TEXT("account"),
                 TEXT("callback_url"),
+                TEXT("callback_repeats"),
                 TEXT("modem"),
                 TEXT("from"),
                 TEXT("name"),

@@ -31,6 +31,11 @@ enum {
 /* The tokens of reports, which are answered without a body. */
 #define REPORT_TOKEN (UINT64_C(1) << 63)
 
+/* Twilio asks a callback's URL once, and what it was answered 503 is lost, unless the URL has this
+ * fragment, "connection overrides": five times more, whatever the reason. Others leave it out when
+ * they ask, as RFC 3986 section 3.5 has it. */
+#define CALLBACK_REPEATS "#rc=5&rp=all"
+
 static const char empty_answer[] = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Response/>";
 
 typedef struct Job Job;
@@ -40,6 +45,7 @@ struct SmsDriver {
         HttpCarrier *carrier;
         HttpListen *listen;
         char *url, *account, *callback_url;
+        bool wants_repeats; /* callbacks that were refused come again */
         Secret token;
         CallTokens calls, reports;
         Job *jobs;
@@ -174,8 +180,12 @@ static int job_send(Job *job) {
                 return -ENOMEM;
         if (out->repeat > 0)
                 (void) snprintf(repeat, sizeof(repeat), "&repeat=%" PRId64, out->repeat);
-        if (asprintf(&callback, "%s/status?message=%s%s", d->callback_url, out->message, repeat) <
-                        0) {
+        if (asprintf(&callback,
+                            "%s/status?message=%s%s%s",
+                            d->callback_url,
+                            out->message,
+                            repeat,
+                            d->wants_repeats ? CALLBACK_REPEATS : "") < 0) {
                 callback = NULL;
                 return -ENOMEM;
         }
@@ -307,51 +317,57 @@ static int64_t repeat_read(const HttpValues *query) {
                                : 0;
 }
 
-static void
-take_report(SmsDriver *d, HttpCall *call, const HttpCallView *view, const RestCallback *callback) {
+static void take_report(
+                SmsDriver *d, HttpCall *call, const char *query, const RestCallback *callback) {
         uint64_t token = call_tokens_add(&d->reports, call);
         const char *message = NULL;
-        HttpValues query;
+        HttpValues values;
 
         if (token == 0) {
                 http_call_answer(call, 503, NULL, NULL);
                 return;
         }
-        if (http_values_read(view->query, strlen(view->query), &query) == 0)
-                message = http_values_text(&query, "message");
+        if (http_values_read(query, strcspn(query, "#"), &values) == 0)
+                message = http_values_text(&values, "message");
         sms_channel_report(d->channel,
                         &(SmsReport){ .id = message ? NULL : callback->id,
                                         .message = message,
-                                        .repeat = message ? repeat_read(&query) : 0,
+                                        .repeat = message ? repeat_read(&values) : 0,
                                         .outcome = callback->outcome,
                                         .error = callback->error[0] ? callback->error : NULL,
                                         .token = token | REPORT_TOKEN });
-        http_values_done(&query);
+        http_values_done(&values);
 }
 
 /* The URL that the carrier has signed over: where a proxy stands in front of us, it is not the one
- * that came here. */
+ * that came here. Whether its fragment is signed too is not said anywhere. */
 static bool is_signed(const SmsDriver *d,
                 const HttpCall *call,
-                const HttpCallView *view,
                 const char *name,
+                const char *query,
                 const HttpValues *form) {
-        _cleanup_(freep) char *url = NULL;
+        static const char *const fragments[] = { "", CALLBACK_REPEATS };
+        const char *signature = http_call_header(call, "X-Twilio-Signature");
+        bool is_good = false;
 
-        if (asprintf(&url,
-                            "%s/%s%s%s",
-                            d->callback_url,
-                            name,
-                            *view->query ? "?" : "",
-                            view->query) < 0) {
-                url = NULL;
-                return false;
+        for (size_t i = 0; i < N_ELEMENTS(fragments) && !is_good; i++) {
+                _cleanup_(freep) char *url = NULL;
+
+                if (asprintf(&url,
+                                    "%s/%s%s%.*s%s",
+                                    d->callback_url,
+                                    name,
+                                    *query ? "?" : "",
+                                    (int) strcspn(query, "#"),
+                                    query,
+                                    fragments[i]) < 0) {
+                        url = NULL;
+                        return false;
+                }
+                is_good = rest_signature_is_good(
+                                signature, d->token.data, d->token.size, url, form);
         }
-        return rest_signature_is_good(http_call_header(call, "X-Twilio-Signature"),
-                        d->token.data,
-                        d->token.size,
-                        url,
-                        form);
+        return is_good;
 }
 
 static void refuse_unsigned(SmsDriver *d, HttpCall *call) {
@@ -364,12 +380,12 @@ static void refuse_unsigned(SmsDriver *d, HttpCall *call) {
 
 static void take_form(SmsDriver *d,
                 HttpCall *call,
-                const HttpCallView *view,
                 const char *name,
+                const char *query,
                 const HttpValues *form) {
         RestCallback callback;
 
-        if (!is_signed(d, call, view, name, form))
+        if (!is_signed(d, call, name, query, form))
                 refuse_unsigned(d, call);
         else if (!rest_callback_read(form, &callback) || !streq(callback.account, d->account) ||
                         streq(name, "inbound") != (callback.text != NULL))
@@ -377,16 +393,32 @@ static void take_form(SmsDriver *d,
         else if (callback.text)
                 take_message(d, call, &callback);
         else
-                take_report(d, call, view, &callback);
+                take_report(d, call, query, &callback);
+}
+
+/* What a path ends with. A service that does not know fragments sends ours along. NULL: it is none
+ * of ours. */
+static const char *callback_name(const char *path) {
+        static const char *const names[] = { "inbound", "status" };
+        size_t size = strcspn(path, "#");
+
+        for (size_t i = 0; i < N_ELEMENTS(names); i++) {
+                size_t name_size = strlen(names[i]);
+
+                if (size > name_size && path[size - name_size - 1] == '/' &&
+                                memcmp(path + size - name_size, names[i], name_size) == 0)
+                        return names[i];
+        }
+        return NULL;
 }
 
 static void on_call(HttpCall *call, const HttpCallView *view, void *userdata) {
         SmsDriver *d = userdata;
-        const char *name = strrchr(view->path, '/');
+        const char *name = callback_name(view->path);
         HttpValues form;
         int r;
 
-        if (!name || (!streq(name, "/inbound") && !streq(name, "/status"))) {
+        if (!name) {
                 http_call_answer(call, 404, NULL, NULL);
                 return;
         }
@@ -398,7 +430,7 @@ static void on_call(HttpCall *call, const HttpCallView *view, void *userdata) {
         if (r != 0)
                 http_call_answer(call, r < 0 ? 503 : 400, NULL, NULL);
         else
-                take_form(d, call, view, name + 1, &form);
+                take_form(d, call, name, view->query, &form);
         http_values_done(&form);
 }
 
@@ -477,6 +509,16 @@ static int token_read(Secret *ret) {
         return 0;
 }
 
+static int repeats_read(const json_t *settings, bool *ret) {
+        const char *text = plugin_setting(settings, "callback_repeats", "yes");
+
+        *ret = streq(text, "yes");
+        if (*ret || streq(text, "no"))
+                return 0;
+        log_error("setting callback_repeats: it is neither yes nor no");
+        return -EINVAL;
+}
+
 static int settings_read(SmsDriver *d, const json_t *settings) {
         const char *url = plugin_setting(settings, "url", NULL);
         const char *account = plugin_setting(settings, "account", NULL);
@@ -492,6 +534,8 @@ static int settings_read(SmsDriver *d, const json_t *settings) {
                 r = copy_url("callback_url", callback_url, HTTP_PLAIN_TAKEN, &d->callback_url);
         if (r == 0)
                 r = copy_text(account, &d->account);
+        if (r == 0)
+                r = repeats_read(settings, &d->wants_repeats);
         if (r < 0)
                 return r;
         return token_read(&d->token);

@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 from harness import tap  # noqa: E402
 from harness.kannel import KannelCarrier  # noqa: E402
-from harness.rest_carrier import RestCarrier  # noqa: E402
+from harness.rest_carrier import RestCarrier, callback_path  # noqa: E402
 from harness.sms_carrier import SmsSite  # noqa: E402
 from harness.smsc import SmppCarrier  # noqa: E402
 from harness.vestibule import events_of, options_of_test  # noqa: E402
@@ -49,7 +49,7 @@ class Rest(RestCarrier):
     def fails(self, guest):
         message = next(m for m in self.store.values() if m.form["To"] == guest)
         self.report(message, "undelivered", "30005")
-        return message.form["StatusCallback"].rpartition("/")[2]
+        return callback_path(message.form)
 
     def is_told(self, report):
         return any(path.endswith(report) and status == 204 for path, status in self.callbacks)
@@ -164,7 +164,7 @@ class Tests:
             wait_for(lambda: not site.rows("SELECT 1 FROM outbox"), "the gateway knows that")
             for message, count in ((first, 0), (second, 1)):
                 carrier.report(message, "undelivered", "30005")
-                path = message.form["StatusCallback"].rpartition("/")[2]
+                path = callback_path(message.form)
                 carrier.wait(lambda path=path: any(at.endswith(path) and status == 204 for at, status in carrier.callbacks),
                              "the report is taken")
                 assert events_of(site.show(share)).count("not_delivered") == count

@@ -368,7 +368,8 @@ static void each_sms_driver_has_keys_of_its_own(void **state) {
                 "burst = 3  segments = 4  quiet_hours = \"22:00-07:00\"  country_code = 49 }",
                 SMS
                 "driver = rest  url = \"https://sms.example/2010-04-01\"  account = AC1  listen "
-                "= \"[::1]:0\"  callback_url = \"https://keys.example/sms\"  ca_file = /ca.pem }",
+                "= \"[::1]:0\"  callback_url = \"https://keys.example/sms\"  ca_file = /ca.pem  "
+                "callback_repeats = no }",
                 "channel sms { driver = modem  sender = Vestibule  countries = { DE } }",
                 SMS "driver = smpp  host = smsc.example  tls = no }", /* a tunnel is meant */
                 SMS "driver = smpp  host = 127.0.0.1 }",

@@ -25,6 +25,7 @@ TOKEN = "the token of the account"
 PUBLIC_URL = "https://gateway.hotel.test/carrier"
 MESSAGES = "/2010-04-01/Accounts/%s/Messages" % ACCOUNT
 RETRY_SECONDS = 0.2
+REPEATS = "#rc=5&rp=all"  # what an operator enters behind the URL of the webhook, as the manual says
 
 
 def signature(token, url, form):
@@ -37,6 +38,20 @@ def count_segments(text):
     octets = to_septets(text)
     size, one, part = (len(octets), 160, 153) if octets is not None else (len(text.encode("utf-16-be")) // 2, 70, 67)
     return 1 if size <= one else -(-size // part)
+
+
+def callback_path(form):
+    """Of a message's StatusCallback what is asked of our listener: the rest is for a proxy, or for the carrier."""
+    url = urllib.parse.urldefrag(form["StatusCallback"]).url
+    assert url.startswith(PUBLIC_URL + "/"), url
+    return url[len(PUBLIC_URL) :]
+
+
+def is_repeated(fragment):
+    """https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides: what is answered 503 comes again
+    only if it is said how often, and for this reason."""
+    values = dict(urllib.parse.parse_qsl(fragment.lstrip("#")))
+    return int(values.get("rc", 1)) > 0 and bool({"5xx", "all"} & set(values.get("rp", "ct").split(",")))
 
 
 class Message:
@@ -117,7 +132,8 @@ class RestCarrier(SmsCarrier):
         self.faults = collections.deque()
         self.holding = False  # nothing is delivered
         self.answers = 0
-        self.pending = {}  # what it has to post, also after it was killed: (path, form, on_taken) by number
+        self.webhook_fragment = REPEATS
+        self.pending = {}  # what it has to post, also after it was killed: (path, form, repeats, on_taken) by number
         self.posts = 0
         self.lives = 0
         self.callbacks = []  # (name, status) of what we were answered
@@ -227,6 +243,11 @@ class RestCarrier(SmsCarrier):
             message.status = "canceled"
             return 200, {}, {"sid": sid, "status": "canceled"}
 
+    def find(self, end):
+        """The message whose reports come to a path that ends so."""
+        with self.changed:
+            return next(m for m in self.store.values() if callback_path(m.form).endswith(end))
+
     def _deliver(self, message):
         message.status = "delivered"
         form = message.form
@@ -257,17 +278,18 @@ class RestCarrier(SmsCarrier):
         finally:
             connection.close()
 
-    def _post_until_taken(self, path, form, on_taken=None):
+    def _post_until_taken(self, path, form, fragment, on_taken=None):
+        """Twilio gives up after 15 seconds; here nothing depends on how slow the machine is."""
         with self.changed:
             self.posts += 1
-            self.pending[self.posts] = (path, form, on_taken)
+            self.pending[self.posts] = (path, form, is_repeated(fragment), on_taken)
             self._begin_post(self.posts)
 
     def _begin_post(self, number):
         threading.Thread(target=self._run_post, args=(number, self.lives), daemon=True).start()
 
     def _run_post(self, number, life):
-        path, form, on_taken = self.pending[number]
+        path, form, repeats, on_taken = self.pending[number]
         while True:
             status = self.post(path, form)
             with self.changed:
@@ -275,20 +297,20 @@ class RestCarrier(SmsCarrier):
                     return  # its next life does not know what it was answered
                 self.callbacks.append((path, status))
                 self.changed.notify_all()
-                if status in (200, 204):
+                is_taken = status in (200, 204)
+                if is_taken or (status is not None and not repeats):
                     del self.pending[number]
-                    if on_taken:
+                    if is_taken and on_taken:
                         on_taken()
                     return
             time.sleep(RETRY_SECONDS)
 
     def report(self, message, status, error=None):
-        callback = message.form["StatusCallback"]
-        assert callback.startswith(PUBLIC_URL + "/"), callback
         form = [("AccountSid", ACCOUNT), ("ApiVersion", "2010-04-01"), ("From", message.form["From"]),
                 ("MessageSid", message.sid), ("MessageStatus", status), ("SmsSid", message.sid),
                 ("SmsStatus", status), ("To", message.form["To"])]
-        self._post_until_taken(callback[len(PUBLIC_URL) :], form + ([("ErrorCode", error)] if error else []))
+        self._post_until_taken(callback_path(message.form), form + ([("ErrorCode", error)] if error else []),
+                               urllib.parse.urldefrag(message.form["StatusCallback"]).fragment)
 
     def inbound_form(self, sid, sender, text):
         return [("ToCountry", "DE"), ("SmsMessageSid", sid), ("NumMedia", "0"), ("SmsSid", sid),
@@ -304,7 +326,7 @@ class RestCarrier(SmsCarrier):
         def taken():
             self.taken.add(sid)
 
-        self._post_until_taken("/inbound", self.inbound_form(sid, sender, text), taken)
+        self._post_until_taken("/inbound", self.inbound_form(sid, sender, text), self.webhook_fragment, taken)
         return sid
 
     def is_taken(self, handle):

@@ -143,6 +143,8 @@ CASES = [
     ("rest", {"url": "http://LOCALHOST:9/"}, GOOD, ""),
     ("rest", {"url": "http://localhost.example.com/"}, BAD, "url must start with https://"),
     ("rest", {"url": "http://127.0.0.1.example.com/"}, BAD, "url must start with https://"),
+    ("rest", {"callback_repeats": "no"}, GOOD, ""),
+    ("rest", {"callback_repeats": "often"}, BAD, "callback_repeats must be"),
     ("rest", {"window": "65"}, BAD, "window must be"),
     ("rest", {"ca_file": path("no.pem")}, NEVER, "there is no file"),
 

@@ -11,7 +11,7 @@ import urllib.parse
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 from harness.frames import Gateway  # noqa: E402
-from harness.rest_carrier import ACCOUNT, MESSAGES, PUBLIC_URL, TOKEN, RestCarrier, signature  # noqa: E402
+from harness.rest_carrier import ACCOUNT, MESSAGES, PUBLIC_URL, REPEATS, TOKEN, RestCarrier, callback_path, signature  # noqa: E402
 from harness.tap import aside, note, run, test, tests_of  # noqa: E402
 
 GUEST = RestCarrier.guest
@@ -92,7 +92,7 @@ class Tests:
 
         def overtaken(form, headers):
             answer = self.carrier.create(form, headers)
-            paths.append(form["StatusCallback"][len(PUBLIC_URL) :])
+            paths.append(callback_path(form))
             # It has to do with no message yet, and nobody waits for ever.
             self.carrier.wait(lambda: (paths[0], 503) in self.carrier.callbacks, "the report is refused for now")
             return answer
@@ -135,7 +135,7 @@ class Tests:
             ("msg_canceled", "canceled", None, "report-rejected"),
         ):
             assert self.send(message=message)["type"] == "sent"
-            stored = next(m for m in self.carrier.store.values() if m.form["StatusCallback"].endswith("=" + message))
+            stored = self.carrier.find("=" + message)
             self.carrier.report(stored, status, code)
             assert self.gateway.wait_frame("failed", message=message)["reason"] == reason
             self.carrier.report(stored, status, code)
@@ -336,6 +336,47 @@ class Tests:
         assert not self.gateway.frames("reply") and not self.gateway.frames("delivered")
 
     @test
+    def the_service_is_asked_to_repeat_the_reports_that_are_refused(self):
+        """Twilio asks once only, unless the URL of the callback says more: what was answered 503 would be lost."""
+        assert self.send(message="msg_asked")["type"] == "sent"
+        assert self.posted()[-1][2]["StatusCallback"] == PUBLIC_URL + "/status?message=msg_asked#rc=5&rp=all"
+        assert self.send(message="msg_asked", repeat=1)["type"] == "sent"
+        assert self.posted()[-1][2]["StatusCallback"] == PUBLIC_URL + "/status?message=msg_asked&repeat=1#rc=5&rp=all"
+        gateway = self.make_gateway(self.carrier, callback_repeats="no", listen="127.0.0.1:0")
+        try:
+            gateway.start().wait_up()
+            assert self.send(message="msg_unasked", gateway=gateway)["type"] == "sent"
+            assert self.posted()[-1][2]["StatusCallback"] == PUBLIC_URL + "/status?message=msg_unasked"
+        finally:
+            gateway.stop()
+            gateway.remove()
+
+    @test
+    def the_manual_names_what_the_service_is_told_for_answers(self):
+        folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..", "plugins", "sms")
+        with open(os.path.join(folder, "vestibule-sms.8")) as manual:
+            assert "/sms/inbound" + REPEATS + "\n" in manual.read()
+
+    @test
+    def a_callback_is_known_whatever_its_service_does_with_the_fragment(self):
+        self.gateway.forget()
+        self.carrier.holding = True
+        for number, (sent, signed) in enumerate((("", ""), ("", REPEATS), (REPEATS, ""), (REPEATS, REPEATS))):
+            message = "msg_fragment_%d" % number
+            assert self.send(message=message)["type"] == "sent"
+            sid = self.carrier.find("=" + message).sid
+            path = "/status?message=" + message
+            form = [("AccountSid", ACCOUNT), ("MessageSid", sid), ("MessageStatus", "delivered")]
+            assert self.carrier.post(path + sent, form, url=PUBLIC_URL + path + signed) == 204, (sent, signed)
+            self.gateway.wait_frame("report", message=message, says="delivered")
+            form = self.carrier.inbound_form("SMfragment%d" % number, GUEST, "their text %d" % number)
+            assert self.carrier.post("/inbound" + sent, form, url=PUBLIC_URL + "/inbound" + signed) == 200, (sent, signed)
+            self.reply("their text %d" % number)
+            for path in ("/inbound", "/status?message=" + message):
+                assert self.carrier.post(path + sent, form, url=PUBLIC_URL + path + "#rc=5") == 403, sent
+        self.carrier.holding = False
+
+    @test
     def two_signatures_are_none(self):
         form = self.carrier.inbound_form("SMtwice", GUEST, "forged")
         body = urllib.parse.urlencode(form)
@@ -376,7 +417,7 @@ class Tests:
         for message, expected in (("msg_back", "withdrawn"), ("msg_there", "too-late"), ("msg_never", "too-late")):
             answer = self.gateway.wait_answer(self.gateway.ask("withdraw", message=message, to="sms:" + GUEST))
             assert answer["type"] == expected, (message, answer)
-        assert [m.status for m in self.carrier.store.values() if m.form["StatusCallback"].endswith("=msg_back")] == ["canceled"]
+        assert self.carrier.find("=msg_back").status == "canceled"
 
     @test
     def tls_is_checked(self):
@@ -416,6 +457,7 @@ class Tests:
             ({"callback_url": None}, TOKEN, "`callback_url`"),
             ({"callback_url": "gateway.hotel.test"}, TOKEN, "`callback_url`"),
             ({"window": "65"}, TOKEN, "`window`"),
+            ({"callback_repeats": "5"}, TOKEN, "callback_repeats"),
             ({}, None, "rest-token"),
             ({}, "", "rest-token"),
             ({}, "\n", "rest-token"),
