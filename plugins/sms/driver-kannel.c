@@ -15,7 +15,6 @@
 #include "credential.h"
 #include "driver-http.h"
 #include "driver-kannel-message.h"
-#include "driver-kannel-partial.h"
 #include "log.h"
 #include "plugin.h"
 #include "text.h"
@@ -40,7 +39,6 @@ struct SmsDriver {
         Secret password, secret;
         CallTokens calls;
         struct Job *jobs;
-        KannelPartials partials;
         bool has_warned;
 };
 
@@ -192,9 +190,6 @@ static void job_end(Job *job, const SmsSendResult *result) {
         SmsDriver *d = job->driver;
         const SmsOutbound *outbound = job->outbound;
 
-        if (job->segment > 0 && job->segment < outbound->plan->n_segments &&
-                        result->outcome != SMS_SEND_REFUSED)
-                kannel_partials_keep(&d->partials, outbound, job->segment);
         job_free(job);
         sms_channel_sent(d->channel, outbound, result);
 }
@@ -226,9 +221,11 @@ static void on_segment(const HttpCarrierAnswer *answer, void *userdata) {
         SmsSendResult result;
         unsigned seconds = note_carrier(d, answer, &verdict);
 
-        if (verdict.outcome == SMS_SEND_TAKEN && ++job->segment < job->outbound->plan->n_segments &&
-                        job_ask(job) == 0)
-                return;
+        if (verdict.outcome == SMS_SEND_TAKEN && ++job->segment < job->outbound->plan->n_segments) {
+                sms_channel_segment(d->channel, job->outbound, job->segment - 1, NULL);
+                if (job_ask(job) == 0)
+                        return;
+        }
         result = (SmsSendResult){
                 .outcome = verdict.outcome, .reason = verdict.reason, .retry_after = seconds
         };
@@ -253,13 +250,11 @@ static int kannel_send(SmsDriver *d, const SmsOutbound *outbound) {
         if (job->next)
                 job->next->previous = job;
         d->jobs = job;
-        job->segment = kannel_partials_take(&d->partials, outbound);
+        while (outbound->taken && outbound->taken[job->segment].is_taken)
+                job->segment++;
         r = job_ask(job);
-        if (r < 0) {
-                if (job->segment > 0)
-                        kannel_partials_keep(&d->partials, outbound, job->segment);
+        if (r < 0)
                 job_free(job);
-        }
         return r;
 }
 
@@ -420,7 +415,6 @@ static SmsDriver *kannel_free(SmsDriver *d) {
         call_tokens_done(&d->calls);
         while (d->jobs)
                 job_free(d->jobs);
-        kannel_partials_done(&d->partials);
         free(d->url);
         free(d->username);
         free(d->callback_url);
@@ -532,7 +526,6 @@ static int kannel_new(
         if (!d)
                 return -ENOMEM;
         d->channel = channel;
-        kannel_partials_init(&d->partials);
         r = settings_read(d, settings, listen);
         if (r < 0)
                 return r;
@@ -553,6 +546,7 @@ static int kannel_new(
 
 const SmsDriverOps sms_driver_kannel = {
         .name = "kannel",
+        .tells_segments = true,
         .new = kannel_new,
         .send = kannel_send,
         .settle = kannel_settle,

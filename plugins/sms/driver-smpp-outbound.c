@@ -2,14 +2,14 @@
  * allows, as fast as the centre takes them.
  *
  * A message is taken when all of its segments are. When one is not, because the centre is busy or
- * the connection is lost, the segments that were taken are remembered, and when the gateway asks
- * again only the others are sent. That memory is this process's: after its death all segments are
- * sent again. Nor does SMPP say what became of a segment that was sent and not answered when a
- * connection ends: it is sent again, because the other way it could be lost. Both repeats are the
- * same octets under the same reference, and where there are several parts, phones know those that
- * they have. */
+ * the connection is lost, the channel remembers the segments that were taken, and when the gateway
+ * asks again only the others are sent. But SMPP does not say what became of a segment that was sent
+ * and not answered when a connection ends: it is sent again, because the other way it could be
+ * lost. Both repeats are the same octets under the same reference, and where there are several
+ * parts, phones know those that they have. */
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistr.h>
 
@@ -141,62 +141,27 @@ static int write_segment(const SmsDriver *d,
         return r;
 }
 
-/* --- Messages on their way, and in part --- */
+/* --- Messages on their way --- */
 
-static SmppSending *sending_free(SmppSending *s) {
-        if (!s)
-                return NULL;
-        free(s->message);
-        free(s);
-        return NULL;
-}
-
-DEFINE_CLEANUP(SmppSending, sending_free)
-
-static void partial_remove(SmsDriver *d, SmppSending *s) {
-        TAILQ_REMOVE(&d->partials, s, entry);
-        d->n_partials--;
-}
-
-/* What the centre has of a message that comes again. */
-static SmppSending *partial_take(SmsDriver *d, const SmsOutbound *outbound) {
-        SmppSending *s;
-
-        TAILQ_FOREACH(s, &d->partials, entry)
-        if (streq(s->message, outbound->message))
-                break;
-        if (!s)
-                return NULL;
-        partial_remove(d, s);
-        if (s->n == outbound->plan->n_segments && s->reference == outbound->reference)
-                return s;
-        return sending_free(s);
-}
-
-static void partial_keep(SmsDriver *d, SmppSending *s) {
-        s->outbound = NULL;
-        TAILQ_INSERT_TAIL(&d->partials, s, entry);
-        if (++d->n_partials > SMPP_PARTIALS_MAX) {
-                s = TAILQ_FIRST(&d->partials);
-                partial_remove(d, s);
-                (void) sending_free(s);
-        }
-}
-
-static int sending_new(const SmsOutbound *outbound, SmppSending **ret) {
-        _cleanup_(sending_freep) SmppSending *s = NULL;
+static SmppSending *sending_new(const SmsOutbound *outbound) {
         unsigned n = outbound->plan->n_segments;
+        SmppSending *s = calloc(1, sizeof(*s) + n * sizeof(s->segments[0]));
 
-        s = calloc(1, sizeof(*s) + n * sizeof(s->segments[0]));
         if (!s)
-                return -ENOMEM;
-        s->message = strdup(outbound->message);
-        if (!s->message)
-                return -ENOMEM;
+                return NULL;
+        s->outbound = outbound;
         s->n = n;
-        s->reference = outbound->reference;
-        *ret = TAKE_PTR(s);
-        return 0;
+        for (unsigned i = 0; outbound->taken && i < n; i++) {
+                if (!outbound->taken[i].is_taken || !outbound->taken[i].id)
+                        continue;
+                (void) snprintf(s->segments[i].id,
+                                sizeof(s->segments[i].id),
+                                "%s",
+                                outbound->taken[i].id);
+                s->segments[i].is_taken = true;
+                s->n_taken++;
+        }
+        return s;
 }
 
 static void skip_taken(SmppSending *s) {
@@ -226,13 +191,10 @@ static void conclude(SmsDriver *d, SmppSending *s) {
         TAILQ_REMOVE(&d->sendings, s, entry);
         if (s->n_taken == s->n) {
                 tell_taken(d, outbound, s);
-                (void) sending_free(s);
+                free(s);
                 return;
         }
-        if (s->n_taken > 0 && result.outcome != SMS_SEND_REFUSED)
-                partial_keep(d, s);
-        else
-                (void) sending_free(s);
+        free(s);
         sms_channel_sent(d->channel, outbound, &result);
 }
 
@@ -332,20 +294,15 @@ void smpp_outbound_pump(SmsDriver *d) {
 int smpp_outbound_send(SmsDriver *d, const SmsOutbound *outbound) {
         uint64_t now = time_boot();
         SmppSending *s;
-        int r;
 
         if (current(d) || !may_submit(d, now)) {
                 d->is_blocked = true;
                 wake_when_due(d, now);
                 return -EAGAIN;
         }
-        s = partial_take(d, outbound);
-        r = s ? 0 : sending_new(outbound, &s);
-        if (r < 0)
-                return r;
-        s->outbound = outbound;
-        s->is_stopped = false;
-        s->next = 0;
+        s = sending_new(outbound);
+        if (!s)
+                return -ENOMEM;
         skip_taken(s);
         choose_coding(d, s);
         TAILQ_INSERT_TAIL(&d->sendings, s, entry);
@@ -435,6 +392,8 @@ void smpp_outbound_answer(
                 s->n_taken++;
                 (void) strncpy(segment->id, message_id, sizeof(segment->id) - 1);
                 smpp_throttle_taken(&d->throttle);
+                if (s->n_taken < s->n)
+                        sms_channel_segment(d->channel, s->outbound, u->segment, segment->id);
         } else {
                 refused(d, s, status);
         }
@@ -486,10 +445,6 @@ void smpp_outbound_done(SmsDriver *d) {
                 unanswered_free(d, TAILQ_FIRST(&d->unanswered));
         while ((s = TAILQ_FIRST(&d->sendings))) {
                 TAILQ_REMOVE(&d->sendings, s, entry);
-                (void) sending_free(s);
-        }
-        while ((s = TAILQ_FIRST(&d->partials))) {
-                partial_remove(d, s);
-                (void) sending_free(s);
+                free(s);
         }
 }

@@ -55,7 +55,6 @@ static int driver_new(
         d->patience = patience_of_new;
         d->event = sd_event_ref(event);
         TAILQ_INIT(&d->sendings);
-        TAILQ_INIT(&d->partials);
         TAILQ_INIT(&d->unanswered);
         TAILQ_INIT(&d->withdrawals);
         TAILQ_INIT(&d->halfway);
@@ -71,6 +70,7 @@ static int driver_new(
 
 const SmsDriverOps sms_driver_smpp = {
         .name = "smpp",
+        .tells_segments = true,
         .new = driver_new,
         .send = smpp_outbound_send,
         .settle = smpp_inbound_settle,

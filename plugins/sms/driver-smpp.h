@@ -23,7 +23,6 @@ enum {
         SMPP_MALFORMED_MAX = 16,  /* PDUs in a row that cannot be read */
         /* That the channel has not settled. More than it holds: it says what has no room. */
         SMPP_DELIVERIES_MAX = 8192,
-        SMPP_PARTIALS_MAX = 256, /* messages of which the centre has some segments */
         SMPP_WITHDRAWALS_MAX = 256,
 };
 
@@ -55,12 +54,10 @@ typedef enum SmppState {
         SMPP_ENDING, /* the link was told to end, and has not said that it has */
 } SmppState;
 
-/* A message on its way, or one of which the centre has a part. */
+/* A message on its way. */
 typedef struct SmppSending {
         TAILQ_ENTRY(SmppSending) entry;
-        const SmsOutbound *outbound; /* NULL of a partial one */
-        char *message;
-        uint16_t reference;
+        const SmsOutbound *outbound;
         unsigned n, n_taken, n_waiting;
         unsigned next; /* the segment to look at next; n: none is left */
         bool is_stopped;
@@ -127,9 +124,8 @@ struct SmsDriver {
         /* what leaves */
         struct SmppSendingQueue
                         sendings; /* all of their segments are sent, but for the last one's */
-        struct SmppSendingQueue partials; /* the oldest first */
         struct SmppUnansweredQueue unanswered;
-        unsigned n_partials, n_unanswered;
+        unsigned n_unanswered;
         SmppThrottle throttle;
         bool has_unsendable;    /* among the sendings */
         bool is_blocked;        /* the channel was told -EAGAIN */

@@ -31,6 +31,8 @@ typedef struct Sending {
         uint64_t start;    /* when its turn is, CLOCK_BOOTTIME */
         uint64_t patience; /* until when it waits here */
         int64_t repeat;    /* of the newest request */
+        uint64_t serial;   /* of those that the driver was given */
+        bool has_copies;   /* a copy may have left before */
         bool is_with_driver;
 } Sending;
 
@@ -64,7 +66,8 @@ struct SmsChannel {
         SmsReports *reports;
         SmsPaces paces;
         struct SendingQueue waiting; /* in the order of their turns */
-        struct SendingQueue sending; /* the driver has them */
+        struct SendingQueue sending; /* the driver has them, in the order of their serials */
+        uint64_t newest_serial;
         TAILQ_HEAD(, Withdrawal) withdrawals;
         TAILQ_HEAD(, Reporting) reportings;
         sd_event_source *timer;      /* for what waits; off while nothing does */
@@ -77,6 +80,9 @@ struct SmsChannel {
         /* Messages of which a copy may be on its way that no id is known of. A ring. */
         char tried[SMS_CHANNEL_TRIED_MAX][SMS_MESSAGE_SIZE];
         size_t next_tried;
+        /* Of messages that were made until then, seconds since 1970, such copies may be forgotten:
+         * a former process knew of them, or there were too many. 0: of none. */
+        int64_t tried_known_after;
 };
 
 /* --- what leaves --- */
@@ -90,6 +96,10 @@ void sms_send_pump(SmsChannel *channel);
 /* What the driver said about one; see sms-driver.h. */
 void sms_send_result(SmsChannel *channel, const SmsOutbound *outbound, const SmsSendResult *result);
 
+/* The carrier has a segment; see sms-driver.h. */
+void sms_send_segment(
+                SmsChannel *channel, const SmsOutbound *outbound, unsigned segment, const char *id);
+
 /* True while the driver has it. */
 bool sms_send_is_under_way(const SmsChannel *channel, const char *message);
 
@@ -100,6 +110,9 @@ bool sms_send_drop(SmsChannel *channel, const char *message);
 void sms_send_stop(SmsChannel *channel);
 
 /* --- what is taken back --- */
+
+/* Whether a copy may be on its way of a message that was made then; 0: it is not known when. */
+bool sms_withdraw_was_tried(const SmsChannel *channel, const char *message, int64_t made);
 
 /* Handles the gateway's `withdraw`. */
 void sms_withdraw_request(SmsChannel *channel, int64_t id, const json_t *frame);
@@ -123,8 +136,11 @@ int sms_report_open(SmsChannel *channel);
 /* A carrier's report; its token is settled once. */
 void sms_report_take(SmsChannel *channel, const SmsReport *report);
 
-/* A message has been taken: reports about it may be held. */
+/* A message, or a segment, has been taken: reports about it may be held. */
 void sms_report_match(SmsChannel *channel);
+
+/* A message is not under way any more: what is held may be about nothing of ours. */
+void sms_report_release(SmsChannel *channel);
 
 /* Settles what the gateway has not answered, to be handed in again. The driver is there still. */
 void sms_report_stop(SmsChannel *channel);

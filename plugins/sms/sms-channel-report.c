@@ -194,10 +194,24 @@ static SmsExpected expected(const SmsChannel *c, uint64_t now) {
         return now < c->unsure_until ? SMS_EXPECTED_UNKNOWN : SMS_EXPECTED_KNOWN;
 }
 
+/* While ids may come that are not known yet, nothing is sure of what is held. */
+static void tell_under_way(SmsChannel *c, uint64_t now) {
+        const Sending *oldest = TAILQ_FIRST(&c->sending);
+
+        sms_reports_set_under_way(c->reports,
+                        c->newest_serial,
+                        now < c->unsure_until ? 0
+                        : oldest              ? oldest->serial
+                                              : UINT64_MAX);
+}
+
 void sms_report_take(SmsChannel *c, const SmsReport *report) {
         uint64_t now = time_boot();
         SmsVerdictOn on;
-        SmsVerdict verdict = sms_reports_note(c->reports, report, expected(c, now), now, &on);
+        SmsVerdict verdict;
+
+        tell_under_way(c, now);
+        verdict = sms_reports_note(c->reports, report, expected(c, now), now, &on);
 
         settle(c, on.token, SMS_SETTLED_LATER); /* nobody waits for the former any more */
         take(c, verdict, &on, report->token);
@@ -213,6 +227,17 @@ void sms_report_match(SmsChannel *c) {
                 return;
         while (sms_reports_match(c->reports, time_boot(), &verdict, &on))
                 take(c, verdict, &on, on.token);
+        timer_set(c);
+}
+
+void sms_report_release(SmsChannel *c) {
+        uint64_t token;
+
+        if (sms_reports_held(c->reports) == 0)
+                return;
+        tell_under_way(c, time_boot());
+        while (sms_reports_release(c->reports, &token))
+                settle(c, token, SMS_SETTLED_TAKEN);
         timer_set(c);
 }
 

@@ -19,6 +19,7 @@
 typedef struct SendFrame {
         const char *message, *kind, *to, *text;
         int64_t expires; /* 0: never */
+        int64_t made;    /* 0: it is not said */
         int64_t repeat;
 } SendFrame;
 
@@ -228,6 +229,23 @@ static bool take_turn(SmsChannel *c, Sending *sending, uint64_t now, Refusal *re
         return true;
 }
 
+/* With the segments that the carrier has, where its driver can leave them out. */
+static int give_driver(SmsChannel *c, Sending *sending) {
+        SmsSegmentTaken taken[SMS_SEGMENTS_MAX];
+        int r;
+
+        if (c->settings.driver->tells_segments && sending->plan.n_segments > 1 &&
+                        sms_reports_parts(c->reports,
+                                        sending->message,
+                                        sending->outbound.repeat,
+                                        taken,
+                                        sending->plan.n_segments))
+                sending->outbound.taken = taken;
+        r = c->settings.driver->send(c->driver, &sending->outbound);
+        sending->outbound.taken = NULL;
+        return r;
+}
+
 /* False: it is answered and gone, or the driver has no room. */
 static bool hand_over(SmsChannel *c, Sending *sending) {
         int r;
@@ -236,7 +254,7 @@ static bool hand_over(SmsChannel *c, Sending *sending) {
                 sending_settle(c, sending, &(Refusal){ .permanent = true, .reason = "expired" });
                 return true;
         }
-        r = c->settings.driver->send(c->driver, &sending->outbound);
+        r = give_driver(c, sending);
         if (r == -EAGAIN) {
                 c->is_blocked = true;
                 return false;
@@ -248,6 +266,7 @@ static bool hand_over(SmsChannel *c, Sending *sending) {
         }
         TAILQ_REMOVE(&c->waiting, sending, entry);
         sending->is_with_driver = true;
+        sending->serial = ++c->newest_serial;
         TAILQ_INSERT_TAIL(&c->sending, sending, entry);
         return true;
 }
@@ -285,6 +304,7 @@ static int frame_read(const json_t *frame, SendFrame *ret) {
                 { "to", JSON_KIND_STRING, offsetof(SendFrame, to), true },
                 { "text", JSON_KIND_STRING, offsetof(SendFrame, text), true },
                 { "expires", JSON_KIND_INTEGER, offsetof(SendFrame, expires) },
+                { "made", JSON_KIND_INTEGER, offsetof(SendFrame, made) },
                 { "repeat", JSON_KIND_INTEGER, offsetof(SendFrame, repeat) },
         };
         JsonProblem problem;
@@ -304,7 +324,10 @@ static int frame_read(const json_t *frame, SendFrame *ret) {
 static void join(SmsChannel *c, Sending *sending, int64_t id, int64_t repeat) {
         static const Refusal busy = { .later = true, .reason = "under-way" };
 
-        sending->repeat = repeat;
+        if (repeat > sending->repeat)
+                sending->repeat = repeat;
+        if (!sending->is_with_driver)
+                sending->outbound.repeat = sending->repeat;
         if (sending->n_requests < SMS_CHANNEL_REQUESTS_MAX) {
                 sending->requests[sending->n_requests++] = id;
                 return;
@@ -335,6 +358,7 @@ static void begin(SmsChannel *c, int64_t id, const SendFrame *frame) {
                 return;
         }
         sending->repeat = frame->repeat;
+        sending->has_copies = sms_withdraw_was_tried(c, frame->message, frame->made);
         if (!take_turn(c, sending, time_boot(), &refusal)) {
                 answer_refusal(c, id, &refusal);
                 return;
@@ -345,17 +369,45 @@ static void begin(SmsChannel *c, int64_t id, const SendFrame *frame) {
         sms_send_pump(c);
 }
 
+/* `sent` means that a report will be understood, also after a kill: it waits for the disk, which
+ * costs time only. Were it said before, a kill would lose the report of a failure, and nobody would
+ * go on to another address. */
+static const Refusal disk_full = { .later = true, .reason = "disk-full" };
+
 /* The carrier has it, and the gateway may not know. */
 static void answer_in_doubt(SmsChannel *c, int64_t id, const char *message) {
         const LogFields fields = { .channel = plugin_name(c->plugin), .message = message };
 
+        if (sms_reports_write(c->reports, message) < 0) {
+                answer_refusal(c, id, &disk_full);
+                return;
+        }
         log_record(LOG_INFO, &fields, "a message that the carrier has is not sent again");
         answer_sent(c, id);
+}
+
+/* A part of it was reported as failed before all were taken: it will not be whole, and to send the
+ * others would cost for nothing. */
+static bool has_failed(const SmsChannel *c, const char *message, int64_t repeat, Refusal *ret) {
+        switch (sms_reports_failure(c->reports, message, repeat)) {
+        case SMPP_OUTCOME_UNKNOWN:
+                return false;
+        case SMPP_OUTCOME_EXPIRED:
+                *ret = (Refusal){ .permanent = true, .reason = "report-expired" };
+                return true;
+        case SMPP_OUTCOME_REJECTED:
+                *ret = (Refusal){ .permanent = true, .reason = "report-rejected" };
+                return true;
+        default:
+                *ret = (Refusal){ .permanent = true, .reason = "report-failed" };
+                return true;
+        }
 }
 
 void sms_send_request(SmsChannel *c, int64_t id, const json_t *frame) {
         Sending *sending;
         SendFrame read;
+        Refusal refusal;
 
         if (frame_read(frame, &read) != 0) {
                 answer_refusal(c, id, &(Refusal){ .reason = "bad-frame" });
@@ -364,6 +416,8 @@ void sms_send_request(SmsChannel *c, int64_t id, const json_t *frame) {
         sending = sending_find(c, read.message);
         if (sending)
                 join(c, sending, id, read.repeat);
+        else if (has_failed(c, read.message, read.repeat, &refusal))
+                answer_refusal(c, id, &refusal);
         else if (sms_reports_in_doubt(c->reports, read.message, read.repeat, time_wall()))
                 answer_in_doubt(c, id, read.message);
         else
@@ -372,20 +426,35 @@ void sms_send_request(SmsChannel *c, int64_t id, const json_t *frame) {
 
 /* --- The driver answers --- */
 
-static void record_taken(SmsChannel *c, const Sending *sending, const SmsSendResult *result) {
+/* Negative: the disk does not have it. */
+static int record_taken(SmsChannel *c, const Sending *sending, const SmsSendResult *result) {
         size_t n = result->n_ids;
         int r;
 
         if (n == 0 || n > SMS_SEGMENTS_MAX)
                 n = sending->plan.n_segments;
         r = sms_reports_add(c->reports,
-                        sending->message,
-                        sending->repeat,
-                        result->n_ids == n ? result->ids : NULL,
-                        n,
+                        &(SmsReportsTaken){ .message = sending->message,
+                                        .repeat = sending->repeat,
+                                        .told = sending->outbound.repeat,
+                                        .ids = result->n_ids == n ? result->ids : NULL,
+                                        .n_parts = n,
+                                        .has_copies = sending->has_copies },
                         time_wall());
         if (r < 0)
                 log_warning("which ids the carrier gave is not on disk: %s", strerror(-r));
+        /* What was forgotten would be sent again, for as long as there is no memory. */
+        return r == -ENOMEM ? 0 : r;
+}
+
+static void settle_taken(SmsChannel *c, Sending *sending, const SmsSendResult *result) {
+        int r = record_taken(c, sending, result);
+        Refusal refusal;
+
+        if (has_failed(c, sending->message, sending->repeat, &refusal))
+                sending_settle(c, sending, &refusal);
+        else
+                sending_settle(c, sending, r < 0 ? &disk_full : NULL);
 }
 
 /* What came of a try in vain, or may have: a copy, or a part of one, may be on its way. */
@@ -394,8 +463,14 @@ static bool may_have_left(const Sending *sending, SmsSendOutcome outcome) {
                (outcome != SMS_SEND_TAKEN && sending->plan.n_segments > 1);
 }
 
+/* A carrier may report by an id that is known only when the message is sent once more. */
+static bool has_hidden_ids(const SmsChannel *c, const Sending *sending, SmsSendOutcome outcome) {
+        return outcome == SMS_SEND_FAILED ||
+               (may_have_left(sending, outcome) && !c->settings.driver->tells_segments);
+}
+
 static void settle_untaken(SmsChannel *c, Sending *sending, const SmsSendResult *result) {
-        if (may_have_left(sending, result->outcome))
+        if (has_hidden_ids(c, sending, result->outcome))
                 c->unsure_until = time_boot() + SMS_REPORTS_MATCH_SECONDS * USEC_PER_SEC;
         sending_settle(c,
                         sending,
@@ -405,27 +480,51 @@ static void settle_untaken(SmsChannel *c, Sending *sending, const SmsSendResult 
                                         .retry_after = result->retry_after });
 }
 
-void sms_send_result(SmsChannel *c, const SmsOutbound *outbound, const SmsSendResult *result) {
-        char message[SMS_MESSAGE_SIZE];
-        bool may_arrive, never_left;
+/* The one that the driver has; a driver tells each result once. */
+static Sending *sending_of(const SmsChannel *c, const SmsOutbound *outbound) {
         Sending *sending;
 
         TAILQ_FOREACH(sending, &c->sending, entry)
         if (&sending->outbound == outbound)
                 break;
-        assert(sending); /* a driver tells each result once */
+        assert(sending);
+        return sending;
+}
+
+void sms_send_segment(
+                SmsChannel *c, const SmsOutbound *outbound, unsigned segment, const char *id) {
+        const Sending *sending = sending_of(c, outbound);
+        int r = sms_reports_add_part(c->reports,
+                        sending->message,
+                        outbound->repeat,
+                        sending->plan.n_segments,
+                        segment,
+                        id,
+                        time_wall());
+
+        if (r < 0)
+                log_warning("which segments the carrier has is not on disk: %s", strerror(-r));
+        sms_report_match(c);
+}
+
+void sms_send_result(SmsChannel *c, const SmsOutbound *outbound, const SmsSendResult *result) {
+        char message[SMS_MESSAGE_SIZE];
+        bool may_arrive, never_left;
+        Sending *sending = sending_of(c, outbound);
+
         assert(result->outcome < SMS_SEND_OUTCOME_MAX);
 
         memcpy(message, sending->message, sizeof(message));
         may_arrive = may_have_left(sending, result->outcome);
-        never_left = result->outcome != SMS_SEND_TAKEN && !may_arrive && sending->repeat == 0;
+        never_left = result->outcome != SMS_SEND_TAKEN && !may_arrive && sending->repeat == 0 &&
+                     !sending->has_copies;
         if (result->outcome == SMS_SEND_TAKEN) {
-                record_taken(c, sending, result);
-                sending_settle(c, sending, NULL);
+                settle_taken(c, sending, result);
                 sms_report_match(c);
         } else {
                 settle_untaken(c, sending, result);
         }
+        sms_report_release(c);
         sms_withdraw_after_send(c, message, may_arrive, never_left);
 }
 
@@ -435,7 +534,7 @@ bool sms_send_is_under_way(const SmsChannel *c, const char *message) {
 
 bool sms_send_drop(SmsChannel *c, const char *message) {
         Sending *sending = find_in(&c->waiting, message);
-        bool never_left = sending && sending->repeat == 0;
+        bool never_left = sending && sending->repeat == 0 && !sending->has_copies;
 
         if (!sending)
                 return false;

@@ -38,16 +38,25 @@ static void withdrawal_end(SmsChannel *c, Withdrawal *withdrawal, SmsWithdrawOut
 
 /* --- Copies that may have left before --- */
 
+/* A restart forgets them, and a long night of a carrier's as well: what was made before may have
+ * been tried then. */
 static void remember_tried(SmsChannel *c, const char *message) {
+        if (c->tried[c->next_tried][0] && !streq(c->tried[c->next_tried], message))
+                c->tried_known_after = time_wall();
         memcpy(c->tried[c->next_tried], message, SMS_MESSAGE_SIZE);
         c->next_tried = (c->next_tried + 1) % SMS_CHANNEL_TRIED_MAX;
 }
 
-static bool was_tried(const SmsChannel *c, const char *message) {
+static bool is_remembered(const SmsChannel *c, const char *message) {
         for (size_t i = 0; i < SMS_CHANNEL_TRIED_MAX; i++)
                 if (streq(c->tried[i], message))
                         return true;
         return false;
+}
+
+bool sms_withdraw_was_tried(const SmsChannel *c, const char *message, int64_t made) {
+        return is_remembered(c, message) || sms_reports_has_parts(c->reports, message) ||
+               (c->tried_known_after != 0 && made <= c->tried_known_after);
 }
 
 /* --- The driver's part --- */
@@ -68,11 +77,14 @@ static int ask_driver(SmsChannel *c, Withdrawal *withdrawal) {
         SmsTaken taken = {
                 .message = withdrawal->message, .to = withdrawal->to, .from = c->settings.sender
         };
-        int64_t repeat;
 
-        if (!sms_reports_ids(c->reports, withdrawal->message, &ids, &taken.n_ids, &repeat))
+        if (!sms_reports_ids(c->reports,
+                            withdrawal->message,
+                            &ids,
+                            &taken.n_ids,
+                            &withdrawal->has_copies))
                 return -ENOENT;
-        withdrawal->has_copies = repeat > 0 || was_tried(c, withdrawal->message);
+        withdrawal->has_copies = withdrawal->has_copies || is_remembered(c, withdrawal->message);
         if (is_asked(c, withdrawal->message))
                 return 0;
         if (!c->settings.driver->withdraw)
@@ -107,10 +119,10 @@ void sms_withdraw_result(SmsChannel *c, const char *message, SmsWithdrawOutcome 
 
 /* Of a message that is neither here nor under way: the carrier's, or nobody's. */
 static void begin_or_end(SmsChannel *c, Withdrawal *withdrawal, bool never_left) {
-        int64_t repeat;
         size_t n;
         const char **ids;
-        bool is_taken = sms_reports_ids(c->reports, withdrawal->message, &ids, &n, &repeat);
+        bool has_copies;
+        bool is_taken = sms_reports_ids(c->reports, withdrawal->message, &ids, &n, &has_copies);
 
         free(ids);
         if (is_taken)
@@ -118,7 +130,7 @@ static void begin_or_end(SmsChannel *c, Withdrawal *withdrawal, bool never_left)
         else
                 withdrawal_end(c,
                                 withdrawal,
-                                never_left && !was_tried(c, withdrawal->message)
+                                never_left && !is_remembered(c, withdrawal->message)
                                                 ? SMS_WITHDRAW_DONE
                                                 : SMS_WITHDRAW_TOO_LATE);
 }

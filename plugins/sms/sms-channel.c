@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -37,6 +38,11 @@ void sms_channel_sent(SmsChannel *c, const SmsOutbound *outbound, const SmsSendR
         sms_send_result(c, outbound, result);
 }
 
+void sms_channel_segment(
+                SmsChannel *c, const SmsOutbound *outbound, unsigned segment, const char *id) {
+        sms_send_segment(c, outbound, segment, id);
+}
+
 void sms_channel_report(SmsChannel *c, const SmsReport *report) {
         if (c->replies)
                 sms_report_take(c, report);
@@ -70,8 +76,26 @@ static int on_timer(sd_event_source *source, uint64_t due, void *userdata) {
         return 0;
 }
 
+/* The same for as long as the same carrier takes what comes from the same sender. */
+static uint32_t way_of(const SmsSettings *settings, const json_t *frame) {
+        static const char *const names[] = { "host", "port", "system_id", "url", "username" };
+        static const uint8_t key[crypto_shorthash_KEYBYTES]; /* the same for ever */
+        uint8_t hash[crypto_shorthash_BYTES];
+        char text[1024];
+        int n = snprintf(text, sizeof(text), "%s %s", settings->driver->name, settings->sender);
+
+        for (size_t i = 0; i < N_ELEMENTS(names) && (size_t) n < sizeof(text); i++)
+                n += snprintf(text + n,
+                                sizeof(text) - (size_t) n,
+                                " %s",
+                                plugin_setting(frame, names[i], ""));
+        (void) crypto_shorthash(hash, (const uint8_t *) text, strlen(text), key);
+        return (uint32_t) hash[0] << 24 | (uint32_t) hash[1] << 16 | (uint32_t) hash[2] << 8 |
+               hash[3];
+}
+
 /* The map of the carrier's ids is kept where systemd says, the first of these folders. */
-static int open_reports(SmsChannel *c) {
+static int open_reports(SmsChannel *c, const json_t *settings) {
         const char *folders = getenv("STATE_DIRECTORY");
         _cleanup_(freep) char *folder = NULL;
         int r = sms_reports_new(&c->reports);
@@ -81,14 +105,21 @@ static int open_reports(SmsChannel *c) {
         folder = strndup(folders, strcspn(folders, ":"));
         if (!folder)
                 return -ENOMEM;
+        sms_reports_set_way(c->reports, way_of(&c->settings, settings));
         r = sms_reports_open(c->reports, folder, time_wall());
+        if (r == -EBUSY) {
+                log_error("another process uses the state folder %s", folder);
+                return r;
+        }
         if (r < 0)
                 log_warning("the carrier's ids are kept in memory only, as the state folder cannot "
                             "be used: %s",
                                 strerror(-r));
         /* The gateway is about to ask again for what a killed process did not write down. */
-        if (sms_reports_has_past(c->reports))
+        if (sms_reports_has_past(c->reports)) {
                 c->unsure_until = time_boot() + SMS_REPORTS_MATCH_SECONDS * USEC_PER_SEC;
+                c->tried_known_after = time_wall();
+        }
         return 0;
 }
 
@@ -99,7 +130,7 @@ static int channel_open(SmsChannel *c, const json_t *settings) {
         if (r < 0)
                 return r;
         sms_paces_init(&c->paces, c->settings.per_minute, c->settings.burst);
-        r = open_reports(c);
+        r = open_reports(c, settings);
         if (r < 0)
                 return r;
         r = sms_replies_new(&c->replies, c->plugin, c->settings.sender, settle, c);

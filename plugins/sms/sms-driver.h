@@ -24,6 +24,12 @@ enum {
 typedef struct SmsDriver SmsDriver;   /* each driver has its own */
 typedef struct SmsChannel SmsChannel; /* who owns the driver */
 
+/* A segment that the carrier has from a former try of its message. */
+typedef struct SmsSegmentTaken {
+        bool is_taken;
+        const char *id; /* as in SmsSendResult; NULL where reports name our message */
+} SmsSegmentTaken;
+
 /* A message that leaves. All of it is borrowed and stays until the driver has told its result, or
  * is freed. The same message, asked again, has the same bytes and the same reference. */
 typedef struct SmsOutbound {
@@ -36,6 +42,8 @@ typedef struct SmsOutbound {
         uint16_t reference; /* of the concatenation */
         int64_t expires;    /* seconds since 1970 UTC; the carrier shall not deliver it later */
         int64_t repeat;     /* which of the repetitions that were wanted; 0: the first */
+        const SmsSegmentTaken *taken; /* for each segment; until send() returns. NULL: it has none,
+                                         or the driver tells no segments */
 } SmsOutbound;
 
 typedef enum SmsSendOutcome {
@@ -100,6 +108,10 @@ typedef enum SmsWithdrawOutcome {
 typedef struct SmsDriverOps {
         const char *name; /* "smpp": the value of `driver =` */
 
+        /* It tells segments with sms_channel_segment(), and leaves out those that the outbound says
+         * were taken. At least one is not. */
+        bool tells_segments;
+
         /* Reads its settings and credentials and begins. A negative errno, after saying why in the
          * log, ends the program with EX_CONFIG. */
         int (*new)(SmsDriver **ret, SmsChannel *channel, sd_event *event, const json_t *settings);
@@ -135,6 +147,11 @@ void sms_channel_ready(SmsChannel *channel);
 /* The result of a send. The outbound is gone when this returns. */
 void sms_channel_sent(
                 SmsChannel *channel, const SmsOutbound *outbound, const SmsSendResult *result);
+
+/* The carrier has taken a segment of a message, and not yet all; id as in SmsSegmentTaken. What it
+ * reports about that segment is understood from now on, and the next try gets to know. */
+void sms_channel_segment(
+                SmsChannel *channel, const SmsOutbound *outbound, unsigned segment, const char *id);
 
 /* A carrier's report. It is settled later, by token, and perhaps from inside this call: only then
  * the gateway has it, or the map of the carrier's ids, or it is of no use. */

@@ -1,87 +1,18 @@
-#include "sms-reports.h"
+/* The map of carriers' ids: its messages, which of them a report means, and what that decides. Its
+ * file and the reports that it holds have files of their own. */
+#include "sms-reports-internal.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
-#include <sodium.h>
 #include <stdio.h>
-#include <sys/queue.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "text.h"
 
 #define AGE_SECONDS (SMS_REPORTS_DAYS * INT64_C(86400))
 
-enum {
-        BUCKETS = 16384, /* a power of two */
-        PARTS_MAX = 255,
-        FILE_BYTES_MAX = 32 * 1024 * 1024, /* what is before is old */
-        LINES_SPARE = 4096,
-        LINE_SIZE_MAX = 64 + SMS_MESSAGE_SIZE + PARTS_MAX * 3 * SMPP_ID_SIZE,
-        KEYS_MAX = 2,
-};
-
-static const char file_name[] = "reports", new_name[] = "reports.new";
-
-typedef struct Record Record;
-
-/* A part under one of the forms that its id may be reported in. */
-typedef struct Key {
-        LIST_ENTRY(Key) entry;
-        Record *record; /* NULL: not in the table */
-        unsigned part;
-        char text[SMPP_ID_SIZE];
-} Key;
-
-typedef struct Part {
-        char *id; /* NULL: the carrier has none */
-        bool delivered;
-        bool decided; /* a report about it is with the gateway */
-        Key keys[KEYS_MAX];
-} Part;
-
-struct Record {
-        TAILQ_ENTRY(Record) entry; /* of those that are waited for, or of those that ended */
-        LIST_ENTRY(Record) same_bucket;
-        char message[SMS_MESSAGE_SIZE];
-        int64_t repeat, taken, doubt_until, ended_at;
-        bool ended;
-        size_t n_parts;
-        Part parts[];
-};
-
-/* A report that came before its message. */
-typedef struct Held {
-        TAILQ_ENTRY(Held) entry;
-        char id[SMPP_ID_SIZE], message[SMS_MESSAGE_SIZE], error[16];
-        unsigned segment;
-        SmppOutcome outcome;
-        int64_t repeat;
-        uint64_t token; /* 0: its carrier does not wait for it */
-        bool was_handed_back;
-        uint64_t since, seen, due; /* when it was first told, last told, and is to be handed back */
-} Held;
-
-LIST_HEAD(KeyList, Key);
-LIST_HEAD(RecordList, Record);
-TAILQ_HEAD(RecordQueue, Record);
-
-struct SmsReports {
-        struct RecordQueue waited, ended; /* each in the order in which they came there */
-        TAILQ_HEAD(, Held) held;
-        size_t n_waited, n_ended, n_held;
-        int64_t newest; /* when the last message was taken */
-        struct KeyList keys[BUCKETS];
-        struct RecordList messages[BUCKETS];
-        uint8_t hash_key[crypto_shorthash_KEYBYTES]; /* carriers choose their ids */
-        int directory, file;                         /* -1: in memory only */
-        bool has_past;                               /* there was a file */
-        size_t n_lines;                              /* of the file */
-        size_t n_lines_next;                         /* when to tidy it */
-        char line[LINE_SIZE_MAX]; /* to be written; too large to be cleared for each message */
-};
+/* Of a number in decimal or hexadecimal that may be another message's in the other base. */
+enum { SHORT_ID_MAX = 5 };
 
 static size_t bucket_of(const SmsReports *r, const char *text) {
         uint8_t hash[crypto_shorthash_BYTES];
@@ -89,7 +20,7 @@ static size_t bucket_of(const SmsReports *r, const char *text) {
 
         crypto_shorthash(hash, (const uint8_t *) text, strlen(text), r->hash_key);
         memcpy(&number, hash, sizeof(number));
-        return number & (BUCKETS - 1);
+        return number & (SMS_REPORTS_BUCKETS - 1);
 }
 
 static bool is_of_message(char c) {
@@ -107,40 +38,46 @@ bool sms_reports_is_message(const char *message) {
 
 /* --- The table --- */
 
-static Record *record_find(const SmsReports *r, const char *message) {
+static Record *find(const SmsReports *r, const char *message, bool is_partial) {
         Record *record;
 
         LIST_FOREACH(record, &r->messages[bucket_of(r, message)], same_bucket)
-        if (streq(record->message, message))
+        if (record->is_partial == is_partial && streq(record->message, message))
                 return record;
         return NULL;
 }
 
-static void record_remove_keys(Record *record) {
+Record *reports_find(const SmsReports *r, const char *message) {
+        return find(r, message, false);
+}
+
+Record *reports_find_partial(const SmsReports *r, const char *message) {
+        return find(r, message, true);
+}
+
+static void remove_keys(Record *record) {
         for (size_t i = 0; i < record->n_parts; i++)
-                for (size_t k = 0; k < KEYS_MAX; k++)
+                for (size_t k = 0; k < SMS_REPORTS_KEYS_MAX; k++)
                         if (record->parts[i].keys[k].record) {
                                 LIST_REMOVE(&record->parts[i].keys[k], entry);
                                 record->parts[i].keys[k].record = NULL;
                         }
 }
 
-static void record_add_keys(SmsReports *r, Record *record) {
-        for (unsigned i = 0; i < record->n_parts; i++) {
-                Part *part = &record->parts[i];
-                char keys[KEYS_MAX][SMPP_ID_SIZE];
-                unsigned n = part->id ? smpp_id_keys(part->id, keys) : 0;
+static void add_keys(SmsReports *r, Record *record, size_t i) {
+        char keys[SMS_REPORTS_KEYS_MAX][SMPP_ID_SIZE];
+        Part *part = &record->parts[i];
+        unsigned n = part->id ? smpp_id_keys(part->id, keys) : 0;
 
-                for (unsigned k = 0; k < n; k++) {
-                        part->keys[k].record = record;
-                        part->keys[k].part = i;
-                        memcpy(part->keys[k].text, keys[k], SMPP_ID_SIZE);
-                        LIST_INSERT_HEAD(&r->keys[bucket_of(r, keys[k])], &part->keys[k], entry);
-                }
+        for (unsigned k = 0; k < n; k++) {
+                part->keys[k].record = record;
+                part->keys[k].part = (unsigned) i;
+                memcpy(part->keys[k].text, keys[k], SMPP_ID_SIZE);
+                LIST_INSERT_HEAD(&r->keys[bucket_of(r, keys[k])], &part->keys[k], entry);
         }
 }
 
-static Record *record_free(Record *record) {
+Record *reports_record_free(Record *record) {
         if (!record)
                 return NULL;
         for (size_t i = 0; i < record->n_parts; i++)
@@ -149,10 +86,8 @@ static Record *record_free(Record *record) {
         return NULL;
 }
 
-DEFINE_CLEANUP(Record, record_free)
-
 static void record_drop(SmsReports *r, Record *record) {
-        record_remove_keys(record);
+        remove_keys(record);
         LIST_REMOVE(record, same_bucket);
         if (record->ended) {
                 TAILQ_REMOVE(&r->ended, record, entry);
@@ -161,7 +96,7 @@ static void record_drop(SmsReports *r, Record *record) {
                 TAILQ_REMOVE(&r->waited, record, entry);
                 r->n_waited--;
         }
-        (void) record_free(record);
+        (void) reports_record_free(record);
 }
 
 /* --- Age --- */
@@ -200,9 +135,10 @@ static void clock_is_ahead(SmsReports *r, int64_t now) {
 /* What has ended is remembered as long as the gateway may ask for it again, or a carrier may say
  * once more what it got no answer to, and a few times as much as is under way. The age of the
  * others is that to the newest: a clock alone makes nothing old. */
-static void drop_old(SmsReports *r, int64_t now) {
+void reports_drop_old(SmsReports *r, int64_t now) {
         Record *record;
 
+        clock_is_back(r, now);
         while ((record = TAILQ_FIRST(&r->waited)) &&
                         (r->n_waited > SMS_REPORTS_MESSAGES_MAX ||
                                         r->newest - record->taken > AGE_SECONDS))
@@ -213,8 +149,7 @@ static void drop_old(SmsReports *r, int64_t now) {
                 record_drop(r, record);
 }
 
-/* No more than the file may have; their age is for its end. */
-static void drop_excess(SmsReports *r) {
+void reports_drop_excess(SmsReports *r) {
         if (r->n_waited > SMS_REPORTS_MESSAGES_MAX)
                 record_drop(r, TAILQ_FIRST(&r->waited));
         if (r->n_ended > SMS_REPORTS_ENDED_MAX)
@@ -223,7 +158,7 @@ static void drop_excess(SmsReports *r) {
 
 /* --- Records --- */
 
-static void record_end(SmsReports *r, Record *record, int64_t now) {
+void reports_record_end(SmsReports *r, Record *record, int64_t now) {
         if (record->ended)
                 return;
         record->ended_at = now;
@@ -234,360 +169,73 @@ static void record_end(SmsReports *r, Record *record, int64_t now) {
         r->n_ended++;
 }
 
-static int record_new(const char *message,
-                int64_t repeat,
-                const char *const *ids,
-                size_t n_parts,
-                int64_t taken,
-                Record **ret) {
-        _cleanup_(record_freep) Record *record = calloc(1, sizeof(Record) + n_parts * sizeof(Part));
+int reports_record_new(
+                const char *message, int64_t repeat, size_t n_parts, int64_t taken, Record **ret) {
+        Record *record = calloc(1, sizeof(Record) + n_parts * sizeof(Part));
 
         if (!record)
                 return -ENOMEM;
         (void) strncpy(record->message, message, sizeof(record->message) - 1);
-        record->repeat = repeat;
+        record->repeat = record->told = repeat;
         record->taken = taken;
         record->n_parts = n_parts;
-        for (size_t i = 0; ids && i < n_parts; i++) {
-                record->parts[i].id = strndup(ids[i], SMPP_ID_SIZE - 1);
-                if (!record->parts[i].id)
-                        return -ENOMEM;
-        }
-        *ret = TAKE_PTR(record);
+        *ret = record;
         return 0;
 }
 
-/* In the place of one of the same message. */
-static void record_insert(SmsReports *r, Record *record) {
-        Record *former = record_find(r, record->message);
+int reports_part_set(Record *record, size_t part, const char *id) {
+        char *copy = id ? strndup(id, SMPP_ID_SIZE - 1) : NULL;
 
-        if (former)
+        if (id && !copy)
+                return -ENOMEM;
+        free(record->parts[part].id);
+        record->parts[part].id = copy;
+        return 0;
+}
+
+int reports_part_taken(SmsReports *r, Record *record, size_t part, const char *id) {
+        if (reports_part_set(record, part, id) < 0)
+                return -ENOMEM;
+        record->parts[part].is_taken = true;
+        add_keys(r, record, part);
+        return 0;
+}
+
+static bool is_same_id(const char *a, const char *b) {
+        return a && b ? streq(a, b) : a == b;
+}
+
+/* What was reported of the parts that were taken first. */
+static void inherit(Record *record, const Record *partial) {
+        if (partial->repeat != record->told || partial->n_parts != record->n_parts)
+                return;
+        record->failure = partial->failure;
+        for (size_t i = 0; i < record->n_parts; i++)
+                if (partial->parts[i].is_taken &&
+                                is_same_id(partial->parts[i].id, record->parts[i].id))
+                        record->parts[i].delivered = partial->parts[i].delivered;
+}
+
+void reports_record_insert(SmsReports *r, Record *record) {
+        Record *former = reports_find(r, record->message);
+        Record *partial = reports_find_partial(r, record->message);
+
+        if (partial) {
+                if (!record->is_partial)
+                        inherit(record, partial);
+                record_drop(r, partial);
+        }
+        if (former && !record->is_partial)
                 record_drop(r, former);
         TAILQ_INSERT_TAIL(&r->waited, record, entry);
         r->n_waited++;
         if (record->taken > r->newest)
                 r->newest = record->taken;
         LIST_INSERT_HEAD(&r->messages[bucket_of(r, record->message)], record, same_bucket);
-        record_add_keys(r, record);
-}
-
-/* --- Lines --- */
-
-static size_t put_id(const char *id, char *ret) {
-        size_t n = 0;
-
-        for (const unsigned char *p = (const unsigned char *) id; *p; p++) {
-                if (*p > ' ' && *p < 0x7f && *p != '%')
-                        ret[n++] = (char) *p;
-                else
-                        n += (size_t) sprintf(ret + n, "%%%02x", *p);
+        for (size_t i = 0; !record->is_partial && i < record->n_parts; i++) {
+                record->parts[i].is_taken = true;
+                add_keys(r, record, i);
         }
-        return n;
-}
-
-static size_t put_number(int64_t number, char *ret) {
-        char digits[20];
-        size_t n = 0;
-
-        do
-                digits[n++] = (char) ('0' + number % 10);
-        while ((number /= 10) > 0);
-        for (size_t i = 0; i < n; i++)
-                ret[i] = digits[n - 1 - i];
-        return n;
-}
-
-/* Of each message, and so without printf(). */
-static size_t put_taken(const Record *record, char ret[LINE_SIZE_MAX]) {
-        size_t n = 0;
-
-        ret[n++] = 't';
-        ret[n++] = ' ';
-        n += put_number(record->taken, ret + n);
-        ret[n++] = ' ';
-        n += put_number((int64_t) record->n_parts, ret + n);
-        ret[n++] = ' ';
-        n = (size_t) (stpcpy(ret + n, record->message) - ret);
-        if (record->repeat > 0) {
-                ret[n++] = '/';
-                n += put_number(record->repeat, ret + n);
-        }
-        for (size_t i = 0; i < record->n_parts && record->parts[i].id; i++) {
-                ret[n++] = ' ';
-                n += put_id(record->parts[i].id, ret + n);
-        }
-        ret[n++] = '\n';
-        return n;
-}
-
-static int append(SmsReports *r, const char *line, size_t size) {
-        off_t end;
-        ssize_t n;
-
-        if (r->file < 0)
-                return 0;
-        n = write(r->file, line, size);
-        if (n == (ssize_t) size) {
-                r->n_lines++;
-                return 0;
-        }
-        if (n < 0)
-                return -errno;
-        /* Half a line would spoil the next one. */
-        end = lseek(r->file, 0, SEEK_CUR);
-        return end < n || ftruncate(r->file, end - n) < 0 ? -EIO : -ENOSPC;
-}
-
-static int append_word(SmsReports *r, const char *word, const char *message) {
-        char line[SMS_MESSAGE_SIZE + 32];
-        int n = snprintf(line, sizeof(line), "%s %s\n", word, message);
-
-        return append(r, line, (size_t) n);
-}
-
-static void write_record(SmsReports *r, FILE *file, const Record *record) {
-        (void) fwrite(r->line, 1, put_taken(record, r->line), file);
-        r->n_lines++;
-        for (size_t i = 0; i < record->n_parts; i++)
-                if (record->parts[i].delivered) {
-                        (void) fprintf(file, "s %zu %s\n", i, record->message);
-                        r->n_lines++;
-                }
-        if (record->ended) {
-                (void) fprintf(file, "d %s\n", record->message);
-                r->n_lines++;
-        }
-}
-
-static int write_all(SmsReports *r, int fd) {
-        const Record *record;
-        FILE *file;
-        int copy, result = 0;
-
-        copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-        if (copy < 0)
-                return -errno;
-        file = fdopen(copy, "w");
-        if (!file) {
-                (void) close(copy);
-                return -ENOMEM;
-        }
-        TAILQ_FOREACH(record, &r->waited, entry)
-        write_record(r, file, record);
-        TAILQ_FOREACH(record, &r->ended, entry)
-        write_record(r, file, record);
-        if (fflush(file) != 0 || ferror(file) || fdatasync(fd) < 0)
-                result = -EIO;
-        return fclose(file) == 0 ? result : -EIO;
-}
-
-/* Writes what is still of use into a new file, which takes the old one's place. */
-static int tidy(SmsReports *r) {
-        _cleanup_(closep) int file = -1;
-        size_t n_lines = r->n_lines;
-        int result;
-
-        r->n_lines_next = n_lines + LINES_SPARE; /* unless it works */
-        file = openat(r->directory,
-                        new_name,
-                        O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW,
-                        0600);
-        if (file < 0)
-                return -errno;
-        r->n_lines = 0;
-        result = write_all(r, file);
-        if (result == 0 && renameat(r->directory, new_name, r->directory, file_name) < 0)
-                result = -errno;
-        if (result < 0) {
-                r->n_lines = n_lines;
-                (void) unlinkat(r->directory, new_name, 0);
-                return result;
-        }
-        (void) close_fd(r->file);
-        r->file = TAKE_FD(file);
-        r->n_lines_next = 2 * r->n_lines + LINES_SPARE;
-        return 0;
-}
-
-static void tidy_if_due(SmsReports *r) {
-        if (r->file >= 0 && r->n_lines > r->n_lines_next)
-                (void) tidy(r);
-}
-
-/* --- Reading --- */
-
-/* The next word of a line, cut off in place; NULL at its end. */
-static char *word_next(char **line) {
-        char *word = *line;
-        size_t n = strcspn(word, " ");
-
-        if (n == 0)
-                return NULL;
-        *line = word + n;
-        if (word[n]) {
-                word[n] = '\0';
-                *line += 1;
-        }
-        return word;
-}
-
-static bool number_read(const char *word, int64_t max, int64_t *ret) {
-        size_t n = word ? strspn(word, "0123456789") : 0;
-
-        if (n == 0 || n > 12 || word[n])
-                return false;
-        *ret = strtoll(word, NULL, 10);
-        return *ret <= max;
-}
-
-static bool id_read(char *word) {
-        char *out = word;
-        uint8_t byte;
-
-        for (; *word; word++) {
-                if (*word != '%') {
-                        *out++ = *word;
-                        continue;
-                }
-                if (!word[1] || !word[2])
-                        return false;
-                char hex[] = { word[1], word[2], '\0' };
-
-                if (text_from_hex(hex, &byte, 1) < 0 || byte == 0)
-                        return false;
-                *out++ = (char) byte;
-                word += 2;
-        }
-        *out = '\0';
-        return true;
-}
-
-static void read_taken(SmsReports *r, char *line, int64_t now) {
-        const char *ids[PARTS_MAX];
-        int64_t taken, n_parts, repeat = 0;
-        size_t n_ids = 0;
-        Record *record;
-        char *word, *message, *slash;
-
-        if (!number_read(word_next(&line), INT64_MAX, &taken) ||
-                        !number_read(word_next(&line), PARTS_MAX, &n_parts) || n_parts < 1)
-                return;
-        message = word_next(&line);
-        slash = message ? strchr(message, '/') : NULL;
-        if (slash) {
-                *slash = '\0';
-                if (!number_read(slash + 1, SMS_REPORTS_REPEAT_MAX, &repeat))
-                        return;
-        }
-        if (!message || !sms_reports_is_message(message))
-                return;
-        while ((word = word_next(&line))) {
-                if (n_ids == (size_t) n_parts || !id_read(word) || strlen(word) >= SMPP_ID_SIZE)
-                        return;
-                ids[n_ids++] = word;
-        }
-        if ((n_ids != 0 && n_ids != (size_t) n_parts) || record_new(message,
-                                                                         repeat,
-                                                                         n_ids ? ids : NULL,
-                                                                         (size_t) n_parts,
-                                                                         taken,
-                                                                         &record) < 0)
-                return;
-        if (now - taken <= SMS_REPORTS_DOUBT_SECONDS)
-                record->doubt_until = now + SMS_REPORTS_DOUBT_SECONDS;
-        record_insert(r, record);
-        drop_excess(r);
-}
-
-static void read_line(SmsReports *r, char *line, int64_t now) {
-        const char *kind = word_next(&line);
-        Record *record;
-        int64_t part;
-
-        if (!kind || kind[1] != '\0')
-                return;
-        if (kind[0] == 't') {
-                read_taken(r, line, now);
-        } else if (kind[0] == 's') {
-                if (!number_read(word_next(&line), PARTS_MAX, &part))
-                        return;
-                record = record_find(r, line);
-                if (record && (size_t) part < record->n_parts)
-                        record->parts[part].delivered = true;
-        } else if (kind[0] == 'd') {
-                record = record_find(r, line);
-                if (record)
-                        record_end(r, record, now);
-                drop_excess(r);
-        }
-}
-
-void sms_reports_read(SmsReports *r, const char *data, size_t size, int64_t now) {
-        char line[LINE_SIZE_MAX];
-        const char *end = data + size, *stop;
-
-        assert(r && (data || size == 0));
-
-        /* What no newline ends was not written whole. */
-        for (const char *p = data; p < end; p = stop + 1) {
-                size_t n;
-
-                stop = memchr(p, '\n', (size_t) (end - p));
-                if (!stop)
-                        break;
-                n = (size_t) (stop - p);
-                if (n >= sizeof(line) || memchr(p, '\0', n))
-                        continue;
-                memcpy(line, p, n);
-                line[n] = '\0';
-                read_line(r, line, now);
-        }
-        clock_is_back(r, now);
-        drop_old(r, now);
-}
-
-static int read_file(SmsReports *r, int64_t now) {
-        _cleanup_(closep) int file = -1;
-        _cleanup_(freep) char *data = NULL;
-        struct stat st;
-        off_t start;
-        ssize_t n;
-
-        file = openat(r->directory, file_name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-        if (file < 0)
-                return errno == ENOENT ? 0 : -errno;
-        r->has_past = true;
-        if (fstat(file, &st) < 0)
-                return -errno;
-        start = st.st_size > FILE_BYTES_MAX ? st.st_size - FILE_BYTES_MAX : 0;
-        data = malloc(FILE_BYTES_MAX);
-        if (!data)
-                return -ENOMEM;
-        for (size_t size = 0;; size += (size_t) n) {
-                n = pread(file, data + size, FILE_BYTES_MAX - size, start + (off_t) size);
-                if (n < 0)
-                        return -errno;
-                if (n == 0) {
-                        sms_reports_read(r, data, size, now);
-                        return 0;
-                }
-        }
-}
-
-int sms_reports_open(SmsReports *r, const char *directory, int64_t now) {
-        int result;
-
-        assert(r && directory && r->directory < 0);
-
-        r->directory = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (r->directory < 0)
-                return -errno;
-        result = read_file(r, now);
-        if (result == 0)
-                result = tidy(r);
-        if (result < 0)
-                r->directory = close_fd(r->directory);
-        return result;
 }
 
 /* --- Messages --- */
@@ -606,37 +254,147 @@ int sms_reports_new(SmsReports **ret) {
         return 0;
 }
 
-int sms_reports_add(SmsReports *r,
-                const char *message,
-                int64_t repeat,
-                const char *const *ids,
-                size_t n_parts,
-                int64_t now) {
+void sms_reports_set_way(SmsReports *r, uint32_t way) {
+        assert(r && r->directory < 0);
+
+        r->way = way;
+}
+
+static int record_of_taken(const SmsReportsTaken *taken, int64_t now, Record **ret) {
+        _cleanup_(reports_record_freep) Record *record = NULL;
+        int result = reports_record_new(
+                        taken->message, taken->repeat, taken->n_parts, now, &record);
+
+        for (size_t i = 0; result == 0 && taken->ids && i < taken->n_parts; i++)
+                result = reports_part_set(record, i, taken->ids[i]);
+        if (result < 0)
+                return result;
+        record->told = taken->told;
+        record->has_copies = taken->has_copies;
+        record->doubt_until = now + SMS_REPORTS_DOUBT_SECONDS;
+        *ret = TAKE_PTR(record);
+        return 0;
+}
+
+int sms_reports_add(SmsReports *r, const SmsReportsTaken *taken, int64_t now) {
         Record *record;
         int result;
 
-        assert(r && message && sms_reports_is_message(message));
-        assert(n_parts >= 1 && n_parts <= PARTS_MAX);
-        assert(repeat >= 0 && repeat <= SMS_REPORTS_REPEAT_MAX);
+        assert(r && taken && sms_reports_is_message(taken->message));
+        assert(taken->n_parts >= 1 && taken->n_parts <= SMS_REPORTS_PARTS_MAX);
+        assert(taken->repeat >= 0 && taken->repeat <= SMS_REPORTS_REPEAT_MAX);
+        assert(taken->told >= 0 && taken->told <= taken->repeat);
 
-        result = record_new(message, repeat, ids, n_parts, now, &record);
+        result = record_of_taken(taken, now, &record);
         if (result < 0)
                 return result;
-        record->doubt_until = now + SMS_REPORTS_DOUBT_SECONDS;
         clock_is_back(r, now);
         clock_is_ahead(r, now);
-        result = append(r, r->line, put_taken(record, r->line));
-        record_insert(r, record);
-        drop_old(r, now);
-        tidy_if_due(r);
+        result = reports_file_taken(r, record);
+        record->is_written = result == 0;
+        reports_record_insert(r, record);
+        if (record->failure != SMPP_OUTCOME_UNKNOWN) {
+                (void) reports_file_ended(r, record);
+                reports_record_end(r, record, now);
+        }
+        reports_drop_old(r, now);
+        reports_file_tidy_if_due(r);
         return result;
 }
 
-bool sms_reports_in_doubt(const SmsReports *r, const char *message, int64_t repeat, int64_t now) {
-        const Record *record = record_find(r, message);
+int sms_reports_write(SmsReports *r, const char *message) {
+        Record *record = reports_find(r, message);
 
-        return record && record->repeat == repeat && now < record->doubt_until;
+        return record && !record->ended ? reports_file_record(r, record) : 0;
 }
+
+bool sms_reports_in_doubt(const SmsReports *r, const char *message, int64_t repeat, int64_t now) {
+        const Record *record = reports_find(r, message);
+
+        return record && record->repeat == repeat &&
+               (now < record->doubt_until || (!record->is_written && !record->ended));
+}
+
+/* --- Parts of messages --- */
+
+static Record *partial_of_repeat(const SmsReports *r, const char *message, int64_t repeat) {
+        Record *record = reports_find_partial(r, message);
+
+        return record && record->repeat == repeat ? record : NULL;
+}
+
+bool sms_reports_parts(const SmsReports *r,
+                const char *message,
+                int64_t repeat,
+                SmsSegmentTaken *ret,
+                size_t n_parts) {
+        const Record *record = partial_of_repeat(r, message, repeat);
+
+        if (!record || record->way != r->way || record->n_parts != n_parts)
+                return false;
+        for (size_t i = 0; i < n_parts; i++)
+                ret[i] = (SmsSegmentTaken){ .is_taken = record->parts[i].is_taken,
+                        .id = record->parts[i].id };
+        return true;
+}
+
+static int partial_new(SmsReports *r,
+                const char *message,
+                int64_t repeat,
+                size_t n_parts,
+                int64_t now,
+                Record **ret) {
+        Record *record;
+        int result = reports_record_new(message, repeat, n_parts, now, &record);
+
+        if (result < 0)
+                return result;
+        record->is_partial = true;
+        record->is_written = true;
+        record->way = r->way;
+        clock_is_back(r, now);
+        clock_is_ahead(r, now);
+        reports_record_insert(r, record);
+        *ret = record;
+        return 0;
+}
+
+int sms_reports_add_part(SmsReports *r,
+                const char *message,
+                int64_t repeat,
+                size_t n_parts,
+                size_t part,
+                const char *id,
+                int64_t now) {
+        Record *record = partial_of_repeat(r, message, repeat);
+        int result = 0;
+
+        assert(r && sms_reports_is_message(message) && part < n_parts);
+        assert(n_parts <= SMS_REPORTS_PARTS_MAX);
+
+        if (!record || record->way != r->way || record->n_parts != n_parts)
+                result = partial_new(r, message, repeat, n_parts, now, &record);
+        if (result == 0 && !record->parts[part].is_taken)
+                result = reports_part_taken(r, record, part, id);
+        if (result < 0)
+                return result;
+        result = record->is_written ? reports_file_part_taken(r, record, part)
+                                    : reports_file_record(r, record);
+        record->is_written = result == 0;
+        reports_drop_old(r, now);
+        reports_file_tidy_if_due(r);
+        return result;
+}
+
+SmppOutcome sms_reports_failure(const SmsReports *r, const char *message, int64_t repeat) {
+        const Record *record = partial_of_repeat(r, message, repeat);
+
+        if (!record)
+                record = reports_find(r, message);
+        return record && record->repeat == repeat ? record->failure : SMPP_OUTCOME_UNKNOWN;
+}
+
+/* --- Ends --- */
 
 static bool has_arrived(const Record *record) {
         for (size_t i = 0; i < record->n_parts; i++)
@@ -649,14 +407,15 @@ bool sms_reports_ids(SmsReports *r,
                 const char *message,
                 const char ***ret,
                 size_t *ret_n,
-                int64_t *ret_repeat) {
-        const Record *record = record_find(r, message);
+                bool *ret_has_copies) {
+        const Record *record = reports_find(r, message);
 
         *ret = NULL;
         *ret_n = 0;
         if (!record || record->ended || has_arrived(record))
                 return false;
-        *ret_repeat = record->repeat;
+        *ret_has_copies = record->repeat > 0 || record->has_copies ||
+                          reports_find_partial(r, message);
         if (!record->parts[0].id)
                 return true;
         *ret = calloc(record->n_parts, sizeof(**ret));
@@ -667,8 +426,12 @@ bool sms_reports_ids(SmsReports *r,
         return true;
 }
 
+bool sms_reports_has_parts(const SmsReports *r, const char *message) {
+        return reports_find_partial(r, message) != NULL;
+}
+
 static Record *record_of_repeat(const SmsReports *r, const char *message, int64_t repeat) {
-        Record *record = record_find(r, message);
+        Record *record = reports_find(r, message);
 
         return record && !record->ended && (repeat < 0 || record->repeat == repeat) ? record : NULL;
 }
@@ -686,65 +449,148 @@ void sms_reports_end(SmsReports *r, const char *message, int64_t repeat, int64_t
         if (!record)
                 return;
         /* Without this line a report is looked for in vain, which costs nothing. */
-        (void) append_word(r, "d", message);
-        record_end(r, record, now);
-        clock_is_back(r, now);
-        drop_old(r, now);
-        tidy_if_due(r);
+        (void) reports_file_ended(r, record);
+        reports_record_end(r, record, now);
+        reports_drop_old(r, now);
+        reports_file_tidy_if_due(r);
 }
 
-/* --- Reports --- */
+/* --- Whose a carrier's id is --- */
 
 /* What is known of a part that a carrier speaks of. */
 typedef enum Known {
         KNOWN_OPEN,    /* nothing */
         KNOWN_DECIDED, /* a report about it is with the gateway */
         KNOWN_PAST,    /* all that there is to say: it was said before */
+        KNOWN_MAX,
 } Known;
+
+/* A part that a carrier may mean, and why. */
+typedef struct Candidate {
+        const Key *key;
+        Base base; /* in which it is this part's */
+        Known known;
+        bool is_short;
+        unsigned rank; /* the lowest is meant */
+} Candidate;
 
 static Known known_of(const Key *key) {
         const Part *part = &key->record->parts[key->part];
 
-        if (key->record->ended || part->delivered)
+        if (key->record->ended || key->record->failure != SMPP_OUTCOME_UNKNOWN || part->delivered)
                 return KNOWN_PAST;
         return part->decided ? KNOWN_DECIDED : KNOWN_OPEN;
 }
 
-/* The very id comes before one that is the same number in another base. */
-static const Key *key_find(const SmsReports *r, const char *id, Known known) {
-        char keys[KEYS_MAX][SMPP_ID_SIZE];
-        unsigned n = smpp_id_keys(id, keys);
-        const Key *key, *equal = NULL;
-
-        for (unsigned k = 0; k < n; k++)
-                LIST_FOREACH(key, &r->keys[bucket_of(r, keys[k])], entry) {
-                        const char *found = key->record->parts[key->part].id;
-
-                        if (!streq(key->text, keys[k]) || known_of(key) != known)
-                                continue;
-                        if (streq(found, id))
-                                return key;
-                        if (!equal && smpp_id_equal(found, id))
-                                equal = key;
-                }
-        return equal;
+static bool is_sure(const SmsReports *r) {
+        return r->n_agreed >= SMS_REPORTS_SURE_AFTER;
 }
 
-/* The part that a carrier means: one of which nothing was reported yet, if there is one of that id.
- */
+/* An id that is no number, or one of one digit, is the same in each base. */
+static bool is_of_each_base(const SmsReports *r, const Candidate *c, unsigned n_keys) {
+        const Part *part = &c->key->record->parts[c->key->part];
+
+        return is_sure(r) && c->base == BASE_SAME &&
+               ((r->base == BASE_DECIMAL && n_keys == 1) ||
+                               (r->base == BASE_HEX && !part->keys[1].record));
+}
+
+/* The base that the carrier is known to report in comes first, or, before that is sure, the very
+ * id, whatever was reported of it: carriers repeat reports. Of numbers below 100,000 no other base
+ * counts once it is sure: a carrier that counts may have given the number that it is there to
+ * another message, which is not so of longer ones, as no more messages than that are remembered. */
+static bool rank(const SmsReports *r, const char *id, unsigned n_keys, Candidate *c) {
+        const char *own = c->key->record->parts[c->key->part].id;
+        Base first = is_sure(r) ? r->base : BASE_SAME;
+        bool is_first = c->base == first || is_of_each_base(r, c, n_keys);
+
+        if (!is_first && is_sure(r) && c->is_short)
+                return false;
+        c->rank = (is_first ? 0 : 2 * KNOWN_MAX) + 2 * c->known + !streq(own, id);
+        return true;
+}
+
+static Base base_of(const Key *key, unsigned nth_key) {
+        bool is_itself = key == &key->record->parts[key->part].keys[0];
+
+        if (nth_key == 0)
+                return is_itself ? BASE_SAME : BASE_HEX;
+        return is_itself ? BASE_DECIMAL : BASE_UNKNOWN; /* the first keys are equal too */
+}
+
+/* Writes the best one, and returns how many parts it may be in any base. */
+static unsigned candidates(const SmsReports *r, const char *id, Candidate *ret) {
+        char keys[SMS_REPORTS_KEYS_MAX][SMPP_ID_SIZE];
+        unsigned n_keys = smpp_id_keys(id, keys), n = 0;
+        const Key *key;
+
+        *ret = (Candidate){ 0 };
+        for (unsigned k = 0; k < n_keys; k++)
+                LIST_FOREACH(key, &r->keys[bucket_of(r, keys[k])], entry) {
+                        Candidate c = {
+                                .key = key, .base = base_of(key, k), .known = known_of(key)
+                        };
+                        const Part *part = &key->record->parts[key->part];
+
+                        if (c.base == BASE_UNKNOWN || !streq(key->text, keys[k]))
+                                continue;
+                        n++;
+                        c.is_short = strlen(keys[0]) <= SHORT_ID_MAX &&
+                                     strlen(part->keys[0].text) <= SHORT_ID_MAX;
+                        if (rank(r, id, n_keys, &c) && (!ret->key || c.rank < ret->rank))
+                                *ret = c;
+                }
+        return n;
+}
+
+/* From what can be one part only, in one way, and of which nothing was said before. One digit is
+ * the same in each base. Without its line it is learned again. */
+static void learn(SmsReports *r, const Candidate *c, unsigned n) {
+        bool says_something = c->base != BASE_SAME || strlen(c->key->text) > 1;
+        bool was_sure = is_sure(r);
+
+        if (n != 1 || c->known != KNOWN_OPEN || !says_something)
+                return;
+        if (r->base == c->base) {
+                r->n_agreed += !was_sure;
+        } else {
+                r->base = c->base;
+                r->n_agreed = 1;
+        }
+        if (is_sure(r) != was_sure)
+                (void) reports_file_base(r, is_sure(r) ? r->base : BASE_UNKNOWN);
+}
+
+/* The part that a carrier means. What was said before may be meant only where no message is under
+ * way that may have got the same id. */
 static bool part_find(
                 SmsReports *r, const char *id, bool also_past, Record **ret, unsigned *ret_part) {
-        const Key *key = key_find(r, id, KNOWN_OPEN);
+        Candidate best;
+        unsigned n = candidates(r, id, &best);
 
-        if (!key)
-                key = key_find(r, id, KNOWN_DECIDED);
-        if (!key && also_past)
-                key = key_find(r, id, KNOWN_PAST);
-        if (!key)
+        if (!best.key || (best.known == KNOWN_PAST && !also_past))
                 return false;
-        *ret = key->record;
-        *ret_part = key->part;
+        learn(r, &best, n);
+        *ret = best.key->record;
+        *ret_part = best.key->part;
         return true;
+}
+
+/* --- Reports --- */
+
+static bool has_part(const Record *record, const SmsReport *report) {
+        return record && report->segment < record->n_parts &&
+               record->parts[report->segment].is_taken && report->repeat <= record->repeat;
+}
+
+/* What a carrier says by our message's name. */
+static Record *record_meant(const SmsReports *r, const SmsReport *report) {
+        Record *record = reports_find_partial(r, report->message);
+
+        if (has_part(record, report) && report->repeat == record->repeat)
+                return record;
+        record = reports_find(r, report->message);
+        return has_part(record, report) ? record : NULL;
 }
 
 static bool report_find(SmsReports *r,
@@ -754,14 +600,14 @@ static bool report_find(SmsReports *r,
                 unsigned *ret_part) {
         if (report->id)
                 return part_find(r, report->id, also_past, ret, ret_part);
-        *ret = report->message ? record_find(r, report->message) : NULL;
+        *ret = report->message ? record_meant(r, report) : NULL;
         *ret_part = report->segment;
-        return *ret && *ret_part < (*ret)->n_parts && report->repeat <= (*ret)->repeat;
+        return *ret != NULL;
 }
 
 /* What became of a former repetition says nothing against the present one. */
 static bool is_of_use(const SmsReport *report, const Record *record) {
-        return report->id || report->repeat == record->repeat ||
+        return report->id || report->repeat >= record->told ||
                report->outcome == SMPP_OUTCOME_DELIVERED;
 }
 
@@ -781,108 +627,36 @@ static bool others_are_delivered(const Record *record, unsigned part) {
 }
 
 /* A line that is not on the disk would be missed after a kill: the carrier keeps the report. */
-static SmsVerdict note_part(SmsReports *r, Record *record, unsigned part) {
-        char word[32];
-
-        (void) snprintf(word, sizeof(word), "s %u", part);
-        if (append_word(r, word, record->message) < 0)
+static SmsVerdict note_delivered(SmsReports *r, Record *record, unsigned part) {
+        if (reports_file_record(r, record) < 0 || reports_file_part_delivered(r, record, part) < 0)
                 return SMS_VERDICT_LATER;
         record->parts[part].delivered = true;
-        tidy_if_due(r);
+        reports_file_tidy_if_due(r);
+        return SMS_VERDICT_NOTHING;
+}
+
+/* The gateway has not heard that the message was sent, and hears this in place of that. */
+static SmsVerdict note_failed(SmsReports *r, Record *record, SmppOutcome outcome) {
+        record->failure = outcome;
+        if (reports_file_record(r, record) < 0 || reports_file_failed(r, record) < 0) {
+                record->failure = SMPP_OUTCOME_UNKNOWN;
+                return SMS_VERDICT_LATER;
+        }
+        reports_file_tidy_if_due(r);
         return SMS_VERDICT_NOTHING;
 }
 
 static SmsVerdict judge(SmsReports *r, Record *record, unsigned part, SmppOutcome outcome) {
-        if (record->ended || record->parts[part].delivered)
+        if (record->ended || record->failure != SMPP_OUTCOME_UNKNOWN ||
+                        record->parts[part].delivered)
                 return SMS_VERDICT_NOTHING;
-        if (outcome == SMPP_OUTCOME_DELIVERED && !others_are_delivered(record, part))
-                return note_part(r, record, part);
+        if (record->is_partial && outcome != SMPP_OUTCOME_DELIVERED)
+                return note_failed(r, record, outcome);
+        if (record->is_partial ||
+                        (outcome == SMPP_OUTCOME_DELIVERED && !others_are_delivered(record, part)))
+                return note_delivered(r, record, part);
         record->parts[part].decided = true;
         return outcome == SMPP_OUTCOME_DELIVERED ? SMS_VERDICT_DELIVERED : SMS_VERDICT_FAILED;
-}
-
-static void held_drop(SmsReports *r, Held *held) {
-        TAILQ_REMOVE(&r->held, held, entry);
-        r->n_held--;
-        free(held);
-}
-
-static bool is_same_report(const Held *held, const SmsReport *report) {
-        return report->id ? streq(held->id, report->id)
-                          : !held->id[0] && held->segment == report->segment &&
-                                               held->repeat == report->repeat &&
-                                               streq(held->message, report->message);
-}
-
-static bool is_within_match(uint64_t since, uint64_t boot) {
-        return boot - since <= SMS_REPORTS_MATCH_SECONDS * UINT64_C(1000000);
-}
-
-static bool may_match(const Held *held, uint64_t boot) {
-        return is_within_match(held->since, boot);
-}
-
-/* The last one comes to the end, so that those whose carriers wait are in the order of due. */
-static void held_wait(SmsReports *r, Held *held, uint64_t token, uint64_t boot) {
-        TAILQ_REMOVE(&r->held, held, entry);
-        held->token = token;
-        held->due = boot + SMS_REPORTS_HOLD_SECONDS * UINT64_C(1000000);
-        TAILQ_INSERT_TAIL(&r->held, held, entry);
-}
-
-static Held *held_new(SmsReports *r, const SmsReport *report, uint64_t boot) {
-        Held *held = TAILQ_FIRST(&r->held);
-
-        if (r->n_held == SMS_REPORTS_HELD_MAX) {
-                if (held->token != 0)
-                        return NULL;
-                held_drop(r, held);
-        }
-        held = calloc(1, sizeof(*held));
-        if (!held)
-                return NULL;
-        held->segment = report->segment;
-        held->repeat = report->repeat;
-        held->since = boot;
-        if (report->id)
-                (void) snprintf(held->id, sizeof(held->id), "%s", report->id);
-        else
-                (void) snprintf(held->message, sizeof(held->message), "%s", report->message);
-        TAILQ_INSERT_TAIL(&r->held, held, entry);
-        r->n_held++;
-        return held;
-}
-
-/* What was held for its time and comes again is about no message of ours. What was not told for as
- * long is another report, of another message that got the same id. */
-static SmsVerdict hold_report(
-                SmsReports *r, const SmsReport *report, uint64_t boot, SmsVerdictOn *ret) {
-        Held *held;
-
-        TAILQ_FOREACH(held, &r->held, entry)
-        if (is_same_report(held, report))
-                break;
-        if (held && !is_within_match(held->seen, boot)) {
-                held_drop(r, held);
-                held = NULL;
-        }
-        if (held && !may_match(held, boot)) {
-                ret->token = held->token;
-                held_drop(r, held);
-                return SMS_VERDICT_NOTHING;
-        }
-        if (!held)
-                held = held_new(r, report, boot);
-        if (!held)
-                return SMS_VERDICT_LATER;
-        held->seen = boot;
-        if (held->was_handed_back)
-                return SMS_VERDICT_LATER;
-        ret->token = held->token;
-        held->outcome = report->outcome;
-        text_word(report->error, held->error, sizeof(held->error));
-        held_wait(r, held, report->token, boot);
-        return SMS_VERDICT_HELD;
 }
 
 static bool is_final(SmppOutcome outcome) {
@@ -904,7 +678,7 @@ static SmsVerdict note(SmsReports *r,
         if (!is_final(report->outcome) || !is_well_formed(report))
                 return SMS_VERDICT_NOTHING;
         if (!report_find(r, report, also_past, &record, &part))
-                return hold ? hold_report(r, report, boot, ret) : SMS_VERDICT_NOTHING;
+                return hold ? reports_hold(r, report, boot, ret) : SMS_VERDICT_NOTHING;
         (void) snprintf(ret->message, sizeof(ret->message), "%s", record->message);
         ret->repeat = record->repeat;
         if (!is_of_use(report, record))
@@ -938,42 +712,16 @@ bool sms_reports_match(SmsReports *r, uint64_t boot, SmsVerdict *ret_verdict, Sm
                         .outcome = held->outcome,
                         .error = held->error };
 
-                if (!may_match(held, boot))
+                if (!reports_held_may_match(held, boot))
                         continue;
                 *ret_verdict = note(r, &report, false, false, boot, ret);
                 if (!ret->message[0])
                         continue;
                 ret->token = held->token;
-                held_drop(r, held);
+                reports_held_drop(r, held);
                 return true;
         }
         return false;
-}
-
-static Held *held_first_due(const SmsReports *r) {
-        Held *held;
-
-        TAILQ_FOREACH(held, &r->held, entry)
-        if (held->token != 0)
-                return held;
-        return NULL;
-}
-
-uint64_t sms_reports_due(const SmsReports *r) {
-        const Held *held = held_first_due(r);
-
-        return held ? held->due : UINT64_MAX;
-}
-
-bool sms_reports_hand_back(SmsReports *r, uint64_t boot, uint64_t *ret_token) {
-        Held *held = held_first_due(r);
-
-        if (!held || held->due > boot)
-                return false;
-        *ret_token = held->token;
-        held->token = 0;
-        held->was_handed_back = true;
-        return true;
 }
 
 size_t sms_reports_count(const SmsReports *r) {
@@ -982,10 +730,6 @@ size_t sms_reports_count(const SmsReports *r) {
 
 size_t sms_reports_ended(const SmsReports *r) {
         return r->n_ended;
-}
-
-size_t sms_reports_held(const SmsReports *r) {
-        return r->n_held;
 }
 
 bool sms_reports_has_past(const SmsReports *r) {
@@ -1000,7 +744,7 @@ SmsReports *sms_reports_free(SmsReports *r) {
         while (!TAILQ_EMPTY(&r->ended))
                 record_drop(r, TAILQ_FIRST(&r->ended));
         while (!TAILQ_EMPTY(&r->held))
-                held_drop(r, TAILQ_FIRST(&r->held));
+                reports_held_drop(r, TAILQ_FIRST(&r->held));
         (void) close_fd(r->file);
         (void) close_fd(r->directory);
         free(r);

@@ -35,6 +35,14 @@ void sms_channel_ready(SmsChannel *c) {
         c->is_ready = true;
 }
 
+void sms_channel_segment(
+                SmsChannel *c, const SmsOutbound *outbound, unsigned segment, const char *id) {
+        (void) outbound;
+        (void) segment;
+        (void) id;
+        (void) c;
+}
+
 void sms_channel_sent(SmsChannel *c, const SmsOutbound *outbound, const SmsSendResult *result) {
         c->n_sent++;
         c->outbound = outbound;

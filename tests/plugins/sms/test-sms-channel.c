@@ -1,7 +1,9 @@
 /* The SMS channel between a gateway and a driver, both in our hands. */
 #include "../peer.h"
 
+#include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sysexits.h>
 
 #include "plugin-run.h"
@@ -23,6 +25,7 @@ struct SmsDriver {
         int result; /* of the next calls of send */
         const SmsOutbound *sends[LOG_MAX];
         size_t n_sends;
+        char taken[64]; /* the segments that the last one had, by their ids */
         struct {
                 uint64_t token;
                 SmsSettlement settlement;
@@ -52,9 +55,18 @@ static int driver_new(
 }
 
 static int driver_send(SmsDriver *d, const SmsOutbound *outbound) {
-        if (d->result == 0)
-                d->sends[d->n_sends++] = outbound;
-        return d->result;
+        size_t n = 0;
+
+        if (d->result != 0)
+                return d->result;
+        d->sends[d->n_sends++] = outbound;
+        d->taken[0] = '\0';
+        for (unsigned i = 0; outbound->taken && i < outbound->plan->n_segments; i++)
+                n += (size_t) snprintf(d->taken + n,
+                                sizeof(d->taken) - n,
+                                "%s ",
+                                outbound->taken[i].is_taken ? outbound->taken[i].id : "-");
+        return 0;
 }
 
 static void driver_settle(SmsDriver *d, uint64_t token, SmsSettlement settlement) {
@@ -100,7 +112,19 @@ static const SmsDriverOps driver_without_withdraw = {
         .free = driver_free,
 };
 
-const SmsDriverOps *const sms_drivers[] = { &driver_ops, &driver_without_withdraw, NULL };
+static const SmsDriverOps driver_with_segments = {
+        .name = "parts",
+        .tells_segments = true,
+        .new = driver_new,
+        .send = driver_send,
+        .settle = driver_settle,
+        .withdraw = driver_withdraw,
+        .free = driver_free,
+};
+
+const SmsDriverOps *const sms_drivers[] = {
+        &driver_ops, &driver_without_withdraw, &driver_with_segments, NULL
+};
 
 /* --- The gateway's end --- */
 
@@ -218,14 +242,14 @@ static void make_folder(Fixture *f) {
 
 typedef struct Ask {
         const char *message, *kind, *to, *text;
-        int64_t expires, repeat;
+        int64_t expires, repeat, made;
 } Ask;
 
 static int64_t asks(Fixture *f, const Ask *ask) {
         int64_t id = ++f->last_id;
 
         peer_say(&f->gateway,
-                        json_pack("{s:s, s:I, s:s, s:s, s:s, s:s, s:s, s:o*, s:I}",
+                        json_pack("{s:s, s:I, s:s, s:s, s:s, s:s, s:s, s:o*, s:o*, s:I}",
                                         "type",
                                         "send",
                                         "id",
@@ -242,6 +266,8 @@ static int64_t asks(Fixture *f, const Ask *ask) {
                                         ask->text ? ask->text : "Hotel Adler shares a key",
                                         "repeat",
                                         ask->repeat ? json_integer(ask->repeat) : NULL,
+                                        "made",
+                                        ask->made ? json_integer(ask->made) : NULL,
                                         "expires",
                                         (json_int_t) (ask->expires ? ask->expires
                                                                    : time_wall() + 86400 * 2)));
@@ -811,7 +837,8 @@ static void a_carrier_may_report_in_another_base(void **state) {
         hears_delivered(f, "msg_2");
 }
 
-/* 10 is the very id of one message, what 0a is in decimal, and what 16 is in hexadecimal. */
+/* 10 is the very id of one message, what 0a is in decimal, and what 16 is in hexadecimal. Carriers
+ * repeat reports, and the repetition says nothing about the others. */
 static void the_very_id_comes_first(void **state) {
         static const char *const ids[] = { "10", "77" };
         Fixture *f = *state;
@@ -822,12 +849,16 @@ static void the_very_id_comes_first(void **state) {
         takes_message(f, "msg_3", "16");
         carrier_reports("10", SMPP_OUTCOME_DELIVERED); /* the first segment of msg_1 */
         peer_hears_nothing(&f->gateway);
-        carrier_reports("10", SMPP_OUTCOME_DELIVERED); /* not that one again */
-        hears_delivered(f, "msg_3");
         carrier_reports("10", SMPP_OUTCOME_DELIVERED);
-        hears_delivered(f, "msg_2");
+        peer_hears_nothing(&f->gateway);
         carrier_reports("77", SMPP_OUTCOME_DELIVERED);
         hears_delivered(f, "msg_1");
+        carrier_reports("10", SMPP_OUTCOME_DELIVERED);
+        peer_hears_nothing(&f->gateway);
+        carrier_reports("0a", SMPP_OUTCOME_DELIVERED);
+        hears_delivered(f, "msg_2");
+        carrier_reports("16", SMPP_OUTCOME_DELIVERED);
+        hears_delivered(f, "msg_3");
 }
 
 static void ids_that_nobody_knows_are_ignored(void **state) {
@@ -1096,6 +1127,181 @@ static void what_is_held_at_the_end_is_the_carriers(void **state) {
         assert_settled(0, 1, SMS_SETTLED_LATER);
 }
 
+/* --- Messages that are taken in parts --- */
+
+static const char *const three_ids[] = { "a1", "a2", "a3" };
+
+static int64_t asks_for_three_segments(Fixture *f, int64_t repeat) {
+        char text[401] = "";
+
+        memset(text, 'a', 400);
+        return asks(f, &(Ask){ .text = text, .repeat = repeat });
+}
+
+static void driver_takes_segment(unsigned segment) {
+        sms_channel_segment(driver->channel,
+                        driver->sends[driver->n_sends - 1],
+                        segment,
+                        three_ids[segment]);
+}
+
+static void driver_asks_for_patience(Fixture *f, int64_t id) {
+        driver_tells(driver->n_sends - 1,
+                        &(SmsSendResult){ SMS_SEND_LATER, "throttled", 70, NULL, 0 });
+        assert_int_equal(hears_later(f, id, "throttled"), 70);
+        clock_ahead += 70 * USEC_PER_SEC; /* longer than reports are held */
+}
+
+static void driver_takes_three(size_t i) {
+        driver_tells(i,
+                        &(SmsSendResult){
+                                        .outcome = SMS_SEND_TAKEN, .ids = three_ids, .n_ids = 3 });
+}
+
+/* The centre throttles in the middle, for longer than anything is held, the process is killed, and
+ * receipts come all the time. */
+static void what_is_taken_over_a_long_time_is_delivered_once(void **state) {
+        Fixture *f = *state;
+        uint16_t reference;
+        int64_t id;
+
+        make_folder(f);
+        start_up(f, settings_with("driver", "parts"));
+        id = asks_for_three_segments(f, 0);
+        assert_string_equal(driver->taken, "");
+        reference = driver->sends[0]->reference;
+        driver_takes_segment(0);
+        driver_asks_for_patience(f, id);
+        carrier_reports_as("a1", SMPP_OUTCOME_DELIVERED, 1);
+        assert_settled(0, 1, SMS_SETTLED_TAKEN);
+        id = asks_for_three_segments(f, 0);
+        assert_string_equal(driver->taken, "a1 - - ");
+        driver_takes_segment(1);
+        driver_asks_for_patience(f, id);
+        stop(f);
+
+        start_up(f, settings_with("driver", "parts"));
+        clock_ahead += 70 * USEC_PER_SEC;
+        carrier_reports_as("a2", SMPP_OUTCOME_DELIVERED, 2);
+        assert_settled(0, 2, SMS_SETTLED_TAKEN);
+        id = asks_for_three_segments(f, 0);
+        assert_string_equal(driver->taken, "a1 a2 - ");
+        assert_int_equal(driver->sends[0]->reference, reference);
+        peer_hears_nothing(&f->gateway);
+        driver_takes_three(0);
+        hears_sent(f, id);
+        carrier_reports_as("a3", SMPP_OUTCOME_DELIVERED, 3);
+        hears_delivered(f, "msg_1");
+        assert_settled(1, 3, SMS_SETTLED_TAKEN);
+        stop(f);
+
+        start_up(f, settings_with("driver", "parts"));
+        for (size_t i = 0; i < 3; i++)
+                carrier_reports_as(three_ids[i], SMPP_OUTCOME_DELIVERED, i);
+        peer_hears_nothing(&f->gateway);
+}
+
+/* To send the others would cost for nothing. */
+static void a_part_that_fails_early_is_the_answer_to_the_next_try(void **state) {
+        int64_t id;
+        Fixture *f = *state;
+
+        make_folder(f);
+        start_up(f, settings_with("driver", "parts"));
+        id = asks_for_three_segments(f, 0);
+        driver_takes_segment(0);
+        driver_asks_for_patience(f, id);
+        carrier_reports_as("a1", SMPP_OUTCOME_EXPIRED, 1);
+        assert_settled(0, 1, SMS_SETTLED_TAKEN);
+        hears_failed(f, asks_for_three_segments(f, 0), true, "report-expired");
+        stop(f);
+
+        start_up(f, settings_with("driver", "parts"));
+        hears_failed(f, asks_for_three_segments(f, 0), true, "report-expired");
+        assert_int_equal(driver->n_sends, 0);
+        id = asks_for_three_segments(f, 1); /* wanted once more, and all of it */
+        assert_string_equal(driver->taken, "");
+        driver_takes_segment(0);
+        carrier_reports_as("a1", SMPP_OUTCOME_REJECTED, 2); /* in the middle of it */
+        assert_settled(0, 2, SMS_SETTLED_TAKEN);
+        driver_takes_three(0);
+        hears_failed(f, id, true, "report-rejected");
+        carrier_reports_as("a2", SMPP_OUTCOME_FAILED, 3);
+        assert_settled(1, 3, SMS_SETTLED_TAKEN);
+        peer_hears_nothing(&f->gateway);
+}
+
+static void reports_that_name_our_message_find_its_parts(void **state) {
+        SmsReport told = {
+                .message = "msg_1", .repeat = 1, .outcome = SMPP_OUTCOME_DELIVERED, .token = 1
+        };
+        int64_t id;
+        Fixture *f = *state;
+
+        start_up(f, settings_with("driver", "parts"));
+        id = asks_for_three_segments(f, 1);
+        sms_channel_segment(driver->channel, driver->sends[0], 0, NULL);
+        driver_asks_for_patience(f, id);
+        sms_channel_report(driver->channel, &told);
+        assert_settled(0, 1, SMS_SETTLED_TAKEN);
+        id = asks_for_three_segments(f, 1);
+        sms_channel_segment(driver->channel, driver->sends[1], 1, NULL);
+        driver_tells(1, &(SmsSendResult){ .outcome = SMS_SEND_TAKEN });
+        hears_sent(f, id);
+        for (told.segment = 1; told.segment < 3; told.segment++) {
+                peer_hears_nothing(&f->gateway);
+                told.token++;
+                sms_channel_report(driver->channel, &told);
+        }
+        hears_report_as(f, "delivered", "msg_1", 1, "ack");
+}
+
+/* The carrier names in its reports what it was told, and the gateway knows the newest. */
+static void a_repetition_that_joins_is_reported_about_as_what_it_is(void **state) {
+        SmsReport told = { .message = "msg_1", .outcome = SMPP_OUTCOME_FAILED, .token = 1 };
+        Fixture *f = *state;
+        int64_t first, second;
+
+        start_up(f, settings_new());
+        first = asks_again(f, 0);
+        second = asks_again(f, 2);
+        driver_tells(0, &(SmsSendResult){ .outcome = SMS_SEND_TAKEN });
+        hears_sent(f, first);
+        hears_sent(f, second);
+        sms_channel_report(driver->channel, &told);
+        hears_report_as(f, "failed", "msg_1", 2, "ack");
+        assert_settled(0, 1, SMS_SETTLED_TAKEN);
+        driver->result = -EAGAIN;
+        asks(f, &(Ask){ .message = "msg_2" });
+        asks(f, &(Ask){ .message = "msg_2", .repeat = 3 });
+        driver->result = 0;
+        sms_channel_ready(driver->channel);
+        assert_int_equal(driver->sends[1]->repeat, 3);
+}
+
+/* --- Reports that nobody knows, while we send without a pause --- */
+
+static void a_report_of_nobodys_waits_only_for_what_left_before_it(void **state) {
+        int64_t id;
+        Fixture *f = *state;
+
+        start_up(f, settings_new());
+        takes_message(f, "msg_0", "a0");
+        carrier_reports_as("a0", SMPP_OUTCOME_DELIVERED, 1);
+        hears_delivered(f, "msg_0");
+        id = asks_message(f, "msg_1");
+        carrier_reports_as("zz", SMPP_OUTCOME_DELIVERED, 2);
+        carrier_reports_as("a0", SMPP_OUTCOME_DELIVERED, 3); /* again, or of msg_1 by the same id */
+        assert_int_equal(driver->n_settled, 1);
+        asks_message(f, "msg_2");
+        driver_takes(1, "a1");
+        hears_sent(f, id);
+        assert_int_equal(driver->n_settled, 3);
+        assert_settled(1, 2, SMS_SETTLED_TAKEN);
+        assert_settled(2, 3, SMS_SETTLED_TAKEN);
+        peer_hears_nothing(&f->gateway);
+}
+
 /* --- What is on the disk --- */
 
 static void what_was_taken_survives_a_kill(void **state) {
@@ -1133,6 +1339,50 @@ static void what_was_taken_survives_a_kill(void **state) {
         carrier_reports("one %\n", SMPP_OUTCOME_DELIVERED);
         carrier_reports("two", SMPP_OUTCOME_FAILED);
         peer_hears_nothing(&f->gateway);
+}
+
+/* No file grows beyond it; -1: as large as they like. */
+static void limit_files(int64_t size) {
+        struct rlimit limit;
+
+        (void) signal(SIGXFSZ, SIG_IGN);
+        assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+        limit.rlim_cur = size < 0 ? limit.rlim_max : (rlim_t) size;
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+static void sent_is_said_once_the_disk_has_it(void **state) {
+        Fixture *f = *state;
+        int64_t id;
+
+        make_folder(f);
+        start_up(f, settings_new());
+        id = asks_message(f, "msg_1");
+        limit_files(0);
+        driver_takes(0, "a1");
+        (void) hears_later(f, id, "disk-full");
+        (void) hears_later(f, asks_message(f, "msg_1"), "disk-full");
+        limit_files(-1);
+        hears_sent(f, asks_message(f, "msg_1"));
+        assert_int_equal(driver->n_sends, 1);
+        stop(f);
+
+        start_up(f, settings_new());
+        carrier_reports("a1", SMPP_OUTCOME_DELIVERED);
+        hears_delivered(f, "msg_1");
+}
+
+static void a_folder_that_another_process_uses_is_refused(void **state) {
+        SmsReports *other = NULL;
+        Fixture *f = *state;
+
+        make_folder(f);
+        assert_int_equal(sms_reports_new(&other), 0);
+        assert_int_equal(sms_reports_open(other, f->folder, time_wall()), 0);
+        start(f, settings_new());
+        peer_hears_nothing(&f->gateway);
+        assert_int_equal(plugin_status(f->plugin), EX_CONFIG);
+        (void) sms_reports_free(other);
 }
 
 static void without_its_folder_it_works_from_memory(void **state) {
@@ -1314,6 +1564,59 @@ static void of_several_copies_the_newest_is_taken_back_and_it_is_too_late(void *
         assert_int_equal(driver->n_withdrawals, 2);
         sms_channel_withdrawn(driver->channel, "msg_2", SMS_WITHDRAW_DONE);
         json_decref(hears_answer(f, "too-late", id));
+}
+
+/* Nobody knows any more what the process that was killed had tried. */
+static void what_a_former_process_may_have_sent_is_too_late(void **state) {
+        int64_t sent, withdrawn;
+        Fixture *f = *state;
+
+        make_folder(f);
+        start_up(f, settings_new());
+        asks(f, &(Ask){ .message = "msg_1", .made = time_wall() });
+        asks_message(f, "msg_2");
+        driver_tells(1, &(SmsSendResult){ .outcome = SMS_SEND_FAILED, .reason = "cut" });
+        hears_failed(f, f->last_id, false, "cut");
+        takes_message(f, "msg_2", "b1");
+        stop(f);
+
+        start_up(f, settings_new());
+        driver->result = -EAGAIN;
+        sent = asks(f, &(Ask){ .message = "msg_1", .made = time_wall() - 1 });
+        withdrawn = gateway_withdraws(f, "msg_1");
+        hears_failed(f, sent, false, "withdrawn");
+        json_decref(hears_answer(f, "too-late", withdrawn));
+        sent = asks(f, &(Ask){ .message = "msg_3", .made = time_wall() + 1 });
+        withdrawn = gateway_withdraws(f, "msg_3");
+        hears_failed(f, sent, false, "withdrawn");
+        json_decref(hears_answer(f, "withdrawn", withdrawn));
+        driver->result = 0;
+        withdrawn = gateway_withdraws(f, "msg_2");
+        assert_int_equal(driver->n_withdrawals, 1);
+        sms_channel_withdrawn(driver->channel, "msg_2", SMS_WITHDRAW_DONE);
+        json_decref(hears_answer(f, "too-late", withdrawn));
+}
+
+static void what_was_tried_is_not_forgotten_over_many_others(void **state) {
+        json_t *settings = settings_with("per_minute", "1000000");
+        int64_t sent, withdrawn, made = time_wall();
+        char message[32];
+        Fixture *f = *state;
+
+        assert_int_equal(json_object_set_new(settings, "burst", json_string("1000")), 0);
+        start_up(f, settings);
+        for (unsigned i = 0; i <= SMS_CHANNEL_TRIED_MAX; i++) {
+                (void) snprintf(message, sizeof(message), "msg_%u", i);
+                driver->n_sends = 0;
+                sent = asks(f, &(Ask){ .message = message, .made = made });
+                driver_tells(0, &(SmsSendResult){ .outcome = SMS_SEND_FAILED, .reason = "cut" });
+                hears_failed(f, sent, false, "cut");
+        }
+        driver->result = -EAGAIN;
+        sent = asks(f, &(Ask){ .message = "msg_0", .made = made });
+        withdrawn = gateway_withdraws(f, "msg_0");
+        hears_failed(f, sent, false, "withdrawn");
+        json_decref(hears_answer(f, "too-late", withdrawn));
 }
 
 /* One that the carrier has is asked for, also when its repetition waits here. */
@@ -1988,7 +2291,14 @@ int main(void) {
                 TEST(a_report_that_overtakes_does_not_wait_for_ever),
                 TEST(a_report_between_two_tries_is_not_lost),
                 TEST(what_is_held_at_the_end_is_the_carriers),
+                TEST(what_is_taken_over_a_long_time_is_delivered_once),
+                TEST(a_part_that_fails_early_is_the_answer_to_the_next_try),
+                TEST(reports_that_name_our_message_find_its_parts),
+                TEST(a_repetition_that_joins_is_reported_about_as_what_it_is),
+                TEST(a_report_of_nobodys_waits_only_for_what_left_before_it),
                 TEST(what_was_taken_survives_a_kill),
+                TEST(sent_is_said_once_the_disk_has_it),
+                TEST(a_folder_that_another_process_uses_is_refused),
                 TEST(without_its_folder_it_works_from_memory),
                 TEST(a_message_is_taken_back),
                 TEST(a_message_that_the_carrier_keeps_is_too_late),
@@ -1998,6 +2308,8 @@ int main(void) {
                 TEST(a_message_under_way_is_taken_back_once_the_carrier_has_it),
                 TEST(a_message_under_way_that_comes_to_nothing_needs_no_asking),
                 TEST(of_several_copies_the_newest_is_taken_back_and_it_is_too_late),
+                TEST(what_a_former_process_may_have_sent_is_too_late),
+                TEST(what_was_tried_is_not_forgotten_over_many_others),
                 TEST(a_repetition_that_waits_here_is_not_all_of_it),
                 TEST(what_has_arrived_in_part_is_too_late),
                 TEST(a_reply_is_taken_once_the_gateway_has_it),

@@ -2,6 +2,7 @@
  * there. */
 #include "../../base/test.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -48,8 +49,23 @@ static void open_at(Fixture *f, int64_t now) {
         assert_int_equal(sms_reports_open(f->reports, f->folder, now), 0);
 }
 
+static int add_parts(Fixture *f,
+                const char *message,
+                int64_t repeat,
+                const char *const *ids,
+                size_t n_parts,
+                int64_t now) {
+        return sms_reports_add(f->reports,
+                        &(SmsReportsTaken){ .message = message,
+                                        .repeat = repeat,
+                                        .told = repeat,
+                                        .ids = ids,
+                                        .n_parts = n_parts },
+                        now);
+}
+
 static void add(Fixture *f, const char *message, const char *id, int64_t now) {
-        assert_int_equal(sms_reports_add(f->reports, message, 0, &id, 1, now), 0);
+        assert_int_equal(add_parts(f, message, 0, &id, 1, now), 0);
 }
 
 static SmsVerdict decide(Fixture *f, const char *id, SmsVerdictOn *ret) {
@@ -184,7 +200,7 @@ static void the_file_stays_small(void **state) {
         assert_int_equal(stat(f->path, &st), 0);
         assert_int_equal(st.st_mode & 0777, 0600);
         open_at(f, NOW + 3600);
-        assert_in_range(file_lines(f), 0, 2); /* what ended last, and that it ended */
+        assert_in_range(file_lines(f), 0, 3); /* what ended last, that it ended, and the base */
 }
 
 /* A carrier whose answer was lost by a kill says it again. */
@@ -197,7 +213,7 @@ static void what_was_said_is_known_when_it_is_said_again(void **state) {
         open_at(f, NOW);
         assert_false(sms_reports_has_past(f->reports));
         add(f, "msg_1", "a1", NOW);
-        assert_int_equal(sms_reports_add(f->reports, "msg_2", 0, ids, 2, NOW), 0);
+        assert_int_equal(add_parts(f, "msg_2", 0, ids, 2, NOW), 0);
         assert_int_equal(report(f, "a1", NOW + 3600), SMS_VERDICT_DELIVERED);
         assert_int_equal(report(f, "b2", NOW + 3600), SMS_VERDICT_NOTHING);
         for (int restarts = 0; restarts < 3; restarts++) {
@@ -268,7 +284,7 @@ static void what_was_delivered_in_part_survives_each_restart(void **state) {
         Fixture *f = *state;
 
         open_at(f, NOW);
-        assert_int_equal(sms_reports_add(f->reports, "msg_1", 0, ids, 2, NOW), 0);
+        assert_int_equal(add_parts(f, "msg_1", 0, ids, 2, NOW), 0);
         assert_int_equal(report(f, "a1", NOW), SMS_VERDICT_NOTHING);
         for (int64_t i = 1; i <= 3; i++)
                 open_at(f, NOW + i * DAY);
@@ -331,14 +347,18 @@ static void a_full_disk_costs_no_line_but_its_own(void **state) {
         assert_int_equal(stat(f->path, &st), 0);
         /* As good as full: no more than some bytes fit into a file. */
         assert_int_equal(limit_files(st.st_size + 5), 0);
-        assert_true(sms_reports_add(f->reports, "msg_2", 0, &id, 1, NOW) < 0);
+        assert_true(add_parts(f, "msg_2", 0, &id, 1, NOW) < 0);
+        assert_true(sms_reports_in_doubt(f->reports, "msg_2", 0, NOW + DAY)); /* not forgotten */
+        assert_true(sms_reports_write(f->reports, "msg_2") < 0);
         assert_int_equal(limit_files(-1), 0);
         assert_int_equal(stat(f->path, &full), 0);
         assert_int_equal(full.st_size, st.st_size);
         add(f, "msg_3", "a3", NOW);
-        assert_int_equal(report(f, "a2", NOW), SMS_VERDICT_DELIVERED); /* from memory */
+        assert_int_equal(sms_reports_write(f->reports, "msg_2"), 0);
+        assert_false(sms_reports_in_doubt(f->reports, "msg_2", 0, NOW + DAY));
         open_at(f, NOW);
-        assert_int_equal(sms_reports_count(f->reports), 2);
+        assert_int_equal(sms_reports_count(f->reports), 3);
+        assert_int_equal(report(f, "a2", NOW), SMS_VERDICT_DELIVERED);
         assert_int_equal(report(f, "a3", NOW), SMS_VERDICT_DELIVERED);
 }
 
@@ -380,7 +400,7 @@ static void each_wanted_repetition_is_taken_for_itself(void **state) {
         open_at(f, NOW);
         add(f, "msg_1", "a1", NOW);
         assert_false(sms_reports_in_doubt(f->reports, "msg_1", 1, NOW));
-        assert_int_equal(sms_reports_add(f->reports, "msg_1", 1, &id, 1, NOW), 0);
+        assert_int_equal(add_parts(f, "msg_1", 1, &id, 1, NOW), 0);
         for (int i = 0; i < 3; i++) {
                 assert_true(sms_reports_in_doubt(f->reports, "msg_1", 1, NOW));
                 assert_false(sms_reports_in_doubt(f->reports, "msg_1", 2, NOW));
@@ -396,7 +416,7 @@ static void what_the_gateway_does_not_know_is_decided_again(void **state) {
         Fixture *f = *state;
 
         open_at(f, NOW);
-        assert_int_equal(sms_reports_add(f->reports, "msg_1", 3, ids, 2, NOW), 0);
+        assert_int_equal(add_parts(f, "msg_1", 3, ids, 2, NOW), 0);
         assert_int_equal(decide(f, "a1", &on), SMS_VERDICT_NOTHING);
         for (int i = 0; i < 2; i++) {
                 assert_int_equal(decide(f, "a2", &on), SMS_VERDICT_DELIVERED);
@@ -415,8 +435,9 @@ static void what_the_gateway_does_not_know_is_decided_again(void **state) {
         assert_int_equal(decide(f, "a2", &on), SMS_VERDICT_NOTHING);
 }
 
-/* While one is decided, the same number in another base is another's. */
-static void what_is_decided_is_not_meant_again_unless_nobody_else_can_be(void **state) {
+/* Carriers repeat reports, and one that counts has given the same number in another base to another
+ * message. */
+static void a_repeated_report_is_not_booked_on_another_message(void **state) {
         SmsVerdictOn on;
         Fixture *f = *state;
 
@@ -424,8 +445,159 @@ static void what_is_decided_is_not_meant_again_unless_nobody_else_can_be(void **
         add(f, "msg_2", "0a", NOW);
         for (int i = 0; i < 3; i++) {
                 assert_int_equal(decide(f, "10", &on), SMS_VERDICT_DELIVERED);
-                assert_string_equal(on.message, i == 1 ? "msg_2" : "msg_1");
+                assert_string_equal(on.message, "msg_1");
         }
+        sms_reports_end(f->reports, "msg_1", 0, NOW);
+        assert_int_equal(decide(f, "10", &on), SMS_VERDICT_NOTHING);
+        assert_int_equal(decide(f, "0A", &on), SMS_VERDICT_DELIVERED);
+        assert_string_equal(on.message, "msg_2");
+}
+
+/* Learned from reports that can be about one message only, and known to the next process; another
+ * carrier has its own way. */
+static void a_carrier_reports_in_one_base(void **state) {
+        char id[16], said[16];
+        SmsVerdictOn on;
+        Fixture *f = *state;
+
+        open_at(f, NOW);
+        for (unsigned i = 0; i < SMS_REPORTS_SURE_AFTER; i++) {
+                (void) snprintf(id, sizeof(id), "%x", 0x1a0 + i);
+                (void) snprintf(said, sizeof(said), "%u", 0x1a0 + i);
+                add(f, "msg_1", id, NOW);
+                assert_int_equal(report(f, said, NOW), SMS_VERDICT_DELIVERED);
+        }
+        open_at(f, NOW + 1000);
+        add(f, "msg_2", "10", NOW + 1000);
+        assert_int_equal(decide(f, "10", &on), SMS_VERDICT_NOTHING); /* of 0a, which is forgotten */
+        assert_int_equal(decide(f, "16", &on), SMS_VERDICT_DELIVERED);
+        assert_string_equal(on.message, "msg_2");
+        /* What can be no other message's is taken in each base. */
+        add(f, "msg_3", "1234567", NOW + 1000);
+        assert_int_equal(decide(f, "1234567", &on), SMS_VERDICT_DELIVERED);
+        assert_string_equal(on.message, "msg_3");
+
+        (void) sms_reports_free(f->reports);
+        assert_int_equal(sms_reports_new(&f->reports), 0);
+        sms_reports_set_way(f->reports, 7);
+        assert_int_equal(sms_reports_open(f->reports, f->folder, NOW + 1000), 0);
+        assert_int_equal(decide(f, "10", &on), SMS_VERDICT_DELIVERED);
+        assert_string_equal(on.message, "msg_2");
+}
+
+static void add_part(Fixture *f, unsigned part, const char *id) {
+        assert_int_equal(sms_reports_add_part(f->reports, "msg_1", 2, 3, part, id, NOW), 0);
+}
+
+static void what_is_said_of_parts_is_kept_until_all_are_taken(void **state) {
+        static const char *const ids[] = { "a1", "a2", "a3" };
+        SmsSegmentTaken taken[3];
+        SmsVerdictOn on;
+        Fixture *f = *state;
+
+        open_at(f, NOW);
+        add(f, "msg_1", "z9", NOW); /* the first copy, which is reported about in the meantime */
+        add_part(f, 1, "a2");
+        add_part(f, 0, "a1");
+        assert_int_equal(decide(f, "a2", &on), SMS_VERDICT_NOTHING);
+        assert_string_equal(on.message, "msg_1");
+        for (int restarts = 0; restarts < 3; restarts++) {
+                assert_true(sms_reports_parts(f->reports, "msg_1", 2, taken, 3));
+                assert_true(taken[0].is_taken && taken[1].is_taken && !taken[2].is_taken);
+                assert_string_equal(taken[1].id, "a2");
+                assert_false(sms_reports_parts(f->reports, "msg_1", 1, taken, 3));
+                assert_false(sms_reports_parts(f->reports, "msg_1", 2, taken, 2));
+                assert_true(sms_reports_has_parts(f->reports, "msg_1"));
+                assert_int_equal(decide(f, "z9", &on), SMS_VERDICT_DELIVERED);
+                assert_int_equal(on.repeat, 0);
+                open_at(f, NOW + 3600);
+        }
+        assert_int_equal(add_parts(f, "msg_1", 2, ids, 3, NOW), 0);
+        assert_false(sms_reports_has_parts(f->reports, "msg_1"));
+        assert_int_equal(decide(f, "a1", &on), SMS_VERDICT_NOTHING);
+        open_at(f, NOW + 3600);
+        assert_int_equal(decide(f, "a3", &on), SMS_VERDICT_DELIVERED);
+        assert_int_equal(on.repeat, 2);
+}
+
+/* A phone joins what comes from one sender only. */
+static void parts_that_left_another_way_are_not_gone_on_with(void **state) {
+        SmsSegmentTaken taken[3];
+        Fixture *f = *state;
+
+        open_at(f, NOW);
+        add_part(f, 0, "a1");
+        (void) sms_reports_free(f->reports);
+        assert_int_equal(sms_reports_new(&f->reports), 0);
+        sms_reports_set_way(f->reports, 7);
+        assert_int_equal(sms_reports_open(f->reports, f->folder, NOW), 0);
+        assert_false(sms_reports_parts(f->reports, "msg_1", 2, taken, 3));
+        add_part(f, 2, "b3");
+        assert_true(sms_reports_parts(f->reports, "msg_1", 2, taken, 3));
+        assert_true(!taken[0].is_taken && taken[2].is_taken);
+}
+
+static void a_part_that_failed_early_is_known_when_all_are_taken(void **state) {
+        static const char *const ids[] = { "a1", "a2", "a3" };
+        SmsReport told = { .id = "a2", .outcome = SMPP_OUTCOME_EXPIRED };
+        SmsVerdictOn on;
+        Fixture *f = *state;
+
+        open_at(f, NOW);
+        add_part(f, 1, "a2");
+        assert_int_equal(sms_reports_failure(f->reports, "msg_1", 2), SMPP_OUTCOME_UNKNOWN);
+        assert_int_equal(sms_reports_note(f->reports, &told, SMS_EXPECTED_KNOWN, 0, &on),
+                        SMS_VERDICT_NOTHING);
+        for (int restarts = 0; restarts < 3; restarts++) {
+                assert_int_equal(sms_reports_failure(f->reports, "msg_1", 2), SMPP_OUTCOME_EXPIRED);
+                assert_int_equal(sms_reports_failure(f->reports, "msg_1", 3), SMPP_OUTCOME_UNKNOWN);
+                open_at(f, NOW);
+        }
+        assert_int_equal(add_parts(f, "msg_1", 2, ids, 3, NOW), 0);
+        for (int restarts = 0; restarts < 3; restarts++) {
+                assert_int_equal(sms_reports_failure(f->reports, "msg_1", 2), SMPP_OUTCOME_EXPIRED);
+                assert_int_equal(decide(f, "a1", &on), SMS_VERDICT_NOTHING);
+                assert_int_equal(sms_reports_count(f->reports), 0);
+                open_at(f, NOW);
+        }
+}
+
+static void one_folder_is_one_processes(void **state) {
+        SmsReports *other = NULL;
+        Fixture *f = *state;
+
+        open_at(f, NOW);
+        assert_int_equal(sms_reports_new(&other), 0);
+        assert_int_equal(sms_reports_open(other, f->folder, NOW), -EBUSY);
+        (void) sms_reports_free(other);
+        add(f, "msg_1", "a1", NOW);
+        open_at(f, NOW);
+        assert_int_equal(report(f, "a1", NOW), SMS_VERDICT_DELIVERED);
+}
+
+/* The carrier was told of the repetition before, and names that in its reports. */
+static void a_report_names_the_repetition_that_the_carrier_was_told(void **state) {
+        SmsReport said = { .message = "msg_1", .repeat = 1, .outcome = SMPP_OUTCOME_FAILED };
+        SmsVerdictOn on;
+        Fixture *f = *state;
+
+        open_at(f, NOW);
+        assert_int_equal(sms_reports_add(f->reports,
+                                         &(SmsReportsTaken){ .message = "msg_1",
+                                                         .repeat = 3,
+                                                         .told = 1,
+                                                         .n_parts = 1 },
+                                         NOW),
+                        0);
+        open_at(f, NOW);
+        assert_true(sms_reports_in_doubt(f->reports, "msg_1", 3, NOW));
+        said.repeat = 0; /* of the one before */
+        assert_int_equal(sms_reports_note(f->reports, &said, SMS_EXPECTED_KNOWN, 0, &on),
+                        SMS_VERDICT_NOTHING);
+        said.repeat = 1;
+        assert_int_equal(sms_reports_note(f->reports, &said, SMS_EXPECTED_KNOWN, 0, &on),
+                        SMS_VERDICT_FAILED);
+        assert_int_equal(on.repeat, 3);
 }
 
 static void a_part_that_is_not_on_the_disk_stays_with_the_carrier(void **state) {
@@ -434,7 +606,7 @@ static void a_part_that_is_not_on_the_disk_stays_with_the_carrier(void **state) 
         Fixture *f = *state;
 
         open_at(f, NOW);
-        assert_int_equal(sms_reports_add(f->reports, "msg_1", 0, ids, 2, NOW), 0);
+        assert_int_equal(add_parts(f, "msg_1", 0, ids, 2, NOW), 0);
         assert_int_equal(stat(f->path, &st), 0);
         assert_int_equal(limit_files(st.st_size + 3), 0);
         assert_int_equal(report(f, "a1", NOW), SMS_VERDICT_LATER);
@@ -448,19 +620,19 @@ static void a_part_that_is_not_on_the_disk_stays_with_the_carrier(void **state) 
 static void what_has_arrived_in_part_is_not_taken_back(void **state) {
         static const char *const ids[] = { "a1", "a2" };
         const char **found;
+        bool has_copies;
         SmsVerdictOn on;
-        int64_t repeat;
         size_t n;
         Fixture *f = *state;
 
-        assert_int_equal(sms_reports_add(f->reports, "msg_1", 2, ids, 2, NOW), 0);
-        assert_true(sms_reports_ids(f->reports, "msg_1", &found, &n, &repeat));
+        assert_int_equal(add_parts(f, "msg_1", 2, ids, 2, NOW), 0);
+        assert_true(sms_reports_ids(f->reports, "msg_1", &found, &n, &has_copies));
         assert_int_equal(n, 2);
         assert_string_equal(found[1], "a2");
-        assert_int_equal(repeat, 2);
+        assert_true(has_copies); /* of the repetitions before */
         free(found);
         assert_int_equal(decide(f, "a2", &on), SMS_VERDICT_NOTHING);
-        assert_false(sms_reports_ids(f->reports, "msg_1", &found, &n, &repeat));
+        assert_false(sms_reports_ids(f->reports, "msg_1", &found, &n, &has_copies));
         assert_null(found);
 }
 
@@ -471,11 +643,11 @@ static void a_report_about_a_former_repetition_fails_nothing(void **state) {
         SmsVerdictOn on;
         Fixture *f = *state;
 
-        assert_int_equal(sms_reports_add(f->reports, "msg_1", 0, NULL, 1, NOW), 0);
+        assert_int_equal(add_parts(f, "msg_1", 0, NULL, 1, NOW), 0);
         assert_int_equal(sms_reports_note(f->reports, &told, SMS_EXPECTED_ANY, 0, &on),
                         SMS_VERDICT_HELD);
         assert_false(sms_reports_match(f->reports, 0, &verdict, &on)); /* it overtakes its answer */
-        assert_int_equal(sms_reports_add(f->reports, "msg_1", 1, NULL, 1, NOW), 0);
+        assert_int_equal(add_parts(f, "msg_1", 1, NULL, 1, NOW), 0);
         assert_true(sms_reports_match(f->reports, 0, &verdict, &on));
         assert_int_equal(verdict, SMS_VERDICT_FAILED);
         assert_int_equal(on.repeat, 1);
@@ -571,6 +743,31 @@ static void a_report_about_nothing_of_ours_is_ended_with_the_minute(void **state
         assert_int_equal(sms_reports_held(f->reports), 0);
 }
 
+/* A carrier that hands in strictly in order is kept waiting for what had left when it spoke, and
+ * not for what leaves afterwards. */
+static void a_report_waits_for_what_had_left_before_it(void **state) {
+        uint64_t token;
+        Fixture *f = *state;
+
+        sms_reports_set_under_way(f->reports, 9, 4);
+        assert_int_equal(hold(f, "z1", 1, 100, NULL), SMS_VERDICT_HELD);
+        assert_int_equal(hold(f, "z2", 2, 100, NULL), SMS_VERDICT_HELD);
+        assert_true(hands_back(f, 102, 1));
+        sms_reports_set_under_way(f->reports, 12, 9);
+        assert_int_equal(hold(f, "z3", 3, 102, NULL), SMS_VERDICT_HELD);
+        assert_false(sms_reports_release(f->reports, &token));
+        assert_int_equal(hold(f, "z1", 4, 102, NULL), SMS_VERDICT_LATER);
+        sms_reports_set_under_way(f->reports, 13, 10);
+        assert_true(sms_reports_release(f->reports, &token));
+        assert_int_equal(token, 2);
+        assert_false(sms_reports_release(f->reports, &token)); /* z3 waits for the twelfth */
+        assert_int_equal(hold(f, "z1", 5, 102, NULL), SMS_VERDICT_NOTHING);
+        assert_int_equal(sms_reports_held(f->reports), 1);
+        sms_reports_set_under_way(f->reports, 13, UINT64_MAX);
+        assert_true(sms_reports_release(f->reports, &token));
+        assert_int_equal(token, 3);
+}
+
 /* Nobody repeated the first, which was about nothing of ours. */
 static void what_is_told_days_later_is_another_report(void **state) {
         SmsVerdict verdict;
@@ -630,13 +827,20 @@ int main(void) {
                 TEST(what_was_just_taken_is_in_doubt_after_a_restart),
                 TEST(each_wanted_repetition_is_taken_for_itself),
                 TEST(what_the_gateway_does_not_know_is_decided_again),
-                TEST(what_is_decided_is_not_meant_again_unless_nobody_else_can_be),
+                TEST(a_repeated_report_is_not_booked_on_another_message),
+                TEST(a_carrier_reports_in_one_base),
+                TEST(what_is_said_of_parts_is_kept_until_all_are_taken),
+                TEST(parts_that_left_another_way_are_not_gone_on_with),
+                TEST(a_part_that_failed_early_is_known_when_all_are_taken),
+                TEST(one_folder_is_one_processes),
+                TEST(a_report_names_the_repetition_that_the_carrier_was_told),
                 TEST(a_part_that_is_not_on_the_disk_stays_with_the_carrier),
                 TEST(what_has_arrived_in_part_is_not_taken_back),
                 TEST(a_report_about_a_former_repetition_fails_nothing),
                 TEST(a_held_report_is_its_carriers_after_a_while),
                 TEST(a_report_that_is_held_twice_is_waited_for_once),
                 TEST(a_report_about_nothing_of_ours_is_ended_with_the_minute),
+                TEST(a_report_waits_for_what_had_left_before_it),
                 TEST(what_is_told_days_later_is_another_report),
                 TEST(held_reports_are_few),
         };
