@@ -290,7 +290,8 @@ static void entry_read(ModemEntry *e) {
                 entry_retry(e, ENTRY_LATER);
 }
 
-/* Without a network no part can come. */
+/* Without a network no part can come. Whose parts had no room before get some time more, nobody
+ * less: how long a message is waited for is no matter of what others send. */
 static void give_incomplete_up(ModemEntry *e) {
         SmsDriver *d = e->driver;
         ModemEntry *other;

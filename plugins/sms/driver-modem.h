@@ -35,7 +35,8 @@ enum {
 typedef struct ModemPatience {
         unsigned found;           /* for the end of a Send that a former process began */
         unsigned incomplete;      /* for the missing parts of a message */
-        unsigned incomplete_next; /* the same, when another message was given up meanwhile */
+        unsigned incomplete_next; /* for them at the least since another was given up, whose room
+                                   * they may have wanted; it never ends before `incomplete` */
 } ModemPatience;
 
 /* Another patience for the drivers that are made from now on; for tests. */

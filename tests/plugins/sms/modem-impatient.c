@@ -1,5 +1,5 @@
 /* vestibule-sms with its modem driver alone, for tests of what it does when something does not
- * come: it waits for two seconds where the program waits for minutes. */
+ * come: it waits for seconds where the program waits for minutes. */
 #include "driver-modem.h"
 #include "sms-channel.h"
 
@@ -7,6 +7,6 @@ const SmsDriverOps *const sms_drivers[] = { &sms_driver_modem, NULL };
 
 int main(int argc, char **argv) {
         modem_driver_set_patience(
-                        (ModemPatience){ .found = 2, .incomplete = 2, .incomplete_next = 2 });
+                        (ModemPatience){ .found = 2, .incomplete = 3, .incomplete_next = 1 });
         return sms_channel_main(argc, argv);
 }

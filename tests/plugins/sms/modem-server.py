@@ -18,6 +18,7 @@ from harness.modem_manager import (  # noqa: E402
     IDENTITIES, RECEIVED, REGISTERED, SEARCHING, ModemManager)
 
 PROGRAM, IMPATIENT = sys.argv[1:3]
+INCOMPLETE_SECONDS = 3  # for which IMPATIENT waits for parts
 ANNA = "+4915112345678"
 BERT = "+4915187654321"
 INCOMPATIBLE, EXPIRED, DELIVERED = 0x41, 0x46, 0x00
@@ -428,12 +429,25 @@ def a_sim_that_parts_have_filled_is_emptied_message_by_message():
         assert len(channel.replies()) == 2
 
 
+def parts_that_never_come_take_no_time_from_another_message():
+    with World(program=IMPATIENT) as (service, channel):
+        service.do("receive", number=ANNA, text="Mein ", concat=[4, 2, 1], handle="anna")
+        time.sleep(INCOMPLETE_SECONDS * 0.7)  # so that one is given up while the other waits
+        begun = time.monotonic()
+        service.do("receive", number=BERT, text="Zimmer ", concat=[5, 2, 1], handle="bert")
+        service.wait_event("deleted", handle="anna")
+        service.wait_event("deleted", handle="bert")
+        waited = time.monotonic() - begun
+        tap.note("another message is waited for %.1f s of %d" % (waited, INCOMPLETE_SECONDS))
+        assert waited >= INCOMPLETE_SECONDS, waited
+
+
 def without_a_network_nothing_is_given_up():
     with World(program=IMPATIENT) as (service, channel):
         service.do("receive", number=ANNA, text="Mein ", concat=[3, 2, 1])
         service.do("state", state=SEARCHING)
         channel.wait_down("no-network")
-        time.sleep(5)  # not for something to happen, but to see that nothing does
+        time.sleep(INCOMPLETE_SECONDS + 2)  # not for something to happen, but to see that nothing does
         assert service.do("on_sim") == 1
         service.do("state", state=REGISTERED)
         service.do("receive", number=ANNA, text="Zimmer", concat=[3, 2, 2])
