@@ -4,7 +4,6 @@ usage: kannel-server.py BUILD [TEST…]
 """
 
 import http.client
-import http.server
 import os
 import signal
 import socket
@@ -18,52 +17,12 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from harness.frames import Gateway  # noqa: E402
 from harness.kannel import KannelCarrier  # noqa: E402
 from harness.server_folder import die_with_parent, free_port  # noqa: E402
+from harness.smsbox import Smsbox  # noqa: E402
 from harness.sms_carrier import GSM7, GSM7_SHIFTED  # noqa: E402
 from harness.tap import aside, note, run, test, tests_of  # noqa: E402
 from harness.vestibule import wait_until  # noqa: E402
 
 PARTS = "c" * 400  # three of them
-
-
-class Smsbox(http.server.ThreadingHTTPServer):
-    """Answers as no real one can be made to: what `decide(part)` says, or not at all; part is the number of
-    the segment in its header, or 1."""
-
-    daemon_threads = True
-
-    def __init__(self, decide):
-        self.decide, self.taken = decide, []
-        super().__init__(("127.0.0.1", 0), SmsboxHandler)
-        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
-
-    def close(self):
-        self.shutdown()
-        self.server_close()
-
-
-class SmsboxHandler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    def log_message(self, *arguments):
-        pass
-
-    def do_POST(self):
-        self.rfile.read(int(self.headers["Content-Length"]))
-        status = 400
-        if self.headers["X-Kannel-To"]:  # else nobody: whether we are there
-            part = int((self.headers["X-Kannel-UDH"] or "01")[-2:], 16)
-            status = self.server.decide(part)
-            if status in (None, 202):
-                self.server.taken.append(part)
-        if status is None:
-            self.close_connection = True
-            return
-        self.send_response(status)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-
 GUEST = KannelCarrier.guest
 OUR_TEXT = "our marked text"
 THEIR_TEXT = "their marked text"
