@@ -329,13 +329,16 @@ bool sms_reports_parts(const SmsReports *r,
                 SmsSegmentTaken *ret,
                 size_t n_parts) {
         const Record *record = partial_of_repeat(r, message, repeat);
+        size_t n = 0;
 
         if (!record || record->way != r->way || record->n_parts != n_parts)
                 return false;
-        for (size_t i = 0; i < n_parts; i++)
+        for (size_t i = 0; i < n_parts; i++) {
+                n += record->parts[i].is_taken;
                 ret[i] = (SmsSegmentTaken){ .is_taken = record->parts[i].is_taken,
                         .id = record->parts[i].id };
-        return true;
+        }
+        return n < n_parts;
 }
 
 static int partial_new(SmsReports *r,

@@ -133,7 +133,7 @@ int sms_reports_add_part(SmsReports *reports,
                 int64_t now);
 
 /* Which of them it has, of that repetition, by the way that is set; the ids are borrowed until the
- * next change. False: none. */
+ * next change. False: none; or all, of which no message came. */
 bool sms_reports_parts(const SmsReports *reports,
                 const char *message,
                 int64_t repeat,

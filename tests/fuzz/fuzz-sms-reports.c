@@ -8,7 +8,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { NOW = 1795262400 };
+enum {
+        NOW = 1795262400,
+        PARTS = 3,
+};
 
 /* Each word of the bytes as an id and as a message. */
 static void report_all(SmsReports *reports, const uint8_t *data, size_t size) {
@@ -26,6 +29,7 @@ static void report_all(SmsReports *reports, const uint8_t *data, size_t size) {
                 for (int which = 0; which < 2; which++) {
                         SmsReport report = { .id = which ? NULL : word,
                                 .message = which ? word : NULL,
+                                .token = 1,
                                 .outcome = which ? SMPP_OUTCOME_FAILED : SMPP_OUTCOME_DELIVERED };
                         SmsVerdict verdict = sms_reports_note(
                                         reports, &report, SMS_EXPECTED_ANY, 0, &on);
@@ -44,6 +48,34 @@ static void report_all(SmsReports *reports, const uint8_t *data, size_t size) {
         }
 }
 
+/* A message of which the file may have some parts: what it has is part of what is asked for, and a
+ * part that is added is there. */
+static void go_on_with_parts(SmsReports *reports, const char *message) {
+        SmsSegmentTaken taken[PARTS];
+        unsigned n = 0;
+
+        if (sms_reports_parts(reports, message, 0, taken, PARTS)) {
+                assert(sms_reports_has_parts(reports, message));
+                for (unsigned i = 0; i < PARTS; i++)
+                        n += taken[i].is_taken;
+                assert(n >= 1 && n < PARTS);
+        }
+        assert(sms_reports_add_part(reports, message, 0, PARTS, 0, "1f", NOW) == 0);
+        assert(sms_reports_has_parts(reports, message));
+        if (sms_reports_parts(reports, message, 0, taken, PARTS))
+                assert(taken[0].is_taken);
+}
+
+/* Once nothing is under way nobody waits for a report. */
+static void release_all(SmsReports *reports) {
+        uint64_t token;
+
+        sms_reports_set_under_way(reports, 1, UINT64_MAX);
+        while (sms_reports_release(reports, &token))
+                assert(token == 1);
+        assert(sms_reports_due(reports) == UINT64_MAX);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         SmsReports *reports = NULL;
         SmsVerdict verdict;
@@ -56,6 +88,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         report_all(reports, data, size);
         while (sms_reports_match(reports, 0, &verdict, &on))
                 ;
+        release_all(reports);
+        go_on_with_parts(reports, "m");
         (void) sms_reports_free(reports);
         return 0;
 }
