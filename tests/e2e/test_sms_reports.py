@@ -15,6 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 from harness import tap  # noqa: E402
 from harness.kannel import KannelCarrier  # noqa: E402
+from harness.process import wait_for  # noqa: E402
 from harness.rest_carrier import RestCarrier, callback_path  # noqa: E402
 from harness.sms_carrier import SmsSite  # noqa: E402
 from harness.smsc import SmppCarrier  # noqa: E402
@@ -98,13 +99,6 @@ class Kannel(KannelCarrier):
 
     def is_told(self, report):
         return report in self.told
-
-
-def wait_for(condition, what):
-    limit = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < limit, "not within %g s: %s" % (PATIENCE, what)
-        time.sleep(0.02)
 
 
 class Tests:

@@ -13,8 +13,9 @@ import tempfile
 import threading
 import time
 
+from .process import PATIENCE, scheduled
+
 FRAME_MAX = 65536
-PATIENCE = 120  # seconds for what is certain to come: only a failure takes as long
 
 
 class Closed(Exception):
@@ -123,9 +124,6 @@ class Gateway:
             answer = self.on_request(frame)
         with self.changed:
             self.log.append((time.monotonic(), frame))
-            if frame["type"] == "report":  # and as the event that says the same
-                event = {key: value for key, value in frame.items() if key not in ("id", "says")}
-                self.log.append((time.monotonic(), {**event, "type": frame["says"]}))
             if is_answer:
                 self.answers[frame["id"]] = frame
             self.changed.notify_all()
@@ -178,6 +176,13 @@ class Gateway:
         with self.changed:
             return [frame for _, frame in self.log if frame["type"] == kind]
 
+    def wait_report(self, says, /, timeout=PATIENCE, **members):
+        return self.wait_frame("report", timeout, says=says, **members)
+
+    def reports(self, says=None):
+        """What it asked us to take of what became of messages: all, or what says so."""
+        return [frame for frame in self.frames("report") if says in (None, frame["says"])]
+
     def comes_before(self, first, second):
         """Whether one frame of the log came before another."""
         with self.changed:
@@ -198,9 +203,7 @@ class Gateway:
 
     def cpu(self):
         """Seconds of processor time that the plugin has used."""
-        with open("/proc/%d/stat" % self.process.pid) as file:
-            fields = file.read().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return scheduled(self.process.pid)[0]
 
     def errors_text(self):
         with open(os.path.join(self.folder, "stderr"), errors="replace") as file:

@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 
-from .frames import PATIENCE
+from .process import PATIENCE, scheduled
 from .server_folder import die_with_parent
 
 
@@ -127,12 +127,7 @@ class MailRoute:
 
     def cpu(self):
         """Seconds that its threads have run, to the nanosecond."""
-        tasks = "/proc/%d/task" % self.process.pid
-        spent = 0
-        for task in os.listdir(tasks):
-            with open("%s/%s/schedstat" % (tasks, task)) as file:
-                spent += int(file.read().split()[0])
-        return spent / 1e9
+        return scheduled(self.process.pid)[0]
 
     def kill(self):
         self.process.kill()

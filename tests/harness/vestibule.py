@@ -31,6 +31,7 @@ import time
 import uuid
 
 from .frames import Closed, encode, read_frame
+from .process import wait_until
 from .server_folder import descendants, die_with_parent, free_port, wait_for_end
 
 TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -38,18 +39,6 @@ TEMPLATES = os.path.join(os.path.dirname(TESTS), "gateway", "templates")
 CRASH = re.compile(r"Sanitizer|runtime error:|Assertion .* failed|stack smashing|free\(\):|corrupted|ended by signal (4|6|7|8|11)\b")
 TERMINAL = {"completed", "declined", "disowned", "cancelled", "expired", "locked", "failed"}
 URL = re.compile(r"https://[^\s<>\"']+")
-
-
-def wait_until(condition, timeout, what, pause=0.01):
-    """For conditions that nobody announces, such as a line in a file."""
-    limit = time.monotonic() + timeout
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > limit:
-            raise AssertionError("not within %g s: %s" % (timeout, what))
-        time.sleep(pause)
 
 
 def read_text(path):

@@ -8,7 +8,6 @@ Usage: settings-agree.py VESTIBULED VESTIBULE_SMS VESTIBULE_EMAIL      prints TA
 import base64
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, ".."))
 from harness import tap  # noqa: E402
 from harness.frames import Gateway  # noqa: E402
+from harness.server_folder import free_port  # noqa: E402
 
 VESTIBULED, SMS, EMAIL = sys.argv[1:4]
 FAR = "255.255.255.255"  # another machine, to which no packet leaves
@@ -38,12 +38,6 @@ policy hotel {
   channels = { %s }
 }
 """
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 def path(name):

@@ -9,26 +9,19 @@ import imaplib
 import os
 import signal
 import sys
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 
 from harness.dovecot import Dovecot
 from harness.frames import PATIENCE, Gateway
 from harness.lmtp_client import Client
+from harness.process import wait_for
 from harness.smtp_double import SmtpDouble
 from harness.tap import Skip, run, test, tests_of
 
 US, BOB = "keys@hotel.test", "bob@guests.test"
 MAIL = ("Authentication-Results: mx.hotel.test; dmarc=pass header.from=guests.test\r\n"
         "From: Bob <%s>\r\nTo: %s\r\nMessage-ID: <%%s@guests.test>\r\nSubject: Re: x\r\n\r\n%%s\r\n" % (BOB, US))
-
-
-def wait_until(condition, what):
-    limit = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < limit, "not within %d s: %s" % (PATIENCE, what)
-        time.sleep(0.02)
 
 
 class Killer(Gateway):
@@ -127,7 +120,7 @@ class Tests:
             gateway.process.wait(PATIENCE)
             assert os.listdir(os.path.join(maildir, "new")) == ["1.x"]
             gateway.restart()
-            wait_until(lambda: os.listdir(os.path.join(maildir, "cur")) == ["1.x:2,S"], "it is moved")
+            wait_for(lambda: os.listdir(os.path.join(maildir, "cur")) == ["1.x:2,S"], "it is moved")
             self.check(gateway)
 
     @test
@@ -150,7 +143,7 @@ class Tests:
             gateway.process.wait(PATIENCE)
             assert flags() == set()
             gateway.restart()
-            wait_until(lambda: flags() == {b"$VestibuleTaken"}, "it is marked")
+            wait_for(lambda: flags() == {b"$VestibuleTaken"}, "it is marked")
             self.check(gateway)
             client.logout()
 

@@ -18,19 +18,12 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 
 from harness.dovecot import Dovecot
-from harness.frames import PATIENCE
 from harness.mail_route import MailRoute, digest
+from harness.process import PATIENCE, wait_for
 from harness.tap import note, run, side_by_side, test, tests_of
 
 SIZE_MAX = 10 * 1024 * 1024
 MAIL = "From: anna@example.org\r\nSubject: %s\r\n\r\nhello \u00fc\r\n"
-
-
-def wait_until(condition, what, timeout=PATIENCE):
-    limit = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < limit, "not within %g s: %s" % (timeout, what)
-        time.sleep(0.02)
 
 
 class Double:
@@ -152,7 +145,7 @@ class Tests:
         return {key: {flag.decode() for flag in value} - {"\\Recent"} for key, value in found.items()}
 
     def wait_flags(self, folder, expected):
-        wait_until(lambda: self.flags(folder) == expected, "%r, not %r" % (expected, self.flags(folder)))
+        wait_for(lambda: self.flags(folder) == expected, "%r, not %r" % (expected, self.flags(folder)))
 
     def route(self, program=None, **settings):
         return MailRoute(
@@ -198,7 +191,7 @@ class Tests:
             assert repeated[0]["digest"] == repeated[1]["digest"]
             assert self.flags(folder)["patient"] == set()
             route.say("policy taken")
-            wait_until(lambda: self.flags(folder)["patient"] == {"$VestibuleTaken"}, "it is taken")
+            wait_for(lambda: self.flags(folder)["patient"] == {"$VestibuleTaken"}, "it is taken")
 
     @test
     def a_crash_between_the_ack_and_the_mark_repeats_the_mail(self):
@@ -237,7 +230,7 @@ class Tests:
             self.dovecot.start()
             route.wait_route(True)
             wanted = {digest((MAIL % i).encode()) for i in range(20)}
-            wait_until(lambda: {a["digest"] for a in route.arrivals()} == wanted, "all mails")
+            wait_for(lambda: {a["digest"] for a in route.arrivals()} == wanted, "all mails")
             self.wait_flags(folder, {str(i): {"$VestibuleTaken"} for i in range(20)})
             assert len(route.arrivals()) == 20, "what was settled while it was away came again"
 
@@ -321,7 +314,7 @@ class Tests:
             self.start(route, folder)
             arrivals = route.wait_arrivals(1100)
             note("1,100 mails in %.1f s" % (time.monotonic() - start))
-            wait_until(lambda: all(f == {"\\Seen", "$VestibuleTaken"} for f in self.flags(folder).values()),
+            wait_for(lambda: all(f == {"\\Seen", "$VestibuleTaken"} for f in self.flags(folder).values()),
                        "all are marked")
             assert len({a["digest"] for a in arrivals}) == len(route.arrivals()) == 1100
 
@@ -427,7 +420,7 @@ class Tests:
             self.start(route, "INBOX", double.port)
             [arrival] = route.wait_arrivals(1)
             assert arrival["text"] == "abc"
-            wait_until(lambda: "UID STORE 7 +FLAGS.SILENT (\\Seen)" in said, "a mark")
+            wait_for(lambda: "UID STORE 7 +FLAGS.SILENT (\\Seen)" in said, "a mark")
             assert "UID SEARCH UID 1:* UNDELETED UNSEEN" in said
         assert not double.trouble, double.trouble
         double.close()
@@ -452,7 +445,7 @@ class Tests:
         double = Double(self.dovecot, script)
         with self.route() as route:
             self.start(route, "INBOX", double.port)
-            wait_until(lambda: len([t for t in said if "SEARCH" in t]) >= 5, "polls")
+            wait_for(lambda: len([t for t in said if "SEARCH" in t]) >= 5, "polls")
             assert len(route.arrivals()) == 1
             assert len([t for t in said if "PEEK" in t]) == 1
             assert "does not keep the mark" in route.errors_text()
@@ -481,7 +474,7 @@ class Tests:
             double = Double(self.dovecot, flood(head, piece, 600))
             with self.route() as route:
                 self.start(route, "INBOX", double.port)
-                wait_until(lambda: double.accepted >= 1, "a connection")
+                wait_for(lambda: double.accepted >= 1, "a connection")
                 peak = 0
                 limit = time.monotonic() + 2
                 while time.monotonic() < limit:
@@ -503,7 +496,7 @@ class Tests:
         double = Double(self.dovecot, trickle)
         with self.route(program=self.impatient) as route:
             self.start(route, "INBOX", double.port)
-            wait_until(lambda: double.accepted >= 2, "another connection")
+            wait_for(lambda: double.accepted >= 2, "another connection")
         double.close()
 
     @test

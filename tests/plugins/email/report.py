@@ -17,6 +17,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from harness.dovecot import Dovecot
 from harness.frames import PATIENCE, Gateway
 from harness.lmtp_client import Client
+from harness.process import wait_for
 from harness.smtp_double import SmtpDouble
 from harness.tap import Skip, run, side_by_side, test, tests_of
 
@@ -24,13 +25,6 @@ US, BOB = "keys@hotel.test", "bob@guests.test"
 MESSAGE = "msg_01j00000000000000000000001"
 FAILED = {"says": "failed", "permanent": True, "reason": "smtp-5-1-1"}
 LOST = {"says": "failed", "permanent": False, "reason": "smtp-4-4-7"}
-
-
-def wait_until(condition, what):
-    limit = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < limit, "not within %d s: %s" % (PATIENCE, what)
-        time.sleep(0.02)
 
 
 def report_about(to, action="failed", status="5.1.1", envelope=None):
@@ -237,7 +231,7 @@ class Tests:
                 hotel.process.wait(PATIENCE)
                 assert folder.names("new") == ["1.x"] and folder.names("cur") == []
                 hotel.restart()
-            wait_until(lambda: folder.names("cur") == ["1.x:2,S"], "it is moved")
+            wait_for(lambda: folder.names("cur") == ["1.x:2,S"], "it is moved")
             assert hotel.reports == [{**FAILED, "repeat": 0}] * 2 and folder.names("new") == []
 
     @test
@@ -267,7 +261,7 @@ class Tests:
                     hotel.process.wait(PATIENCE)
                     assert flags() == set()
                     hotel.restart()
-                wait_until(lambda: flags() == {b"$VestibuleTaken"}, "it is marked")
+                wait_for(lambda: flags() == {b"$VestibuleTaken"}, "it is marked")
                 assert hotel.reports == [{**FAILED, "repeat": 0}] * 2
                 client.logout()
 

@@ -7,7 +7,6 @@ usage: routes.py PROGRAM [TEST…]
 import base64
 import os
 import shutil
-import socket
 import sys
 import time
 
@@ -15,6 +14,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 from harness.dovecot import Dovecot
 from harness.frames import PATIENCE, Gateway
+from harness.process import scheduled
+from harness.server_folder import free_port
 from harness.smtp_double import SmtpDouble
 from harness.tap import Skip, note, run, side_by_side, test, tests_of
 
@@ -48,15 +49,6 @@ class Hotel(Gateway):
     def states(self):
         return [(frame["up"], frame["reason"]) for frame in self.frames("status")]
 
-    def processor(self):
-        """Seconds that its threads have run, to the nanosecond, and how often they were begun."""
-        tasks = "/proc/%d/task" % self.process.pid
-        lines = []
-        for task in os.listdir(tasks):
-            with open("%s/%s/schedstat" % (tasks, task)) as file:
-                lines.append([int(word) for word in file.read().split()])
-        return sum(line[0] for line in lines) / 1e9, sum(line[2] for line in lines)
-
     def send(self):
         number = self.ask("send", message="msg_01j00000000000000000000001", kind="invitation",
                           to="mailto:bob@guests.test", lang="en", subject="A key", text="A key for you\n",
@@ -71,12 +63,6 @@ class Hotel(Gateway):
         self.stop()
         self.double.stop()
         self.remove()
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 class Tests:
@@ -130,12 +116,12 @@ class Tests:
                 hotel.maildir("mail")
                 hotel.start().wait_up()
                 hotel.send()
-            before = {name: hotel.processor() for name, hotel in hotels.items()}
+            before = {name: scheduled(hotel.process.pid) for name, hotel in hotels.items()}
             start = time.monotonic()
             time.sleep(IDLE_SECONDS)
             took = time.monotonic() - start
             for name, hotel in hotels.items():
-                used, turns = [b - a for a, b in zip(before[name], hotel.processor())]
+                used, turns = [b - a for a, b in zip(before[name], scheduled(hotel.process.pid))]
                 note("%s: %.4f %% of a core, %d turns" % (name, 100 * used / took, turns))
                 assert used / took < IDLE_MAX, name
                 assert turns > 0 or name not in ("imaps", "all"), "it did not look into the mailbox"

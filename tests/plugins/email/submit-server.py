@@ -729,7 +729,7 @@ class RealServer:
                 receive=["lmtp:" + postfix.keys_socket]) as channel:
             channel.wait_up()
             assert channel.send(7, to="mailto:jürg@elsewhere.test")["type"] == "sent"
-            channel.wait_frame("delivered", message=message_id(7))
+            channel.wait_report("delivered", message=message_id(7))
             (raw,) = postfix.mails_elsewhere()
             assert "\nTo:\n <jürg@elsewhere.test>\n".encode() in raw
             mail = email.message_from_string(raw.decode(), policy=email.policy.default)
@@ -739,7 +739,7 @@ class RealServer:
             assert reply["thread"] == THREAD
             # Behind Postfix somebody may not take them: that is Dovecot's LMTP, and comes as a report.
             assert channel.send(8, to="mailto:" + JURG)["type"] == "sent"
-            failed = channel.wait_frame("failed", message=message_id(8))
+            failed = channel.wait_report("failed", message=message_id(8))
             assert failed["permanent"] and failed["reason"] == "smtp-5-6-7", failed
 
     @staticmethod

@@ -102,7 +102,7 @@ class Tests:
     def sent_is_answered_when_kannel_has_all_segments_and_delivered_when_all_are(self):
         self.kannel.lines.clear()
         assert self.send("a" * 400, "msg_parts")["type"] == "sent"
-        self.gateway.wait_frame("delivered", message="msg_parts")
+        self.gateway.wait_report("delivered", message="msg_parts")
         self.kannel.wait(lambda: len(self.kannel.lines) == 3, "three parts")
 
     @test
@@ -124,12 +124,12 @@ class Tests:
         for message in ("msg_report_1", "msg_report_2", "msg_report_3"):
             assert self.send(OUR_TEXT, message)["type"] == "sent"
         assert report("msg_report_1", 16) == (200, b"")
-        assert self.gateway.wait_frame("failed", message="msg_report_1")["reason"] == "report-rejected"
+        assert self.gateway.wait_report("failed", message="msg_report_1")["reason"] == "report-rejected"
         assert report("msg_report_2", 2, text="NACK/id:1 sub:001 dlvrd:000 stat:EXPIRED err:027 text:") == (200, b"")
-        assert self.gateway.wait_frame("failed", message="msg_report_2")["reason"] == "report-expired"
+        assert self.gateway.wait_report("failed", message="msg_report_2")["reason"] == "report-expired"
         for kind in (8, 4, 1, 8):  # what comes before it and after it says nothing
             assert report("msg_report_3", kind) == (200, b"")
-        self.gateway.wait_frame("delivered", message="msg_report_3")
+        self.gateway.wait_report("delivered", message="msg_report_3")
         assert report("msg_unknown", 2) == (200, b"")
         for path in ("message=m&segment=0", "message=m&type=1", "segment=0&type=1", "message=m&segment=-1&type=1",
                      "message=%zz&segment=0&type=1"):
@@ -309,7 +309,7 @@ class Tests:
             assert reply["from"] == "sms:" + GUEST and reply["to"] == "sms:" + self.kannel.sender, reply
             for message, text in (("msg_fake_1", "Ihr Schlüssel [€]"), ("msg_fake_2", "Schlüssel \U0001f511")):
                 assert self.send(text, message)["type"] == "sent"
-                self.gateway.wait_frame("delivered", message=message)
+                self.gateway.wait_report("delivered", message=message)
             with open(path, errors="replace") as file:
                 said = file.read()
             there = "<%s %s " % (self.kannel.sender, GUEST)

@@ -16,6 +16,7 @@ from harness import tap  # noqa: E402
 from harness.frames import Gateway  # noqa: E402
 from harness.modem_manager import (  # noqa: E402
     IDENTITIES, RECEIVED, REGISTERED, SEARCHING, ModemManager)
+from harness.process import at_rest, wait_for  # noqa: E402
 
 PROGRAM, IMPATIENT = sys.argv[1:3]
 INCOMPLETE_SECONDS = 3  # for which IMPATIENT waits for parts
@@ -105,14 +106,6 @@ def nothing_left(service, modem=0):
     return not service.do("on_sim", modem=modem) and not service.do("objects", modem=modem)
 
 
-def wait_for(condition, what, timeout=60):
-    """For what is asked of the service, and is no event."""
-    limit = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < limit, "not within %g s: %s" % (timeout, what)
-        time.sleep(0.02)
-
-
 def a_message_is_sent_and_its_object_deleted():
     with World() as (service, channel):
         assert channel.sends("Ihr Zimmer ist fertig.")["type"] == "sent"
@@ -136,13 +129,13 @@ def reports_find_their_messages():
     with World() as (service, channel):
         service.do("set", report=DELIVERED)
         _, first = channel.send("eins")
-        channel.wait_frame("delivered", message=first)
+        channel.wait_report("delivered", message=first)
         service.do("set", report=INCOMPATIBLE)
         _, second = channel.send("zwei", to=BERT)
-        assert channel.wait_frame("failed", message=second)["permanent"] is True
+        assert channel.wait_report("failed", message=second)["permanent"] is True
         service.do("set", report=EXPIRED)
         _, third = channel.send("drei")
-        assert "expired" in channel.wait_frame("failed", message=third)["reason"]
+        assert "expired" in channel.wait_report("failed", message=third)["reason"]
         wait_for(lambda: nothing_left(service), "reports are deleted from the modem")
 
 
@@ -157,10 +150,10 @@ def reports_of_others_and_nonsense_mean_nothing():
         service.do("report", reference=reference, number=ANNA, state=0x30)
         service.do("report", reference=reference, number=ANNA, state=0xFFFFFFFF)
         wait_for(lambda: nothing_left(service), "they are deleted")
-        assert not channel.frames("delivered") and not channel.frames("failed")
+        assert not channel.reports() and not channel.frames("failed")
         # The number as the country has it.
         service.do("report", reference=reference, number="0" + ANNA[3:], state=DELIVERED)
-        channel.wait_frame("delivered", message=message)
+        channel.wait_report("delivered", message=message)
 
 
 def a_report_stays_on_the_modem_until_the_gateway_has_it():
@@ -186,7 +179,7 @@ def a_report_finds_its_message_after_a_restart():
         assert channel.wait_answer(number)["type"] == "sent"
         channel.kill_and_start()
         service.do("report", reference=service.wait_event("sent")["reference"], number=ANNA, state=DELIVERED)
-        channel.wait_frame("delivered", message=message)
+        channel.wait_report("delivered", message=message)
 
 
 def a_reply_is_handed_in_and_deleted_after_the_acknowledgement():
@@ -613,12 +606,6 @@ def kill_9_at_any_moment_loses_no_reply():
 
 
 def idle_it_does_nothing():
-    def figures():
-        with open("/proc/%d/schedstat" % channel.process.pid) as file:
-            cpu = int(file.read().split()[0])
-        with open("/proc/%d/status" % channel.process.pid) as file:
-            return cpu, [line for line in file if line.startswith("voluntary_ctxt_switches")]
-
     seconds = 3
     with World() as (service, channel):
         assert channel.sends("hallo")["type"] == "sent"
@@ -626,19 +613,10 @@ def idle_it_does_nothing():
         service.do("fail", error="Message.NetworkTimeout")
         assert channel.sends("vergebens")["type"] == "failed"
         service.do("receive", number=ANNA, text="Teil", concat=[4, 2, 1])
-        before = figures()
-        while True:  # until it has come to rest
-            time.sleep(0.1)
-            now = figures()
-            if now == before:
-                break
-            before = now
-        time.sleep(seconds)  # not for something to happen, but to see that nothing does
-        after = figures()
-        used = (after[0] - before[0]) / 1e9 / seconds
-        tap.note("%.4f %% of a core" % (100 * used))
-        assert used < 0.001, "more than 0.1 % of a core"
-        assert after[1] == before[1], "it was woken"
+        used, begun = at_rest(channel.process.pid, seconds)
+        tap.note("%.4f %% of a core" % (100 * used / seconds))
+        assert used < 0.001 * seconds, "more than 0.1 % of a core"
+        assert begun == 0, "it was woken"
 
 
 def a_wrong_identity_is_refused_at_the_start():
@@ -661,4 +639,4 @@ if __name__ == "__main__":
             ["/usr/bin/python3", "-c", "import dbus, gi"], stderr=subprocess.DEVNULL, check=False).returncode:
         print("1..0 # SKIP no dbus-daemon, python3-dbus or python3-gi")
         sys.exit(0)
-    sys.exit(tap.run(tap.functions_below(wait_for), sys.argv[3:]))
+    sys.exit(tap.run(tap.functions_below(nothing_left), sys.argv[3:]))

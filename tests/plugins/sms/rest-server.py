@@ -99,7 +99,7 @@ class Tests:
 
         self.carrier.faults.append(overtaken)
         assert self.send(message="msg_overtaken")["type"] == "sent"
-        self.gateway.wait_frame("delivered", message="msg_overtaken")
+        self.gateway.wait_report("delivered", message="msg_overtaken")
         self.carrier.wait(lambda: self.carrier.callbacks.count((paths[0], 204)) == 2, "both reports are taken")
         assert len([f for f in self.gateway.frames("report") if f["message"] == "msg_overtaken"]) == 1
 
@@ -137,11 +137,11 @@ class Tests:
             assert self.send(message=message)["type"] == "sent"
             stored = self.carrier.find("=" + message)
             self.carrier.report(stored, status, code)
-            assert self.gateway.wait_frame("failed", message=message)["reason"] == reason
+            assert self.gateway.wait_report("failed", message=message)["reason"] == reason
             self.carrier.report(stored, status, code)
         self.carrier.holding = False
         self.gateway.wait_answer(self.gateway.ask("mint"))
-        assert len([f for f in self.gateway.frames("failed") if f.get("message") == "msg_failed"]) == 1
+        assert len([f for f in self.gateway.reports("failed") if f["message"] == "msg_failed"]) == 1
 
     @test
     def refusals_are_told_apart(self):
@@ -333,7 +333,7 @@ class Tests:
         assert post("/status", form) == 400
         assert post("/inbound", report) == 400
         assert post("/inbound", [("a", "b")]) == 400
-        assert not self.gateway.frames("reply") and not self.gateway.frames("delivered")
+        assert not self.gateway.frames("reply") and not self.gateway.reports("delivered")
 
     @test
     def the_service_is_asked_to_repeat_the_reports_that_are_refused(self):
@@ -368,7 +368,7 @@ class Tests:
             path = "/status?message=" + message
             form = [("AccountSid", ACCOUNT), ("MessageSid", sid), ("MessageStatus", "delivered")]
             assert self.carrier.post(path + sent, form, url=PUBLIC_URL + path + signed) == 204, (sent, signed)
-            self.gateway.wait_frame("report", message=message, says="delivered")
+            self.gateway.wait_report("delivered", message=message)
             form = self.carrier.inbound_form("SMfragment%d" % number, GUEST, "their text %d" % number)
             assert self.carrier.post("/inbound" + sent, form, url=PUBLIC_URL + "/inbound" + signed) == 200, (sent, signed)
             self.reply("their text %d" % number)

@@ -175,7 +175,7 @@ class Tests:
     def a_message_is_sent_in_parts_and_delivered(self):
         channel = self.up(behaviour={"receipt": "after"})
         message = channel.is_sent(LONG, expires=int(time.time()) + 3600)
-        channel.wait_frame("delivered", message=message)
+        channel.wait_report("delivered", message=message)
         parts = [read_part(taken) for taken in self.taken()]
         assert [part[1:3] for part in parts] == [(3, 1), (3, 2), (3, 3)] and len({p[0] for p in parts}) == 1
         assert from_septets(b"".join(part[4] for part in parts)) == LONG
@@ -183,7 +183,7 @@ class Tests:
         assert (taken["from"], taken["from_type"], taken["from_plan"]) == (US[1:], 1, 1)
         assert taken["to"] == BOB[1:] and taken["wants_receipt"] == 1 and taken["coding"] == 0
         assert re.fullmatch(r"0000000(100|059)[0-9]{2}000R", taken["validity"]), taken["validity"]
-        assert len(channel.frames("delivered")) == 1
+        assert len(channel.reports("delivered")) == 1
         channel.end()
 
     @test
@@ -218,15 +218,15 @@ class Tests:
             self.smsc.behave(id_form=id_form, receipt_id_form=receipt_form, receipt=when,
                              receipt_parameters=parameters)
             message = channel.is_sent()
-            channel.wait_frame("delivered", message=message)
-        assert len(channel.frames("delivered")) == len(forms)
+            channel.wait_report("delivered", message=message)
+        assert len(channel.reports("delivered")) == len(forms)
         channel.end()
 
     @test
     def a_receipt_of_failure_is_told(self):
         channel = self.up(behaviour={"receipt": "after", "receipt_state": "UNDELIV"})
         message = channel.is_sent()
-        frame = channel.wait_frame("failed", message=message)
+        frame = channel.wait_report("failed", message=message)
         assert frame["permanent"] is True and frame["reason"] == "report-failed", frame
         channel.end()
 
@@ -635,7 +635,7 @@ class Tests:
         outbox.wait_sent()
         for number in numbers.values():
             self.smsc.wait_answered(number)
-        channel.wait(lambda: len([f for _, f in channel.log if f["type"] == "delivered"]) >= count,
+        channel.wait(lambda: len([f for _, f in channel.log if f.get("says") == "delivered"]) >= count,
                      PATIENCE, "all are delivered")
         outbox.close()
         times = times_of(self.taken())
@@ -676,7 +676,7 @@ class Tests:
         # Receipts that come to the second life are for messages of the first.
         for taken in self.taken():
             self.smsc.tell("receipt", message=taken, state="DELIVRD")
-        channel.wait(lambda: {f["message"] for _, f in channel.log if f["type"] == "delivered"} == set(texts),
+        channel.wait(lambda: {f["message"] for _, f in channel.log if f.get("says") == "delivered"} == set(texts),
                      PATIENCE, "all are delivered")
         channel.end()
 
@@ -684,16 +684,12 @@ class Tests:
     def it_rests_when_there_is_nothing_to_do(self):
         channel = self.up()
         channel.is_sent()
-        before, seconds = self.processor_seconds(channel), 5
+        before, seconds = channel.cpu(), 5
         time.sleep(seconds)
-        used = self.processor_seconds(channel) - before
+        used = channel.cpu() - before
         note("%.3f %% of a core" % (100 * used / seconds))
         assert used < 0.001 * seconds, used
         channel.end()
-
-    def processor_seconds(self, channel):
-        with open("/proc/%d/schedstat" % channel.process.pid) as file:
-            return int(file.read().split()[0]) / 1e9
 
 
 WELL = {

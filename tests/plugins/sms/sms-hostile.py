@@ -426,9 +426,9 @@ class Hostile:
         for text in (b"", b"id:", b"stat:DELIVRD", b"id:" + b"9" * 250, b"\xff" * 100, b"id:%s stat:" % real.encode()):
             session.deliver(message(text, esm_class=RECEIPT))
         self.still_works(session)
-        assert not self.gateway.frames("delivered") and not self.gateway.frames("failed")
+        assert not self.gateway.reports() and not self.gateway.frames("failed")
         session.deliver(message(b"id:%s stat:DELIVRD err:000" % real.encode(), esm_class=RECEIPT))
-        self.gateway.wait_frame("delivered", message="msg_real")
+        self.gateway.wait_report("delivered", message="msg_real")
         self.close_centre()
 
     # Floods.
@@ -544,7 +544,7 @@ class Hostile:
         for query in ("", "message=msg_x&segment=0&type=1", "message=" + "m" * 9000, "message=msg_1&segment=9999&type=1",
                       "message=msg_1&segment=-1&type=1", "message=msg_1&type=99999999999999999999&segment=0"):
             self.get(dlr + query)
-        assert not self.gateway.frames("delivered") and not self.gateway.frames("failed")
+        assert not self.gateway.reports() and not self.gateway.frames("failed")
         self.kannel_still_works()
         self.close()
 

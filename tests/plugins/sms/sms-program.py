@@ -13,6 +13,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 from harness import tap  # noqa: E402
 from harness.frames import Gateway  # noqa: E402
+from harness.process import at_rest  # noqa: E402
 
 PROGRAM, LOOP = sys.argv[1:]
 SETTINGS = {"driver": "loop", "sender": "+4930123456", "countries": ["DE"], "per_minute": "60000"}
@@ -84,26 +85,6 @@ class Channel(Gateway):
         return self.ask("send", message="msg_%d" % number, kind="notice", to="sms:" + to, text="Text %d" % number,
                         expires=int(time.time()) + 600)
 
-    def rest(self):
-        """Nanoseconds of processor time, and how often it waited for something, while nothing happens."""
-        def figures():
-            with open("/proc/%d/schedstat" % self.process.pid) as file:
-                cpu = int(file.read().split()[0])
-            with open("/proc/%d/status" % self.process.pid) as file:
-                switches = [int(line.split()[1]) for line in file if line.startswith("voluntary_ctxt_switches")]
-            return cpu, switches[0]
-
-        before = figures()
-        while True:  # until it has come to rest after what was asked
-            time.sleep(0.1)
-            now = figures()
-            if now == before:
-                break
-            before = now
-        time.sleep(REST_SECONDS)  # not for something to happen, but to see that nothing does
-        after = figures()
-        return after[0] - before[0], after[1] - before[1]
-
     def __enter__(self):
         self.start()
         self.wait_up()
@@ -122,17 +103,17 @@ def an_idle_channel_does_nothing_at_all():
         for number in range(50):
             channel.wait_answer(channel.send(number))
         channel.wait(lambda: len([1 for _, f in channel.log if f["type"] == "reply"]) == 50, 60, "50 replies")
-        channel.wait(lambda: len([1 for _, f in channel.log if f["type"] == "delivered"]) == 50, 60, "50 receipts")
-        cpu, switches = channel.rest()
-        tap.note("%.4f %% of a processor, woken %d times in %d s" % (cpu / REST_SECONDS / 1e7, switches, REST_SECONDS))
-        assert switches == 0 and cpu < REST_SECONDS * 1e6, (switches, cpu)
+        channel.wait(lambda: len([1 for _, f in channel.log if f.get("says") == "delivered"]) == 50, 60, "50 receipts")
+        used, begun = at_rest(channel.process.pid, REST_SECONDS)
+        tap.note("%.4f %% of a processor, woken %d times in %d s" % (100 * used / REST_SECONDS, begun, REST_SECONDS))
+        assert begun == 0 and used < 0.001 * REST_SECONDS, (begun, used)
 
 
 def a_part_that_waits_for_another_costs_nothing():
     with Channel() as channel:
         channel.wait_answer(channel.send(1, to="+4915112345670"))
-        cpu, switches = channel.rest()
-        assert switches == 0 and cpu < REST_SECONDS * 1e6, (switches, cpu)
+        used, begun = at_rest(channel.process.pid, REST_SECONDS)
+        assert begun == 0 and used < 0.001 * REST_SECONDS, (begun, used)
 
 
 def what_was_paid_for_is_not_paid_for_again_after_a_kill():
