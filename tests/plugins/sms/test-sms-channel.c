@@ -1282,7 +1282,7 @@ static void a_repetition_that_joins_is_reported_about_as_what_it_is(void **state
 /* --- Reports that nobody knows, while we send without a pause --- */
 
 static void a_report_of_nobodys_waits_only_for_what_left_before_it(void **state) {
-        int64_t id;
+        int64_t id, other;
         Fixture *f = *state;
 
         start_up(f, settings_new());
@@ -1290,10 +1290,14 @@ static void a_report_of_nobodys_waits_only_for_what_left_before_it(void **state)
         carrier_reports_as("a0", SMPP_OUTCOME_DELIVERED, 1);
         hears_delivered(f, "msg_0");
         id = asks_message(f, "msg_1");
+        other = asks_message(f, "msg_2");
         carrier_reports_as("zz", SMPP_OUTCOME_DELIVERED, 2);
         carrier_reports_as("a0", SMPP_OUTCOME_DELIVERED, 3); /* again, or of msg_1 by the same id */
         assert_int_equal(driver->n_settled, 1);
-        asks_message(f, "msg_2");
+        asks_message(f, "msg_3");
+        driver_takes(2, "a2");
+        hears_sent(f, other);
+        assert_int_equal(driver->n_settled, 1);
         driver_takes(1, "a1");
         hears_sent(f, id);
         assert_int_equal(driver->n_settled, 3);
