@@ -1,4 +1,5 @@
-"""The demo tells the truth in time, and leaves nothing behind, whenever it is interrupted."""
+"""The demo tells the truth, and leaves nothing behind, whenever it is interrupted. How fast it is,
+test_demo_time.py sees."""
 
 import ctypes
 import os
@@ -14,7 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 from harness import tap  # noqa: E402
 from harness.server_folder import descendants  # noqa: E402
-from harness.vestibule import is_sanitized, options_of_test, wait_until, wrong_code  # noqa: E402
+from harness.vestibule import options_of_test, wait_until, wrong_code  # noqa: E402
 
 PR_SET_CHILD_SUBREAPER = 36
 DEMO = os.path.join(os.path.dirname(os.path.abspath(__file__)), "demo.py")
@@ -75,24 +76,6 @@ class Tests:
         wait_until(is_clean, 60, "no process is left behind")
         assert os.listdir(folder) == [], "files are left behind: %s" % os.listdir(folder)
         shutil.rmtree(folder)
-
-    @tap.test
-    def the_demo_states_the_facts_it_measured_in_under_fifteen_seconds(self):
-        start = time.monotonic()
-        demo, folder = self.start(stdin=subprocess.DEVNULL)
-        output, _ = demo.communicate(timeout=120)
-        took = time.monotonic() - start
-        tap.note("it took %.1f s" % took)
-        assert demo.returncode == 0, output
-        assert dict(re.findall(r"^fact: (\w+)=(.*)$", output, re.MULTILINE)) == FACTS, output
-        assert output.splitlines()[-1] == "demo: ok"
-        assert "  the link is on Bob's phone\n" in output, output
-        assert "Two tries used: one wrong, one right; the mistyped code cost none." in output, output
-        assert took < 15 or is_sanitized(self.build), "it took %.1f s" % took
-        assert max(len(line) for line in output.splitlines() if "http" not in line and
-                   not line.startswith('   {"')) <= 100
-        assert "\033" not in output
-        self.check_nothing_left(folder)
 
     def check_channel(self, channel, sentence):
         demo, folder = self.start("--channel", channel, stdin=subprocess.DEVNULL)
