@@ -263,6 +263,20 @@ class Tests:
         channel.end()
 
     @test
+    def a_part_that_was_taken_is_not_sent_again_after_a_kill(self):
+        channel = self.up(window="1", behaviour={"cut_after": 2})
+        answer = channel.wait_answer(channel.send(LONG, message="partial")[1])
+        assert answer["type"] == "failed" and not answer["permanent"], answer
+        channel.kill()
+        channel.reader.join()
+        channel.forget()
+        channel.start().wait_up()
+        channel.is_sent(LONG, message="partial")
+        assert [read_part(taken)[2] for taken in self.taken()] == [1, 2, 2, 3]
+        assert len({read_part(taken)[0] for taken in self.taken()}) == 1
+        channel.end()
+
+    @test
     def a_throttling_centre_slows_us_down_and_loses_nothing(self):
         channel = self.up(behaviour={"rate": 25})
         count = 100
