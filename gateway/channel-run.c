@@ -325,6 +325,8 @@ enum { NEWS_TRUE = 1 };
  * remember that its carrier took it, and then only the next repetition gets it there. -EAGAIN. */
 static int loss_is_mended(ShareContext *c, const ChannelNews *news) {
         json_auto_t *frame = NULL;
+        int64_t present;
+        bool is_present;
         OutboxRow row;
         int r;
 
@@ -333,15 +335,17 @@ static int loss_is_mended(ShareContext *c, const ChannelNews *news) {
         r = message_frame(c->gateway, c->has_key ? &c->key : NULL, news->share, news->part, &frame);
         if (r != 0)
                 return r < 0 ? r : NEWS_TRUE;
-        if (news->repeat >= 0 &&
-                        news->repeat < json_integer_value(json_object_get(frame, "repeat")))
+        present = json_integer_value(json_object_get(frame, "repeat"));
+        if (news->repeat >= 0 && news->repeat < present)
                 return NEWS_TRUE;
+        /* One that there has not been says nothing: strangers can write into reports. */
+        is_present = news->repeat == present;
         r = store_outbox_get(c->gateway->store, news->share, news->part, &row);
         if (r < 0)
                 return r;
         if (r == STORE_E_NOT_FOUND || row.dead)
                 return 0;
-        return news->repeat >= 0 && row.attempts > 0 ? -EAGAIN : NEWS_TRUE;
+        return is_present && row.attempts > 0 ? -EAGAIN : NEWS_TRUE;
 }
 
 /* Same identity, same bytes: a recipient that has it already recognises it. A carrier that loses it

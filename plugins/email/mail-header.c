@@ -236,6 +236,15 @@ bool mail_message_id_read(const MailField *field, char ret[MAIL_HEADER_ID_SIZE])
         return false;
 }
 
+/* Letters beyond ASCII can be written in more ways than one. Servers may tell such mailboxes apart,
+ * and then the mail that another one may send would be the recipient's. */
+static bool has_local_part(const char *uri, const char *spec, size_t size) {
+        const char *local = uri + strlen("mailto:"), *at = strrchr(local, '@');
+        size_t n = at ? (size_t) (at - local) : 0;
+
+        return n > 0 && n < size && memcmp(local, spec, n) == 0 && spec[n] == '@';
+}
+
 int mail_address_from_spec(const char *spec, size_t size, char ret[ADDRESS_SIZE_MAX]) {
         char uri[sizeof("mailto:") + 3 * (size_t) SPEC_MAX];
         size_t n = strlen("mailto:");
@@ -255,6 +264,10 @@ int mail_address_from_spec(const char *spec, size_t size, char ret[ADDRESS_SIZE_
         }
         uri[n] = '\0';
         r = address_canonical(uri, ret, &reason);
+        if (r == 0 && !has_local_part(ret, spec, size)) {
+                ret[0] = '\0';
+                r = MAIL_ADDRESS_E_FORM;
+        }
         return r > 0 ? MAIL_ADDRESS_E_FORM : r;
 }
 

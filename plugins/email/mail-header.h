@@ -83,7 +83,8 @@ bool mail_message_id_read(const MailField *field, char ret[MAIL_HEADER_ID_SIZE])
 /* True for what mail_message_id_read() gives. */
 bool mail_message_id_is_valid(const char *id);
 
-/* Reads the one address of a From, To, or Sender value as its canonical mailto: URI.
+/* Reads the one address of a From, To, or Sender value as its canonical mailto: URI. What stands
+ * before its @ has to be in NFC (RFC 6532 section 3.1): written otherwise it is another mailbox.
  * MAIL_ADDRESS_E_FORM, with ret empty. -ENOMEM. */
 int mail_address_read(const char *value, size_t size, char ret[ADDRESS_SIZE_MAX]);
 

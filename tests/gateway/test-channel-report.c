@@ -335,6 +335,19 @@ static void a_loss_of_what_is_being_asked_for_waits_for_its_answer(void **state)
         assert_int_equal(look(g).repeats, 1);
 }
 
+/* It holds nothing up, and counts as one that names none. */
+static void a_loss_of_a_repetition_that_never_was_is_of_an_unknown_one(void **state) {
+        Gateway *g = ((World *) *state)->gateway;
+
+        make_share(g, LIFECYCLE_INVITED, "echo");
+        set_row(g, true);
+        assert_string_equal(report(g, "echo", failed(false, 7)), "ack");
+        assert_int_equal(look(g).repeats, 0);
+        set_row(g, false);
+        assert_string_equal(report(g, "echo", failed(false, 7)), "ack");
+        assert_int_equal(look(g).repeats, 1);
+}
+
 static void a_carrier_that_loses_a_message_each_time_does_not_deliver(void **state) {
         Gateway *g = ((World *) *state)->gateway;
 
@@ -452,6 +465,7 @@ int main(void) {
                 TEST(a_loss_that_was_mended_meanwhile_is_old_news),
                 TEST(a_loss_of_an_unknown_repetition_adds_none_to_one_under_way),
                 TEST(a_loss_of_what_is_being_asked_for_waits_for_its_answer),
+                TEST(a_loss_of_a_repetition_that_never_was_is_of_an_unknown_one),
                 TEST(a_carrier_that_loses_a_message_each_time_does_not_deliver),
                 TEST(a_channel_cannot_speak_of_what_another_sent),
                 TEST(what_is_about_no_message_of_ours_is_acknowledged),

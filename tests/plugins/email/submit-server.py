@@ -22,6 +22,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from harness.dovecot import Dovecot
 from harness.frames import PATIENCE, Gateway
 from harness.postfix import Postfix
+from harness.process import wait_until
 from harness.smtp_double import SmtpDouble
 from harness.tap import Skip, note, run, test, tests_of
 
@@ -733,7 +734,12 @@ class RealServer:
             (raw,) = postfix.mails_elsewhere()
             assert "\nTo:\n <jürg@elsewhere.test>\n".encode() in raw
             mail = email.message_from_string(raw.decode(), policy=email.policy.default)
-            self.answer_as_jurg(postfix, mail["Reply-To"].addresses[0].addr_spec)
+            to = mail["Reply-To"].addresses[0].addr_spec
+            # Who has the address in other bytes is somebody else, and hears that nothing was taken.
+            self.answer_as_jurg(postfix, to, "ju\u0308rg@elsewhere.test", "NEIN")
+            wait_until(lambda: len(postfix.mails_elsewhere()) == 2, PATIENCE, "a report about the refusal")
+            assert not channel.frames("reply")
+            self.answer_as_jurg(postfix, to, "jürg@elsewhere.test", "JA")
             reply = channel.wait_frame("reply")
             assert reply["from"] == "mailto:jürg@elsewhere.test" and reply["text"] == "JA", reply
             assert reply["thread"] == THREAD
@@ -743,12 +749,12 @@ class RealServer:
             assert failed["permanent"] and failed["reason"] == "smtp-5-6-7", failed
 
     @staticmethod
-    def answer_as_jurg(postfix, to):
+    def answer_as_jurg(postfix, to, address, text):
         with smtplib.SMTP("localhost", postfix.border_port, timeout=PATIENCE) as server:
             server.ehlo()
             server.sendmail(
                 "jürg@elsewhere.test", [to],
-                ("From: Jürg Müller <ju\u0308rg@elsewhere.test>\r\nTo: <%s>\r\n\r\nJA\r\n" % to).encode(),
+                ("From: Jürg Müller <%s>\r\nTo: <%s>\r\n\r\n%s\r\n" % (address, to, text)).encode(),
                 mail_options=["SMTPUTF8", "BODY=8BITMIME"])
 
     @test

@@ -53,7 +53,7 @@ static void a_sender_is_whom_the_address_is_bound_to(void **state) {
         } rows[] = {
                 { "<" JURG "@example.ch>", "mailto:" JURG "@example.ch" },
                 { JURG "@example.ch", "mailto:" JURG "@example.ch" },
-                { "ju\xcc\x88rg@Example.CH", "mailto:" JURG "@example.ch" },
+                { JURG "@Example.CH", "mailto:" JURG "@example.ch" },
                 { "J\xc3\xbcrg M\xc3\xbcller (priv\xc3\xa9) <" JURG "@example.ch>",
                                 "mailto:" JURG "@example.ch" },
                 { "=?utf-8?q?J=C3=BCrg?= <" JURG "@example.ch>", "mailto:" JURG "@example.ch" },
@@ -79,6 +79,7 @@ static void who_only_looks_like_the_sender_is_not(void **state) {
                 { "J\xc3\x9cRG@example.ch", "mailto:J\xc3\x9cRG@example.ch" },
                 { "j\xd1\x8frg@example.ch", "mailto:j\xd1\x8frg@example.ch" },
                 { "jurg@example.ch", "mailto:jurg@example.ch" },
+                { "ju\xcc\x88rg@example.ch", "" }, /* u and a mark: another mailbox, it may be */
                 { "j\xfcrg@example.ch", "" }, /* Latin-1 */
                 { "j%C3%BCrg@example.ch", "" },
                 { "=?utf-8?q?j=C3=BCrg?=@example.ch", "" },
