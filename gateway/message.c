@@ -135,8 +135,8 @@ static int render(ShareContext *c, const MessagePlan *plan, int part, json_t **r
         r = first_of(c, plan->kind, first);
         if (r < 0)
                 return r;
-        frame = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s*, s:s*, s:s*, s:s*, s:s*, s:o*, s:I, "
-                          "s:I}",
+        frame = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s*, s:s*, s:s*, s:s*, s:s*, s:o*, s:o*, "
+                          "s:I, s:I}",
                         "type",
                         "send",
                         "message",
@@ -162,6 +162,8 @@ static int render(ShareContext *c, const MessagePlan *plan, int part, json_t **r
                         plan->link,
                         "buttons",
                         plan->kind == OUTBOX_INVITATION ? buttons(g->templates, locale) : NULL,
+                        "unasked", /* whoever writes STOP in somebody's name wakes nobody with it */
+                        plan->template == TEMPLATE_STOP_CONFIRM ? json_true() : NULL,
                         "made",
                         (json_int_t) c->now,
                         "expires",

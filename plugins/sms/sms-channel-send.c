@@ -21,6 +21,7 @@ typedef struct SendFrame {
         int64_t expires; /* 0: never */
         int64_t made;    /* 0: it is not said */
         int64_t repeat;
+        bool unasked; /* though it is no invitation */
 } SendFrame;
 
 /* What the gateway is told in the place of `sent`. */
@@ -173,7 +174,7 @@ static bool is_refused(const SmsChannel *c, const SendFrame *frame, Refusal *ret
         else if ((r = sms_number_check(frame->to + 4, &c->settings.countries, &number)) != 0)
                 ret->reason = number_reason(r, number.range);
         else
-                return streq(frame->kind, "invitation") &&
+                return (frame->unasked || streq(frame->kind, "invitation")) &&
                        is_quiet(c, number.country, frame->expires, ret);
         return true;
 }
@@ -306,6 +307,7 @@ static int frame_read(const json_t *frame, SendFrame *ret) {
                 { "expires", JSON_KIND_INTEGER, offsetof(SendFrame, expires) },
                 { "made", JSON_KIND_INTEGER, offsetof(SendFrame, made) },
                 { "repeat", JSON_KIND_INTEGER, offsetof(SendFrame, repeat) },
+                { "unasked", JSON_KIND_BOOLEAN, offsetof(SendFrame, unasked) },
         };
         JsonProblem problem;
         int r;

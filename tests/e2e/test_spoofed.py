@@ -48,8 +48,10 @@ class Tests:
                         site.plugin.write({"type": "sent", "id": frame["id"]})
                         sent.append(frame)
 
-            for text in (share["code"], plain(share["code"]), wrong_code(share["code"]), *WORDS, "STOP"):
-                say(text)
+            texts = (share["code"], plain(share["code"]), wrong_code(share["code"]), *WORDS, "STOP")
+            hint, question = [frame for text in texts for frame in say(text)]
+            assert "unasked" not in hint, "who answers late in the evening is not left without a word"
+            assert question["unasked"] is True and "%s STOP" % share["tag"] in question["text"], question
             assert site.show(share) == before
             assert len(site.blocks()) == 1 and site.blocks()[0] < 1.1 * DAY, site.blocks()
 

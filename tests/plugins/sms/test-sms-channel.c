@@ -243,13 +243,14 @@ static void make_folder(Fixture *f) {
 typedef struct Ask {
         const char *message, *kind, *to, *text;
         int64_t expires, repeat, made;
+        bool unasked;
 } Ask;
 
 static int64_t asks(Fixture *f, const Ask *ask) {
         int64_t id = ++f->last_id;
 
         peer_say(&f->gateway,
-                        json_pack("{s:s, s:I, s:s, s:s, s:s, s:s, s:s, s:o*, s:o*, s:I}",
+                        json_pack("{s:s, s:I, s:s, s:s, s:s, s:s, s:s, s:o*, s:o*, s:o*, s:I}",
                                         "type",
                                         "send",
                                         "id",
@@ -268,6 +269,8 @@ static int64_t asks(Fixture *f, const Ask *ask) {
                                         ask->repeat ? json_integer(ask->repeat) : NULL,
                                         "made",
                                         ask->made ? json_integer(ask->made) : NULL,
+                                        "unasked",
+                                        ask->unasked ? json_true() : NULL,
                                         "expires",
                                         (json_int_t) (ask->expires ? ask->expires
                                                                    : time_wall() + 86400 * 2)));
@@ -685,6 +688,9 @@ static void nobody_is_invited_while_they_sleep(void **state) {
         /* What they wait for comes at once. */
         asks(f, &(Ask){ .message = "msg_2", .kind = "link" });
         asks(f, &(Ask){ .message = "msg_3" });
+        assert_int_equal(driver->n_sends, 2);
+        /* What somebody else may have brought about does not. */
+        hears_later(f, asks(f, &(Ask){ .message = "msg_4", .unasked = true }), "quiet-hours");
         assert_int_equal(driver->n_sends, 2);
 }
 
