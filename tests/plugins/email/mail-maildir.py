@@ -303,9 +303,9 @@ class Tests:
                 return kinds[len(kinds) - kinds[::-1].index("obeyed"):].count("arrival")
 
             route.wait(lambda: held() == 32, "as many as it hands in at once")
-            time.sleep(3)  # the others are due as well
+            time.sleep(3)  # in which the others come due
             before = route.cpu()
-            time.sleep(2)
+            time.sleep(2)  # not for something to happen, but to see what nothing costs
             assert route.cpu() - before < 0.002, route.cpu() - before
             assert held() == 32
 

@@ -239,6 +239,39 @@ static void assert_report(const char *recipient,
         assert_string_equal(mail.text, "");
 }
 
+/* RFC 2231: in pieces, with a language and in percent; and as programs get it
+ * wrong. */
+static void parameters_may_be_continued_and_encoded(void **state) {
+        (void) state;
+        assert_text(FROM "Content-Type: text/plain; "
+                         "charset*=us-ascii'en'iso-8859-1\r\n\r\nJ\xe4\r\n",
+                        "J\xc3\xa4");
+        assert_text(FROM "Content-Type: text/plain; charset*0=iso-; "
+                         "charset*1=8859-1\r\n\r\nJ\xe4\r\n",
+                        "J\xc3\xa4");
+        assert_text(FROM "Content-Type: text/plain; charset*1=8859-1; "
+                         "charset*0=iso-\r\n\r\nJ\xe4\r\n",
+                        "J\xc3\xa4");
+        assert_text(FROM "Content-Type: text/plain;\r\n charset*0*=''iso-;\r\n "
+                         "charset*1*=%38859-1\r\n\r\nJ\xe4\r\n",
+                        "J\xc3\xa4");
+        assert_text(FROM
+                        "Content-Type: multipart/mixed; boundary*0=\"a \";\r\n boundary*1=b\r\n\r\n"
+                        "--a b\r\nContent-Type: text/plain\r\n\r\nYES\r\n"
+                        "--a b\r\nContent-Disposition: attachment;\r\n "
+                        "filename*0*=UTF-8'de'Schl%C3%BC;\r\n filename*1=ssel.txt\r\n\r\nNO\r\n"
+                        "--a b--\r\n",
+                        "YES");
+        /* A piece is missing; percent without digits; a charset of nobody; no end of the quotes. */
+        assert_text(FROM "Content-Type: text/plain; charset*0=utf-; charset*2=8\r\n\r\nYES\r\n",
+                        "YES");
+        assert_text(FROM "Content-Type: text/plain; charset*=''%zz%\r\n\r\nYES\r\n", "YES");
+        assert_text(FROM "Content-Type: text/plain; charset*=x-none'x'%ff\r\n\r\nYES\r\n", "YES");
+        assert_text(FROM "Content-Type: text/plain; name*0*=utf-8''\"a; "
+                         "charset*=''utf-8\r\n\r\nYES\r\n",
+                        "YES");
+}
+
 static void a_report_names_our_message_by_the_return_path(void **state) {
         const char *text = "From: MAILER-DAEMON@x.test\r\n" REPORT(
                         "Action: failed\r\nStatus: 5.1.1\r\n") "--q--\r\n";
@@ -571,6 +604,7 @@ int main(void) {
                 cmocka_unit_test(the_text_is_found_in_every_structure),
                 cmocka_unit_test(encrypted_mail_is_said_to_be),
                 cmocka_unit_test(broken_charsets_and_encodings_still_give_text),
+                cmocka_unit_test(parameters_may_be_continued_and_encoded),
                 cmocka_unit_test(a_report_names_our_message_by_the_return_path),
                 cmocka_unit_test(a_report_names_the_repetition_by_our_envelope_id_alone),
                 cmocka_unit_test(a_report_names_our_message_by_its_header_alone),

@@ -160,6 +160,30 @@ static void names_and_subjects_are_encoded_words(void **state) {
         free(text);
 }
 
+/* What people wrote stands in encoded words of RFC 2047 and in bodies. No parameter holds any of
+ * it, so none needs RFC 2231. */
+static void parameters_hold_nothing_that_people_wrote(void **state) {
+        MailWrite mail = example();
+        char *text, *rest, *line;
+        unsigned n_parameters = 0;
+
+        (void) state;
+        mail.name = mail.subject = mail.text = "G\xc3\xa4stehaus \xf0\x9f\x94\x91; x=\"y\"";
+        text = write_text(&mail);
+        unbreak(text);
+        for (line = strtok_r(text, "\r\n", &rest); line; line = strtok_r(NULL, "\r\n", &rest)) {
+                if (strncmp(line, "Content-", 8) != 0 && strncmp(line, " boundary=", 10) != 0)
+                        continue;
+                for (const char *p = line; *p; p++)
+                        assert_in_range(*p, ' ', '~');
+                assert_null(strstr(line, "*="));
+                assert_null(strstr(line, "stehaus"));
+                n_parameters += strstr(line, "charset=utf-8") || strstr(line, "boundary=\"");
+        }
+        assert_int_equal(n_parameters, 3);
+        free(text);
+}
+
 static void encoded_words_end_between_words(void **state) {
         MailWrite mail = example();
         char *text;
@@ -389,6 +413,7 @@ int main(void) {
                 cmocka_unit_test(the_return_path_and_recipient_are_the_envelope),
                 cmocka_unit_test(a_conversation_is_threaded),
                 cmocka_unit_test(names_and_subjects_are_encoded_words),
+                cmocka_unit_test(parameters_hold_nothing_that_people_wrote),
                 cmocka_unit_test(encoded_words_end_between_words),
                 cmocka_unit_test(no_line_is_longer_than_servers_carry),
                 cmocka_unit_test(lines_that_servers_change_are_encoded),
