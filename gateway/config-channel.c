@@ -248,7 +248,10 @@ known:
                                         rules_authentic_name(limit),
                                         scheme);
         }
-        if (streq(scheme, "sms") && is_written(p, "driver"))
+        channel->ours = streq(scheme, "sms")      ? is_written(p, "driver")
+                        : streq(scheme, "mailto") ? is_written(p, "from")
+                                                  : false;
+        if (channel->ours && streq(scheme, "sms"))
                 read_segments(p, channel);
         channel->needs_tag = config_read_flag(p, "needs_tag", needs_tag);
         if (needs_tag && !channel->needs_tag)

@@ -298,18 +298,11 @@ static const struct {
         { "mailto", "imap_username", "", "vestibule-email", "imap-password", "imap-password" },
 };
 
-/* Whether it is of vestibule-sms or vestibule-email, and not of another program for their
- * addresses. */
-static bool is_of_ours(const ConfigChannel *channel) {
-        return streq(channel->scheme, "sms") ? channel->segments > 0
-                                             : setting(channel->plugin, "from", NULL) != NULL;
-}
-
 static bool wants_credential(const ConfigChannel *channel, size_t i) {
         const char *start = channel_credentials[i].begins,
                    *value = setting(channel->plugin, channel_credentials[i].key, NULL);
 
-        if (!streq(channel->scheme, "xmpp") && !is_of_ours(channel))
+        if (!streq(channel->scheme, "xmpp") && !channel->ours)
                 return false;
         return streq(channel_credentials[i].scheme, channel->scheme) &&
                (value ? strncmp(value, start, strlen(start)) == 0 : streq(start, "component"));
@@ -508,8 +501,7 @@ int config_check_machine(const Config *config, char **ret_problems) {
         for (size_t i = 0; i < config->n_channels; i++) {
                 const ConfigChannel *channel = &config->channels[i];
 
-                if ((streq(channel->scheme, "sms") || streq(channel->scheme, "mailto")) &&
-                                is_of_ours(channel))
+                if (channel->ours)
                         check_file(channel, file);
                 check_credentials(channel, file);
         }

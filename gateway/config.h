@@ -68,6 +68,7 @@ typedef struct ConfigChannel {
         const char *scheme;       /* of the addresses it serves: "xmpp", "sms", "mailto", "echo" */
         RulesAuthentic authentic; /* the most that it may claim */
         bool needs_tag;           /* "the only open challenge" is not evidence enough here (SMS) */
+        bool ours;                /* vestibule-sms or vestibule-email, whose settings are known */
         unsigned segments; /* of the longest SMS that vestibule-sms sends; 0: another program */
         const char *segments_place; /* "file:line" where that is said, or NULL */
 } ConfigChannel;

@@ -436,6 +436,7 @@ static void settings_of_another_program_are_its_own(void **state) {
                 "channel sms { exec = { /x }  settings { driver = rest  ca_file = /none.der } }",
                 "channel email { exec = { /x }  settings { submit = \"uucp:\"  domain = \"a\" } }",
                 "channel email { exec = { /x }  settings { username = u  ca_file = /none.der } }",
+                "channel email { exec = { /x }  settings { from = \"x\"  ca_file = /none.der } }",
         };
 
         (void) state;
