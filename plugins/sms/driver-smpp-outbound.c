@@ -152,12 +152,12 @@ static SmppSending *sending_new(const SmsOutbound *outbound) {
         s->outbound = outbound;
         s->n = n;
         for (unsigned i = 0; outbound->taken && i < n; i++) {
-                if (!outbound->taken[i].is_taken || !outbound->taken[i].id)
+                if (!outbound->taken[i].is_taken)
                         continue;
                 (void) snprintf(s->segments[i].id,
                                 sizeof(s->segments[i].id),
                                 "%s",
-                                outbound->taken[i].id);
+                                outbound->taken[i].id ? outbound->taken[i].id : "");
                 s->segments[i].is_taken = true;
                 s->n_taken++;
         }

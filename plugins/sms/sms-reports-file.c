@@ -25,9 +25,15 @@ static const char file_name[] = "reports", new_name[] = "reports.new";
 
 /* --- Lines --- */
 
+/* Two of these are no id, whatever stands before them. */
+#define EMPTY_ID "%"
+#define SPOILER "%%"
+
 static size_t put_id(const char *id, char *ret) {
         size_t n = 0;
 
+        if (!*id) /* some centres answer without one */
+                ret[n++] = EMPTY_ID[0];
         for (const unsigned char *p = (const unsigned char *) id; *p; p++) {
                 if (*p > ' ' && *p < 0x7f && *p != '%')
                         ret[n++] = (char) *p;
@@ -123,22 +129,50 @@ static size_t put_base(const SmsReports *r, Base base, char ret[WORD_LINE_MAX]) 
 
 /* --- Appending --- */
 
-static int append(SmsReports *r, const char *line, size_t size) {
-        off_t end;
-        ssize_t n;
-
+/* What there is goes on where no new one could be written. What a killed process or a full disk
+ * left half written at its end is made one that says nothing. */
+static int open_old(SmsReports *r) {
+        r->file = openat(r->directory,
+                        file_name,
+                        O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW,
+                        0600);
         if (r->file < 0)
+                return -errno;
+        r->is_spoiled = true;
+        return 0;
+}
+
+/* All of it, or none. */
+static int append_whole(SmsReports *r, const char *line, size_t size) {
+        ssize_t n = write(r->file, line, size);
+        off_t end;
+
+        if (n == (ssize_t) size)
                 return 0;
-        n = write(r->file, line, size);
-        if (n == (ssize_t) size) {
-                r->n_lines++;
-                return 0;
-        }
         if (n < 0)
                 return -errno;
-        /* Half a line would spoil the next one. */
         end = lseek(r->file, 0, SEEK_CUR);
-        return end < n || ftruncate(r->file, end - n) < 0 ? -EIO : -ENOSPC;
+        r->is_spoiled = end < n || ftruncate(r->file, end - n) < 0;
+        return -ENOSPC;
+}
+
+static int append(SmsReports *r, const char *line, size_t size) {
+        static const char spoiler[] = SPOILER "\n";
+        int result = 0;
+
+        if (r->directory < 0)
+                return 0;
+        if (r->file < 0)
+                result = open_old(r);
+        if (result == 0 && r->is_spoiled) {
+                result = append_whole(r, spoiler, strlen(spoiler));
+                r->is_spoiled = result < 0;
+        }
+        if (result == 0)
+                result = append_whole(r, line, size);
+        if (result == 0)
+                r->n_lines++;
+        return result;
 }
 
 static int append_word(SmsReports *r, char word, int64_t number, const Record *record) {
@@ -249,8 +283,9 @@ static int write_all(SmsReports *r, int fd) {
                 return -ENOMEM;
         }
         write_records(r, file);
+        errno = 0;
         if (fflush(file) != 0 || ferror(file) || fdatasync(fd) < 0)
-                result = -EIO;
+                result = errno > 0 ? -errno : -EIO;
         return fclose(file) == 0 ? result : -EIO;
 }
 
@@ -279,6 +314,7 @@ static int tidy(SmsReports *r) {
         }
         (void) close_fd(r->file);
         r->file = TAKE_FD(file);
+        r->is_spoiled = false;
         r->n_lines_next = 2 * r->n_lines + LINES_SPARE;
         TAILQ_FOREACH(record, &r->waited, entry)
         record->is_written = true;
@@ -286,7 +322,7 @@ static int tidy(SmsReports *r) {
 }
 
 void reports_file_tidy_if_due(SmsReports *r) {
-        if (r->file >= 0 && r->n_lines > r->n_lines_next)
+        if (r->directory >= 0 && r->n_lines > r->n_lines_next)
                 (void) tidy(r);
 }
 
@@ -320,6 +356,8 @@ static bool id_read(char *word) {
         char *out = word;
         uint8_t byte;
 
+        if (streq(word, EMPTY_ID))
+                *word = '\0';
         for (; *word; word++) {
                 if (*word != '%') {
                         *out++ = *word;
@@ -584,7 +622,10 @@ static int read_file(SmsReports *r, int64_t now) {
                 if (n < 0)
                         return -errno;
                 if (n == 0) {
-                        sms_reports_read(r, data, size, now);
+                        const char *first = start > 0 ? memchr(data, '\n', size) : data;
+
+                        if (first) /* what is cut there is no line */
+                                sms_reports_read(r, first, size - (size_t) (first - data), now);
                         return 0;
                 }
         }
@@ -605,6 +646,10 @@ static int lock(int directory) {
         return 0;
 }
 
+static bool is_full(int error) {
+        return error == -ENOSPC || error == -EDQUOT || error == -EFBIG || error == -EIO;
+}
+
 int sms_reports_open(SmsReports *r, const char *directory, int64_t now) {
         int result;
 
@@ -618,6 +663,8 @@ int sms_reports_open(SmsReports *r, const char *directory, int64_t now) {
                 result = read_file(r, now);
         if (result == 0)
                 result = tidy(r);
+        if (is_full(result)) /* there may be room later, and until then nothing is `sent` */
+                result = 0;
         if (result < 0)
                 r->directory = close_fd(r->directory);
         return result;

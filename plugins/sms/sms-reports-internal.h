@@ -39,6 +39,7 @@ typedef struct Part {
         bool is_taken; /* the carrier has it; of a partial record, else all are */
         bool delivered;
         bool decided; /* a report about it is with the gateway */
+        bool learned; /* in which base it was reported has been counted */
         Key keys[SMS_REPORTS_KEYS_MAX];
 } Part;
 
@@ -92,6 +93,7 @@ struct SmsReports {
         uint64_t newest_sending, oldest_sending; /* serials; UINT64_MAX: all are answered */
         int directory, file;                     /* -1: in memory only */
         bool has_past;                           /* there was a file */
+        bool is_spoiled;                         /* its last line may be half a one */
         size_t n_lines;                          /* of the file */
         size_t n_lines_next;                     /* when to tidy it */
         char line[SMS_REPORTS_LINE_MAX]; /* to be written; too large to be cleared for each message

@@ -546,14 +546,17 @@ static unsigned candidates(const SmsReports *r, const char *id, Candidate *ret) 
         return n;
 }
 
-/* From what can be one part only, in one way, and of which nothing was said before. One digit is
- * the same in each base. Without its line it is learned again. */
+/* From what can be one part only, in one way, and of which nothing was said before: one report that
+ * is handed in again and again proves no more than once. One digit is the same in each base.
+ * Without its line it is learned again. */
 static void learn(SmsReports *r, const Candidate *c, unsigned n) {
+        Part *part = &c->key->record->parts[c->key->part];
         bool says_something = c->base != BASE_SAME || strlen(c->key->text) > 1;
         bool was_sure = is_sure(r);
 
-        if (n != 1 || c->known != KNOWN_OPEN || !says_something)
+        if (n != 1 || c->known != KNOWN_OPEN || !says_something || part->learned)
                 return;
+        part->learned = true;
         if (r->base == c->base) {
                 r->n_agreed += !was_sure;
         } else {

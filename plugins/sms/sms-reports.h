@@ -3,10 +3,12 @@
  *
  * With a folder the map is kept in a file of lines, to which each message is appended before the
  * gateway hears of it: a killed process forgets nothing. It holds ids only, no address and no text.
- * What the file says that cannot be, such as half a line at its end, is left out.
+ * What the file says that cannot be, such as half a line at its end, is left out. What the disk has
+ * no room for is not there until it has: nobody hears meanwhile that it is.
  *
- *   t TIME PARTS MESSAGE [ID ...]    taken by the carrier; ids with %XX for what is no word; of a
- *                                    repetition that was wanted MESSAGE/REPEAT
+ *   t TIME PARTS MESSAGE [ID ...]    taken by the carrier; ids with %XX for what is no word, and %
+ *                                    for an empty one; of a repetition that was wanted
+ *                                    MESSAGE/REPEAT
  *   s PART MESSAGE                   that part was delivered
  *   d MESSAGE                        nothing more is expected
  *   c MESSAGE                        a copy of it may have left besides
@@ -191,7 +193,7 @@ void sms_reports_end(SmsReports *reports, const char *message, int64_t repeat, i
 /* The gateway does not know what was decided about it: it is to be decided once more. */
 void sms_reports_undo(SmsReports *reports, const char *message, int64_t repeat);
 
-/* How many messages more is expected of, how many have ended, and how many reports are kept. */
+/* How many messages more is expected of, those counted that are taken in part, how many have ended, and how many reports are kept. */
 size_t sms_reports_count(const SmsReports *reports);
 size_t sms_reports_ended(const SmsReports *reports);
 size_t sms_reports_held(const SmsReports *reports);

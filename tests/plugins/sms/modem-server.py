@@ -428,6 +428,7 @@ def parts_that_never_come_take_no_time_from_another_message():
         time.sleep(INCOMPLETE_SECONDS * 0.7)  # so that one is given up while the other waits
         begun = time.monotonic()
         service.do("receive", number=BERT, text="Zimmer ", concat=[5, 2, 1], handle="bert")
+        assert not service.events("deleted", handle="anna"), "both have to wait at once"
         service.wait_event("deleted", handle="anna")
         service.wait_event("deleted", handle="bert")
         waited = time.monotonic() - begun

@@ -1578,12 +1578,12 @@ static void of_several_copies_the_newest_is_taken_back_and_it_is_too_late(void *
 
 /* Nobody knows any more what the process that was killed had tried. */
 static void what_a_former_process_may_have_sent_is_too_late(void **state) {
-        int64_t sent, withdrawn;
+        int64_t sent, withdrawn, made = time_wall();
         Fixture *f = *state;
 
         make_folder(f);
         start_up(f, settings_new());
-        asks(f, &(Ask){ .message = "msg_1", .made = time_wall() });
+        asks(f, &(Ask){ .message = "msg_1", .made = made });
         asks_message(f, "msg_2");
         driver_tells(1, &(SmsSendResult){ .outcome = SMS_SEND_FAILED, .reason = "cut" });
         hears_failed(f, f->last_id, false, "cut");
@@ -1592,7 +1592,7 @@ static void what_a_former_process_may_have_sent_is_too_late(void **state) {
 
         start_up(f, settings_new());
         driver->result = -EAGAIN;
-        sent = asks(f, &(Ask){ .message = "msg_1", .made = time_wall() - 1 });
+        sent = asks(f, &(Ask){ .message = "msg_1", .made = made });
         withdrawn = gateway_withdraws(f, "msg_1");
         hears_failed(f, sent, false, "withdrawn");
         json_decref(hears_answer(f, "too-late", withdrawn));

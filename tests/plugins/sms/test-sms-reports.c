@@ -485,6 +485,20 @@ static void a_carrier_reports_in_one_base(void **state) {
         assert_string_equal(on.message, "msg_2");
 }
 
+/* As often as the gateway has no time for it. */
+static void one_report_proves_no_base_by_coming_again(void **state) {
+        SmsVerdictOn on;
+        Fixture *f = *state;
+
+        open_at(f, NOW);
+        add(f, "msg_1", "10", NOW);
+        for (unsigned i = 0; i < 2 * SMS_REPORTS_SURE_AFTER; i++) {
+                assert_int_equal(decide(f, "16", &on), SMS_VERDICT_DELIVERED);
+                sms_reports_undo(f->reports, "msg_1", 0);
+        }
+        assert_int_equal(decide(f, "10", &on), SMS_VERDICT_DELIVERED); /* the very id still is */
+}
+
 static void add_part(Fixture *f, unsigned part, const char *id) {
         assert_int_equal(sms_reports_add_part(f->reports, "msg_1", 2, 3, part, id, NOW), 0);
 }
@@ -598,6 +612,44 @@ static void a_report_names_the_repetition_that_the_carrier_was_told(void **state
         assert_int_equal(sms_reports_note(f->reports, &said, SMS_EXPECTED_KNOWN, 0, &on),
                         SMS_VERDICT_FAILED);
         assert_int_equal(on.repeat, 3);
+}
+
+/* A process that begins while the disk is full knows what there is, and has the lock; what it adds
+ * is not said to be there until it is. Half a line that it found says nothing afterwards either. */
+static void a_disk_that_is_full_at_the_start_may_have_room_later(void **state) {
+        const char *id = "a2";
+        Fixture *f = *state;
+
+        write_file(f, "t 1795262400 1 msg_1 a1\nt 1795262400 1 msg_9 a9");
+        assert_int_equal(limit_files(0), 0);
+        open_at(f, NOW);
+        assert_true(add_parts(f, "msg_2", 0, &id, 1, NOW) < 0);
+        assert_true(sms_reports_write(f->reports, "msg_2") < 0);
+        assert_int_equal(limit_files(-1), 0);
+        assert_int_equal(sms_reports_write(f->reports, "msg_2"), 0);
+        open_at(f, NOW);
+        assert_int_equal(sms_reports_count(f->reports), 2);
+        assert_int_equal(report(f, "a1", NOW), SMS_VERDICT_DELIVERED);
+        assert_int_equal(report(f, "a2", NOW), SMS_VERDICT_DELIVERED);
+}
+
+/* There are centres that answer some segments so; a report about such a one names nothing. */
+static void a_part_without_an_id_loses_none_of_the_others(void **state) {
+        static const char *const ids[] = { "a1", "" };
+        SmsSegmentTaken taken[3];
+        Fixture *f = *state;
+
+        open_at(f, NOW);
+        assert_int_equal(add_parts(f, "msg_1", 0, ids, 2, NOW), 0);
+        assert_int_equal(sms_reports_add_part(f->reports, "msg_2", 0, 3, 1, "", NOW), 0);
+        open_at(f, NOW);
+        assert_int_equal(sms_reports_count(f->reports), 2);
+        assert_true(sms_reports_in_doubt(f->reports, "msg_1", 0, NOW));
+        assert_true(sms_reports_parts(f->reports, "msg_2", 0, taken, 3));
+        assert_true(taken[1].is_taken);
+        assert_string_equal(taken[1].id, "");
+        assert_int_equal(report(f, "", NOW), SMS_VERDICT_NOTHING);
+        assert_int_equal(report(f, "a1", NOW), SMS_VERDICT_NOTHING); /* a part of two */
 }
 
 static void a_part_that_is_not_on_the_disk_stays_with_the_carrier(void **state) {
@@ -822,6 +874,8 @@ int main(void) {
                 TEST(what_was_delivered_in_part_survives_each_restart),
                 TEST(what_cannot_be_is_left_out),
                 TEST(a_full_disk_costs_no_line_but_its_own),
+                TEST(a_disk_that_is_full_at_the_start_may_have_room_later),
+                TEST(a_part_without_an_id_loses_none_of_the_others),
                 TEST(a_folder_that_is_none_is_told),
                 TEST(a_link_in_the_place_of_the_file_is_not_followed),
                 TEST(what_was_just_taken_is_in_doubt_after_a_restart),
@@ -829,6 +883,7 @@ int main(void) {
                 TEST(what_the_gateway_does_not_know_is_decided_again),
                 TEST(a_repeated_report_is_not_booked_on_another_message),
                 TEST(a_carrier_reports_in_one_base),
+                TEST(one_report_proves_no_base_by_coming_again),
                 TEST(what_is_said_of_parts_is_kept_until_all_are_taken),
                 TEST(parts_that_left_another_way_are_not_gone_on_with),
                 TEST(a_part_that_failed_early_is_known_when_all_are_taken),
