@@ -82,7 +82,7 @@ MASTER = """\
   -o smtpd_sender_restrictions=check_sender_access,regexp:{folder}/border
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
+qmgr unix n - n {queue_manager_wakes} 1 qmgr
 tlsmgr unix - - n 1000? 1 tlsmgr
 rewrite unix - - n - - trivial-rewrite
 bounce unix - - n - 0 bounce
@@ -124,6 +124,10 @@ class Postfix(Server):
     those of elsewhere.test alone."""
 
     name = "postfix"
+
+    # Seconds. A mail whose delivery the queue manager takes to be still under way, as after a kill, goes back
+    # to incoming/ for a minute, and there nothing but the next mail or this wakes it.
+    queue_manager_wakes = 5
 
     def __init__(self, dovecot, folder=None, own_lmtp=False, smtputf8="yes"):
         self.sasl_port = dovecot.sasl_port
