@@ -808,23 +808,29 @@ class Site:
             self.wait_plugins()
         return self
 
+    def answers(self, path, is_good):
+        try:
+            return is_good(self.tenant.raw("GET", path, timeout=5).status)
+        except (OSError, http.client.HTTPException):
+            if self.gateway.poll() is not None:
+                raise AssertionError("vestibuled ended: " + tail(self.log))
+            return False
+
     def wait_plugins(self, timeout=None):
         """Until every plugin is connected and reaches its carrier."""
+        wait_until(lambda: self.answers("/readyz", lambda status: status == 200),
+                   timeout or self.timeout, "all plugins are up")
 
-        def is_ready():
-            try:
-                return self.tenant.raw("GET", "/readyz", timeout=5).status == 200
-            except (OSError, http.client.HTTPException):
-                if self.gateway.poll() is not None:
-                    raise AssertionError("vestibuled ended: " + tail(self.log))
-                return False
-
-        wait_until(is_ready, timeout or self.timeout, "all plugins are up")
+    def wait_tenants(self):
+        """Until tenants can ask, whatever is up besides."""
+        wait_until(lambda: self.answers("/healthz", lambda status: True), self.timeout, "tenants can ask")
 
     def start(self):
         try:
             self.relay.start()
             self.start_gateway(self.wait_for_plugins)
+            if not self.wait_for_plugins:
+                self.wait_tenants()
         except BaseException:
             self.__exit__(*sys.exc_info())
             raise
