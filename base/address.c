@@ -598,6 +598,44 @@ void address_masked(const char *uri, char ret[ADDRESS_SIZE_MAX]) {
                         at ? at : "");
 }
 
+/* Lower case may take more bytes than it had; what does not fit stays as it is. */
+static size_t fold_local(const uint8_t *text, size_t size, uint8_t *ret, size_t room) {
+        size_t used = 0;
+
+        while (size > 0) {
+                ucs4_t c;
+                int n = u8_mbtouc(&c, text, size), written;
+
+                written = u8_uctomb(ret + used, uc_tolower(c), (ptrdiff_t) (room - used));
+                if (n <= 0 || written <= 0)
+                        return 0;
+                used += (size_t) written;
+                text += n;
+                size -= (size_t) n;
+        }
+        return used;
+}
+
+void address_fold(const char *uri, char ret[ADDRESS_SIZE_MAX]) {
+        static const char scheme[] = "mailto:";
+        const char *local = uri + sizeof(scheme) - 1, *at = strrchr(uri, '@'), *plus;
+        size_t used = 0, start = sizeof(scheme) - 1;
+
+        if (strncmp(uri, scheme, start) == 0 && at && at > local) {
+                plus = memchr(local + 1, '+', (size_t) (at - local) - 1);
+                used = fold_local((const uint8_t *) local,
+                                (size_t) ((plus ? plus : at) - local),
+                                (uint8_t *) ret + start,
+                                4 * MAIL_LOCAL_MAX);
+        }
+        if (used == 0) {
+                (void) snprintf(ret, ADDRESS_SIZE_MAX, "%s", uri);
+                return;
+        }
+        memcpy(ret, scheme, start);
+        (void) snprintf(ret + start + used, ADDRESS_SIZE_MAX - start - used, "%s", at);
+}
+
 void address_list_hash(const char *const *uris, size_t n, uint8_t ret[32]) {
         crypto_generichash_state state;
 

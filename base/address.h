@@ -54,6 +54,12 @@ void address_scheme(const char *uri, char ret[16]);
  * digits, such as xmpp:b***@example.org and sms:+49***78. */
 void address_masked(const char *uri, char ret[ADDRESS_SIZE_MAX]);
 
+/* The person behind a canonical address, for limits and blocks, as another canonical address: of a
+ * mailbox without its sub-address (RFC 5233: bob+hotel@example.org is bob@example.org) and in lower
+ * case, as nearly every mail server reads it. Never for binding or for sending. Other schemes stay
+ * as they are. ret may not be uri. */
+void address_fold(const char *uri, char ret[ADDRESS_SIZE_MAX]);
+
 /* BLAKE2b-256 over the canonical addresses in their order, each followed by a newline: the
  * `recipients` member of the sealed envelope. */
 void address_list_hash(const char *const *uris, size_t n, uint8_t ret[32]);

@@ -398,6 +398,43 @@ static void masked_addresses_say_little(void **state) {
         }
 }
 
+static void one_person_is_one_person_whatever_comes_after_the_plus(void **state) {
+        static const struct {
+                const char *uri, *folded;
+        } rows[] = {
+                { "mailto:bob@example.org", "mailto:bob@example.org" },
+                { "mailto:bob+hotel@example.org", "mailto:bob@example.org" },
+                { "mailto:bob+a+b@example.org", "mailto:bob@example.org" },
+                { "mailto:bob+@example.org", "mailto:bob@example.org" },
+                { "mailto:Bob+Hotel@example.org", "mailto:bob@example.org" },
+                { "mailto:B.O.B@example.org", "mailto:b.o.b@example.org" },
+                { "mailto:+bob@example.org", "mailto:+bob@example.org" },
+                { "mailto:+bob+x@example.org", "mailto:+bob@example.org" },
+                { "mailto:+@example.org", "mailto:+@example.org" },
+                { "mailto:bob-hotel@example.org", "mailto:bob-hotel@example.org" },
+                { "mailto:\xc3\x9c"
+                  "ber+x@example.org",
+                                "mailto:\xc3\xbc"
+                                "ber@example.org" },
+                { "mailto:\xc8\xba@example.org", "mailto:\xe2\xb1\xa5@example.org" }, /* grows */
+                { "xmpp:bob+x@example.org", "xmpp:bob+x@example.org" },
+                { "sms:+4915112345678", "sms:+4915112345678" },
+                { "echo:bob", "echo:bob" },
+                { "mailto:", "mailto:" },
+                { "mailto:@example.org", "mailto:@example.org" },
+                { "", "" },
+        };
+
+        for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
+                char folded[ADDRESS_SIZE_MAX], again[ADDRESS_SIZE_MAX];
+
+                address_fold(rows[i].uri, folded);
+                assert_string_equal(folded, rows[i].folded);
+                address_fold(folded, again);
+                assert_string_equal(again, folded);
+        }
+}
+
 static void a_list_hash_depends_on_every_address_and_their_order(void **state) {
         static const char text[] = "xmpp:bob@example.org\nsms:+4915112345678\n";
         const char *const list[] = { "xmpp:bob@example.org", "sms:+4915112345678" };
@@ -431,6 +468,7 @@ int main(void) {
                 cmocka_unit_test(xmpp_gets_unicode_domains_back),
                 cmocka_unit_test(schemes_are_named),
                 cmocka_unit_test(masked_addresses_say_little),
+                cmocka_unit_test(one_person_is_one_person_whatever_comes_after_the_plus),
                 cmocka_unit_test(a_list_hash_depends_on_every_address_and_their_order),
         };
 

@@ -38,6 +38,9 @@ static void check_canonical(const char *address) {
         assert(strncmp(address, scheme, strlen(scheme)) == 0 && scheme[0]);
         address_masked(address, again);
         assert(text_is_utf8(again, strlen(again)));
+        address_fold(address, jid);
+        address_fold(jid, again);
+        assert(text_is_utf8(jid, strlen(jid)) && streq(again, jid));
 
         if (streq(scheme, "mailto"))
                 check_mailbox(address);
@@ -72,5 +75,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 check_canonical(address);
 
         address_masked(text, address);
+        address_fold(text, address);
         return 0;
 }
