@@ -6,6 +6,7 @@
  *   channel-run.c what channels report               message.c       what recipients are sent
  *   relay-run.c   what the relay answers             sweep.c         what time does
  *   relay-transfer.c  messages in both directions    relay-mint.c    content that is issued late
+ *   block.c       who wants nothing from whom
  *
  * Those on the left, and sweep.c, load a share, choose an event, and call share_step()
  * (transition.c), the only place where a share's state changes. */
@@ -98,7 +99,8 @@ typedef struct ShareContext {
                             display, envelope, kid, claims, mint}, once share_details() has opened
                             them */
         int64_t now;
-        int error; /* the details could not be read, which must not pass for absence */
+        const char *from; /* who wrote what the step is about, or NULL; borrowed */
+        int error;        /* the details could not be read, which must not pass for absence */
 } ShareContext;
 
 /* Loads a share and unwraps its key, if it still has one. STORE_E_NOT_FOUND. Ends with
@@ -136,6 +138,36 @@ int share_n_steps(ShareContext *c);
 
 /* Whether an address is one that this share has written to, exactly; *ret_step says which. */
 bool share_has_address(ShareContext *c, const char *channel, const char *address, int *ret_step);
+
+/* --- block.c --- */
+
+#define BLOCK_ID_PREFIX "blk_"
+
+typedef enum BlockReason {
+        BLOCK_STOP,
+        BLOCK_STOP_ALL,
+        BLOCK_NOT_ME,
+        BLOCK_UNPROVEN, /* STOP of somebody who did not show that they had read a message of ours */
+        _BLOCK_REASON_MAX,
+} BlockReason;
+
+/* From now on, and for so many seconds at least, no invitation of the tenant, or of anybody when it
+ * is "", goes to the person behind a canonical address (address_fold()). */
+int block_put(Gateway *g,
+                const char *tenant,
+                const char *address,
+                BlockReason reason,
+                int64_t seconds);
+
+/* STORE_E_EXISTS: the person wants nothing of this tenant, or of anybody. */
+int block_has(Gateway *g, const char *tenant, const char *address);
+
+/* STORE_E_NOT_FOUND: there is no such block. */
+int block_lift(Gateway *g, const char *tenant, const char *address);
+
+/* A block as an operator sees it: {id, tenant?, address, reason, since, until}; without a tenant it
+ * is about all of them, and one of an older version is an id and an end. NULL: out of memory. */
+json_t *block_json(Gateway *g, const StoreBlock *block);
 
 /* --- message.c --- */
 

@@ -361,20 +361,11 @@ static int answer_taken(ShareContext *c, const Reply *reply) {
         return say(c, reply, TEMPLATE_TAKEN_LATE);
 }
 
-/* Nobody's invitations to this address any more. */
-static int block_address(const Reply *reply, int64_t seconds) {
-        Gateway *g = reply->gateway;
-        uint8_t anybody[VAULT_INDEX_SIZE];
-
-        vault_index_pair(g->vault, "", reply->from, anybody);
-        return store_block_put(g->store, anybody, gateway_now(g) + seconds);
-}
-
 /* The share has ended, and what is asked for is about those to come. */
 static int stop_after_the_end(ShareContext *c, const Reply *reply) {
         int r;
 
-        r = block_address(reply, GATEWAY_BLOCK_SECONDS);
+        r = block_put(c->gateway, c->share.tenant, reply->from, BLOCK_STOP, GATEWAY_BLOCK_SECONDS);
         return r < 0 ? r : say(c, reply, TEMPLATE_STOPPED);
 }
 
@@ -430,6 +421,7 @@ static int ensure_invited(ShareContext *c) {
 static int bound(ShareContext *c, Reply *reply, const Answer *answer) {
         int r;
 
+        c->from = reply->from;
         if (!lifecycle_is_terminal(c->share.state)) {
                 if (reply->authentic < c->share.rules.minimum_authentic)
                         return 0;
@@ -499,20 +491,19 @@ static int ask_once(ShareContext *c,
 }
 
 /* Somebody wrote STOP in the name of an address that we have written to, and did not show that they
- * had read it. For a day nothing new is sent there; what makes it last is the same word with the
- * reference that the question carries, which only the owner of the address sees. No share ends. */
+ * had read it. For a day nothing new of this tenant is sent there; what makes it last is the same
+ * word with the reference that the question carries, which only the owner of the address sees. No
+ * share ends. */
 static int unproven_stop(ShareContext *c, const Reply *reply) {
         Gateway *g = reply->gateway;
-        uint8_t anybody[VAULT_INDEX_SIZE];
         int r;
 
-        vault_index_pair(g->vault, "", reply->from, anybody);
-        r = store_block_has(g->store, anybody, c->now);
+        r = block_has(g, c->share.tenant, reply->from);
         if (r != 0) /* nothing is to be shortened */
                 return r < 0 ? r : 0;
         r = ask_once(c, reply, TEMPLATE_STOP_CONFIRM, "stop", REPLY_STOP_AGAIN);
         if (r == 0)
-                r = block_address(reply, REPLY_STOP_SECONDS);
+                r = block_put(g, c->share.tenant, reply->from, BLOCK_UNPROVEN, REPLY_STOP_SECONDS);
         return r < 0 ? r : 0;
 }
 
@@ -545,9 +536,14 @@ enum {
 static int unbound(const Reply *reply, Candidates *all, bool address_suffices) {
         int r = 0;
 
-        /* Who really sent it wants no more invitations from anybody. It ends no share. */
+        /* Who really sent it, and about no share, wants no more invitations from anybody. It ends
+         * none. */
         if (all->answer->kind == ANSWER_STOP && reply->authentic == RULES_AUTHENTIC_STRONG)
-                r = block_address(reply, GATEWAY_BLOCK_SECONDS);
+                r = block_put(reply->gateway,
+                                "",
+                                reply->from,
+                                BLOCK_STOP_ALL,
+                                GATEWAY_BLOCK_SECONDS);
         else if (!address_suffices)
                 r = unproven(reply, all);
         return r < 0 ? r : REPLY_UNBOUND;

@@ -488,13 +488,7 @@ static int put_addresses(ShareContext *s, const Creation *c) {
         int r = 0;
 
         for (size_t i = 0; i < c->n_addresses; i++) {
-                uint8_t pair[VAULT_INDEX_SIZE], anybody[VAULT_INDEX_SIZE];
-
-                vault_index_pair(g->vault, s->share.tenant, c->canonical[i], pair);
-                vault_index_pair(g->vault, "", c->canonical[i], anybody);
-                r = store_block_has(g->store, pair, s->now);
-                if (r == 0)
-                        r = store_block_has(g->store, anybody, s->now);
+                r = block_has(g, s->share.tenant, c->canonical[i]);
                 if (r < 0)
                         return r;
                 if (r == STORE_E_EXISTS)

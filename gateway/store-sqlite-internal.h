@@ -79,6 +79,8 @@ typedef enum SqlStatement {
         SQL_SEEN_ADD,
         SQL_BLOCK_PUT,
         SQL_BLOCK_HAS,
+        SQL_BLOCK_REMOVE,
+        SQL_BLOCK_EACH,
         SQL_ANSWER_PUT,
         SQL_ANSWER_GET,
         SQL_ANSWER_WIPE,

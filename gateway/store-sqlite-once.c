@@ -52,8 +52,14 @@ int store_seen_add(Store *s, const uint8_t key[VAULT_INDEX_SIZE], int64_t expire
         return sqlite3_total_changes(s->db) == before ? STORE_E_EXISTS : 0;
 }
 
-int store_block_put(Store *s, const uint8_t pair[VAULT_INDEX_SIZE], int64_t expires) {
-        return sql_run_indexed(s, SQL_BLOCK_PUT, pair, expires);
+int store_block_put(Store *s, const StoreBlock *block) {
+        sqlite3_stmt *stmt = sql_statement(s, SQL_BLOCK_PUT);
+
+        sql_bind_blob(stmt, 1, block->pair, VAULT_INDEX_SIZE);
+        sql_bind_number(stmt, 2, block->expires);
+        sql_bind_number(stmt, 3, block->since);
+        sql_bind_blob(stmt, 4, block->note, block->note_size);
+        return sql_run(s, stmt);
 }
 
 int store_block_has(Store *s, const uint8_t pair[VAULT_INDEX_SIZE], int64_t now) {
@@ -67,6 +73,45 @@ int store_block_has(Store *s, const uint8_t pair[VAULT_INDEX_SIZE], int64_t now)
         if (code == SQLITE_ROW)
                 return STORE_E_EXISTS;
         return code == SQLITE_DONE ? 0 : sql_failed(s, "look for a block");
+}
+
+int store_block_remove(Store *s, const uint8_t pair[VAULT_INDEX_SIZE]) {
+        int before = sqlite3_total_changes(s->db), r;
+        sqlite3_stmt *stmt = sql_statement(s, SQL_BLOCK_REMOVE);
+
+        sql_bind_blob(stmt, 1, pair, VAULT_INDEX_SIZE);
+        r = sql_run(s, stmt);
+        if (r < 0)
+                return r;
+        return sqlite3_total_changes(s->db) == before ? STORE_E_NOT_FOUND : 0;
+}
+
+int store_block_each(Store *s,
+                const uint8_t *after,
+                int64_t now,
+                int limit,
+                StoreBlockSeen seen,
+                void *userdata) {
+        sqlite3_stmt *stmt = sql_statement(s, SQL_BLOCK_EACH);
+        int code, r = 0;
+
+        sql_bind_blob(stmt, 1, after ? (const void *) after : "", after ? VAULT_INDEX_SIZE : 0);
+        sql_bind_number(stmt, 2, now);
+        sql_bind_number(stmt, 3, limit);
+        while (r == 0 && (code = sqlite3_step(stmt)) == SQLITE_ROW) {
+                StoreBlock block = { .since = sqlite3_column_int64(stmt, 1),
+                        .expires = sqlite3_column_int64(stmt, 2) };
+
+                (void) sql_column_array(stmt, 0, block.pair, VAULT_INDEX_SIZE, 1);
+                r = sql_column_blob(stmt, 3, &block.note, &block.note_size);
+                if (r >= 0)
+                        r = seen(&block, userdata);
+                free(block.note);
+        }
+        if (r == 0 && code != SQLITE_DONE)
+                r = sql_failed(s, "list blocks");
+        (void) sqlite3_reset(stmt);
+        return r < 0 ? r : 0;
 }
 
 int store_answer_put(Store *s,

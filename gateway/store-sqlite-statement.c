@@ -82,9 +82,13 @@ static const char *const sql[_SQL_MAX] = {
         [SQL_ADDRESS_EACH]       = "SELECT n FROM address WHERE address = ?1 AND ended = ?3 ORDER BY n DESC LIMIT ?2",
         [SQL_SEEN_HAS]           = "SELECT 1 FROM seen WHERE key = ?1",
         [SQL_SEEN_ADD]           = "INSERT INTO seen VALUES (?1, ?2) ON CONFLICT DO NOTHING",
-        [SQL_BLOCK_PUT]          = "INSERT INTO block VALUES (?1, ?2) ON CONFLICT (pair) DO UPDATE SET "
-                                   "expires = max(expires, ?2)",
+        [SQL_BLOCK_PUT]          = "INSERT INTO block (pair, expires, since, note) VALUES (?1, ?2, ?3, ?4) "
+                                   "ON CONFLICT (pair) DO UPDATE SET expires = ?2, since = ?3, note = ?4 "
+                                   "WHERE expires < ?2",
         [SQL_BLOCK_HAS]          = "SELECT 1 FROM block WHERE pair = ?1 AND expires > ?2",
+        [SQL_BLOCK_REMOVE]       = "DELETE FROM block WHERE pair = ?1",
+        [SQL_BLOCK_EACH]         = "SELECT pair, since, expires, note FROM block WHERE pair > ?1 AND expires > ?2 "
+                                   "ORDER BY pair LIMIT ?3",
         [SQL_ANSWER_PUT]         = "INSERT OR REPLACE INTO answer VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         [SQL_ANSWER_GET]         = "SELECT share, status, digest, answer FROM answer WHERE key = ?1 AND expires > ?2",
         [SQL_ANSWER_WIPE]        = "UPDATE answer SET answer = NULL WHERE key = ?1",

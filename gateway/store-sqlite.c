@@ -16,7 +16,7 @@
 #include "log.h"
 
 enum {
-        SCHEMA_VERSION = 3,
+        SCHEMA_VERSION = 4,
         SPILL_BYTES = 4 * 1024 * 1024,
 };
 
@@ -80,6 +80,9 @@ static const char *const schema[SCHEMA_VERSION] = {
               "TEXT NOT NULL,"
               " PRIMARY KEY (tenant, sequence)) WITHOUT ROWID;"
               "PRAGMA user_version = 3;",
+        [3] = "ALTER TABLE block ADD COLUMN since INTEGER NOT NULL DEFAULT 0;"
+              "ALTER TABLE block ADD COLUMN note BLOB;"
+              "PRAGMA user_version = 4;",
 };
 
 static int execute(Store *s, const char *text) {

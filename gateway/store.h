@@ -385,9 +385,28 @@ int store_seen_has(Store *store, const uint8_t key[VAULT_INDEX_SIZE]);
 /* STORE_E_EXISTS: it was seen before. */
 int store_seen_add(Store *store, const uint8_t key[VAULT_INDEX_SIZE], int64_t expires);
 
-/* Who wants nothing more from whom. store_block_has() returns STORE_E_EXISTS. */
-int store_block_put(Store *store, const uint8_t pair[VAULT_INDEX_SIZE], int64_t expires);
+/* Who wants nothing more from whom. */
+typedef struct StoreBlock {
+        uint8_t pair[VAULT_INDEX_SIZE];
+        int64_t since, expires;
+        uint8_t *note; /* sealed; NULL in one of an older version */
+        size_t note_size;
+} StoreBlock;
+/* One that is there for longer stays as it is. */
+int store_block_put(Store *store, const StoreBlock *block);
+/* STORE_E_EXISTS: it is there, and has not expired. */
 int store_block_has(Store *store, const uint8_t pair[VAULT_INDEX_SIZE], int64_t now);
+/* STORE_E_NOT_FOUND. */
+int store_block_remove(Store *store, const uint8_t pair[VAULT_INDEX_SIZE]);
+/* Those that have not expired, in the order of their pairs, above one of them (NULL: from the
+ * first), at most limit. What a block points to is the store's; a positive answer ends the walk. */
+typedef int (*StoreBlockSeen)(const StoreBlock *block, void *userdata);
+int store_block_each(Store *store,
+                const uint8_t *after,
+                int64_t now,
+                int limit,
+                StoreBlockSeen seen,
+                void *userdata);
 
 /* First answers to keyed requests; answer NULL once the share has ended. */
 typedef struct StoreAnswer {

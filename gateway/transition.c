@@ -308,25 +308,40 @@ static int64_t due_time(const Share *s) {
         return 0;
 }
 
-static int block(ShareContext *c, uint32_t effects) {
-        int n = share_n_steps(c), r;
+/* The steps that were written to: who answers at an early one takes the share back to it. */
+static int last_step_used(const Share *s) {
+        int last = s->step;
 
-        for (int i = 0; i < n && i <= c->share.step; i++) {
-                uint8_t pair[VAULT_INDEX_SIZE];
+        for (int i = 0; i < s->n_timeline; i++)
+                if (s->timeline[i].event == TIMELINE_FALLBACK && s->timeline[i].step > last)
+                        last = s->timeline[i].step;
+        return last;
+}
+
+/* STOP is about the address that wrote it, NOT ME about the person whom the tenant meant. */
+static int block(ShareContext *c, uint32_t effects) {
+        bool all = effects & LIFECYCLE_DO_SUPPRESS_ADDRESS;
+        int n = share_n_steps(c), last = last_step_used(&c->share), r = 0;
+
+        if (!(effects & LIFECYCLE_DO_BLOCK_PAIR))
+                return c->from ? block_put(c->gateway,
+                                                 all ? "" : c->share.tenant,
+                                                 c->from,
+                                                 all ? BLOCK_STOP_ALL : BLOCK_STOP,
+                                                 GATEWAY_BLOCK_SECONDS)
+                               : -EINVAL;
+        for (int i = 0; r >= 0 && i < n && i <= last; i++) {
                 const ConfigChannel *channel;
                 const char *address;
 
-                if (!share_route(c, i, &address, &channel))
-                        continue;
-                vault_index_pair(c->gateway->vault,
-                                effects & LIFECYCLE_DO_SUPPRESS_ADDRESS ? "" : c->share.tenant,
-                                address,
-                                pair);
-                r = store_block_put(c->gateway->store, pair, c->now + GATEWAY_BLOCK_SECONDS);
-                if (r < 0)
-                        return r;
+                if (share_route(c, i, &address, &channel))
+                        r = block_put(c->gateway,
+                                        c->share.tenant,
+                                        address,
+                                        BLOCK_NOT_ME,
+                                        GATEWAY_BLOCK_SECONDS);
         }
-        return 0;
+        return r;
 }
 
 static int perform(ShareContext *c, uint32_t effects) {
@@ -334,7 +349,8 @@ static int perform(ShareContext *c, uint32_t effects) {
         int r = 0;
 
         /* Blocks need the addresses, which the end takes away. */
-        if (effects & (LIFECYCLE_DO_BLOCK_PAIR | LIFECYCLE_DO_SUPPRESS_ADDRESS))
+        if (effects & (LIFECYCLE_DO_BLOCK_PAIR | LIFECYCLE_DO_BLOCK_ADDRESS |
+                                      LIFECYCLE_DO_SUPPRESS_ADDRESS))
                 r = block(c, effects);
         if (r >= 0)
                 r = wipe(c, effects);

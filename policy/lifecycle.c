@@ -1,14 +1,14 @@
 /* The table. What decides its less obvious cells:
  *
- * - Ending is never harder than going on: NO, NOT ME, STOP and CANCEL work in every state that has
- * an end before it.
+ * - Ending is never harder than going on: NO, NOT ME, STOP, STOP ALL and CANCEL work in every state
+ * that has an end before it.
  * - No state with a reachable mailbox is terminal. A share that ends from `releasing` or `released`
  *   goes to `withdrawing`, keeps the mailbox's URL and claim for the deletion, and loses everything
  *   else at once. That holds for `completed` too: ACKNOWLEDGED deletes the mailbox, and the share
  * is completed when it is gone.
  * - `releasing` knows no expiry by time of day: a mailbox may exist already.
- * - In `withdrawing` the first end stays. A later NO or CANCEL changes nothing; NOT ME and STOP
- * still block or suppress, and NOT ME, TAKEN and "done" are told to the sender, who may have to
+ * - In `withdrawing` the first end stays. A later NO or CANCEL changes nothing; NOT ME and both
+ * kinds of STOP still block, and NOT ME, TAKEN and "done" are told to the sender, who may have to
  * revoke. A link that was on its way is still recorded as sent. The relay's late answer to the
  * create tells the URL that has to be deleted. */
 #include "lifecycle.h"
@@ -32,7 +32,8 @@ typedef struct LifecycleEdge {
 #define DELETE (LEAVE | DO(DELETE_MAILBOX))
 #define TELL   DO(TELL_SENDER)
 #define BLOCK  (DO(TELL_SENDER) | DO(BLOCK_PAIR))
-#define QUIET  (DO(TELL_SENDER) | DO(SUPPRESS_ADDRESS))
+#define QUIET  (DO(TELL_SENDER) | DO(BLOCK_ADDRESS))
+#define SILENT (DO(TELL_SENDER) | DO(SUPPRESS_ADDRESS))
 
 static const LifecycleEdge edges[LIFECYCLE_STATE_MAX][LIFECYCLE_EVENT_MAX] = {
         [STATE(PENDING)] = {
@@ -43,6 +44,7 @@ static const LifecycleEdge edges[LIFECYCLE_STATE_MAX][LIFECYCLE_EVENT_MAX] = {
                 [EVENT(NO)]                  = { true, STATE(DECLINED),          END | TELL },
                 [EVENT(NOT_ME)]              = { true, STATE(DISOWNED),          END | BLOCK },
                 [EVENT(STOP)]                = { true, STATE(DECLINED),          END | QUIET },
+                [EVENT(STOP_ALL)]            = { true, STATE(DECLINED),          END | SILENT },
                 [EVENT(CANCEL)]              = { true, STATE(CANCELLED),         END },
         },
         [STATE(INVITED)] = {
@@ -57,6 +59,7 @@ static const LifecycleEdge edges[LIFECYCLE_STATE_MAX][LIFECYCLE_EVENT_MAX] = {
                 [EVENT(NO)]                  = { true, STATE(DECLINED),          END | TELL },
                 [EVENT(NOT_ME)]              = { true, STATE(DISOWNED),          END | BLOCK },
                 [EVENT(STOP)]                = { true, STATE(DECLINED),          END | QUIET },
+                [EVENT(STOP_ALL)]            = { true, STATE(DECLINED),          END | SILENT },
                 [EVENT(HELP)]                = { true, STATE(INVITED),           DO(NOTHING) },
                 [EVENT(CANCEL)]              = { true, STATE(CANCELLED),         END },
         },
@@ -67,6 +70,7 @@ static const LifecycleEdge edges[LIFECYCLE_STATE_MAX][LIFECYCLE_EVENT_MAX] = {
                 [EVENT(NO)]                  = { true, STATE(DECLINED),          END | TELL },
                 [EVENT(NOT_ME)]              = { true, STATE(DISOWNED),          END | BLOCK },
                 [EVENT(STOP)]                = { true, STATE(DECLINED),          END | QUIET },
+                [EVENT(STOP_ALL)]            = { true, STATE(DECLINED),          END | SILENT },
                 [EVENT(CANCEL)]              = { true, STATE(CANCELLED),         END },
                 [EVENT(POLICY_TIGHTENED)]    = { true, STATE(FAILED),            END | TELL },
         },
@@ -77,6 +81,7 @@ static const LifecycleEdge edges[LIFECYCLE_STATE_MAX][LIFECYCLE_EVENT_MAX] = {
                 [EVENT(NO)]                  = { true, STATE(DECLINED),          END | TELL },
                 [EVENT(NOT_ME)]              = { true, STATE(DISOWNED),          END | BLOCK },
                 [EVENT(STOP)]                = { true, STATE(DECLINED),          END | QUIET },
+                [EVENT(STOP_ALL)]            = { true, STATE(DECLINED),          END | SILENT },
                 [EVENT(CANCEL)]              = { true, STATE(CANCELLED),         END },
                 [EVENT(POLICY_TIGHTENED)]    = { true, STATE(FAILED),            END | TELL },
         },
@@ -89,6 +94,7 @@ static const LifecycleEdge edges[LIFECYCLE_STATE_MAX][LIFECYCLE_EVENT_MAX] = {
                 [EVENT(NO)]                  = { true, STATE(WITHDRAWING),       LEAVE | TELL },
                 [EVENT(NOT_ME)]              = { true, STATE(WITHDRAWING),       LEAVE | BLOCK },
                 [EVENT(STOP)]                = { true, STATE(WITHDRAWING),       LEAVE | QUIET },
+                [EVENT(STOP_ALL)]            = { true, STATE(WITHDRAWING),       LEAVE | SILENT },
                 [EVENT(CANCEL)]              = { true, STATE(WITHDRAWING),       LEAVE },
                 [EVENT(POLICY_TIGHTENED)]    = { true, STATE(WITHDRAWING),       LEAVE | TELL },
         },
@@ -106,6 +112,7 @@ static const LifecycleEdge edges[LIFECYCLE_STATE_MAX][LIFECYCLE_EVENT_MAX] = {
                 [EVENT(NO)]                  = { true, STATE(WITHDRAWING),       DELETE | TELL },
                 [EVENT(NOT_ME)]              = { true, STATE(WITHDRAWING),       DELETE | BLOCK },
                 [EVENT(STOP)]                = { true, STATE(WITHDRAWING),       DELETE | QUIET },
+                [EVENT(STOP_ALL)]            = { true, STATE(WITHDRAWING),       DELETE | SILENT },
                 [EVENT(HELP)]                = { true, STATE(RELEASED),          DO(SEND_LINK) },
                 [EVENT(CANCEL)]              = { true, STATE(WITHDRAWING),       DELETE },
                 [EVENT(POLICY_TIGHTENED)]    = { true, STATE(WITHDRAWING),       DELETE | TELL },
@@ -117,7 +124,8 @@ static const LifecycleEdge edges[LIFECYCLE_STATE_MAX][LIFECYCLE_EVENT_MAX] = {
                 [EVENT(CLAIMED_ELSEWHERE)]   = { true, STATE(WITHDRAWING),       TELL },
                 [EVENT(NO)]                  = { true, STATE(WITHDRAWING),       DO(NOTHING) },
                 [EVENT(NOT_ME)]              = { true, STATE(WITHDRAWING),       BLOCK },
-                [EVENT(STOP)]                = { true, STATE(WITHDRAWING),       DO(SUPPRESS_ADDRESS) },
+                [EVENT(STOP)]                = { true, STATE(WITHDRAWING),       DO(BLOCK_ADDRESS) },
+                [EVENT(STOP_ALL)]            = { true, STATE(WITHDRAWING),       DO(SUPPRESS_ADDRESS) },
                 [EVENT(CANCEL)]              = { true, STATE(WITHDRAWING),       DO(NOTHING) },
                 [EVENT(WITHDRAWN_DECLINED)]  = { true, STATE(DECLINED),          END },
                 [EVENT(WITHDRAWN_DISOWNED)]  = { true, STATE(DISOWNED),          END },
@@ -175,6 +183,7 @@ static const char *const event_names[LIFECYCLE_EVENT_MAX] = {
         [EVENT(NO)]                  = "no",
         [EVENT(NOT_ME)]              = "not_me",
         [EVENT(STOP)]                = "stop",
+        [EVENT(STOP_ALL)]            = "stop_all",
         [EVENT(HELP)]                = "help",
         [EVENT(CANCEL)]              = "cancel",
         [EVENT(POLICY_TIGHTENED)]    = "policy_tightened",
@@ -246,6 +255,7 @@ LifecycleState lifecycle_goal(LifecycleEvent event) {
         switch (event) {
         case LIFECYCLE_EVENT_NO:
         case LIFECYCLE_EVENT_STOP:
+        case LIFECYCLE_EVENT_STOP_ALL:
                 return LIFECYCLE_DECLINED;
         case LIFECYCLE_EVENT_NOT_ME:
                 return LIFECYCLE_DISOWNED;
@@ -315,6 +325,7 @@ LifecycleCause lifecycle_cause(LifecycleState from, LifecycleEvent event, Lifecy
         case LIFECYCLE_EVENT_NO:
         case LIFECYCLE_EVENT_NOT_ME:
         case LIFECYCLE_EVENT_STOP:
+        case LIFECYCLE_EVENT_STOP_ALL:
         case LIFECYCLE_EVENT_CANCEL:
                 return LIFECYCLE_CAUSE_NONE; /* the state says it all */
         default:

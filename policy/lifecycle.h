@@ -76,7 +76,8 @@ typedef enum LifecycleEvent {
         LIFECYCLE_EVENT_NO,
         LIFECYCLE_EVENT_NOT_ME,
         LIFECYCLE_EVENT_STOP,               /* bound to this share; where it is refused because the share
-                                               has ended, the caller suppresses the address all the same */
+                                               has ended, the caller blocks the address all the same */
+        LIFECYCLE_EVENT_STOP_ALL,           /* the same, about every tenant */
         LIFECYCLE_EVENT_HELP,               /* in `released` once, within LIFECYCLE_HELP_LINK_SECONDS, and not
                                                after ACKNOWLEDGED */
         LIFECYCLE_EVENT_CANCEL,             /* by the sender or an operator */
@@ -109,8 +110,12 @@ typedef enum LifecycleEffect {
         LIFECYCLE_DO_WIPE_LINK        = 1 << 9,  /* the link with its Secret, and texts that hold it */
         LIFECYCLE_DO_WIPE_MAILBOX     = 1 << 10, /* mailbox URL, claim and request ids */
         LIFECYCLE_DO_TELL_SENDER      = 1 << 11, /* at once, beyond the timeline: they may have to act */
-        LIFECYCLE_DO_BLOCK_PAIR       = 1 << 12, /* no more invitations of this tenant to this address */
-        LIFECYCLE_DO_SUPPRESS_ADDRESS = 1 << 13, /* no more invitations of anybody to this address */
+        LIFECYCLE_DO_BLOCK_PAIR       = 1 << 12, /* no more invitations of this tenant to any address that
+                                                    the share has written to */
+        LIFECYCLE_DO_SUPPRESS_ADDRESS = 1 << 13, /* no more invitations of anybody to the address that
+                                                    wrote */
+        LIFECYCLE_DO_BLOCK_ADDRESS    = 1 << 14, /* no more invitations of this tenant to the address that
+                                                    wrote */
 
         LIFECYCLE_DO_WIPE_ALL = LIFECYCLE_DO_WIPE_CODE | LIFECYCLE_DO_WIPE_PAYLOAD |
                                 LIFECYCLE_DO_WIPE_LINK | LIFECYCLE_DO_WIPE_MAILBOX,

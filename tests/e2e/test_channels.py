@@ -272,10 +272,13 @@ class Tests:
             assert site.blocks() == [left] or abs(site.blocks()[0] - left) < 120
             assert site.show(share) == before
 
+            hidden = site.create(BOB)
+            site.wait_state(hidden, "invited")
+            assert site.nothing_else() == [], "nothing new of the same tenant goes to Bob"
             baer = site.tenants["baer"]
-            hidden = site.create(BOB, tenant=baer)
-            site.wait_state(hidden, "invited", tenant=baer)
-            assert site.nothing_else() == [], "nothing new goes to Bob"
+            other = site.create(BOB, tenant=baer)
+            assert site.take()["to"] == BOB, "another tenant's does, whoever wrote in his name"
+            site.wait_state(other, "invited", tenant=baer)
 
             (stopped,) = site.say("%s STOP" % share["tag"]) or (site.take(),)
             assert "no more invitations" in stopped["text"]
@@ -369,8 +372,7 @@ class Tests:
                 assert site.show(share)["state"] == "invited"
                 site.say("%s %s" % (share["tag"], text), sender=sender)
                 site.wait_state(share, state)
-            # NOT ME is between a tenant and a person; STOP is about everybody.
-            assert len(site.blocks()) == 1
+            assert len(site.blocks()) == 1, "NOT ME blocks the pair, NO nobody"
 
 
 if __name__ == "__main__":

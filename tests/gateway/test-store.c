@@ -421,13 +421,101 @@ static void an_answer_is_kept_and_its_content_can_be_wiped(void **state) {
 
 static void a_block_lasts_until_it_expires_and_is_never_shortened(void **state) {
         World *w = *state;
-        const uint8_t pair[VAULT_INDEX_SIZE] = { 7 };
+        StoreBlock block = { .pair = { 7 }, .since = 10, .expires = 100 };
 
-        assert_int_equal(store_block_has(w->store, pair, 1), 0);
-        assert_int_equal(store_block_put(w->store, pair, 100), 0);
-        assert_int_equal(store_block_put(w->store, pair, 50), 0);
-        assert_int_equal(store_block_has(w->store, pair, 99), STORE_E_EXISTS);
-        assert_int_equal(store_block_has(w->store, pair, 100), 0);
+        assert_int_equal(store_block_has(w->store, block.pair, 1), 0);
+        assert_int_equal(store_block_put(w->store, &block), 0);
+        block.expires = 50;
+        assert_int_equal(store_block_put(w->store, &block), 0);
+        assert_int_equal(store_block_has(w->store, block.pair, 99), STORE_E_EXISTS);
+        assert_int_equal(store_block_has(w->store, block.pair, 100), 0);
+}
+
+typedef struct BlockList {
+        size_t n;
+        StoreBlock blocks[4];
+        char notes[4][8];
+} BlockList;
+
+static int list_block(const StoreBlock *block, void *userdata) {
+        BlockList *list = userdata;
+
+        list->blocks[list->n] = *block;
+        (void) snprintf(list->notes[list->n],
+                        sizeof(list->notes[0]),
+                        "%.*s",
+                        (int) block->note_size,
+                        block->note ? (const char *) block->note : "");
+        return ++list->n == N_ELEMENTS(list->blocks);
+}
+
+static void blocks_are_listed_in_pages_and_lifted_once(void **state) {
+        World *w = *state;
+        static const char *const notes[] = { "one", "two", "three", "four" };
+        BlockList list = { 0 };
+
+        for (uint8_t i = 0; i < 4; i++) {
+                const StoreBlock block = { .pair = { i + 1 },
+                        .since = 10 + i,
+                        .expires = 100 - 10 * i,
+                        .note = (uint8_t *) notes[i],
+                        .note_size = strlen(notes[i]) };
+
+                assert_int_equal(store_block_put(w->store, &block), 0);
+        }
+        assert_int_equal(store_block_each(w->store, NULL, 75, 2, list_block, &list), 0);
+        assert_int_equal(list.n, 2);
+        assert_int_equal(list.blocks[1].pair[0], 2);
+        assert_int_equal(list.blocks[1].since, 11);
+        assert_int_equal(list.blocks[1].expires, 90);
+        assert_string_equal(list.notes[1], "two");
+        assert_int_equal(store_block_each(w->store, list.blocks[1].pair, 75, 2, list_block, &list),
+                        0);
+        assert_int_equal(list.n, 3); /* the fourth has expired */
+        assert_string_equal(list.notes[2], "three");
+
+        assert_int_equal(store_block_remove(w->store, list.blocks[0].pair), 0);
+        assert_int_equal(store_block_remove(w->store, list.blocks[0].pair), STORE_E_NOT_FOUND);
+        assert_int_equal(store_block_has(w->store, list.blocks[0].pair, 1), 0);
+        assert_int_equal(store_block_has(w->store, list.blocks[1].pair, 1), STORE_E_EXISTS);
+}
+
+static void a_longer_block_brings_its_own_note_and_a_shorter_one_does_not(void **state) {
+        World *w = *state;
+        StoreBlock day = {
+                .pair = { 1 }, .expires = 50, .note = (uint8_t *) "day", .note_size = 3
+        };
+        StoreBlock month = {
+                .pair = { 1 }, .expires = 90, .note = (uint8_t *) "month", .note_size = 5
+        };
+        BlockList list = { 0 };
+
+        assert_int_equal(store_block_put(w->store, &day), 0);
+        assert_int_equal(store_block_put(w->store, &month), 0);
+        assert_int_equal(store_block_put(w->store, &day), 0);
+        assert_int_equal(store_block_each(w->store, NULL, 1, 9, list_block, &list), 0);
+        assert_int_equal(list.n, 1);
+        assert_string_equal(list.notes[0], "month");
+        assert_int_equal(list.blocks[0].expires, 90);
+}
+
+static void a_block_of_the_third_version_stays_and_is_listed_without_a_note(void **state) {
+        World *w = *state;
+        const StoreBlock block = { .pair = { 1 }, .expires = 50 };
+        BlockList list = { 0 };
+        int64_t stored;
+
+        assert_int_equal(store_block_put(w->store, &block), 0);
+        w->store = store_close(w->store);
+        execute(w,
+                        "ALTER TABLE block DROP COLUMN since; ALTER TABLE block DROP COLUMN note;"
+                        "PRAGMA user_version = 3");
+        assert_int_equal(store_open(&w->store, w->directory, check, &stored), 0);
+        assert_int_equal(store_block_has(w->store, block.pair, 49), STORE_E_EXISTS);
+        assert_int_equal(store_block_each(w->store, NULL, 49, 9, list_block, &list), 0);
+        assert_int_equal(list.n, 1);
+        assert_null(list.blocks[0].note);
+        assert_int_equal(list.blocks[0].expires, 50);
 }
 
 static void a_mark_takes_back_what_came_after_it(void **state) {
@@ -649,6 +737,7 @@ static void a_store_of_the_first_version_is_brought_forward_with_its_shares(void
         assert_int_equal(store_share_insert(w->store, &s), 0);
         w->store = store_close(w->store);
         execute(w,
+                        "ALTER TABLE block DROP COLUMN since; ALTER TABLE block DROP COLUMN note;"
                         "DROP TABLE event; DROP TABLE transfer; DROP TABLE transfer_message;"
                         "PRAGMA user_version = 1");
         assert_int_equal(store_open(&w->store, w->directory, check, &stored), 0);
@@ -826,6 +915,16 @@ int main(void) {
                                 an_answer_is_kept_and_its_content_can_be_wiped, setup, teardown),
                 cmocka_unit_test_setup_teardown(
                                 a_block_lasts_until_it_expires_and_is_never_shortened,
+                                setup,
+                                teardown),
+                cmocka_unit_test_setup_teardown(
+                                blocks_are_listed_in_pages_and_lifted_once, setup, teardown),
+                cmocka_unit_test_setup_teardown(
+                                a_longer_block_brings_its_own_note_and_a_shorter_one_does_not,
+                                setup,
+                                teardown),
+                cmocka_unit_test_setup_teardown(
+                                a_block_of_the_third_version_stays_and_is_listed_without_a_note,
                                 setup,
                                 teardown),
                 cmocka_unit_test_setup_teardown(

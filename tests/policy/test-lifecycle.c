@@ -10,7 +10,7 @@
 
 /* Effects: I send the invitation, C create the mailbox, G next generation, L send the link, W watch and D
  * delete the mailbox, q drop what is queued, wipe c the code, p the payload, l the link, m the mailbox's
- * URL and claims, t tell the sender, b block the pair, s suppress the address. */
+ * URL and claims, t tell the sender, b block the pair, a the address, s suppress the address. */
 static const struct {
         const char *state, *event, *next, *effects;
 } expected[] = {
@@ -20,7 +20,8 @@ static const struct {
         { "pending",           "expire",              "expired",           "qcplmt" },
         { "pending",           "no",                  "declined",          "qcplmt" },
         { "pending",           "not_me",              "disowned",          "qcplmtb" },
-        { "pending",           "stop",                "declined",          "qcplmts" },
+        { "pending",           "stop",                "declined",          "qcplmta" },
+        { "pending",           "stop_all",            "declined",          "qcplmts" },
         { "pending",           "cancel",              "cancelled",         "qcplm" },
 
         { "invited",           "invitation_taken",    "invited",           "" },
@@ -33,7 +34,8 @@ static const struct {
         { "invited",           "expire",              "expired",           "qcplmt" },
         { "invited",           "no",                  "declined",          "qcplmt" },
         { "invited",           "not_me",              "disowned",          "qcplmtb" },
-        { "invited",           "stop",                "declined",          "qcplmts" },
+        { "invited",           "stop",                "declined",          "qcplmta" },
+        { "invited",           "stop_all",            "declined",          "qcplmts" },
         { "invited",           "help",                "invited",           "" },
         { "invited",           "cancel",              "cancelled",         "qcplm" },
 
@@ -42,7 +44,8 @@ static const struct {
         { "confirmed",         "expire",              "expired",           "qcplmt" },
         { "confirmed",         "no",                  "declined",          "qcplmt" },
         { "confirmed",         "not_me",              "disowned",          "qcplmtb" },
-        { "confirmed",         "stop",                "declined",          "qcplmts" },
+        { "confirmed",         "stop",                "declined",          "qcplmta" },
+        { "confirmed",         "stop_all",            "declined",          "qcplmts" },
         { "confirmed",         "cancel",              "cancelled",         "qcplm" },
         { "confirmed",         "policy_tightened",    "failed",            "qcplmt" },
 
@@ -51,7 +54,8 @@ static const struct {
         { "awaiting_approval", "expire",              "expired",           "qcplmt" },
         { "awaiting_approval", "no",                  "declined",          "qcplmt" },
         { "awaiting_approval", "not_me",              "disowned",          "qcplmtb" },
-        { "awaiting_approval", "stop",                "declined",          "qcplmts" },
+        { "awaiting_approval", "stop",                "declined",          "qcplmta" },
+        { "awaiting_approval", "stop_all",            "declined",          "qcplmts" },
         { "awaiting_approval", "cancel",              "cancelled",         "qcplm" },
         { "awaiting_approval", "policy_tightened",    "failed",            "qcplmt" },
 
@@ -62,7 +66,8 @@ static const struct {
         { "releasing",         "mailbox_made",        "released",          "LWp" },
         { "releasing",         "no",                  "withdrawing",       "qcplt" },
         { "releasing",         "not_me",              "withdrawing",       "qcpltb" },
-        { "releasing",         "stop",                "withdrawing",       "qcplts" },
+        { "releasing",         "stop",                "withdrawing",       "qcplta" },
+        { "releasing",         "stop_all",            "withdrawing",       "qcplts" },
         { "releasing",         "cancel",              "withdrawing",       "qcpl" },
         { "releasing",         "policy_tightened",    "withdrawing",       "qcplt" },
 
@@ -78,7 +83,8 @@ static const struct {
         { "released",          "transfer_broken",     "withdrawing",       "Dqcplt" },
         { "released",          "no",                  "withdrawing",       "Dqcplt" },
         { "released",          "not_me",              "withdrawing",       "Dqcpltb" },
-        { "released",          "stop",                "withdrawing",       "Dqcplts" },
+        { "released",          "stop",                "withdrawing",       "Dqcplta" },
+        { "released",          "stop_all",            "withdrawing",       "Dqcplts" },
         { "released",          "help",                "released",          "L" },
         { "released",          "cancel",              "withdrawing",       "Dqcpl" },
         { "released",          "policy_tightened",    "withdrawing",       "Dqcplt" },
@@ -89,7 +95,8 @@ static const struct {
         { "withdrawing",       "claimed_elsewhere",   "withdrawing",       "t" },
         { "withdrawing",       "no",                  "withdrawing",       "" },
         { "withdrawing",       "not_me",              "withdrawing",       "tb" },
-        { "withdrawing",       "stop",                "withdrawing",       "s" },
+        { "withdrawing",       "stop",                "withdrawing",       "a" },
+        { "withdrawing",       "stop_all",            "withdrawing",       "s" },
         { "withdrawing",       "cancel",              "withdrawing",       "" },
         { "withdrawing",       "withdrawn_declined",  "declined",          "qcplm" },
         { "withdrawing",       "withdrawn_disowned",  "disowned",          "qcplm" },
@@ -99,7 +106,7 @@ static const struct {
 /* clang-format on */
 
 static uint32_t effects_from_letters(const char *letters) {
-        static const char *const order = "ICGLWDqcplmtbs";
+        static const char *const order = "ICGLWDqcplmtbsa";
         static const uint32_t effects[] = { LIFECYCLE_DO_SEND_INVITATION,
                 LIFECYCLE_DO_CREATE_MAILBOX,
                 LIFECYCLE_DO_NEXT_GENERATION,
@@ -113,7 +120,8 @@ static uint32_t effects_from_letters(const char *letters) {
                 LIFECYCLE_DO_WIPE_MAILBOX,
                 LIFECYCLE_DO_TELL_SENDER,
                 LIFECYCLE_DO_BLOCK_PAIR,
-                LIFECYCLE_DO_SUPPRESS_ADDRESS };
+                LIFECYCLE_DO_SUPPRESS_ADDRESS,
+                LIFECYCLE_DO_BLOCK_ADDRESS };
         uint32_t result = 0;
 
         for (; *letters; letters++) {
