@@ -248,6 +248,7 @@ known:
                                         rules_authentic_name(limit),
                                         scheme);
         }
+        channel->operator_class = config_read_text(p, "operator_class", scheme);
         channel->ours = streq(scheme, "sms")      ? is_written(p, "driver")
                         : streq(scheme, "mailto") ? is_written(p, "from")
                                                   : false;

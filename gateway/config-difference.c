@@ -32,9 +32,11 @@ static json_t *canonical_plugin(const ConfigPlugin *plugin) {
 }
 
 static json_t *canonical_channel(const ConfigChannel *channel) {
-        return json_pack("{s:o, s:s, s:i, s:b}",
+        return json_pack("{s:o, s:s, s:s, s:i, s:b}",
                         "plugin",
                         canonical_plugin(channel->plugin),
+                        "operator_class",
+                        channel->operator_class,
                         "scheme",
                         channel->scheme,
                         "authentic",
@@ -49,7 +51,9 @@ static json_t *canonical_policy(const ConfigPolicy *policy) {
 
         for (size_t i = 0; i < policy->n_channels; i++)
                 (void) json_array_append_new(channels, json_string(policy->channels[i]->name));
-        return json_pack("{s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:i, s:o, s:b, s:s?}",
+        return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:i, s:i, s:I, s:I, s:i, s:o, "
+                         "s:b, "
+                         "s:s?, s:s?}",
                         "class",
                         (int) rules->class,
                         "factors",
@@ -60,6 +64,16 @@ static json_t *canonical_policy(const ConfigPolicy *policy) {
                         (int) rules->attempts,
                         "attempts_total",
                         (int) rules->attempts_total,
+                        "reissues",
+                        (int) rules->reissues,
+                        "code_lifetime",
+                        (json_int_t) rules->code_ttl,
+                        "approval_lifetime",
+                        (json_int_t) rules->approval_ttl,
+                        "fact_bits",
+                        (int) rules->fact_bits,
+                        "interim_floor",
+                        (int) rules->interim_floor,
                         "lifetime",
                         (json_int_t) rules->challenge_ttl,
                         "mailbox_ttl",
@@ -70,6 +84,8 @@ static json_t *canonical_policy(const ConfigPolicy *policy) {
                         channels,
                         "several",
                         (int) policy->several,
+                        "fact",
+                        policy->fact,
                         "language",
                         policy->language);
 }

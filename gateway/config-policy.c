@@ -43,25 +43,26 @@ static void read_policy_factors(const ConfigPlace *p, Rules *rules) {
                 return;
         rules->factors = 0;
         for (size_t i = 0; names && i < n; i++) {
-                RulesFactor factor = rules_factor_from_name(names[i]);
+                Factor factor = factor_from_name(names[i]);
 
-                if (factor)
+                if (factor && factor_is_available(factor))
                         rules->factors |= factor;
                 else
                         config_problem(p,
                                         "factors",
-                                        "%s is not a factor of this version, which has reply-code",
+                                        "%s is not a factor of this version, which has reply-code, "
+                                        "cross-code, split, approve and fact",
                                         names[i]);
         }
 }
 
 /* The classes whose floor these factors reach: "hotel and home-limited". */
-static void reached_classes(uint32_t factors, char *ret, size_t size) {
+static void reached_classes(unsigned assurance, char *ret, size_t size) {
         const char *names[RULES_CLASS_MAX];
         size_t n = 0, used = 0;
 
         for (RulesClass class = 0; class < RULES_CLASS_MAX; class ++)
-                if (rules_floor(class) <= rules_assurance(factors))
+                if (rules_floor(class) <= assurance)
                         names[n++] = rules_class_name(class);
         ret[0] = 0;
         for (size_t i = 0; i < n && used < size; i++)
@@ -96,17 +97,42 @@ static void policy_problem(const ConfigPlace *p, const Rules *rules, const char 
 
         if (code)
                 config_problem(p, NULL, "%s; code = %s is long enough", missed, code);
-        else if (rules->factors != 0 &&
-                        rules_assurance(rules->factors) < rules_floor(rules->class)) {
-                reached_classes(RULES_FACTOR_REPLY_CODE, classes, sizeof(classes));
-                config_problem(p,
-                                NULL,
-                                "%s; this version reaches RAL-%u only: classes %s",
-                                missed,
-                                rules_assurance(RULES_FACTOR_REPLY_CODE),
-                                classes);
+        else if (rules->factors != 0 && rules_assurance(rules) > 0 &&
+                        rules_assurance(rules) < rules_required(rules)) {
+                reached_classes(rules_assurance(rules), classes, sizeof(classes));
+                config_problem(p, "factors", "%s; they are enough for classes %s", missed, classes);
         } else
                 config_problem(p, NULL, "%s", missed);
+}
+
+/* "RAL-2", or "none" for who would rather have no policy than one below the floor. */
+static void read_interim_floor(const ConfigPlace *p, Rules *rules) {
+        const char *text = config_read_text(p, "interim_floor", NULL);
+
+        if (!text)
+                return;
+        if (streq(text, "none"))
+                rules->interim_floor = 0;
+        else if (strlen(text) == 5 && strncmp(text, "RAL-", 4) == 0 && text[4] >= '0' &&
+                        text[4] <= '4')
+                rules->interim_floor = (unsigned) (text[4] - '0');
+        else
+                config_problem(p, "interim_floor", "interim_floor must be RAL-2 or none");
+}
+
+/* Two channels of one operator are one channel to whoever holds that operator's keys. */
+static void check_two_operators(const ConfigPlace *p, const ConfigPolicy *policy) {
+        if (!factor_needs_two_channels(policy->rules.factors) || policy->n_channels == 0)
+                return;
+        for (size_t i = 1; i < policy->n_channels; i++)
+                if (!streq(policy->channels[i]->operator_class,
+                                    policy->channels[0]->operator_class))
+                        return;
+        config_problem(p,
+                        "channels",
+                        "these factors need two channels of different operators, and all of these "
+                        "are of the operator class %s",
+                        policy->channels[0]->operator_class);
 }
 
 static void read_policy_rules(const ConfigPlace *p, Rules *rules) {
@@ -141,6 +167,12 @@ static void read_policy_rules(const ConfigPlace *p, Rules *rules) {
         rules->attempts = config_read_number(p, "attempts", 1, RULES_ATTEMPTS_MAX, rules->attempts);
         rules->attempts_total = config_read_number(
                         p, "attempts_total", 1, RULES_ATTEMPTS_TOTAL_MAX, rules->attempts_total);
+        rules->reissues = config_read_number(p, "reissues", 0, RULES_REISSUES_MAX, rules->reissues);
+        rules->fact_bits = config_read_number(
+                        p, "fact_bits", 0, RULES_FACT_BITS_MAX, rules->fact_bits);
+        rules->code_ttl = config_read_duration(p, "code_lifetime", rules->code_ttl);
+        rules->approval_ttl = config_read_duration(p, "approval_lifetime", rules->approval_ttl);
+        read_interim_floor(p, rules);
         rules->challenge_ttl = config_read_duration(p, "lifetime", rules->challenge_ttl);
         rules->mailbox_ttl = config_read_duration(p, "mailbox_ttl", rules->mailbox_ttl);
         text = config_read_text(p, "authentic", NULL);
@@ -155,6 +187,24 @@ static void read_policy_rules(const ConfigPlace *p, Rules *rules) {
         if (!p->reader->bad && rules_check(rules, missed) != 0)
                 policy_problem(p, rules, missed);
         p->reader->bad = p->reader->bad || was_bad;
+}
+
+/* What the recipient is asked for, in the words that the templates have for it. */
+static void read_fact(const ConfigPlace *p, ConfigPolicy *policy) {
+        static const char *const kinds[] = { "booking", "surname", "plate", "employee", "other" };
+
+        policy->fact = config_read_text(p, "fact", NULL);
+        if (!(policy->rules.factors & FACTOR_FACT)) {
+                if (policy->fact)
+                        config_problem(p, "fact", "factors do not name fact");
+                return;
+        }
+        if (!policy->fact)
+                policy->fact = "other";
+        for (size_t i = 0; i < N_ELEMENTS(kinds); i++)
+                if (streq(policy->fact, kinds[i]))
+                        return;
+        config_problem(p, "fact", "fact must be booking, surname, plate, employee or other");
 }
 
 static void read_policy_rights(const ConfigPlace *p, ConfigPolicy *policy) {
@@ -177,6 +227,8 @@ void config_read_policy(const ConfigPlace *p, ConfigPolicy *policy) {
         read_policy_rules(p, &policy->rules);
         read_policy_rights(p, policy);
         read_policy_channels(p, policy);
+        check_two_operators(p, policy);
+        read_fact(p, policy);
         if (policy->language && (strlen(policy->language) > 35 ||
                                                 !isalpha((unsigned char) policy->language[0])))
                 config_problem(p, "language", "language must be a tag such as en or de-AT");

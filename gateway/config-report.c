@@ -41,7 +41,7 @@ static void print_policy(const ConfigPolicy *policy, FILE *file) {
                         "policy %s: class %s, RAL-%u (this class asks for RAL-%u)\n",
                         policy->name,
                         rules_class_name(rules->class),
-                        rules_assurance(rules->factors),
+                        rules_assurance(rules),
                         rules_floor(rules->class));
         (void) fprintf(file,
                         "  recipient  replies with the %s code that the sender told them, within ",
@@ -53,9 +53,9 @@ static void print_policy(const ConfigPolicy *policy, FILE *file) {
                         rules->attempts,
                         rules->attempts_total);
         (void) fputs("  guessing   ", file);
-        print_guess(file, code_guess_bits(rules->code, rules->attempts));
+        print_guess(file, rules_guess_bits(rules, rules->attempts));
         (void) fputs(" for one code, ", file);
-        print_guess(file, rules_guess_bits(rules));
+        print_guess(file, rules_guess_bits_total(rules));
         (void) fputs(" in all\n  mailbox    ", file);
         print_duration(file, rules->mailbox_ttl);
         (void) fprintf(file,

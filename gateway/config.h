@@ -67,8 +67,9 @@ typedef struct ConfigChannel {
         const char *name;
         const char *scheme;       /* of the addresses it serves: "xmpp", "sms", "mailto", "echo" */
         RulesAuthentic authentic; /* the most that it may claim */
-        bool needs_tag;           /* "the only open challenge" is not evidence enough here (SMS) */
-        bool ours;                /* vestibule-sms or vestibule-email, whose settings are known */
+        const char *operator_class; /* channels with the same one are not independent */
+        bool needs_tag;    /* "the only open challenge" is not evidence enough here (SMS) */
+        bool ours;         /* vestibule-sms or vestibule-email, whose settings are known */
         unsigned segments; /* of the longest SMS that vestibule-sms sends; 0: another program */
         const char *segments_place; /* "file:line" where that is said, or NULL */
 } ConfigChannel;
@@ -79,6 +80,7 @@ typedef struct ConfigPolicy {
         const ConfigChannel **channels; /* in the order written */
         size_t n_channels;
         const char *language; /* for recipients whose language is not known, or NULL */
+        const char *fact;     /* which fact FACTOR_FACT asks for: "booking", "surname"; or NULL */
         bool several;         /* access_rights is RWD: both sides may write */
         uint8_t fingerprint[CONFIG_FINGERPRINT_SIZE]; /* changes with anything above */
 } ConfigPolicy;

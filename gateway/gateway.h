@@ -111,11 +111,16 @@ void share_context_done(ShareContext *c);
 /* The share's details, borrowed; NULL once they are wiped. */
 const json_t *share_details(ShareContext *c);
 
-/* Takes one step and performs its effects on the store, other than SEND_INVITATION and SEND_LINK,
- * which the caller performs with message_invite() and message_link(). LIFECYCLE_E_NOT_ALLOWED:
- * nothing changed. The caller writes the share afterwards, with share_save(). */
+/* Takes one step and performs its effects on the store, other than SEND_INVITATION, SEND_LINK and
+ * SEND_CODE, which the caller performs with message_invite(), message_link() and message_code().
+ * LIFECYCLE_E_NOT_ALLOWED: nothing changed. The caller writes the share afterwards, with
+ * share_save(). */
 int share_step(ShareContext *c, LifecycleEvent event);
 bool share_may_step(const ShareContext *c, LifecycleEvent event);
+
+/* Sets when the sweep must look again, from the state and the times of the share as they are now.
+ */
+void share_set_due(ShareContext *c);
 
 /* Seals and stores the details as they are now, and the box unless it is NULL. */
 int share_put_content(ShareContext *c, const char *box);
@@ -284,6 +289,9 @@ void transfer_poll_row(const Transfer *transfer, OutboxRow *ret);
 uint64_t transfer_start_msec(const Gateway *g, const Transfer *transfer);
 
 /* --- share-json.c --- */
+
+/* The level that the share's recipient has reached: 0 until something is shown. */
+unsigned share_assurance(const Share *s);
 
 /* The share as its tenant sees it, or masked as an operator does. NULL: out of memory. */
 json_t *share_json(ShareContext *c, bool masked);

@@ -161,6 +161,8 @@ static bool may_run(const Share *s, OutboxKind kind) {
         case OUTBOX_NOTICE:
         case OUTBOX_WITHDRAW:
         case OUTBOX_POLL:
+        case OUTBOX_CODE:
+        case OUTBOX_KEY:
                 break;
         }
         return false;

@@ -29,7 +29,16 @@ static json_t *recipient_json(ShareContext *c, bool masked) {
 }
 
 static const char *kind_word(int kind) {
-        return kind == OUTBOX_LINK ? "link" : "invitation";
+        switch ((OutboxKind) kind) {
+        case OUTBOX_LINK:
+                return "link";
+        case OUTBOX_KEY:
+                return "key";
+        case OUTBOX_CODE:
+                return "code";
+        default:
+                return "invitation";
+        }
 }
 
 /* What an entry says beyond its event, or NULL. */
@@ -53,10 +62,21 @@ static json_t *detail_json(TimelineEvent event, int detail) {
         case TIMELINE_WITHDRAWING:
         case TIMELINE_ENDED:
                 return json_string(lifecycle_state_name((LifecycleState) detail));
+        case TIMELINE_FACTOR_MET:
+                return json_string(factor_name((Factor) detail));
+        case TIMELINE_CONFIRMED: /* older versions did not say */
+                return detail > 0 ? json_sprintf("RAL-%d", detail) : NULL;
+        case TIMELINE_REISSUED:
+                return json_sprintf("%d left", detail);
+        case TIMELINE_CODE_SENT:
+        case TIMELINE_CODE_LAPSED:
+        case TIMELINE_APPROVAL_ASKED:
+        case TIMELINE_APPROVED:
+        case TIMELINE_NOT_APPROVED:
+        case TIMELINE_HELD:
         case TIMELINE_CREATED:
         case TIMELINE_INVITATION_ACCEPTED:
         case TIMELINE_MISTYPED:
-        case TIMELINE_CONFIRMED:
         case TIMELINE_RELEASING:
         case TIMELINE_LINK_ACCEPTED:
         case TIMELINE_ACKNOWLEDGED:
@@ -161,14 +181,21 @@ static const char *turn_of(ShareContext *c) {
         return transfer_party_name(transfer_turn(c));
 }
 
+unsigned share_assurance(const Share *s) {
+        uint32_t met = s->met;
+
+        for (int i = 0; i < s->n_timeline; i++) /* versions before this did not note what was met */
+                if (met == 0 && s->timeline[i].event == TIMELINE_CONFIRMED)
+                        met = s->rules.factors;
+        return factor_assurance(met, s->rules.fact_bits);
+}
+
 json_t *share_json(ShareContext *c, bool masked) {
         const Share *s = &c->share;
         json_t *timeline = json_array(), *delivery = json_array();
-        bool was_confirmed = false;
-        char id[ID_TEXT_SIZE], tag[TAG_SIZE];
+        char id[ID_TEXT_SIZE], tag[TAG_SIZE], assurance[16];
 
-        for (int i = 0; i < s->n_timeline; i++)
-                was_confirmed |= s->timeline[i].event == TIMELINE_CONFIRMED;
+        (void) snprintf(assurance, sizeof(assurance), "RAL-%u", share_assurance(s));
         vault_id(c->gateway->vault, VAULT_ID_SHARE, s->n, 0, id);
         vault_tag(c->gateway->vault, s->n, tag);
         timeline_json(c, timeline, delivery);
@@ -195,7 +222,7 @@ json_t *share_json(ShareContext *c, bool masked) {
                         "attempts_left",
                         (int) s->attempts.left,
                         "assurance",
-                        was_confirmed ? "RAL-1" : "none",
+                        assurance,
                         "recipient",
                         recipient_json(c, masked),
                         "delivery",

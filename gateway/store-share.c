@@ -23,6 +23,8 @@ void share_done(Share *share) {
         share_drop(&share->idempotency, VAULT_INDEX_SIZE);
         share_drop(&share->reference, share->reference_size);
         share_drop(&share->mailbox, share->mailbox_size);
+        share_drop(&share->held, share->held_size);
+        share_drop(&share->approval, VAULT_VERIFIER_SIZE);
         memset(share, 0, sizeof(*share));
 }
 
@@ -103,6 +105,14 @@ const char *timeline_event_name(TimelineEvent event) {
                 [TIMELINE_RELAY_CLAIMED] = "relay_claimed",
                 [TIMELINE_RELAY_REFUSED] = "relay_refused",
                 [TIMELINE_WITHDRAWN] = "withdrawn",
+                [TIMELINE_FACTOR_MET] = "factor_met",
+                [TIMELINE_CODE_SENT] = "code_sent",
+                [TIMELINE_CODE_LAPSED] = "code_lapsed",
+                [TIMELINE_REISSUED] = "reissued",
+                [TIMELINE_APPROVAL_ASKED] = "approval_asked",
+                [TIMELINE_APPROVED] = "approved",
+                [TIMELINE_NOT_APPROVED] = "not_approved",
+                [TIMELINE_HELD] = "held",
         };
 
         return event > 0 && event < _TIMELINE_MAX && names[event] ? names[event] : "unknown";

@@ -5,35 +5,80 @@
 #include <errno.h>
 #include <string.h>
 
-/* A policy's numbers as a blob, so that a new one needs no new column. */
-enum { RULES_NUMBERS = 8 };
+/* A policy's numbers, and how far a share's challenge has come, each as a blob, so that a new one
+ * needs no new column. A blob of an older version is shorter: what it lacks is its default. */
+enum {
+        RULES_NUMBERS_FIRST = 8, /* of the first version */
+        RULES_NUMBERS = 13,
+        PROGRESS_NUMBERS = 9,
+};
 
-static void rules_write(const Rules *rules, int64_t ret[RULES_NUMBERS]) {
-        const int64_t numbers[RULES_NUMBERS] = { rules->class,
-                rules->factors,
-                rules->code,
-                rules->attempts,
-                rules->attempts_total,
-                rules->challenge_ttl,
-                rules->mailbox_ttl,
-                rules->minimum_authentic };
+typedef struct Numbers {
+        int64_t rules[RULES_NUMBERS], progress[PROGRESS_NUMBERS];
+} Numbers;
 
-        memcpy(ret, numbers, sizeof(numbers));
+static void numbers_write(const Share *share, Numbers *ret) {
+        const Rules *rules = &share->rules;
+
+        *ret = (Numbers){
+                .rules = { rules->class,
+                                rules->factors,
+                                rules->code,
+                                rules->attempts,
+                                rules->attempts_total,
+                                rules->challenge_ttl,
+                                rules->mailbox_ttl,
+                                rules->minimum_authentic,
+                                rules->reissues,
+                                rules->code_ttl,
+                                rules->approval_ttl,
+                                rules->fact_bits,
+                                rules->interim_floor },
+                .progress = { share->met,
+                                share->codes,
+                                share->reissues,
+                                share->code_step,
+                                share->key_step,
+                                share->code_expires,
+                                share->approval_expires,
+                                share->step_until,
+                                share->held_due },
+        };
 }
 
-static void rules_read(const int64_t numbers[RULES_NUMBERS], Rules *ret) {
-        *ret = (Rules){ .class = (RulesClass) numbers[0],
-                .factors = (uint32_t) numbers[1],
-                .code = (CodeFormat) numbers[2],
-                .attempts = (unsigned) numbers[3],
-                .attempts_total = (unsigned) numbers[4],
-                .challenge_ttl = numbers[5],
-                .mailbox_ttl = numbers[6],
-                .minimum_authentic = (RulesAuthentic) numbers[7] };
+static void rules_read(const int64_t numbers[RULES_NUMBERS], int n, Rules *ret) {
+        rules_default((RulesClass) numbers[0], ret);
+        ret->class = (RulesClass) numbers[0];
+        ret->factors = (uint32_t) numbers[1];
+        ret->code = (CodeFormat) numbers[2];
+        ret->attempts = (unsigned) numbers[3];
+        ret->attempts_total = (unsigned) numbers[4];
+        ret->challenge_ttl = numbers[5];
+        ret->mailbox_ttl = numbers[6];
+        ret->minimum_authentic = (RulesAuthentic) numbers[7];
+        if (n < RULES_NUMBERS)
+                return;
+        ret->reissues = (unsigned) numbers[8];
+        ret->code_ttl = numbers[9];
+        ret->approval_ttl = numbers[10];
+        ret->fact_bits = (unsigned) numbers[11];
+        ret->interim_floor = (unsigned) numbers[12];
 }
 
-/* rules is the caller's buffer: bound without a copy. */
-static void share_bind(sqlite3_stmt *stmt, const Share *share, int64_t rules[RULES_NUMBERS]) {
+static void progress_read(const int64_t numbers[PROGRESS_NUMBERS], Share *ret) {
+        ret->met = (uint32_t) numbers[0];
+        ret->codes = (int) numbers[1];
+        ret->reissues = (int) numbers[2];
+        ret->code_step = (int) numbers[3];
+        ret->key_step = (int) numbers[4];
+        ret->code_expires = numbers[5];
+        ret->approval_expires = numbers[6];
+        ret->step_until = numbers[7];
+        ret->held_due = numbers[8];
+}
+
+/* blobs is the caller's buffer: bound without a copy. */
+static void share_bind(sqlite3_stmt *stmt, const Share *share, Numbers *blobs) {
         const int64_t numbers[] = { share->version,
                 share->due,
                 share->created,
@@ -61,8 +106,8 @@ static void share_bind(sqlite3_stmt *stmt, const Share *share, int64_t rules[RUL
                 sql_bind_number(stmt, 7 + i, numbers[i]);
         if (share->due == 0)
                 (void) sqlite3_bind_null(stmt, 8);
-        rules_write(&share->rules, rules);
-        sql_bind_blob(stmt, 23, rules, RULES_NUMBERS * sizeof(int64_t));
+        numbers_write(share, blobs);
+        sql_bind_blob(stmt, 23, blobs->rules, sizeof(blobs->rules));
         sql_bind_blob(stmt,
                         24,
                         share->attempts.n_wrong ? share->attempts.wrong : NULL,
@@ -82,6 +127,9 @@ static void share_bind(sqlite3_stmt *stmt, const Share *share, int64_t rules[RUL
                         (size_t) share->n_timeline * sizeof(TimelineEntry));
         sql_bind_number(stmt, 32, share->repeats);
         sql_bind_text(stmt, 33, share->relay);
+        sql_bind_blob(stmt, 34, blobs->progress, sizeof(blobs->progress));
+        sql_bind_blob(stmt, 35, share->held, share->held_size);
+        sql_bind_blob(stmt, 36, share->approval, VAULT_VERIFIER_SIZE);
 }
 
 /* A blob that is absent or has exactly this size. */
@@ -117,12 +165,15 @@ static void share_read_numbers(sqlite3_stmt *stmt, Share *share) {
 }
 
 static int share_read_blobs(sqlite3_stmt *stmt, Share *share) {
-        int64_t rules[RULES_NUMBERS];
-        int r;
+        int64_t rules[RULES_NUMBERS] = { 0 }, progress[PROGRESS_NUMBERS] = { 0 };
+        int r, n;
 
-        if (sql_column_array(stmt, 22, rules, sizeof(rules), 1) != 1)
+        n = sql_column_array(stmt, 22, rules, sizeof(rules[0]), RULES_NUMBERS);
+        if (n < RULES_NUMBERS_FIRST)
                 return -EBADMSG;
-        rules_read(rules, &share->rules);
+        rules_read(rules, n, &share->rules);
+        (void) sql_column_array(stmt, 33, progress, sizeof(progress[0]), PROGRESS_NUMBERS);
+        progress_read(progress, share);
         share->attempts.n_wrong = (uint8_t) sql_column_array(
                         stmt, 23, share->attempts.wrong, ATTEMPTS_TRACE_SIZE, ATTEMPTS_TOTAL_MAX);
         share->n_addresses = sql_column_array(
@@ -145,6 +196,10 @@ static int share_read_blobs(sqlite3_stmt *stmt, Share *share) {
                 r = sql_column_blob(stmt, 27, &share->reference, &share->reference_size);
         if (r >= 0)
                 r = sql_column_blob(stmt, 28, &share->mailbox, &share->mailbox_size);
+        if (r >= 0)
+                r = sql_column_blob(stmt, 34, &share->held, &share->held_size);
+        if (r >= 0)
+                r = column_fixed(stmt, 35, &share->approval, VAULT_VERIFIER_SIZE);
         return r;
 }
 
@@ -180,10 +235,10 @@ int store_share_load(Store *s, int64_t n, Share *ret) {
 
 int store_share_insert(Store *s, Share *share) {
         sqlite3_stmt *stmt = sql_statement(s, SQL_SHARE_INSERT);
-        int64_t rules[RULES_NUMBERS];
+        Numbers blobs;
         int r;
 
-        share_bind(stmt, share, rules);
+        share_bind(stmt, share, &blobs);
         r = sql_run(s, stmt);
         if (r < 0)
                 return r;
@@ -194,10 +249,10 @@ int store_share_insert(Store *s, Share *share) {
 
 int store_share_update(Store *s, Share *share) {
         sqlite3_stmt *stmt = sql_statement(s, SQL_SHARE_UPDATE);
-        int64_t rules[RULES_NUMBERS];
+        Numbers blobs;
         int r;
 
-        share_bind(stmt, share, rules);
+        share_bind(stmt, share, &blobs);
         r = sql_run(s, stmt);
         return r < 0 ? r : sql_events_append(s, share);
 }

@@ -12,7 +12,7 @@
         "n, tenant, policy, state, goal, cause, version, due, created, expires, mailbox_expires, " \
         "ended, attempts_left, attempts_total_left, mistyped_left, not_before, generation, step, " \
         "messages, resends, answers, flags, rules, wrong, key, code, idempotency, reference, "     \
-        "mailbox, addresses, timeline, repeats, relay"
+        "mailbox, addresses, timeline, repeats, relay, progress, held, approval"
 
 /* clang-format off */
 static const char *const sql[_SQL_MAX] = {
@@ -24,15 +24,17 @@ static const char *const sql[_SQL_MAX] = {
         [SQL_RETURN]             = "ROLLBACK TO mark",
         [SQL_SHARE_LOAD]         = "SELECT " SHARE_COLUMNS " FROM share WHERE n = ?1",
         [SQL_SHARE_INSERT]       = "INSERT INTO share (" SHARE_COLUMNS ") VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,"
-                                   "?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24,?25,?26,?27,?28,?29,?30,?31,?32,?33)",
+                                   "?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24,?25,?26,?27,?28,?29,?30,?31,?32,?33,?34,?35,?36)",
         [SQL_SHARE_UPDATE]       = "UPDATE share SET state=?4, goal=?5, cause=?6, version=?7, due=?8, expires=?10, "
                                    "mailbox_expires=?11, ended=?12, attempts_left=?13, attempts_total_left=?14, "
                                    "mistyped_left=?15, not_before=?16, generation=?17, step=?18, messages=?19, resends=?20, "
                                    "answers=?21, flags=?22, rules=?23, wrong=?24, key=?25, code=?26, idempotency=?27, reference=?28, "
-                                   "mailbox=?29, addresses=?30, timeline=?31, repeats=?32, relay=?33 WHERE n = ?1",
+                                   "mailbox=?29, addresses=?30, timeline=?31, repeats=?32, relay=?33, progress=?34, held=?35, "
+                                   "approval=?36 WHERE n = ?1",
         [SQL_SHARE_REMOVE]       = "DELETE FROM share WHERE n = ?1",
         [SQL_SHARE_SPEND]        = "UPDATE share SET attempts_left = max(attempts_left - 1, 0), "
-                                   "attempts_total_left = max(attempts_total_left - 1, 0) WHERE n = ?1",
+                                   "attempts_total_left = max(attempts_total_left - 1, 0), "
+                                   "approval = CASE WHEN state = 'awaiting_approval' THEN NULL ELSE approval END WHERE n = ?1",
         [SQL_SHARE_POSTPONE]     = "UPDATE share SET due = ?2 WHERE n = ?1",
         [SQL_SHARE_DUE]          = "SELECT n FROM share WHERE due IS NOT NULL AND due <= ?1 ORDER BY due LIMIT ?2",
         [SQL_SHARE_NEXT_DUE]     = "SELECT min(due) FROM share WHERE due IS NOT NULL",

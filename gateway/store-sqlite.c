@@ -16,7 +16,7 @@
 #include "log.h"
 
 enum {
-        SCHEMA_VERSION = 4,
+        SCHEMA_VERSION = 5,
         SPILL_BYTES = 4 * 1024 * 1024,
 };
 
@@ -83,6 +83,10 @@ static const char *const schema[SCHEMA_VERSION] = {
         [3] = "ALTER TABLE block ADD COLUMN since INTEGER NOT NULL DEFAULT 0;"
               "ALTER TABLE block ADD COLUMN note BLOB;"
               "PRAGMA user_version = 4;",
+        [4] = "ALTER TABLE share ADD COLUMN progress BLOB;"
+              "ALTER TABLE share ADD COLUMN held BLOB;"
+              "ALTER TABLE share ADD COLUMN approval BLOB;"
+              "PRAGMA user_version = 5;",
 };
 
 static int execute(Store *s, const char *text) {

@@ -65,6 +65,14 @@ typedef enum TimelineEvent {
         TIMELINE_RELAY_CLAIMED = 28,      /* the relay says so, of our own claim */
         TIMELINE_RELAY_REFUSED = 29,      /* the relay lets us neither look nor delete */
         TIMELINE_WITHDRAWN = 30,          /* a carrier took a message back, undelivered */
+        TIMELINE_FACTOR_MET = 31,         /* detail: its Factor */
+        TIMELINE_CODE_SENT = 32,          /* a code of ours is queued; step: to which address */
+        TIMELINE_CODE_LAPSED = 33,
+        TIMELINE_REISSUED = 34, /* detail: tries for the new code */
+        TIMELINE_APPROVAL_ASKED = 35,
+        TIMELINE_APPROVED = 36,
+        TIMELINE_NOT_APPROVED = 37, /* denied, or the number was wrong */
+        TIMELINE_HELD = 38,         /* an answer came too soon after a wrong one, and waits */
         _TIMELINE_MAX,
 } TimelineEvent;
 
@@ -105,6 +113,16 @@ typedef struct Share {
                         then and now */
         Attempts attempts;
         int generation, step, messages, resends, answers, repeats, flags;
+        uint32_t met;            /* Factor bits that the recipient has shown */
+        int codes, reissues;     /* codes of ours that were sent; codes that the sender asked for */
+        int code_step, key_step; /* where a code of ours went, and the Secret's half */
+        int64_t code_expires;    /* of a code of ours; 0: none is open */
+        int64_t approval_expires; /* in `awaiting_approval` */
+        int64_t step_until;       /* when the present step of the fallback is left; 0: never */
+        int64_t held_due;         /* when the held answer is to be judged; 0: there is none */
+        uint8_t *held;            /* an answer that came too soon, sealed */
+        size_t held_size;
+        uint8_t *approval;    /* verifier of the number that the sender has to type */
         uint8_t *key;         /* VAULT_WRAPPED_SIZE */
         uint8_t *code;        /* VAULT_VERIFIER_SIZE */
         uint8_t *idempotency; /* VAULT_INDEX_SIZE */
@@ -141,6 +159,8 @@ typedef enum OutboxKind {
         OUTBOX_ACKNOWLEDGE = 9,
         OUTBOX_WITHDRAW = 11, /* of an invitation or link that a carrier took */
         OUTBOX_POLL = 10,     /* not a row: a transfer's, whose part is Transfer.polls */
+        OUTBOX_CODE = 12,     /* a code of ours, on another channel */
+        OUTBOX_KEY = 13,      /* the Secret's half of a link */
 } OutboxKind;
 
 /* What is left to tell recipients and carriers when the share has ended. */

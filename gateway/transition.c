@@ -210,15 +210,42 @@ static int wipe_transfer(ShareContext *c, uint32_t effects) {
         return r;
 }
 
+/* A message that may never be sent, or not again. STORE_E_NOT_FOUND passes for success. */
+static int remove_message(ShareContext *c, OutboxKind kind) {
+        Store *store = c->gateway->store;
+        int part, r;
+
+        r = store_message_find(store, c->share.n, kind, &part);
+        if (r == 0)
+                r = store_message_remove(store, c->share.n, part);
+        if (r >= 0 && kind == OUTBOX_CODE)
+                r = store_outbox_remove(store, c->share.n, part);
+        return r < 0 ? r : 0;
+}
+
+/* The code that is asked for at present, whoever made it, and what waits to be compared with it. */
+static int drop_code(ShareContext *c) {
+        Share *s = &c->share;
+
+        share_drop(&s->code, VAULT_VERIFIER_SIZE);
+        share_drop(&s->held, s->held_size);
+        s->held_size = 0;
+        s->held_due = 0;
+        s->code_expires = 0;
+        attempts_forget_wrong(&s->attempts);
+        engine_note_wipe(c->gateway->engine);
+        return s->codes > 0 ? remove_message(c, OUTBOX_CODE) : 0;
+}
+
 static int wipe(ShareContext *c, uint32_t effects) {
         Share *s = &c->share;
         Store *store = c->gateway->store;
         int r = 0;
 
-        if (effects & LIFECYCLE_DO_WIPE_CODE) {
-                share_drop(&s->code, VAULT_VERIFIER_SIZE);
-                sodium_memzero(s->attempts.wrong, sizeof(s->attempts.wrong));
-                s->attempts.n_wrong = 0;
+        if (effects & (LIFECYCLE_DO_WIPE_CODE | LIFECYCLE_DO_DROP_CODE))
+                r = drop_code(c);
+        if (r >= 0 && effects & LIFECYCLE_DO_WIPE_CODE) {
+                share_drop(&s->approval, VAULT_VERIFIER_SIZE);
                 if (s->idempotency)
                         r = store_answer_wipe(store, s->idempotency);
         }
@@ -226,13 +253,10 @@ static int wipe(ShareContext *c, uint32_t effects) {
                 r = store_payload_wipe(store, s->n);
         if (r >= 0 && effects & LIFECYCLE_DO_WIPE_PAYLOAD)
                 r = wipe_transfer(c, effects);
-        if (r >= 0 && effects & LIFECYCLE_DO_WIPE_LINK) {
-                int part;
-
-                r = store_message_find(store, s->n, OUTBOX_LINK, &part);
-                if (r == 0)
-                        r = store_message_remove(store, s->n, part);
-        }
+        if (r >= 0 && effects & LIFECYCLE_DO_WIPE_LINK)
+                r = remove_message(c, OUTBOX_LINK);
+        if (r >= 0 && effects & LIFECYCLE_DO_WIPE_LINK && s->rules.factors & FACTOR_SPLIT)
+                r = remove_message(c, OUTBOX_KEY);
         if (effects & LIFECYCLE_DO_WIPE_MAILBOX)
                 share_drop(&s->mailbox, s->mailbox_size);
         if (effects & LIFECYCLE_DO_WIPE_ALL)
@@ -279,14 +303,24 @@ static int end(ShareContext *c) {
         return 0;
 }
 
+/* The sooner of two times, of which zero is none. */
+static int64_t sooner(int64_t a, int64_t b) {
+        return b > 0 && b < a ? b : a;
+}
+
 /* When the sweep must look at the share again. */
 static int64_t due_time(const Share *s) {
         switch (s->state) {
         case LIFECYCLE_PENDING:
         case LIFECYCLE_INVITED:
+                return sooner(sooner(s->expires + 1,
+                                              s->held_due), /* expires_at is the last moment */
+                                sooner(s->code_expires > 0 ? s->code_expires + 1 : s->expires + 1,
+                                                s->step_until));
         case LIFECYCLE_CONFIRMED:
+                return s->expires + 1;
         case LIFECYCLE_AWAITING_APPROVAL:
-                return s->expires + 1; /* expires_at is the last moment */
+                return s->approval_expires + 1;
         case LIFECYCLE_RELEASED:
                 if (s->flags & SHARE_SEVERAL)
                         return s->mailbox_expires - GATEWAY_LAST_LOOK;
@@ -306,6 +340,12 @@ static int64_t due_time(const Share *s) {
                 break;
         }
         return 0;
+}
+
+void share_set_due(ShareContext *c) {
+        c->share.due = due_time(&c->share);
+        if (c->share.due > 0)
+                sweep_note_due(c->gateway, c->share.due);
 }
 
 /* The steps that were written to: who answers at an early one takes the share back to it. */
@@ -425,13 +465,8 @@ int share_step(ShareContext *c, LifecycleEvent event) {
         if (r < 0)
                 return r;
 
-        if (next != from) {
-                int64_t due = due_time(s);
-
-                s->due = due;
-                if (due > 0)
-                        sweep_note_due(c->gateway, due);
-        }
+        if (next != from)
+                share_set_due(c);
         if (effects & LIFECYCLE_DO_TELL_SENDER)
                 tell_sender(c, event);
 

@@ -21,6 +21,19 @@ void attempts_init(Attempts *ret, unsigned attempts, unsigned attempts_total) {
         ret->mistyped_left = ATTEMPTS_MISTYPED_MAX;
 }
 
+void attempts_forget_wrong(Attempts *attempts) {
+        sodium_memzero(attempts->wrong, sizeof(attempts->wrong));
+        attempts->n_wrong = 0;
+}
+
+int attempts_renew(Attempts *attempts, unsigned tries) {
+        if (attempts->total_left == 0)
+                return ATTEMPTS_E_NONE_LEFT;
+        attempts->left = (uint8_t) least(least(tries, RULES_ATTEMPTS_MAX), attempts->total_left);
+        attempts_forget_wrong(attempts);
+        return 0;
+}
+
 /* What is stored could be damaged: a count never reaches past the array. */
 static unsigned n_traces(const Attempts *attempts) {
         return least(attempts->n_wrong, ATTEMPTS_TOTAL_MAX);

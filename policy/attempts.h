@@ -54,6 +54,14 @@ typedef enum AttemptsVerdict {
 /* For a new share. Values above what the hard bounds allow are cut to them. */
 void attempts_init(Attempts *ret, unsigned attempts, unsigned attempts_total);
 
+/* For a further code of the same share: so many tries again, of those that are left in all. Nothing
+ * is given back: total_left and not_before stay. ATTEMPTS_E_NONE_LEFT: nothing changed. */
+int attempts_renew(Attempts *attempts, unsigned tries);
+
+/* Another code is asked for from now on, and the tries that are left are for it: what was wrong for
+ * the one before says nothing of this one. */
+void attempts_forget_wrong(Attempts *attempts);
+
 /* Takes one attempt for a guess, given as code_verifier() of what was typed; now is the gateway's
  * time in seconds. 0: *ret is a ticket, and the attempts must be stored before it is judged.
  * ATTEMPTS_E_NONE_LEFT, _EARLY, _REPEATED: no ticket, nothing changed. Does not look at the right

@@ -39,6 +39,7 @@ static const LifecycleEdge edges[LIFECYCLE_STATE_MAX][LIFECYCLE_EVENT_MAX] = {
         [STATE(PENDING)] = {
                 [EVENT(INVITATION_TAKEN)]    = { true, STATE(INVITED),           DO(NOTHING) },
                 [EVENT(RESEND_INVITATION)]   = { true, STATE(PENDING),           DO(SEND_INVITATION) },
+                [EVENT(REISSUE)]             = { true, STATE(PENDING),           DO(DROP_CODE) },
                 [EVENT(UNDELIVERABLE)]       = { true, STATE(FAILED),            END | TELL },
                 [EVENT(EXPIRE)]              = { true, STATE(EXPIRED),           END | TELL },
                 [EVENT(NO)]                  = { true, STATE(DECLINED),          END | TELL },
@@ -52,6 +53,11 @@ static const LifecycleEdge edges[LIFECYCLE_STATE_MAX][LIFECYCLE_EVENT_MAX] = {
                 [EVENT(RESEND_INVITATION)]   = { true, STATE(INVITED),           DO(SEND_INVITATION) },
                 [EVENT(UNDELIVERABLE)]       = { true, STATE(FAILED),            END | TELL },
                 [EVENT(MISTYPED)]            = { true, STATE(INVITED),           DO(NOTHING) },
+                [EVENT(FACT_MET)]            = { true, STATE(INVITED),           DO(NOTHING) },
+                [EVENT(FACTOR_MET)]          = { true, STATE(INVITED),           DO(DROP_CODE) },
+                [EVENT(READY)]               = { true, STATE(INVITED),           DO(DROP_CODE) | DO(SEND_CODE) },
+                [EVENT(CODE_LAPSED)]         = { true, STATE(INVITED),           DO(DROP_CODE) },
+                [EVENT(REISSUE)]             = { true, STATE(INVITED),           DO(DROP_CODE) },
                 [EVENT(CODE_WRONG)]          = { true, STATE(INVITED),           DO(NOTHING) },
                 [EVENT(CODE_WRONG_LAST)]     = { true, STATE(LOCKED),            END | TELL },
                 [EVENT(CODE_RIGHT)]          = { true, STATE(CONFIRMED),         DO(DROP_QUEUED) | DO(WIPE_CODE) },
@@ -75,7 +81,8 @@ static const LifecycleEdge edges[LIFECYCLE_STATE_MAX][LIFECYCLE_EVENT_MAX] = {
                 [EVENT(POLICY_TIGHTENED)]    = { true, STATE(FAILED),            END | TELL },
         },
         [STATE(AWAITING_APPROVAL)] = {
-                [EVENT(APPROVED)]            = { true, STATE(RELEASING),         DO(CREATE_MAILBOX) },
+                [EVENT(APPROVED)]            = { true, STATE(RELEASING),         DO(CREATE_MAILBOX) | DO(WIPE_CODE) },
+                [EVENT(APPROVAL_WRONG)]      = { true, STATE(LOCKED),            END | TELL },
                 [EVENT(DENIED)]              = { true, STATE(CANCELLED),         END },
                 [EVENT(EXPIRE)]              = { true, STATE(EXPIRED),           END | TELL },
                 [EVENT(NO)]                  = { true, STATE(DECLINED),          END | TELL },
@@ -157,6 +164,11 @@ static const char *const event_names[LIFECYCLE_EVENT_MAX] = {
         [EVENT(RESEND_INVITATION)]   = "resend_invitation",
         [EVENT(UNDELIVERABLE)]       = "undeliverable",
         [EVENT(MISTYPED)]            = "mistyped",
+        [EVENT(FACT_MET)]            = "fact_met",
+        [EVENT(FACTOR_MET)]          = "factor_met",
+        [EVENT(READY)]               = "ready",
+        [EVENT(CODE_LAPSED)]         = "code_lapsed",
+        [EVENT(REISSUE)]             = "reissue",
         [EVENT(CODE_WRONG)]          = "code_wrong",
         [EVENT(CODE_WRONG_LAST)]     = "code_wrong_last",
         [EVENT(CODE_RIGHT)]          = "code_right",
@@ -164,6 +176,7 @@ static const char *const event_names[LIFECYCLE_EVENT_MAX] = {
         [EVENT(ASK_APPROVAL)]        = "ask_approval",
         [EVENT(APPROVED)]            = "approved",
         [EVENT(DENIED)]              = "denied",
+        [EVENT(APPROVAL_WRONG)]      = "approval_wrong",
         [EVENT(RELEASE)]             = "release",
         [EVENT(GENERATION_LOST)]     = "generation_lost",
         [EVENT(NOT_ISSUED)]          = "not_issued",
@@ -322,6 +335,7 @@ LifecycleCause lifecycle_cause(LifecycleState from, LifecycleEvent event, Lifecy
                 return current == LIFECYCLE_CAUSE_ACKNOWLEDGED ? current
                                                                : LIFECYCLE_CAUSE_MAILBOX_GONE;
         case LIFECYCLE_EVENT_CODE_WRONG_LAST:
+        case LIFECYCLE_EVENT_APPROVAL_WRONG:
         case LIFECYCLE_EVENT_NO:
         case LIFECYCLE_EVENT_NOT_ME:
         case LIFECYCLE_EVENT_STOP:

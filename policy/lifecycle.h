@@ -40,6 +40,11 @@ typedef enum LifecycleEvent {
         LIFECYCLE_EVENT_RESEND_INVITATION,  /* the sender asked */
         LIFECYCLE_EVENT_UNDELIVERABLE,      /* no step of the fallback is left */
         LIFECYCLE_EVENT_MISTYPED,           /* a code whose check symbol fails */
+        LIFECYCLE_EVENT_FACT_MET,           /* the tenant's fact; the next factor is asked for */
+        LIFECYCLE_EVENT_FACTOR_MET,         /* a code that is not the last factor; the same */
+        LIFECYCLE_EVENT_READY,              /* the recipient waits for a code of ours */
+        LIFECYCLE_EVENT_CODE_LAPSED,        /* a code of ours ran out, or its step was left */
+        LIFECYCLE_EVENT_REISSUE,            /* the sender asked for another code */
         LIFECYCLE_EVENT_CODE_WRONG,         /* wrong, and attempts are left */
         LIFECYCLE_EVENT_CODE_WRONG_LAST,    /* wrong, and none is left */
         LIFECYCLE_EVENT_CODE_RIGHT,         /* the last factor that the policy wants is met */
@@ -49,6 +54,7 @@ typedef enum LifecycleEvent {
         LIFECYCLE_EVENT_ASK_APPROVAL,
         LIFECYCLE_EVENT_APPROVED,
         LIFECYCLE_EVENT_DENIED,
+        LIFECYCLE_EVENT_APPROVAL_WRONG,     /* the one try at the number was spent on another */
         LIFECYCLE_EVENT_RELEASE,            /* claim, request id and generation go with the transaction */
         LIFECYCLE_EVENT_GENERATION_LOST,    /* the relay says duplicate, and a generation is left */
         LIFECYCLE_EVENT_NOT_ISSUED,         /* the tenant was asked for the content, and gave none */
@@ -105,7 +111,7 @@ typedef enum LifecycleEffect {
         LIFECYCLE_DO_DELETE_MAILBOX   = 1 << 5,  /* queue DeleteMailbox; the URL is known */
         LIFECYCLE_DO_DROP_QUEUED      = 1 << 6,  /* drop every outbox row that no plugin was given, but
                                                     notices to the recipient */
-        LIFECYCLE_DO_WIPE_CODE        = 1 << 7,  /* verifier, wrong guesses, sealed code */
+        LIFECYCLE_DO_WIPE_CODE        = 1 << 7,  /* verifiers, wrong guesses, sealed code, held answer */
         LIFECYCLE_DO_WIPE_PAYLOAD     = 1 << 8,  /* the sealed box */
         LIFECYCLE_DO_WIPE_LINK        = 1 << 9,  /* the link with its Secret, and texts that hold it */
         LIFECYCLE_DO_WIPE_MAILBOX     = 1 << 10, /* mailbox URL, claim and request ids */
@@ -116,6 +122,9 @@ typedef enum LifecycleEffect {
                                                     wrote */
         LIFECYCLE_DO_BLOCK_ADDRESS    = 1 << 14, /* no more invitations of this tenant to the address that
                                                     wrote */
+        LIFECYCLE_DO_SEND_CODE        = 1 << 15, /* make a code and queue it on the other channel */
+        LIFECYCLE_DO_DROP_CODE        = 1 << 16, /* the present code alone: its verifier, its message
+                                                    if it was ours, and an answer held for it */
 
         LIFECYCLE_DO_WIPE_ALL = LIFECYCLE_DO_WIPE_CODE | LIFECYCLE_DO_WIPE_PAYLOAD |
                                 LIFECYCLE_DO_WIPE_LINK | LIFECYCLE_DO_WIPE_MAILBOX,

@@ -1,9 +1,6 @@
 /* The numbers of a policy, and the floors that no configuration gets below: per class, and the hard
  * bounds over all of them.
- *
- * Recipient assurance levels: RAL-1, the holder of the address also knows something that the sender
- * told them; RAL-2, two independent channels; RAL-3, neither channel, relay nor stored data yield
- * the key. */
+ * Levels and modes are in factor.h. */
 #pragma once
 
 #include <stdbool.h>
@@ -11,6 +8,7 @@
 #include <stdint.h>
 
 #include "code.h"
+#include "factor.h"
 
 typedef enum RulesClass {
         RULES_HOTEL,
@@ -23,10 +21,6 @@ typedef enum RulesClass {
         RULES_CLASS_MAX,
 } RulesClass;
 
-typedef enum RulesFactor {
-        RULES_FACTOR_REPLY_CODE = 1 << 0,
-} RulesFactor;
-
 /* What a channel says that a sender's address is worth. */
 typedef enum RulesAuthentic {
         RULES_AUTHENTIC_NONE,
@@ -37,13 +31,19 @@ typedef enum RulesAuthentic {
 
 typedef struct Rules {
         RulesClass class;
-        uint32_t factors; /* RulesFactor bits */
+        uint32_t factors; /* Factor bits */
         CodeFormat code;
         unsigned attempts;       /* for one code */
         unsigned attempts_total; /* over the share's whole life */
         int64_t challenge_ttl;   /* seconds from creation to the last moment to confirm */
         int64_t mailbox_ttl;     /* seconds from release */
         RulesAuthentic minimum_authentic;
+        unsigned reissues;      /* codes after the first that the sender may ask for */
+        int64_t code_ttl;       /* seconds, of a code that we send */
+        int64_t approval_ttl;   /* seconds, for the sender to type the number */
+        unsigned fact_bits;     /* what a tenant's fact holds against guessing; 0: nothing known */
+        unsigned interim_floor; /* the level that is accepted in place of the class's floor for as
+                                   long as no factor of this version reaches that; 0: none */
 } Rules;
 
 typedef enum RulesError {
@@ -57,17 +57,22 @@ enum {
         RULES_ATTEMPTS_MAX = 5,
         RULES_ATTEMPTS_TOTAL_MAX = 9,
         RULES_GUESS_BITS_MIN = 20,
+        RULES_REISSUES_MAX = 2,
+        RULES_INTERIM_FLOOR = 2, /* the only level that stands in for a higher one */
+        RULES_FACT_BITS_MAX = 128,
+        RULES_CODE_TTL_MIN = 60,
+        RULES_CODE_TTL_MAX = 600,
+        RULES_APPROVAL_TTL_MAX = 600,
         RULES_CHALLENGE_TTL_MIN = 60,
         RULES_MAILBOX_TTL_MIN = 300,
         RULES_MAILBOX_TTL_MAX = 24 * 3600,
         RULES_LIFETIME_MAX = 66 * 3600, /* challenge and mailbox together */
 };
 
-/* "hotel", "home-limited", "car-unlock" and so on; "reply-code"; "none", "weak", "strong". NULL for
- * a value outside the enumeration; the reverse gives the _MAX value, and 0 for a factor. */
+/* "hotel", "home-limited", "car-unlock" and so on; "none", "weak", "strong". NULL for a value
+ * outside the enumeration; the reverse gives the _MAX value. */
 const char *rules_class_name(RulesClass class);
 RulesClass rules_class_from_name(const char *name);
-RulesFactor rules_factor_from_name(const char *name);
 const char *rules_authentic_name(RulesAuthentic authentic);
 RulesAuthentic rules_authentic_from_name(const char *name);
 
@@ -78,12 +83,16 @@ char rules_vertical(RulesClass class);
  * of a car signs the key that the recipient's device has made. */
 bool rules_takes_several_messages(RulesClass class);
 
-/* The level that a set of factors reaches, and the floor of a class: 0 to 4. */
-unsigned rules_assurance(uint32_t factors);
+/* The level that a policy's factors reach, the floor of a class, and the level that the policy has
+ * to reach: the floor, or where it is accepted the interim one. 0 to FACTOR_ASSURANCE_MAX. */
+unsigned rules_assurance(const Rules *rules);
 unsigned rules_floor(RulesClass class);
+unsigned rules_required(const Rules *rules);
 
-/* What a policy of this class has where the configuration says nothing. For a class whose floor no
- * factor reaches yet, rules_check() refuses these as well. */
+/* Whether a code is typed that could be guessed: FACTOR_REPLY_CODE or _CROSS_CODE. */
+bool rules_has_code(const Rules *rules);
+
+/* What a policy of this class has where the configuration says nothing. */
 void rules_default(RulesClass class, Rules *ret);
 
 /* Checks a policy against its class's floor and the hard bounds. RULES_E_BELOW_FLOOR, the first
@@ -91,8 +100,10 @@ void rules_default(RulesClass class, Rules *ret);
  * problems. */
 int rules_check(const Rules *rules, char ret_problem[RULES_PROBLEM_SIZE]);
 
-/* -log2 of the probability that all attempts together guess the code. */
-double rules_guess_bits(const Rules *rules);
+/* -log2 of the probability that so many attempts guess all that the recipient has to know; and that
+ * all attempts of the share's life together do. */
+double rules_guess_bits(const Rules *rules, unsigned attempts);
+double rules_guess_bits_total(const Rules *rules);
 
 /* Whether a share that was created under `then` still meets its policy as it is `now`: the stricter
  * of both holds. RULES_E_TIGHTENED. */

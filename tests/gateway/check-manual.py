@@ -101,21 +101,23 @@ def the_table_of_classes_is_that_of_the_rules():
     rules = [[name, level, code, total, hours.strip() + "h", mailbox.strip() + "h",
               "RWD" if re.search(r"\bRULES_%s\b" % constant, several) else "RD"]
              for constant, name, level, code, total, hours, mailbox in re.findall(
-                 r"\[RULES_(\w+)\] *= \{ \"([\w-]+)\", *'\w', (\d), *\d+, *CODE_(\w+), *(\d), *(\d+) \* HOUR, *(\d+) \* HOUR",
+                 r"\[RULES_(\w+)\] *= \{ \"([\w-]+)\", *'\w', (\d), *\d+, *[A-Z_]+, *CODE_(\w+), *(\d), *(\d+) \* HOUR, *(\d+) \* HOUR",
                  source)]
     assert len(rules) > 5 and columns == rules, (columns, rules)
 
 
-def the_classes_that_are_said_not_to_work_are_refused_for_that_reason():
-    first, works = with_tokens(examples()[0]), set()
-    for name in re.findall(r"^\.It ([\w-]+) Ta \d", PAGE_TEXT, re.M):
-        answer = check(first.replace("class = hotel", "class = " + name))
-        if answer.returncode == 0:
-            works.add(name)
+def every_class_works_with_its_defaults_where_it_has_the_channels_it_needs():
+    first = with_tokens(examples()[0])
+    second = "channel echo { exec = { /bin/true } }"
+    for name, level in re.findall(r"^\.It ([\w-]+) Ta (\d)", PAGE_TEXT, re.M):
+        alone = check(first.replace("class = hotel", "class = " + name))
+        two = check(re.sub(r"channels( +)= \{ ?(\w+) ?\}", r"channels\1= { \2, echo }",
+                           first.replace("class = hotel", "class = " + name)), second)
+        assert two.returncode == 0, (name, two.stderr)
+        if level == "1":
+            assert alone.returncode == 0, (name, alone.stderr)
         else:
-            assert answer.returncode == 78 and "this version reaches RAL-1 only" in answer.stderr, answer.stderr
-    said = re.search(r"Only (\S+) and (\S+) work", PAGE_TEXT)
-    assert works == set(said.groups()), works
+            assert alone.returncode == 78 and "two channels of different operators" in alone.stderr, alone.stderr
 
 
 def the_first_example_is_complete():
@@ -151,7 +153,7 @@ def each_credential_that_check_names_is_explained():
 
 
 TESTS = [the_page_names_all_sections_and_keys_of_the_grammar_and_no_others, the_table_of_classes_is_that_of_the_rules,
-         the_classes_that_are_said_not_to_work_are_refused_for_that_reason, the_first_example_is_complete,
+         every_class_works_with_its_defaults_where_it_has_the_channels_it_needs, the_first_example_is_complete,
          each_further_example_is_accepted_on_top_of_the_first_and_so_are_all,
          an_example_whose_token_is_not_filled_in_is_refused, each_credential_that_check_names_is_explained]
 

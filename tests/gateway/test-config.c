@@ -720,16 +720,23 @@ static void a_tenant_that_cannot_work_is_refused(void **state) {
 static void what_would_do_instead_is_said(void **state) {
         static const char after_code[] =
                         "class home-limited asks for at most 2^-31; code = X8 is long enough\n",
-                          after_factors[] = "at least RAL-2; this version reaches RAL-1 only: "
-                                            "classes hotel and home-limited\n";
+                          after_factors[] = "at least RAL-2; they are enough for classes hotel and "
+                                            "home-limited\n",
+                          after_channels[] = "these factors need two channels of different "
+                                             "operators, and all of these are of the operator "
+                                             "class echo\n";
 
         (void) state;
         expect_problem(PARTS "policy p { class = home-limited code = D9 channels = { echo } }",
                         "test.conf:5: policy p: code: ",
                         after_code);
-        expect_problem(PARTS "policy p { class = fleet channels = { echo } }",
+        expect_problem(PARTS
+                        "policy p { class = fleet factors = { reply-code } channels = { echo } }",
                         "test.conf:5: policy p: factors: ",
                         after_factors);
+        expect_problem(PARTS "policy p { class = fleet channels = { echo } }",
+                        "test.conf:5: policy p: ",
+                        after_channels);
         expect_problem(PARTS "policy p { class = hotel mailbox_ttl = 30h channels = { echo } }",
                         "test.conf:5: policy p: mailbox_ttl: ",
                         "to 24 h\n");

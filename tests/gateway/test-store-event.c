@@ -9,6 +9,7 @@
 
 #include "log.h"
 #include "scratch.h"
+#include "store-back.h"
 #include "store.h"
 
 enum { KEEP = 1000 };
@@ -329,9 +330,7 @@ static void a_store_of_the_second_version_is_brought_forward_and_has_events_from
         share_note(&s, 105, TIMELINE_CREATED, 0, 0);
         assert_int_equal(store_share_insert(w->store, &s), 0);
         w->store = store_close(w->store);
-        execute(w,
-                        "ALTER TABLE block DROP COLUMN since; ALTER TABLE block DROP COLUMN note;"
-                        "DROP TABLE event; PRAGMA user_version = 2");
+        execute(w, STORE_BACK_TO_2);
 
         open_again(w);
         assert_range(w, "adler", 0, 0);

@@ -16,6 +16,7 @@
 
 #include "log.h"
 #include "scratch.h"
+#include "store-back.h"
 #include "store.h"
 
 typedef struct World {
@@ -507,9 +508,7 @@ static void a_block_of_the_third_version_stays_and_is_listed_without_a_note(void
 
         assert_int_equal(store_block_put(w->store, &block), 0);
         w->store = store_close(w->store);
-        execute(w,
-                        "ALTER TABLE block DROP COLUMN since; ALTER TABLE block DROP COLUMN note;"
-                        "PRAGMA user_version = 3");
+        execute(w, STORE_BACK_TO_3);
         assert_int_equal(store_open(&w->store, w->directory, check, &stored), 0);
         assert_int_equal(store_block_has(w->store, block.pair, 49), STORE_E_EXISTS);
         assert_int_equal(store_block_each(w->store, NULL, 49, 9, list_block, &list), 0);
@@ -736,10 +735,7 @@ static void a_store_of_the_first_version_is_brought_forward_with_its_shares(void
 
         assert_int_equal(store_share_insert(w->store, &s), 0);
         w->store = store_close(w->store);
-        execute(w,
-                        "ALTER TABLE block DROP COLUMN since; ALTER TABLE block DROP COLUMN note;"
-                        "DROP TABLE event; DROP TABLE transfer; DROP TABLE transfer_message;"
-                        "PRAGMA user_version = 1");
+        execute(w, STORE_BACK_TO_1);
         assert_int_equal(store_open(&w->store, w->directory, check, &stored), 0);
         assert_int_equal(store_share_load(w->store, 3, &back), 0);
         assert_int_equal(store_transfer_put(w->store, &t), 0);

@@ -31,6 +31,8 @@ static void print_constants(void) {
                 { "wipe_payload", LIFECYCLE_DO_WIPE_PAYLOAD },
                 { "wipe_link", LIFECYCLE_DO_WIPE_LINK },
                 { "wipe_mailbox", LIFECYCLE_DO_WIPE_MAILBOX },
+                { "send_code", LIFECYCLE_DO_SEND_CODE },
+                { "drop_code", LIFECYCLE_DO_DROP_CODE },
         };
 
         for (LifecycleState s = 0; s < LIFECYCLE_STATE_MAX; s++)

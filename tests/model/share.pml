@@ -38,7 +38,7 @@ bool left = false;          /* some copy of a link has left */
 /* scratch of the current transaction; never read across two */
 bool ok = false;
 byte ev = 0;
-short eff = 0;
+int eff = 0;
 
 inline perform() {
 	if :: eff & DO_DROP_QUEUED -> create_due = false; link_due = false; delete_due = false :: else fi;

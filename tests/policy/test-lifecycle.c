@@ -16,6 +16,7 @@ static const struct {
 } expected[] = {
         { "pending",           "invitation_taken",    "invited",           "" },
         { "pending",           "resend_invitation",   "pending",           "I" },
+        { "pending",           "reissue",             "pending",           "k" },
         { "pending",           "undeliverable",       "failed",            "qcplmt" },
         { "pending",           "expire",              "expired",           "qcplmt" },
         { "pending",           "no",                  "declined",          "qcplmt" },
@@ -28,6 +29,11 @@ static const struct {
         { "invited",           "resend_invitation",   "invited",           "I" },
         { "invited",           "undeliverable",       "failed",            "qcplmt" },
         { "invited",           "mistyped",            "invited",           "" },
+        { "invited",           "fact_met",            "invited",           "" },
+        { "invited",           "factor_met",          "invited",           "k" },
+        { "invited",           "ready",               "invited",           "Kk" },
+        { "invited",           "code_lapsed",         "invited",           "k" },
+        { "invited",           "reissue",             "invited",           "k" },
         { "invited",           "code_wrong",          "invited",           "" },
         { "invited",           "code_wrong_last",     "locked",            "qcplmt" },
         { "invited",           "code_right",          "confirmed",         "qc" },
@@ -49,7 +55,8 @@ static const struct {
         { "confirmed",         "cancel",              "cancelled",         "qcplm" },
         { "confirmed",         "policy_tightened",    "failed",            "qcplmt" },
 
-        { "awaiting_approval", "approved",            "releasing",         "C" },
+        { "awaiting_approval", "approved",            "releasing",         "Cc" },
+        { "awaiting_approval", "approval_wrong",      "locked",            "qcplmt" },
         { "awaiting_approval", "denied",              "cancelled",         "qcplm" },
         { "awaiting_approval", "expire",              "expired",           "qcplmt" },
         { "awaiting_approval", "no",                  "declined",          "qcplmt" },
@@ -106,7 +113,7 @@ static const struct {
 /* clang-format on */
 
 static uint32_t effects_from_letters(const char *letters) {
-        static const char *const order = "ICGLWDqcplmtbsa";
+        static const char *const order = "ICGLWDqcplmtbsaKk";
         static const uint32_t effects[] = { LIFECYCLE_DO_SEND_INVITATION,
                 LIFECYCLE_DO_CREATE_MAILBOX,
                 LIFECYCLE_DO_NEXT_GENERATION,
@@ -121,7 +128,9 @@ static uint32_t effects_from_letters(const char *letters) {
                 LIFECYCLE_DO_TELL_SENDER,
                 LIFECYCLE_DO_BLOCK_PAIR,
                 LIFECYCLE_DO_SUPPRESS_ADDRESS,
-                LIFECYCLE_DO_BLOCK_ADDRESS };
+                LIFECYCLE_DO_BLOCK_ADDRESS,
+                LIFECYCLE_DO_SEND_CODE,
+                LIFECYCLE_DO_DROP_CODE };
         uint32_t result = 0;
 
         for (; *letters; letters++) {

@@ -3,27 +3,61 @@
 
 #include "../base/test.h"
 
-static void hotel_and_limited_home_meet_their_floor_with_a_replied_code(void **state) {
-        static const RulesClass classes[] = { RULES_HOTEL, RULES_HOME_LIMITED };
-
-        for (size_t i = 0; i < N_ELEMENTS(classes); i++) {
+static void the_defaults_of_every_class_are_accepted(void **state) {
+        for (RulesClass class = 0; class < RULES_CLASS_MAX; class ++) {
                 char problem[RULES_PROBLEM_SIZE];
                 Rules rules;
 
-                rules_default(classes[i], &rules);
+                rules_default(class, &rules);
                 if (rules_check(&rules, problem) != 0)
-                        fail_msg("%s", problem);
+                        fail_msg("%s: %s", rules_class_name(class), problem);
                 assert_string_equal(problem, "");
+                assert_true(rules_assurance(&rules) >= rules_required(&rules));
         }
 }
 
-static void every_other_class_is_refused_with_the_level_it_asks_for(void **state) {
+/* security.md B.5, and design section 8 for what stands in until page-code exists. */
+static void the_defaults_are_those_of_the_table(void **state) {
+        static const struct {
+                RulesClass class;
+                uint32_t factors;
+                unsigned floor, required, attempts_total, reissues;
+                int mailbox_hours;
+        } rows[] = {
+                { RULES_HOTEL, FACTOR_REPLY_CODE, 1, 1, 9, 2, 12 },
+                { RULES_HOME_LIMITED, FACTOR_REPLY_CODE, 1, 1, 9, 2, 12 },
+                { RULES_HOME, FACTOR_SPLIT | FACTOR_APPROVE, 3, 2, 3, 0, 12 },
+                { RULES_CAR_UNLOCK, FACTOR_SPLIT, 2, 2, 3, 0, 24 },
+                { RULES_CAR, FACTOR_SPLIT | FACTOR_APPROVE, 3, 2, 3, 0, 24 },
+                { RULES_ACCESS, FACTOR_CROSS_CODE, 2, 2, 6, 1, 6 },
+                { RULES_FLEET, FACTOR_CROSS_CODE, 2, 2, 6, 1, 6 },
+        };
+
+        assert_int_equal(N_ELEMENTS(rows), RULES_CLASS_MAX);
+        for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
+                Rules rules;
+
+                rules_default(rows[i].class, &rules);
+                assert_int_equal(rules.factors, rows[i].factors);
+                assert_int_equal(rules_floor(rows[i].class), rows[i].floor);
+                assert_int_equal(rules_required(&rules), rows[i].required);
+                assert_int_equal(rules.attempts, 3);
+                assert_int_equal(rules.attempts_total, rows[i].attempts_total);
+                assert_int_equal(rules.reissues, rows[i].reissues);
+                assert_int_equal(rules.mailbox_ttl, rows[i].mailbox_hours * 3600);
+                assert_int_equal(rules.challenge_ttl, 24 * 3600);
+                assert_int_equal(rules.code_ttl, 600);
+                assert_int_equal(rules.interim_floor, rows[i].floor > 2 ? 2 : 0);
+        }
+}
+
+static void a_reply_code_is_not_enough_for_what_asks_for_two_channels(void **state) {
         static const struct {
                 RulesClass class;
                 const char *says;
         } rows[] = {
-                { RULES_HOME, "RAL-3" },
-                { RULES_CAR, "RAL-3" },
+                { RULES_HOME, "RAL-2" },
+                { RULES_CAR, "RAL-2" },
                 { RULES_CAR_UNLOCK, "RAL-2" },
                 { RULES_ACCESS, "RAL-2" },
                 { RULES_FLEET, "RAL-2" },
@@ -34,11 +68,57 @@ static void every_other_class_is_refused_with_the_level_it_asks_for(void **state
                 Rules rules;
 
                 rules_default(rows[i].class, &rules);
+                rules.factors = FACTOR_REPLY_CODE;
                 assert_int_equal(rules_check(&rules, problem), RULES_E_BELOW_FLOOR);
                 assert_non_null(strstr(problem, rows[i].says));
-                assert_non_null(strstr(problem, "RAL-1"));
+                assert_non_null(strstr(problem, "reply-code reaches assurance level RAL-1"));
                 assert_non_null(strstr(problem, rules_class_name(rows[i].class)));
         }
+}
+
+/* A class whose floor nothing reaches is accepted with its stand-in only, and that wants approve.
+ */
+static void the_interim_floor_is_for_classes_that_nothing_reaches(void **state) {
+        char problem[RULES_PROBLEM_SIZE];
+        Rules rules;
+
+        rules_default(RULES_CAR, &rules);
+        rules.interim_floor = 0;
+        assert_int_equal(rules_check(&rules, problem), RULES_E_BELOW_FLOOR);
+        assert_non_null(strstr(problem, "RAL-3"));
+        rules.interim_floor = 1;
+        assert_int_equal(rules_check(&rules, problem), RULES_E_BELOW_FLOOR);
+        assert_non_null(strstr(problem, "must be RAL-2"));
+        rules.interim_floor = 2;
+        rules.factors = FACTOR_SPLIT;
+        assert_int_equal(rules_check(&rules, problem), RULES_E_BELOW_FLOOR);
+        assert_non_null(strstr(problem, "approve"));
+        rules.factors = FACTOR_CROSS_CODE | FACTOR_APPROVE;
+        assert_int_equal(rules_check(&rules, problem), 0);
+
+        rules_default(RULES_FLEET, &rules);
+        rules.interim_floor = 2;
+        assert_int_equal(rules_check(&rules, problem), RULES_E_BELOW_FLOOR);
+        assert_non_null(strstr(problem, "interim_floor"));
+}
+
+static void a_fact_counts_from_its_bits_on(void **state) {
+        char problem[RULES_PROBLEM_SIZE];
+        Rules rules;
+
+        rules_default(RULES_HOTEL, &rules);
+        rules.factors = FACTOR_FACT;
+        rules.fact_bits = 25;
+        assert_int_equal(rules_check(&rules, problem), RULES_E_BELOW_FLOOR);
+        assert_non_null(strstr(problem, "fact reaches assurance level RAL-0"));
+        rules.fact_bits = 26; /* nine attempts take three of them */
+        assert_int_equal(rules_check(&rules, problem), RULES_E_BELOW_FLOOR);
+        assert_non_null(strstr(problem, "fact_bits"));
+        rules.fact_bits = 27;
+        assert_int_equal(rules_check(&rules, problem), 0);
+        rules.factors |= FACTOR_REPLY_CODE;
+        rules.fact_bits = 0;
+        assert_int_equal(rules_check(&rules, problem), 0);
 }
 
 /* A change to the hotel's defaults that must be refused with a text. */
@@ -60,7 +140,16 @@ static void a_number_below_the_floor_is_refused_by_name(void **state) {
         REFUSED(rules.attempts_total = 10, "attempts_total: 10");
         REFUSED(rules.attempts_total = 0, "attempts_total: 0");
         REFUSED(rules.factors = 0, "factors");
-        REFUSED(rules.factors = 3, "factors");
+        REFUSED(rules.factors = 1 << FACTOR_N, "factors");
+        REFUSED(rules.factors = FACTOR_PAGE_CODE, "page-code is not in this version");
+        REFUSED(rules.factors = FACTOR_APPROVE, "approve reaches assurance level RAL-0");
+        REFUSED(rules.factors = FACTOR_APPROVE | FACTOR_FACT, "approve and fact reach");
+        REFUSED(rules.reissues = 3, "reissues: 3, must be at most 2");
+        REFUSED(rules.code_ttl = 601, "code_ttl: 601 s, must be 60 s to 10 min");
+        REFUSED(rules.code_ttl = 59, "code_ttl: 59 s");
+        REFUSED(rules.approval_ttl = 0, "approval_ttl: 0 s");
+        REFUSED(rules.approval_ttl = 601, "approval_ttl: 601 s");
+        REFUSED(rules.fact_bits = 129, "fact_bits: 129");
         REFUSED(rules.code = CODE_FORMAT_MAX, "code");
         REFUSED(rules.class = RULES_CLASS_MAX, "class");
         REFUSED(rules.minimum_authentic = RULES_AUTHENTIC_NONE, "minimum_authentic");
@@ -106,7 +195,7 @@ static void guessing_never_gets_easier_than_the_hard_bound(void **state) {
                                         rules.attempts_total = total;
                                         if (rules_check(&rules, problem) != 0)
                                                 continue;
-                                        assert_true(rules_guess_bits(&rules) >=
+                                        assert_true(rules_guess_bits_total(&rules) >=
                                                         RULES_GUESS_BITS_MIN);
                                         assert_true(attempts >= 1 && attempts <= 5 && total <= 9);
                                 }
@@ -127,6 +216,7 @@ static void guessing_never_gets_easier_than_the_hard_bound(void **state) {
 static void a_share_does_not_outlive_a_stricter_policy(void **state) {
         TIGHTENED(now.factors |= 2, "factors");
         TIGHTENED(now.class = RULES_CAR, "car asks for RAL-3");
+        TIGHTENED((now.class = RULES_CAR, now.interim_floor = 2), "car asks for RAL-2");
         TIGHTENED(now.class = RULES_CLASS_MAX, "class");
         TIGHTENED(now.code = CODE_X8, "code");
         TIGHTENED(now.attempts_total = 3, "attempts_total");
@@ -190,8 +280,6 @@ static void names_and_verticals_are_those_of_the_api(void **state) {
         assert_int_equal(rules_class_from_name("boat"), RULES_CLASS_MAX);
         assert_int_equal(rules_class_from_name(NULL), RULES_CLASS_MAX);
         assert_null(rules_class_name(RULES_CLASS_MAX));
-        assert_int_equal(rules_factor_from_name("reply-code"), RULES_FACTOR_REPLY_CODE);
-        assert_int_equal(rules_factor_from_name("split"), 0);
         for (RulesAuthentic a = 0; a < RULES_AUTHENTIC_MAX; a++)
                 assert_int_equal(rules_authentic_from_name(rules_authentic_name(a)), a);
         assert_int_equal(rules_authentic_from_name("very"), RULES_AUTHENTIC_MAX);
@@ -201,8 +289,11 @@ static void names_and_verticals_are_those_of_the_api(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(hotel_and_limited_home_meet_their_floor_with_a_replied_code),
-                cmocka_unit_test(every_other_class_is_refused_with_the_level_it_asks_for),
+                cmocka_unit_test(the_defaults_of_every_class_are_accepted),
+                cmocka_unit_test(the_defaults_are_those_of_the_table),
+                cmocka_unit_test(a_reply_code_is_not_enough_for_what_asks_for_two_channels),
+                cmocka_unit_test(the_interim_floor_is_for_classes_that_nothing_reaches),
+                cmocka_unit_test(a_fact_counts_from_its_bits_on),
                 cmocka_unit_test(a_number_below_the_floor_is_refused_by_name),
                 cmocka_unit_test(the_bounds_themselves_are_allowed),
                 cmocka_unit_test(guessing_never_gets_easier_than_the_hard_bound),
