@@ -138,6 +138,81 @@ int front_share_resend(Ask *ask) {
         return r > 0 ? -EINVAL : r;
 }
 
+static int refuse_expiry(Ask *ask, const char *problem, int64_t limit) {
+        char text[TIME_TEXT_SIZE];
+
+        time_text(limit, text);
+        return ask_refuse(ask,
+                        422,
+                        "invalid-expiry",
+                        "`expires_at` cannot be used",
+                        "`expires_at` %s %s.",
+                        problem,
+                        text);
+}
+
+/* What has been sent says how long it was to last, and that cannot be taken back: so a share may
+ * end sooner, which is the sender's right, and never later. What else waits for a time ends with
+ * it. */
+static int set_expiry(Ask *ask, ShareContext *c, int64_t expires) {
+        Share *s = &c->share;
+
+        if (expires > s->expires)
+                return refuse_expiry(ask, "may only be brought forward; it is", s->expires);
+        if (expires < c->now)
+                return refuse_expiry(ask,
+                                "is in the past; cancel the share to end it at once. Now it is",
+                                c->now);
+        if (expires < s->expires) {
+                int r;
+
+                s->expires = expires;
+                if (s->code_expires > expires)
+                        s->code_expires = expires;
+                if (s->approval_expires > expires)
+                        s->approval_expires = expires;
+                if (s->due > expires + 1)
+                        s->due = expires + 1;
+                share_note(s, c->now, TIMELINE_EXPIRY_CHANGED, 0, 0);
+                r = share_save(c);
+                if (r < 0)
+                        return r;
+                sweep_note_due(ask->gateway, s->due);
+        }
+        return front_answer_with_share(ask, c, 200);
+}
+
+int front_share_expiry(Ask *ask) {
+        const char *text = json_string_value(
+                        json_object_get(json_object_get(ask->frame, "body"), "expires_at"));
+        ShareContext c;
+        int64_t expires;
+        int r;
+
+        r = front_load_share(ask, &c);
+        if (r != 0)
+                return r < 0 ? r : 0;
+        if (!text || time_from_text(text, &expires) < 0)
+                r = ask_refuse(ask,
+                                422,
+                                "invalid-member",
+                                "The request cannot be used",
+                                "`expires_at` must be RFC 3339, such as 2026-11-24T12:00:00Z.");
+        else if (!share_may_step(&c, LIFECYCLE_EVENT_EXPIRE))
+                r = ask_refuse(ask,
+                                409,
+                                "too-late",
+                                "Its time to confirm is over",
+                                "The share is %s, and `expires_at` decides nothing any more.",
+                                lifecycle_state_name(c.share.state));
+        else
+                r = set_expiry(ask, &c, expires);
+        if (r >= 0 && !ask->problem)
+                r = front_remember_answer(ask, NULL);
+        share_context_done(&c);
+        return r;
+}
+
 /* --- lists --- */
 
 typedef struct ListWalk {

@@ -23,6 +23,7 @@ static const FrontVerb verbs[] = {
         { "share.list",      TENANT | OPERATOR,          true,  front_share_list },
         { "share.cancel",    TENANT | OPERATOR,          true,  front_share_cancel },
         { "share.resend",    TENANT,                     true,  front_share_resend },
+        { "share.expiry",    TENANT,                     true,  front_share_expiry },
         { "message.add",     TENANT,                     true,  front_message_add },
         { "message.list",    TENANT,                     true,  front_message_list },
         { "event.follow",    TENANT,                     true,  front_event_follow },
@@ -31,6 +32,9 @@ static const FrontVerb verbs[] = {
         { "letter.list",     OPERATOR,                   true,  front_letter_list },
         { "letter.replay",   OPERATOR,                   true,  front_letter_replay },
         { "letter.drop",     OPERATOR,                   true,  front_letter_drop },
+        { "block.list",      OPERATOR,                   true,  front_block_list },
+        { "block.lift",      OPERATOR,                   true,  front_block_lift },
+        { "block.lift_address", OPERATOR,                true,  front_block_lift_address },
         { "clock.accept",    OPERATOR,                   true,  front_clock_accept },
         { "health",          TENANT | OPERATOR | NOBODY, false, front_health },
 };

@@ -3,7 +3,8 @@
  *   front.c         the way of a question      front-share.c   questions about shares
  *   front-who.c     who asks, and may          front-state.c   questions about the gateway
  *   front-repeat.c  the Idempotency-Key        front-watch.c   waiting for a change
- *   front-event.c   the stream of events       front-message.c  messages of a transfer */
+ *   front-event.c   the stream of events       front-message.c  messages of a transfer
+ *   front-block.c   blocks, for operators */
 #pragma once
 
 #include "gateway.h"
@@ -101,6 +102,12 @@ int front_share_get(Ask *ask);
 int front_share_list(Ask *ask);
 int front_share_cancel(Ask *ask);
 int front_share_resend(Ask *ask);
+int front_share_expiry(Ask *ask);
+
+/* front-block.c */
+int front_block_list(Ask *ask);
+int front_block_lift(Ask *ask);
+int front_block_lift_address(Ask *ask);
 
 /* front-state.c */
 int front_tenant_describe(Ask *ask);

@@ -90,6 +90,7 @@ static json_t *detail_json(TimelineEvent event, int detail) {
         case TIMELINE_CLAIMED_ELSEWHERE:
         case TIMELINE_RELAY_CLAIMED:
         case TIMELINE_RELAY_REFUSED:
+        case TIMELINE_EXPIRY_CHANGED:
         case _TIMELINE_MAX:
                 break;
         }

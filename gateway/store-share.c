@@ -113,6 +113,7 @@ const char *timeline_event_name(TimelineEvent event) {
                 [TIMELINE_APPROVED] = "approved",
                 [TIMELINE_NOT_APPROVED] = "not_approved",
                 [TIMELINE_HELD] = "held",
+                [TIMELINE_EXPIRY_CHANGED] = "expiry_changed",
         };
 
         return event > 0 && event < _TIMELINE_MAX && names[event] ? names[event] : "unknown";

@@ -71,8 +71,9 @@ typedef enum TimelineEvent {
         TIMELINE_REISSUED = 34, /* detail: tries for the new code */
         TIMELINE_APPROVAL_ASKED = 35,
         TIMELINE_APPROVED = 36,
-        TIMELINE_NOT_APPROVED = 37, /* denied, or the number was wrong */
-        TIMELINE_HELD = 38,         /* an answer came too soon after a wrong one, and waits */
+        TIMELINE_NOT_APPROVED = 37,   /* denied, or the number was wrong */
+        TIMELINE_HELD = 38,           /* an answer came too soon after a wrong one, and waits */
+        TIMELINE_EXPIRY_CHANGED = 44, /* the sender brought the last moment to confirm forward */
         _TIMELINE_MAX,
 } TimelineEvent;
 

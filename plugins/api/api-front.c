@@ -13,6 +13,7 @@
 #include "api-request.h"
 #include "api-route.h"
 #include "api-seal.h"
+#include "api-verb.h"
 #include "api-wait.h"
 #include "json-quick.h"
 #include "json-wipe.h"
@@ -69,6 +70,7 @@ typedef struct Call {
         json_t *credential;
         uint8_t credential_hash[16];
         json_t *idempotency;
+        json_t *body;   /* what is passed on as it is, or NULL */
         ApiShare share; /* of a further message only the provisioning */
         int64_t ask;    /* id of the question under way, or 0 */
         ApiWait *wait;  /* or this one, which may take long, or NULL */
@@ -104,6 +106,7 @@ static Call *call_free(Call *call) {
         json_decref(call->cursor);
         json_decref(call->credential);
         json_decref(call->idempotency);
+        json_decref(call->body);
         api_share_done(&call->share);
         free(call);
         return NULL;
@@ -371,11 +374,15 @@ static json_t *frame_complete(const Call *call, json_t *frame) {
         }
         if (call->id[0])
                 failed = json_object_set_new(frame,
-                                         call->id[0] == 's' ? "share" : "message",
+                                         call->id[0] == 's'   ? "share"
+                                         : call->id[0] == 'm' ? "message"
+                                                              : "block",
                                          json_string(call->id)) < 0 ||
                          failed;
         if (call->idempotency)
                 failed = json_object_set(frame, "idempotency", call->idempotency) < 0 || failed;
+        if (call->body)
+                failed = json_object_set(frame, "body", call->body) < 0 || failed;
         if (failed) {
                 json_decref(frame);
                 return NULL;
@@ -1021,7 +1028,7 @@ static int call_read_body(Call *call, const ApiRequestView *view, ApiFault *faul
         if (is_message)
                 return api_message_read(
                                 view->body, view->body_size, &call->share.provisioning, fault);
-        return api_nothing_read(view->body, view->body_size, fault);
+        return api_verb_read(call->route->ask, view->body, view->body_size, &call->body, fault);
 }
 
 static int call_read(Call *call, const ApiRequestView *view, ApiFault *fault) {

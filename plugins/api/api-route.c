@@ -12,6 +12,7 @@ static const ApiRoute routes[] = {
           API_QUERY_AFTER | API_QUERY_WAIT, false, true },
         { "POST", "/v1/shares/{share}/cancel",    API_ROUTE_ASK,    "share.cancel",  0, false, true },
         { "POST", "/v1/shares/{share}/resend",    API_ROUTE_ASK,    "share.resend",  0, false, true },
+        { "POST", "/v1/shares/{share}/expiry",    API_ROUTE_ASK,    "share.expiry",  0, false, true },
         { "POST", "/v1/shares/{share}/messages",  API_ROUTE_SEND,   "message.add",   0, true, false },
         { "GET",  "/v1/shares/{share}/messages",  API_ROUTE_MESSAGES, "message.list",
           API_QUERY_AFTER | API_QUERY_LIMIT, false, false },
@@ -23,6 +24,10 @@ static const ApiRoute routes[] = {
         { "GET",  "/v1/letters",                  API_ROUTE_ASK,    "letter.list",   0, false, false },
         { "POST", "/v1/letters/{message}/replay", API_ROUTE_ASK,    "letter.replay", 0, false, false },
         { "POST", "/v1/letters/{message}/drop",   API_ROUTE_ASK,    "letter.drop",   0, false, false },
+        { "GET",  "/v1/blocks",                   API_ROUTE_ASK,    "block.list",
+          API_QUERY_LIMIT | API_QUERY_CURSOR, false, false },
+        { "POST", "/v1/blocks/lift",              API_ROUTE_ASK,    "block.lift_address", 0, false, false },
+        { "POST", "/v1/blocks/{block}/lift",      API_ROUTE_ASK,    "block.lift",    0, false, false },
         { "POST", "/v1/clock/accept",             API_ROUTE_ASK,    "clock.accept",  0, false, false },
         { "GET",  "/healthz",                     API_ROUTE_ALIVE,  NULL,            0, false, false },
         { "GET",  "/readyz",                      API_ROUTE_READY,  "health",        0, false, false },
@@ -30,6 +35,10 @@ static const ApiRoute routes[] = {
         { "GET",  "/openapi.yaml",                API_ROUTE_OPENAPI, NULL,           0, false, false },
 };
 /* clang-format on */
+
+static const char *prefix_of(char first) {
+        return first == 's' ? "shr_" : first == 'm' ? "msg_" : "blk_";
+}
 
 /* Compares a path with a pattern; what stands for {…} must be an id with that word's prefix. */
 static bool path_matches(const char *pattern, const char *path, char ret_id[ID_TEXT_SIZE]) {
@@ -48,7 +57,7 @@ static bool path_matches(const char *pattern, const char *path, char ret_id[ID_T
                 return false;
         memcpy(ret_id, path + n, ID_TEXT_SIZE - 1);
         ret_id[ID_TEXT_SIZE - 1] = 0;
-        return text_from_id(brace[1] == 's' ? "shr_" : "msg_", ret_id, bytes) == 0;
+        return text_from_id(prefix_of(brace[1]), ret_id, bytes) == 0;
 }
 
 int api_route_find(const char *method,

@@ -63,6 +63,7 @@ static const Command commands[] = {
         { "share watch",    1, false, 0,                    false, ctl_share_watch },
         { "share cancel",   1, false, 0,                    false, ctl_share_cancel },
         { "share resend",   1, false, 0,                    false, ctl_share_resend },
+        { "share expiry",   1, false, ONLY(OPTION_EXPIRES_IN), false, ctl_share_expiry },
         { "message send",   1, true,  0,                    false, ctl_message_send },
         { "message list",   1, false, ONLY(OPTION_AFTER) | ONLY(OPTION_LIMIT), false, ctl_message_list },
         { "events",         0, false, ONLY(OPTION_AFTER) | ONLY(OPTION_FOLLOW), false, ctl_events },
@@ -74,6 +75,8 @@ static const Command commands[] = {
         { "letters list",   0, false, 0,                    true,  ctl_letters_list },
         { "letters replay", 1, false, 0,                    true,  ctl_letters_replay },
         { "letters drop",   1, false, 0,                    true,  ctl_letters_drop },
+        { "blocks list",    0, false, ONLY(OPTION_LIMIT),   true,  ctl_blocks_list },
+        { "blocks lift",    0, true,  ONLY(OPTION_TENANT),  true,  ctl_blocks_lift },
         { "clock accept",   0, false, 0,                    true,  ctl_clock_accept },
 };
 /* clang-format on */
@@ -94,6 +97,7 @@ static const char help_text[] =
         "  share watch ID    show what happens until the share ends\n"
         "  share cancel ID   withdraw a share\n"
         "  share resend ID   send the invitation, or the same link, once more\n"
+        "  share expiry ID   let it end sooner; needs --expires-in\n"
         "  message send ID [FILE]  send the next message of a share in which both sides\n"
         "                    write: JSON as for --provisioning-file [standard input]\n"
         "  message list ID   show its messages [--after] [--limit]\n"
@@ -112,6 +116,9 @@ static const char help_text[] =
         "  letters list      list messages that were given up\n"
         "  letters replay ID try one again\n"
         "  letters drop ID   remove one\n"
+        "  blocks list       list who wants nothing more from whom, masked [--limit]\n"
+        "  blocks lift [ID]  lift one; or, of the address on standard input, those of\n"
+        "                    --tenant, or all\n"
         "  clock accept      go on although the store is ahead of the clock\n"
         "\n"
         "Options of share create:\n"

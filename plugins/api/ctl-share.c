@@ -115,11 +115,14 @@ static void share_print(const json_t *share) {
         waiting_print(json_object_get(share, "waiting"));
 }
 
-static int share_answer(const CtlOptions *options, const char *method, const char *path) {
+static int share_answer_to(const CtlOptions *options,
+                const char *method,
+                const char *path,
+                const json_t *body) {
         _cleanup_(ctl_answer_done) CtlAnswer answer = { 0 };
         int r;
 
-        r = ctl_ask_firmly(options, method, path, NULL, &answer);
+        r = ctl_ask_firmly(options, method, path, body, &answer);
         if (r != 0)
                 return r;
         if (options->json)
@@ -132,6 +135,10 @@ static int share_answer(const CtlOptions *options, const char *method, const cha
                 }
         }
         return 0;
+}
+
+static int share_answer(const CtlOptions *options, const char *method, const char *path) {
+        return share_answer_to(options, method, path, NULL);
 }
 
 int ctl_share_show(const CtlOptions *options, char **arguments) {
@@ -323,10 +330,20 @@ static int provisioning_read(const CtlOptions *options, json_t **ret) {
         return *ret ? 0 : EX_OSERR;
 }
 
+/* The time in so long, as the API writes it. */
+static int time_in(const char *duration, char ret[TIME_TEXT_SIZE]) {
+        int64_t seconds;
+        int r;
+
+        r = duration_read(duration, &seconds);
+        if (r == 0)
+                time_text(time_wall() + seconds, ret);
+        return r;
+}
+
 static int share_body(const CtlOptions *options, json_t **ret) {
         json_auto_t *body = json_object(), *provisioning = NULL;
         json_t *recipient = json_object(), *addresses = json_array(), *credential = json_object();
-        int64_t lifetime;
         int r;
 
         for (size_t i = 0; i < options->n_to; i++)
@@ -348,10 +365,9 @@ static int share_body(const CtlOptions *options, json_t **ret) {
         if (options->expires_in) {
                 char text[TIME_TEXT_SIZE];
 
-                r = duration_read(options->expires_in, &lifetime);
+                r = time_in(options->expires_in, text);
                 if (r != 0)
                         return r;
-                time_text(time_wall() + lifetime, text);
                 set_text(body, "expires_at", text);
         }
         if (options->n_claims > 0) {
@@ -417,4 +433,23 @@ int ctl_share_create(const CtlOptions *options, char **arguments) {
         if (ctl_text(answer.body, "code"))
                 ctl_print_code(ctl_text(answer.body, "code"));
         return 0;
+}
+
+int ctl_share_expiry(const CtlOptions *options, char **arguments) {
+        char path[128], text[TIME_TEXT_SIZE];
+        json_auto_t *body = NULL;
+        int r;
+
+        r = ctl_share_path(arguments[0], "/expiry", path);
+        if (r != 0)
+                return r;
+        if (!options->expires_in) {
+                (void) fprintf(stderr, "vestibulectl: share expiry needs --expires-in\n");
+                return EX_USAGE;
+        }
+        r = time_in(options->expires_in, text);
+        if (r != 0)
+                return r;
+        body = json_pack("{s:s}", "expires_at", text);
+        return body ? share_answer_to(options, "POST", path, body) : EX_OSERR;
 }

@@ -4,6 +4,7 @@
 
 #include "address.h"
 #include "api-request.h"
+#include "api-verb.h"
 #include "cleanup.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -21,6 +22,19 @@ static void check_provisioning(const ApiProvisioning *provisioning) {
                         !json_equal(again.value, provisioning->value))
                 abort();
         api_provisioning_done(&again);
+}
+
+static void check_verbs(const uint8_t *data, size_t size) {
+        static const char *const asks[] = { "share.expiry", "block.lift_address", "share.cancel" };
+
+        for (size_t i = 0; i < N_ELEMENTS(asks); i++) {
+                json_auto_t *body = NULL;
+                ApiFault fault = { 0 };
+                int r = api_verb_read(asks[i], data, size, &body, &fault);
+
+                if ((r == 0 && i < 2) != (body != NULL) || (r > 0) != (fault.detail[0] != 0))
+                        abort();
+        }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -57,5 +71,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 check_provisioning(&message);
         api_provisioning_done(&message);
         (void) api_nothing_read(data, size, &fault);
+        check_verbs(data, size);
         return 0;
 }

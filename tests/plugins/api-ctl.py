@@ -4,6 +4,7 @@
 usage: api-ctl.py VESTIBULE_API VESTIBULECTL [--show | NAME...]     prints TAP, or what people see
 """
 import base64
+import calendar
 import http.server
 import importlib.util
 import json
@@ -21,7 +22,7 @@ specification = importlib.util.spec_from_file_location(
 api = importlib.util.module_from_spec(specification)
 specification.loader.exec_module(api)
 
-SHARE, LETTER = api.SHARE, "msg_" + api.SHARE[4:]
+SHARE, LETTER, BLOCK = api.SHARE, "msg_" + api.SHARE[4:], "blk_" + api.SHARE[4:]
 
 
 def share(**members):
@@ -93,7 +94,7 @@ class Place:
             page = [share(id=SHARE[:-1] + c, state=s, reference=r) for c, s, r in (
                 ("a", "invited", "booking-4711"), ("b", "completed", "Zürich \x1b[31mred\u202e"), ("c", "failed", ""))]
             g.answer(frame, 200, body={"shares": page} if "cursor" in frame else {"shares": page, "cursor": "next"})
-        elif kind in ("share.get", "share.resend"):
+        elif kind in ("share.get", "share.resend", "share.expiry"):
             g.answer(frame, 200, body=share(**self.more))
         elif kind == "share.cancel":
             g.answer(frame, 202, body=share(state="withdrawing", link_left=True))
@@ -122,6 +123,16 @@ class Place:
             g.answer(frame, 200, body={"letters": [
                 {"message": LETTER, "share": SHARE, "channel": "xmpp", "tries": 12,
                  "reason": "remote-server-not-found"}]})
+        elif kind == "block.list":
+            blocks = [{"id": BLOCK, "tenant": "adler", "address": "sms:+49***78", "reason": "stop",
+                       "since": "2026-11-22T12:00:00Z", "until": "2026-12-22T12:00:00Z"},
+                      {"id": BLOCK, "address": "xmpp:b***@example.org", "reason": "stop_all",
+                       "since": "2026-11-22T12:00:00Z", "until": "2026-12-22T12:00:00Z"},
+                      {"id": BLOCK, "until": "2026-12-22T12:00:00Z"}]
+            g.answer(frame, 200, body={"blocks": blocks[1:] if "cursor" in frame else blocks[:1],
+                                       **({} if "cursor" in frame else {"cursor": BLOCK})})
+        elif kind in ("block.lift", "block.lift_address"):
+            g.answer(frame, 200, body={"lifted": 1 if kind == "block.lift" else 2})
         elif kind == "health":
             g.answer(frame, 200, body={"status": "degraded", "parts": [
                 {"name": "store", "up": True, "detail": ""}, {"name": "sms", "up": False, "detail": "bind refused"}]})
@@ -489,6 +500,42 @@ def operators_come_by_the_socket():
                         "no answer from unix:/run/vestibule/no.sock; is vestibule-api@operators running",
                         "group vestibule-operator?")
         assert "localhost" not in result.stderr
+
+
+def a_block_is_lifted_by_its_id_or_by_the_address_on_standard_input():
+    with start() as p:
+        url = "unix:" + p.gateway.unix
+        result = expect(p.run("blocks", "list", url=url, token=False), 0, "sms:+49***78", "stop_all", "2026-12-22")
+        rows = [line.split() for line in result.stdout.splitlines()]
+        assert [row[1] for row in rows] == ["TENANT", "adler", "(all)", "?"], rows
+        assert [f.get("cursor") for f in p.asked] == [None, BLOCK] and p.asked[0]["limit"] == 100
+        expect(p.run("blocks", "list", "--limit", "1", url=url, token=False), 0)
+        assert p.asked[-1]["limit"] == 1 and len(p.asked) == 3, "more than one page was asked for"
+
+        expect(p.run("blocks", "lift", BLOCK, url=url, token=False), 0, "1 block is lifted")
+        assert p.asked[-1]["type"] == "block.lift" and p.asked[-1]["block"] == BLOCK
+        expect(p.run("blocks", "lift", stdin="mailto:b%6Fb@example.org\n", url=url, token=False), 0, "2 blocks are lifted")
+        assert p.asked[-1]["body"] == {"address": "mailto:bob@example.org"}, p.asked[-1]
+        expect(p.run("blocks", "lift", "--tenant", "adler", stdin="sms:+4915112345678", url=url, token=False), 0)
+        assert p.asked[-1]["body"] == {"address": "sms:+4915112345678", "tenant": "adler"}, p.asked[-1]
+        n = len(p.asked)
+        for arguments, stdin in ((("sms:+4915112345678",), ""), ((LETTER,), ""), ((BLOCK, "--tenant", "adler"), ""),
+                                 ((), ""), ((), "\n"), ((BLOCK, BLOCK), "")):
+            expect(p.run("blocks", "lift", *arguments, stdin=stdin, url=url, token=False), 64)
+        expect(p.run("blocks", "lift", stdin="bob\n", url=url, token=False), 65, "address")
+        assert len(p.asked) == n
+
+
+def a_share_may_end_sooner():
+    with start() as p:
+        expect(p.run("share", "expiry", SHARE, "--expires-in", "15m"), 0, SHARE)
+        asked = p.asked[-1]
+        assert asked["type"] == "share.expiry" and asked["share"] == SHARE, asked
+        at = calendar.timegm(time.strptime(asked["body"]["expires_at"], "%Y-%m-%dT%H:%M:%SZ"))
+        assert 890 <= at - time.time() <= 901, asked
+        for arguments in ((SHARE,), (SHARE, "--expires-in", "soon"), ("--expires-in", "1h"),
+                          (SHARE, "--expires-in", "1h", "--title", "x")):
+            expect(p.run("share", "expiry", *arguments), 64)
 
 
 def a_token_and_its_line_belong_together():

@@ -738,6 +738,7 @@ def every_post_honours_an_idempotency_key():
                 (f"/v1/shares/{SHARE}/resend", "share.resend", "share", SHARE),
                 (f"/v1/letters/msg_{SHARE[4:]}/replay", "letter.replay", "message", "msg_" + SHARE[4:]),
                 (f"/v1/letters/msg_{SHARE[4:]}/drop", "letter.drop", "message", "msg_" + SHARE[4:]),
+                (f"/v1/blocks/blk_{SHARE[4:]}/lift", "block.lift", "block", "blk_" + SHARE[4:]),
                 ("/v1/clock/accept", "clock.accept", None, None)):
             answer = client.later("POST", path, headers={"Idempotency-Key": KEY})
             frame = g.next(kind)
@@ -750,6 +751,31 @@ def every_post_honours_an_idempotency_key():
             g.answer(frame, 200, body={})
             assert answer().status == 200
             expect_problem(client.ask("POST", path, {"force": True}), 422, "unknown-member")
+
+
+def a_verb_with_members_is_passed_on_with_those_alone():
+    with start() as g:
+        client = Client(g)
+        expiry, lift = f"/v1/shares/{SHARE}/expiry", "/v1/blocks/lift"
+        for path, kind, body, passed in (
+                (expiry, "share.expiry", {"expires_at": "2026-11-24T12:00:00+01:00"}, None),
+                (lift, "block.lift_address", {"address": "xmpp:B%6Fb@Example.org"}, {"address": "xmpp:bob@example.org"}),
+                (lift, "block.lift_address", {"address": "sms:+4915112345678", "tenant": "adler"}, None)):
+            answer = client.later("POST", path, body, headers={"Idempotency-Key": KEY})
+            frame = g.next(kind)
+            assert frame["body"] == (passed or body) and frame["idempotency"]["key"] == KEY.strip('"'), frame
+            g.answer(frame, 200, body={})
+            assert answer().status == 200
+        for path, body, status, problem in (
+                (expiry, None, 422, "missing-member"), (expiry, {}, 422, "missing-member"),
+                (expiry, {"expires_at": 7}, 422, "invalid-member"), (expiry, {"expires_at": "soon"}, 422, "invalid-member"),
+                (expiry, {"expires_at": "2026-11-24T12:00:00Z", "x": 1}, 422, "unknown-member"),
+                (lift, {"tenant": "adler"}, 422, "missing-member"), (lift, {"address": ""}, 422, "invalid-member"),
+                (lift, {"address": "bob@example.org"}, 422, "invalid-address"),
+                (lift, {"address": "sms:0151"}, 422, "invalid-address"),
+                (lift, {"address": "sms:+4915112345678", "tenant": "t" * 65}, 422, "invalid-member")):
+            expect_problem(client.ask("POST", path, body), status, problem)
+        assert g.requests.empty()
 
 
 def paths_and_methods_that_are_not_there():

@@ -13,6 +13,7 @@
 
 #define SHARE "shr_01j0000000000000000000000a"
 #define MESSAGE "msg_01j0000000000000000000000a"
+#define BLOCK "blk_01j0000000000000000000000a"
 
 static void each_path_leads_to_its_question(void **state) {
         static const struct {
@@ -27,6 +28,10 @@ static void each_path_leads_to_its_question(void **state) {
                 { "GET", "/v1/shares/" SHARE "/messages", "message.list", SHARE },
                 { "POST", "/v1/letters/" MESSAGE "/replay", "letter.replay", MESSAGE },
                 { "POST", "/v1/letters/" MESSAGE "/drop", "letter.drop", MESSAGE },
+                { "POST", "/v1/shares/" SHARE "/expiry", "share.expiry", SHARE },
+                { "GET", "/v1/blocks", "block.list", "" },
+                { "POST", "/v1/blocks/lift", "block.lift_address", "" },
+                { "POST", "/v1/blocks/" BLOCK "/lift", "block.lift", BLOCK },
                 { "POST", "/v1/clock/accept", "clock.accept", "" },
                 { "GET", "/readyz", "health", "" },
         };
@@ -50,6 +55,8 @@ static void other_paths_and_methods_lead_nowhere(void **state) {
                 { "GET", "", NULL },
                 { "GET", "/v1/shares/" MESSAGE, NULL },
                 { "POST", "/v1/letters/" SHARE "/drop", NULL },
+                { "POST", "/v1/blocks/" MESSAGE "/lift", NULL },
+                { "GET", "/v1/blocks/lift", "POST" },
                 { "GET", "/v1/shares/" SHARE "0", NULL },
                 { "GET", "/v1/shares/shr_u1j0000000000000000000000a", NULL },
                 { "POST", "/v1/shares/" SHARE "/cancel/", NULL },
