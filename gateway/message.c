@@ -53,6 +53,18 @@ static json_t *buttons(const TemplateSet *set, const char *locale) {
                         not_me);
 }
 
+/* Who writes, by a name that strangers know: what is said after the end no longer has the share's
+ * own details. */
+static const char *sender_of(const ShareContext *c, const json_t *details) {
+        const char *sender = text_of(details, "sender");
+        const ConfigTenant *tenant;
+
+        if (sender)
+                return sender;
+        tenant = config_tenant(c->gateway->config, c->share.tenant);
+        return tenant ? tenant->names[0] : c->share.tenant;
+}
+
 /* A mail has a subject, and one by which its conversation is known. What an ended share lacks makes
  * none. */
 static int subject_of_notice(ShareContext *c,
@@ -110,7 +122,7 @@ static int render(ShareContext *c, const MessagePlan *plan, int part, json_t **r
         vault_tag(g->vault, c->share.n, tag);
         words_left(g->templates, locale, c->now, plan->expires, text_of(details, "zone"), left);
         words_tries(g->templates, locale, c->share.attempts.left, tries);
-        values.value[TEMPLATE_VALUE_SENDER] = text_of(details, "sender");
+        values.value[TEMPLATE_VALUE_SENDER] = sender_of(c, details);
         values.value[TEMPLATE_VALUE_KIND] =
                         words_kind(g->templates, locale, rules_class_name(c->share.rules.class));
         values.value[TEMPLATE_VALUE_TAG] = tag;
@@ -135,8 +147,9 @@ static int render(ShareContext *c, const MessagePlan *plan, int part, json_t **r
         r = first_of(c, plan->kind, first);
         if (r < 0)
                 return r;
-        frame = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s*, s:s*, s:s*, s:s*, s:s*, s:o*, s:o*, "
-                          "s:I, s:I}",
+        frame = json_pack(
+                        "{s:s, s:s, s:s, s:s, s:s, s:s, s:s*, s:s*, s:s*, s:s*, s:s*, s:o*, s:o*, "
+                        "s:I, s:I}",
                         "type",
                         "send",
                         "message",

@@ -12,6 +12,8 @@ enum {
 
 #define V(name) (1u << TEMPLATE_VALUE_##name)
 
+static const unsigned not_for_subjects = V(LINK) | V(SECRET) | V(NUMBER) | V(KEY);
+
 const char *const template_schemes[TEMPLATE_N_SCHEMES] = { "xmpp", "sms", "mailto" };
 
 const TemplateRule template_rules[_TEMPLATE_MESSAGE_MAX] = {
@@ -25,21 +27,57 @@ const TemplateRule template_rules[_TEMPLATE_MESSAGE_MAX] = {
         [TEMPLATE_LINK] = { "link", V(LINK) | V(SENDER) | V(TAG), V(KIND), true },
         [TEMPLATE_DECLINED] = { "declined", 0, V(SENDER) | V(TAG), false },
         [TEMPLATE_DISOWNED] = { "disowned", 0, V(SENDER) | V(TAG), false },
-        [TEMPLATE_STOPPED] = { "stopped", 0, 0, false },
+        [TEMPLATE_STOPPED] = { "stopped", V(SENDER), V(TAG), false },
         [TEMPLATE_HELP] = { "help", V(SENDER) | V(KIND) | V(TAG) | V(LEFT) | V(CODE), 0, false },
         [TEMPLATE_HELP_TAG] = { "help-tag", 0, 0, false },
-        [TEMPLATE_TAG_FIRST] = { "tag-first", 0, 0, false },
-        [TEMPLATE_STOP_CONFIRM] = { "stop-confirm", V(TAG), 0, false },
+        [TEMPLATE_TAG_FIRST] = { "tag-first", V(SENDER), 0, false },
+        [TEMPLATE_STOP_CONFIRM] = { "stop-confirm", V(TAG), V(SENDER), false },
         [TEMPLATE_NOT_UNDERSTOOD] = { "not-understood",
                         V(CODE),
                         V(SENDER) | V(TAG) | V(LEFT),
                         false },
-        [TEMPLATE_OVER] = { "over", 0, 0, false },
+        [TEMPLATE_OVER] = { "over", V(TAG), V(SENDER), false },
         [TEMPLATE_DONE] = { "done", 0, V(SENDER) | V(TAG), false },
         [TEMPLATE_TAKEN] = { "taken", 0, V(SENDER) | V(TAG), false },
-        [TEMPLATE_TAKEN_LATE] = { "taken-late", 0, 0, false },
+        [TEMPLATE_TAKEN_LATE] = { "taken-late", V(TAG), V(SENDER), false },
         [TEMPLATE_NOT_MADE] = { "not-made", 0, V(SENDER) | V(KIND) | V(TAG), false },
         [TEMPLATE_LINK_PART] = { "link-part", V(LINK) | V(SENDER) | V(TAG), V(KIND), true },
+        [TEMPLATE_INVITATION_READY] = { "invitation-ready",
+                        V(SENDER) | V(KIND) | V(TAG) | V(LEFT),
+                        0,
+                        true },
+        [TEMPLATE_INVITATION_YES] = { "invitation-yes",
+                        V(SENDER) | V(KIND) | V(TAG) | V(LEFT),
+                        0,
+                        true },
+        [TEMPLATE_INVITATION_FACT] = { "invitation-fact",
+                        V(SENDER) | V(KIND) | V(TAG) | V(LEFT) | V(FACT),
+                        0,
+                        true },
+        [TEMPLATE_ASK_CODE] = { "ask-code",
+                        V(CODE),
+                        V(SENDER) | V(KIND) | V(TAG) | V(LEFT),
+                        false },
+        [TEMPLATE_ASK_READY] = { "ask-ready", 0, V(SENDER) | V(KIND) | V(TAG) | V(LEFT), false },
+        [TEMPLATE_ASK_FACT] = { "ask-fact",
+                        V(FACT),
+                        V(SENDER) | V(KIND) | V(TAG) | V(LEFT),
+                        false },
+        [TEMPLATE_CODE_SENT] = { "code-sent", V(LEFT), V(SENDER) | V(KIND) | V(TAG), false },
+        [TEMPLATE_CODE] = { "code", V(SECRET) | V(KIND) | V(SENDER) | V(TAG) | V(LEFT), 0, true },
+        [TEMPLATE_CODE_EXPIRED] = { "code-expired", 0, V(SENDER) | V(KIND) | V(TAG), false },
+        [TEMPLATE_NO_MORE_CODES] = { "no-more-codes", V(SENDER), V(KIND) | V(TAG), false },
+        [TEMPLATE_NEW_CODE] = { "new-code",
+                        V(SENDER),
+                        V(KIND) | V(TAG) | V(CODE) | V(LEFT),
+                        false },
+        [TEMPLATE_APPROVAL] = { "approval",
+                        V(NUMBER) | V(SENDER),
+                        V(KIND) | V(TAG) | V(LEFT),
+                        false },
+        [TEMPLATE_LINK_ADDRESS] = { "link-address", V(LINK) | V(SENDER) | V(TAG), V(KIND), true },
+        [TEMPLATE_LINK_KEY] = { "link-key", V(KEY) | V(TAG), V(SENDER) | V(KIND), true },
+        [TEMPLATE_STOPPED_ALL] = { "stopped-all", 0, V(SENDER) | V(TAG), false },
 };
 
 const TemplateValueKnown template_values_known[_TEMPLATE_VALUE_MAX] = {
@@ -52,6 +90,10 @@ const TemplateValueKnown template_values_known[_TEMPLATE_VALUE_MAX] = {
         [TEMPLATE_VALUE_LINK] = { "link",
                         "https://relay.example.org/v1/m/0123456789012345678901234567890123456789"
                         "?v=a#01234567890123456789012345678901234567890123" },
+        [TEMPLATE_VALUE_FACT] = { "fact", NULL },
+        [TEMPLATE_VALUE_SECRET] = { "secret", "123-456-786" },
+        [TEMPLATE_VALUE_NUMBER] = { "number", "123 456" },
+        [TEMPLATE_VALUE_KEY] = { "key", "#01234567890123456789012345678901234567890123" },
 };
 
 static void pieces_done(TemplatePieces *pieces) {
@@ -186,6 +228,11 @@ static void lint_characters(TemplateCutter *c, const char *text, const char *end
 static void lint_values(TemplateCutter *c) {
         unsigned missing = template_rules[c->message].required & ~c->used;
 
+        if (c->message != TEMPLATE_HELP_TAG && !((c->used | missing) & (V(SENDER) | V(TAG))))
+                template_problem(c->problems,
+                                c->path,
+                                c->line,
+                                "neither {sender} nor {tag} says what it is about");
         for (TemplateValue v = 0; v < _TEMPLATE_VALUE_MAX; v++)
                 if (missing & 1u << v)
                         template_problem(c->problems,
@@ -231,8 +278,14 @@ int template_cut(TemplateCutter *c, const char *text, const char *end, Template 
                                         c->line,
                                         "an empty line belongs after the subject");
         }
-        if (c->used & V(LINK))
-                template_problem(c->problems, c->path, 1, "{link} is not allowed in a subject");
+        /* It is shown on a locked screen, and kept in more places than a text. */
+        for (TemplateValue v = 0; v < _TEMPLATE_VALUE_MAX; v++)
+                if (c->used & not_for_subjects & 1u << v)
+                        template_problem(c->problems,
+                                        c->path,
+                                        1,
+                                        "{%s} is not allowed in a subject",
+                                        template_values_known[v].name);
         if (template_rules[c->message].subject_required && !c->variant && ret->subject.n == 0)
                 template_problem(c->problems, c->path, 1, "this message needs a `subject: ` line");
         for (; text < end && *text == '\n'; text++)

@@ -44,6 +44,7 @@ static void longest_values(const TemplateSet *set, const TemplateLocale *locale,
                 ret->values.value[v] = template_values_known[v].longest;
         ret->values.value[TEMPLATE_VALUE_KIND] = longest_word(locale, "kind-");
         ret->values.value[TEMPLATE_VALUE_CODE] = longest_word(locale, "code-");
+        ret->values.value[TEMPLATE_VALUE_FACT] = longest_word(locale, "fact-");
         ret->values.value[TEMPLATE_VALUE_LEFT] = ret->left;
         ret->values.value[TEMPLATE_VALUE_TRIES] = ret->tries;
 }

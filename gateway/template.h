@@ -6,7 +6,9 @@
  * `words` of a language holds `key = word` lines, with ` | ` between singular and plural.
  *
  * From tenants only registered names come in here; control characters are dropped from every value
- * all the same. No text but `link` can hold a link.
+ * all the same. No text but those of the link can hold a link, none but `code` a code, and each
+ * names the sender or the tag, so that who gets it knows what it is about; `help-tag`, which is
+ * about several, alone does not.
  *
  * NAME.SCHEME, such as `invitation.sms`, is another text of NAME for the channels of those
  * addresses. It need not exist, needs no subject (NAME's is its own then), and gives way to an
@@ -26,21 +28,37 @@ typedef enum TemplateMessage {
         TEMPLATE_MISTYPED,   /* the check symbol is wrong; nothing was spent */
         TEMPLATE_WRONG,      /* a try was spent; needs tries */
         TEMPLATE_LOCKED,   /* the answer to the wrong code that was the last; later ones get OVER */
-        TEMPLATE_LINK,     /* this and LINK_PART alone have a link; repeats are the same bytes */
+        TEMPLATE_LINK,     /* this, LINK_PART and LINK_ADDRESS alone have a link; repeats are the
+                              same bytes */
         TEMPLATE_DECLINED, /* the answer to NO */
         TEMPLATE_DISOWNED, /* the answer to NOT ME */
-        TEMPLATE_STOPPED,  /* the answer to STOP */
+        TEMPLATE_STOPPED,  /* the answer to STOP: no more from this sender */
         TEMPLATE_HELP,     /* the answer to HELP while the challenge is open */
         TEMPLATE_HELP_TAG, /* several shares are open: put the tag first */
-        TEMPLATE_TAG_FIRST,      /* the sender could be anybody: put the tag first */
-        TEMPLATE_STOP_CONFIRM,   /* likewise, and they wrote STOP: is it meant? */
-        TEMPLATE_NOT_UNDERSTOOD, /* bound, but neither a code nor a word */
-        TEMPLATE_OVER,           /* after the end, whatever the end was */
-        TEMPLATE_DONE,           /* the recipient said that the key has arrived */
-        TEMPLATE_TAKEN,          /* the recipient said that somebody else has opened the link */
-        TEMPLATE_TAKEN_LATE,     /* the same, when the mailbox has been emptied already */
-        TEMPLATE_NOT_MADE,       /* confirmed, and then there was nothing to send */
-        TEMPLATE_LINK_PART,      /* in place of TEMPLATE_LINK where the sender keeps the Secret */
+        TEMPLATE_TAG_FIRST,        /* the sender could be anybody: put the tag first */
+        TEMPLATE_STOP_CONFIRM,     /* likewise, and they wrote STOP: is it meant? */
+        TEMPLATE_NOT_UNDERSTOOD,   /* bound, but neither a code nor a word */
+        TEMPLATE_OVER,             /* after the end, whatever the end was */
+        TEMPLATE_DONE,             /* the recipient said that the key has arrived */
+        TEMPLATE_TAKEN,            /* the recipient said that somebody else has opened the link */
+        TEMPLATE_TAKEN_LATE,       /* the same, when the mailbox has been emptied already */
+        TEMPLATE_NOT_MADE,         /* confirmed, and then there was nothing to send */
+        TEMPLATE_LINK_PART,        /* in place of TEMPLATE_LINK where the sender keeps the Secret */
+        TEMPLATE_INVITATION_READY, /* we send the code, to another address: reply READY */
+        TEMPLATE_INVITATION_YES,   /* no code, but two halves: reply YES */
+        TEMPLATE_INVITATION_FACT,  /* reply with something that the sender knows of them */
+        TEMPLATE_ASK_CODE,         /* a factor is met, and this is the next question: the code */
+        TEMPLATE_ASK_READY,        /* likewise: READY */
+        TEMPLATE_ASK_FACT,         /* likewise: the fact */
+        TEMPLATE_CODE_SENT,        /* the answer to READY; {left} is the code's */
+        TEMPLATE_CODE,             /* to the other address; the only one that holds a code */
+        TEMPLATE_CODE_EXPIRED,     /* reply READY for a new one */
+        TEMPLATE_NO_MORE_CODES,    /* likewise, and there is no new one */
+        TEMPLATE_NEW_CODE,         /* the sender has made another; the old one is worth nothing */
+        TEMPLATE_APPROVAL,         /* tell the sender this number */
+        TEMPLATE_LINK_ADDRESS,     /* in two halves: the link without its Secret */
+        TEMPLATE_LINK_KEY,         /* in two halves: the Secret, to be put behind the link */
+        TEMPLATE_STOPPED_ALL,      /* the answer to STOP ALL */
         _TEMPLATE_MESSAGE_MAX,
 } TemplateMessage;
 
@@ -51,7 +69,11 @@ typedef enum TemplateValue {
         TEMPLATE_VALUE_LEFT,   /* words_left(): "for 23 hours", "until Tue 24 Nov, 13:00 CET" */
         TEMPLATE_VALUE_CODE,   /* words_code(): what the code looks like, never the code */
         TEMPLATE_VALUE_TRIES,  /* words_tries() */
-        TEMPLATE_VALUE_LINK,
+        TEMPLATE_VALUE_LINK,   /* of LINK_ADDRESS: without what is LINK_KEY's */
+        TEMPLATE_VALUE_FACT,   /* words_fact() */
+        TEMPLATE_VALUE_SECRET, /* the code itself, as people read it: 123-456-786 */
+        TEMPLATE_VALUE_NUMBER, /* that the sender types */
+        TEMPLATE_VALUE_KEY,    /* the second half: what belongs behind the link, `#` included */
         _TEMPLATE_VALUE_MAX,
 } TemplateValue;
 

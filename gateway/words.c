@@ -93,6 +93,18 @@ const char *words_code(const TemplateSet *set, const char *locale, const char *f
         return word;
 }
 
+const char *words_fact(const TemplateSet *set, const char *locale, const char *name) {
+        char key[32];
+        const char *word;
+
+        (void) snprintf(key, sizeof(key), "fact-%s", name);
+        word = template_word(set, locale, key, false);
+        if (!word)
+                word = template_word(set, locale, "fact-other", false);
+        assert(word);
+        return word;
+}
+
 static bool zone_name_is_valid(const char *zone) {
         size_t size = strlen(zone);
 

@@ -48,6 +48,11 @@ void words_tries(const TemplateSet *set, const char *locale, unsigned n, char re
  * digits". */
 const char *words_code(const TemplateSet *set, const char *locale, const char *format);
 
+/* What the recipient is asked for as a fact, as the object of a sentence: "your booking number".
+ * name is one of "booking", "surname", "plate", "employee" and "other"; any other name, which an
+ * older configuration may have left, is as "other". */
+const char *words_fact(const TemplateSet *set, const char *locale, const char *name);
+
 /* The offset from UTC and the abbreviation at a moment, from the bytes of a TZif file (RFC 8536).
  * -EBADMSG: not such a file. Pure. */
 int words_zone_offset(const uint8_t *data,

@@ -54,7 +54,8 @@ typedef struct Longest {
 } Longest;
 
 static void longest_values(const TemplateSet *set, const char *locale, Longest *ret) {
-        const char *kind = "", *code = "";
+        static const char *const facts[] = { "booking", "surname", "plate", "employee", "other" };
+        const char *kind = "", *code = "", *fact = "";
 
         longest_left(set, locale, ret->left);
         words_tries(set, locale, RULES_ATTEMPTS_MAX, ret->tries);
@@ -62,6 +63,8 @@ static void longest_values(const TemplateSet *set, const char *locale, Longest *
                 kind = longer(kind, words_kind(set, locale, rules_class_name((RulesClass) c)));
         for (int c = 0; c < CODE_FORMAT_MAX; c++)
                 code = longer(code, words_code(set, locale, code_format_name((CodeFormat) c)));
+        for (size_t i = 0; i < N_ELEMENTS(facts); i++)
+                fact = longer(fact, words_fact(set, locale, facts[i]));
         ret->values = (TemplateValues){ 0 };
         ret->values.value[TEMPLATE_VALUE_SENDER] = "Hotel Adler am Marktplat"; /* 24 */
         ret->values.value[TEMPLATE_VALUE_KIND] = kind;
@@ -72,6 +75,10 @@ static void longest_values(const TemplateSet *set, const char *locale, Longest *
         ret->values.value[TEMPLATE_VALUE_LINK] =
                         "https://relay.example.org/v1/m/01234567-0123-0123-0123-012345678901?v=a#"
                         "01234567890123456789012345678901234567890123";
+        ret->values.value[TEMPLATE_VALUE_FACT] = fact;
+        ret->values.value[TEMPLATE_VALUE_SECRET] = "123-456-786";
+        ret->values.value[TEMPLATE_VALUE_NUMBER] = "123 456";
+        ret->values.value[TEMPLATE_VALUE_KEY] = "#01234567890123456789012345678901234567890123";
 }
 
 static unsigned segments_of(const TemplateSet *set,
@@ -158,7 +165,8 @@ static void every_text_fits_with_the_longest_values(void **state) {
                 longest_values(set, locales[i], &longest);
                 for (TemplateMessage m = 0; m < _TEMPLATE_MESSAGE_MAX; m++) {
                         _cleanup_(freep) char *text = NULL;
-                        bool has_link = m == TEMPLATE_LINK || m == TEMPLATE_LINK_PART;
+                        bool has_link = m == TEMPLATE_LINK || m == TEMPLATE_LINK_PART ||
+                                        m == TEMPLATE_LINK_ADDRESS;
                         unsigned n = segments_of(set, locales[i], m, &longest.values, &text);
 
                         if (n > (has_link ? 3u : 2u))

@@ -15,6 +15,8 @@
 #include "template.h"
 #include "words.h"
 
+static const char *const shipped[] = { "en", "de" };
+
 static TemplateSet *load(void) {
         const char *directories[] = { "/nonexistent/templates", TEST_TEMPLATES };
         _cleanup_(freep) char *problems = NULL;
@@ -35,6 +37,10 @@ static TemplateValues some_values(void) {
                                                  [TEMPLATE_VALUE_TRIES] = "2 tries",
                                                  [TEMPLATE_VALUE_LINK] =
                                                                  "https://relay.example/v1/m/x#k",
+                                                 [TEMPLATE_VALUE_FACT] = "your booking number",
+                                                 [TEMPLATE_VALUE_SECRET] = "123-456-786",
+                                                 [TEMPLATE_VALUE_NUMBER] = "4711",
+                                                 [TEMPLATE_VALUE_KEY] = "#thesecondhalf",
                                  } };
 }
 
@@ -65,23 +71,25 @@ static void texts_that_need_more_parts_than_are_sent_are_named(void **state) {
         assert_null(strstr(over_one, "/over"));
         assert_int_equal(template_set_longer(set, 2, &over_two), 0);
         assert_string_equal(over_two,
-                        "de/link.sms 3, de/link-part.sms 3, en/link.sms 3, en/link-part.sms 3");
+                        "de/link.sms 3, de/link-part.sms 3, de/link-address.sms 3, en/link.sms 3, "
+                        "en/link-part.sms 3, en/link-address.sms 3");
         assert_int_equal(template_set_longer(set, 3, &over_three), 0);
         assert_null(over_three);
 }
 
-static void only_the_link_messages_show_the_link_and_none_shows_it_otherwise(void **state) {
+/* A link and a code, or the two halves of a link, in one message would be all that a thief needs.
+ */
+static void a_link_a_code_and_a_key_are_each_in_their_own_messages(void **state) {
         _cleanup_(template_set_freep) TemplateSet *set = load();
         TemplateValues values = some_values();
-        static const char *const locales[] = { "en", "de" };
 
         (void) state;
-        for (size_t i = 0; i < N_ELEMENTS(locales) * 2; i++)
+        for (size_t i = 0; i < N_ELEMENTS(shipped) * 2; i++)
                 for (TemplateMessage m = 0; m < _TEMPLATE_MESSAGE_MAX; m++) {
                         _cleanup_(freep) char *subject = NULL, *text = NULL;
 
                         assert_int_equal(template_render(set,
-                                                         locales[i / 2],
+                                                         shipped[i / 2],
                                                          i % 2 ? "sms" : NULL,
                                                          m,
                                                          &values,
@@ -89,10 +97,44 @@ static void only_the_link_messages_show_the_link_and_none_shows_it_otherwise(voi
                                                          &text),
                                         0);
                         assert_int_equal(strstr(text, "relay.example") != NULL,
-                                        m == TEMPLATE_LINK || m == TEMPLATE_LINK_PART);
+                                        m == TEMPLATE_LINK || m == TEMPLATE_LINK_PART ||
+                                                        m == TEMPLATE_LINK_ADDRESS);
+                        assert_int_equal(strstr(text, "123-456-786") != NULL, m == TEMPLATE_CODE);
+                        assert_int_equal(strstr(text, "#thesecondhalf") != NULL,
+                                        m == TEMPLATE_LINK_KEY);
+                        assert_int_equal(strstr(text, "4711") != NULL, m == TEMPLATE_APPROVAL);
                         assert_null(strchr(text, '{'));
-                        assert_true(!subject || !strstr(subject, "relay.example"));
                         assert_true(strlen(text) < 700);
+                        if (!subject)
+                                continue;
+                        assert_null(strstr(subject, "relay.example"));
+                        assert_null(strstr(subject, "123-456-786"));
+                        assert_null(strstr(subject, "#thesecondhalf"));
+                        assert_null(strstr(subject, "4711"));
+                }
+}
+
+/* Who holds two invitations must see which one a message means. */
+static void every_message_names_the_sender_or_the_reference(void **state) {
+        _cleanup_(template_set_freep) TemplateSet *set = load();
+        TemplateValues values = some_values();
+
+        (void) state;
+        for (size_t i = 0; i < N_ELEMENTS(shipped) * 2; i++)
+                for (TemplateMessage m = 0; m < _TEMPLATE_MESSAGE_MAX; m++) {
+                        _cleanup_(freep) char *subject = NULL, *text = NULL;
+
+                        assert_int_equal(template_render(set,
+                                                         shipped[i / 2],
+                                                         i % 2 ? "sms" : NULL,
+                                                         m,
+                                                         &values,
+                                                         &subject,
+                                                         &text),
+                                        0);
+                        if (!strstr(text, "Hotel Adler") && !strstr(text, "7KQ4") &&
+                                        m != TEMPLATE_HELP_TAG)
+                                fail_msg("%s: %s", shipped[i / 2], text);
                 }
 }
 
@@ -174,7 +216,13 @@ static void a_value_that_a_text_needs_and_lacks_is_told(void **state) {
         assert_int_equal(template_render(set, "en", NULL, TEMPLATE_WRONG, &values, &subject, &text),
                         TEMPLATE_E_VALUE);
         assert_null(text);
-        assert_int_equal(template_render(set, "en", NULL, TEMPLATE_OVER, &values, &subject, &text),
+        assert_int_equal(template_render(set,
+                                         "en",
+                                         NULL,
+                                         TEMPLATE_HELP_TAG,
+                                         &values,
+                                         &subject,
+                                         &text),
                         0);
 }
 
@@ -212,21 +260,33 @@ static void lint(TemplateMessage message, const char *text, const char *problem)
 
 static void texts_that_break_a_rule_are_refused(void **state) {
         (void) state;
-        lint(TEMPLATE_OVER, "The end.", NULL);
-        lint(TEMPLATE_OVER, "Braces {{ and }}.\n", NULL);
-        lint(TEMPLATE_OVER, "", "there is no text");
-        lint(TEMPLATE_OVER, "\n \n", "there is no text");
-        lint(TEMPLATE_OVER, "{sender}", "1: {sender} is not allowed");
-        lint(TEMPLATE_OVER, "a\nb {nonsense}", "2: there is no value of this name");
-        lint(TEMPLATE_OVER, "a {sender", "{ without }");
-        lint(TEMPLATE_OVER, "a }", "} without {");
-        lint(TEMPLATE_OVER, "see https://x.example", "web address");
-        lint(TEMPLATE_OVER, "see WWW.x.example", "web address");
-        lint(TEMPLATE_OVER, "bell \a", "U+0007");
-        lint(TEMPLATE_OVER, "\xff", "not UTF-8");
-        lint(TEMPLATE_OVER, "x\u202ey", "U+202E");
-        lint(TEMPLATE_WRONG, "Wrong.", "{tries} is missing");
-        lint(TEMPLATE_WRONG, "{tries} {link}", "{link} is not allowed");
+        lint(TEMPLATE_HELP_TAG, "The end.", NULL);
+        lint(TEMPLATE_HELP_TAG, "Braces {{ and }}.\n", NULL);
+        lint(TEMPLATE_HELP_TAG, "", "there is no text");
+        lint(TEMPLATE_HELP_TAG, "\n \n", "there is no text");
+        lint(TEMPLATE_HELP_TAG, "{sender}", "1: {sender} is not allowed");
+        lint(TEMPLATE_HELP_TAG, "a\nb {nonsense}", "2: there is no value of this name");
+        lint(TEMPLATE_HELP_TAG, "a {sender", "{ without }");
+        lint(TEMPLATE_HELP_TAG, "a }", "} without {");
+        lint(TEMPLATE_HELP_TAG, "see https://x.example", "web address");
+        lint(TEMPLATE_HELP_TAG, "see WWW.x.example", "web address");
+        lint(TEMPLATE_HELP_TAG, "bell \a", "U+0007");
+        lint(TEMPLATE_HELP_TAG, "\xff", "not UTF-8");
+        lint(TEMPLATE_HELP_TAG, "x\u202ey", "U+202E");
+        lint(TEMPLATE_OVER, "The end ({tag}).", NULL);
+        lint(TEMPLATE_DECLINED, "Declined.", "1: neither {sender} nor {tag} says");
+        lint(TEMPLATE_DECLINED, "Declined ({tag}).", NULL);
+        lint(TEMPLATE_OVER, "The end.", "1: {tag} is missing");
+        lint(TEMPLATE_WRONG, "{tries}.", "1: neither {sender} nor {tag} says");
+        lint(TEMPLATE_WRONG, "Wrong ({tag}).", "{tries} is missing");
+        lint(TEMPLATE_WRONG, "{tag} {tries} {secret}", "{secret} is not allowed");
+        lint(TEMPLATE_LINK, "subject: a\n\n{sender} {tag} {link} {secret}", "{secret} is not");
+        lint(TEMPLATE_LINK_ADDRESS, "subject: a\n\n{sender} {tag} {link} {key}", "{key} is not");
+        lint(TEMPLATE_LINK_KEY, "subject: a\n\n{sender} {tag} {link} {key}", "{link} is not");
+        lint(TEMPLATE_CODE,
+                        "subject: {secret}\n\n{secret} {kind} {sender} {tag} {left}",
+                        "{secret} is not allowed in a subject");
+        lint(TEMPLATE_WRONG, "{tag} {tries} {link}", "{link} is not allowed");
         lint(TEMPLATE_LINK, "subject: a\n\n{sender} {tag} {link}", NULL);
         lint(TEMPLATE_LINK, "{sender} {tag} {link}", "needs a `subject: ` line");
         lint(TEMPLATE_LINK,
@@ -256,18 +316,18 @@ static void the_operator_overrides_single_files_and_a_new_language_must_be_whole
         const char *directories[] = { folder, TEST_TEMPLATES };
         _cleanup_(template_set_freep) TemplateSet *set = NULL;
         _cleanup_(freep) char *subject = NULL, *text = NULL, *problems = NULL;
-        TemplateValues values = { 0 };
+        TemplateValues values = some_values();
 
         (void) state;
         assert_non_null(mkdtemp(folder));
         (void) snprintf(en, sizeof(en), "%s/en", folder);
         (void) snprintf(fr, sizeof(fr), "%s/fr", folder);
         assert_int_equal(mkdir(en, 0700), 0);
-        write_file(en, "over", "It is over.\n");
+        write_file(en, "over", "It is over ({tag}).\n");
         assert_int_equal(template_set_load(directories, 2, &set, &problems), 0);
         assert_int_equal(template_render(set, "en", NULL, TEMPLATE_OVER, &values, &subject, &text),
                         0);
-        assert_string_equal(text, "It is over.");
+        assert_string_equal(text, "It is over (7KQ4).");
 
         assert_int_equal(mkdir(fr, 0700), 0);
         write_file(fr, "over", "C'est fini {link}.\n");
@@ -383,18 +443,18 @@ static void a_kind_of_address_may_have_texts_of_its_own(void **state) {
         assert_non_null(mkdtemp(folder));
         (void) snprintf(en, sizeof(en), "%s/en", folder);
         assert_int_equal(mkdir(en, 0700), 0);
-        write_file(en, "over.sms", "Over, {{sms}}.\n");
+        write_file(en, "over.sms", "{tag} is over, {{sms}}.\n");
         write_file(en, "link.mailto", "{sender} {tag} {link}\n");
         write_file(en, "help.mailto", "subject: Help\n\n{sender} {kind} {tag} {left} {code}\n");
         assert_int_equal(template_set_load(directories, 2, &set, &problems), 0);
-        expect_text(set, "sms", TEMPLATE_OVER, NULL, "Over, {sms}.");
+        expect_text(set, "sms", TEMPLATE_OVER, NULL, "7KQ4 is over, {sms}.");
         for (size_t i = 0; i < N_ELEMENTS(others); i++)
                 expect_text(set,
                                 others[i],
                                 TEMPLATE_OVER,
                                 NULL,
-                                "This invitation has ended. If you still expect a key, please ask "
-                                "the one who wanted to send it.");
+                                "This invitation (7KQ4) has ended. If you still expect a key, "
+                                "please ask the one who wanted to send it.");
         /* Without a subject of its own it has that of all. */
         expect_text(set,
                         "mailto",
@@ -408,17 +468,17 @@ static void a_kind_of_address_may_have_texts_of_its_own(void **state) {
                         "Hotel Adler a room key 7KQ4 for 23 hours the nine digits");
 
         /* Who writes a text of their own does not find that one channel says something else. */
-        write_file(en, "wrong", "Wrong. {tries}\n");
+        write_file(en, "wrong", "Wrong. {tries} ({tag})\n");
         set = template_set_free(set);
         assert_int_equal(template_set_load(directories, 2, &set, &problems), 0);
-        expect_text(set, "sms", TEMPLATE_WRONG, NULL, "Wrong. 2 tries");
-        expect_text(set, NULL, TEMPLATE_WRONG, NULL, "Wrong. 2 tries");
+        expect_text(set, "sms", TEMPLATE_WRONG, NULL, "Wrong. 2 tries (7KQ4)");
+        expect_text(set, NULL, TEMPLATE_WRONG, NULL, "Wrong. 2 tries (7KQ4)");
 
         /* The same lint. */
-        write_file(en, "over.sms", "{sender}");
+        write_file(en, "over.sms", "{tag} {left}");
         set = template_set_free(set);
         assert_int_equal(template_set_load(directories, 2, &set, &problems), TEMPLATE_E_INVALID);
-        assert_non_null(strstr(problems, "en/over.sms:1: {sender} is not allowed"));
+        assert_non_null(strstr(problems, "en/over.sms:1: {left} is not allowed"));
         for (size_t i = 0; i < N_ELEMENTS(files); i++) {
                 (void) snprintf(path, sizeof(path), "%s/%s", en, files[i]);
                 assert_int_equal(unlink(path), 0);
@@ -487,7 +547,8 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(the_installed_texts_pass_the_lint_and_fit_the_sms_alphabet),
                 cmocka_unit_test(texts_that_need_more_parts_than_are_sent_are_named),
-                cmocka_unit_test(only_the_link_messages_show_the_link_and_none_shows_it_otherwise),
+                cmocka_unit_test(a_link_a_code_and_a_key_are_each_in_their_own_messages),
+                cmocka_unit_test(every_message_names_the_sender_or_the_reference),
                 cmocka_unit_test(an_invitation_says_who_what_how_long_and_how_to_refuse),
                 cmocka_unit_test(rendering_is_the_same_bytes_each_time),
                 cmocka_unit_test(a_value_cannot_break_or_turn_a_line),
