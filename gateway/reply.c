@@ -361,19 +361,28 @@ static int answer_taken(ShareContext *c, const Reply *reply) {
         return say(c, reply, TEMPLATE_TAKEN_LATE);
 }
 
+static bool is_stop(AnswerKind kind) {
+        return kind == ANSWER_STOP || kind == ANSWER_STOP_ALL;
+}
+
 /* The share has ended, and what is asked for is about those to come. */
-static int stop_after_the_end(ShareContext *c, const Reply *reply) {
+static int stop_after_the_end(ShareContext *c, const Reply *reply, AnswerKind kind) {
+        bool all = kind == ANSWER_STOP_ALL;
         int r;
 
-        r = block_put(c->gateway, c->share.tenant, reply->from, BLOCK_STOP, GATEWAY_BLOCK_SECONDS);
-        return r < 0 ? r : say(c, reply, TEMPLATE_STOPPED);
+        r = block_put(c->gateway,
+                        all ? "" : c->share.tenant,
+                        reply->from,
+                        all ? BLOCK_STOP_ALL : BLOCK_STOP,
+                        GATEWAY_BLOCK_SECONDS);
+        return r < 0 ? r : say(c, reply, all ? TEMPLATE_STOPPED_ALL : TEMPLATE_STOPPED);
 }
 
 static int answer_bound(ShareContext *c, Reply *reply, const Answer *answer) {
         if (answer->kind == ANSWER_TAKEN && c->share.state >= LIFECYCLE_RELEASED)
                 return answer_taken(c, reply);
-        if (answer->kind == ANSWER_STOP && lifecycle_is_terminal(c->share.state))
-                return stop_after_the_end(c, reply);
+        if (is_stop(answer->kind) && lifecycle_is_terminal(c->share.state))
+                return stop_after_the_end(c, reply, answer->kind);
         if (lifecycle_is_terminal(c->share.state))
                 return say(c, reply, TEMPLATE_OVER);
 
@@ -392,6 +401,12 @@ static int answer_bound(ShareContext *c, Reply *reply, const Answer *answer) {
         case ANSWER_STOP:
                 return say_and_step(
                                 c, reply, TEMPLATE_STOPPED, LIFECYCLE_EVENT_STOP, TIMELINE_REFUSED);
+        case ANSWER_STOP_ALL:
+                return say_and_step(c,
+                                reply,
+                                TEMPLATE_STOPPED_ALL,
+                                LIFECYCLE_EVENT_STOP_ALL,
+                                TIMELINE_REFUSED);
         case ANSWER_HELP:
                 return answer_help(c, reply);
         case ANSWER_DONE:
@@ -520,7 +535,7 @@ static int unproven(const Reply *reply, Candidates *all) {
         all->answer = &without_tag;
         r = candidates_find(all);
         c = r < 0 ? NULL : share_of_address(all);
-        if (c && without_tag.kind == ANSWER_STOP)
+        if (c && is_stop(without_tag.kind))
                 r = unproven_stop(c, reply);
         else if (c && correlation_is_open(c->share.state, without_tag.kind))
                 r = ask_once(c, reply, TEMPLATE_TAG_FIRST, "tag", REPLY_HINT_AGAIN);
@@ -538,7 +553,7 @@ static int unbound(const Reply *reply, Candidates *all, bool address_suffices) {
 
         /* Who really sent it, and about no share, wants no more invitations from anybody. It ends
          * none. */
-        if (all->answer->kind == ANSWER_STOP && reply->authentic == RULES_AUTHENTIC_STRONG)
+        if (is_stop(all->answer->kind) && reply->authentic == RULES_AUTHENTIC_STRONG)
                 r = block_put(reply->gateway,
                                 "",
                                 reply->from,

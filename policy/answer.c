@@ -57,12 +57,16 @@ static Reading *reading_free(Reading *reading) {
 DEFINE_CLEANUP(Reading, reading_free)
 
 typedef struct Word {
-        const char *text; /* folded, pieces joined by one space */
+        const char *text; /* folded, without accents, pieces joined by one space */
         AnswerKind kind;
 } Word;
 
 /* STOP holds the keywords of 47 CFR 64.1200(a)(10). "Got it" and "received" are not among DONE,
- * which ends the link's life: people say them when they see the link, before they open it. */
+ * which ends the link's life: people say them when they see the link, before they open it. "Not for
+ * me" is not among NOT ME, which warns the sender: it may be a NO.
+ *
+ * Words are written here without accents, which are left out of what is read as well; only where a
+ * language has another spelling without them (oe for an o with two dots) it comes in both. */
 static const Word english[] = {
         { "yes", ANSWER_YES },
         { "y", ANSWER_YES },
@@ -87,8 +91,6 @@ static const Word english[] = {
         { "wrong person", ANSWER_NOT_ME },
         { "wrong address", ANSWER_NOT_ME },
         { "stop", ANSWER_STOP },
-        { "stopall", ANSWER_STOP },
-        { "stop all", ANSWER_STOP },
         { "unsubscribe", ANSWER_STOP },
         { "cancel", ANSWER_STOP },
         { "end", ANSWER_STOP },
@@ -96,6 +98,12 @@ static const Word english[] = {
         { "revoke", ANSWER_STOP },
         { "optout", ANSWER_STOP },
         { "opt out", ANSWER_STOP },
+        { "stopall", ANSWER_STOP_ALL },
+        { "stop all", ANSWER_STOP_ALL },
+        { "stop everything", ANSWER_STOP_ALL },
+        { "stop everybody", ANSWER_STOP_ALL },
+        { "stop everyone", ANSWER_STOP_ALL },
+        { "unsubscribe all", ANSWER_STOP_ALL },
         { "help", ANSWER_HELP },
         { "help me", ANSWER_HELP },
         { "info", ANSWER_HELP },
@@ -115,20 +123,27 @@ static const Word german[] = {
         { "ja", ANSWER_YES },
         { "j", ANSWER_YES },
         { "jo", ANSWER_YES },
+        { "jawohl", ANSWER_YES },
         { "ja bitte", ANSWER_YES },
+        { "ja gern", ANSWER_YES },
+        { "ja gerne", ANSWER_YES },
         { "nein", ANSWER_NO },
         { "nee", ANSWER_NO },
         { "ne", ANSWER_NO },
         { "nein danke", ANSWER_NO },
         { "ablehnen", ANSWER_NO },
+        { "ich lehne ab", ANSWER_NO },
         { "nicht ich", ANSWER_NOT_ME },
         { "bin ich nicht", ANSWER_NOT_ME },
+        { "bin nicht ich", ANSWER_NOT_ME },
         { "das bin ich nicht", ANSWER_NOT_ME },
+        { "das bin nicht ich", ANSWER_NOT_ME },
         { "ich bin das nicht", ANSWER_NOT_ME },
+        { "ich bin es nicht", ANSWER_NOT_ME },
         { "falsche nummer", ANSWER_NOT_ME },
         { "falsche person", ANSWER_NOT_ME },
         { "falsche adresse", ANSWER_NOT_ME },
-        { "falscher empfänger", ANSWER_NOT_ME },
+        { "falscher empfanger", ANSWER_NOT_ME },
         { "falscher empfaenger", ANSWER_NOT_ME },
         { "stopp", ANSWER_STOP },
         { "abmelden", ANSWER_STOP },
@@ -136,87 +151,194 @@ static const Word german[] = {
         { "austragen", ANSWER_STOP },
         { "beenden", ANSWER_STOP },
         { "ende", ANSWER_STOP },
+        { "stop alle", ANSWER_STOP_ALL },
+        { "stopp alle", ANSWER_STOP_ALL },
+        { "stop alles", ANSWER_STOP_ALL },
+        { "stopp alles", ANSWER_STOP_ALL },
+        { "stop allen", ANSWER_STOP_ALL },
+        { "stopp allen", ANSWER_STOP_ALL },
+        { "alle stoppen", ANSWER_STOP_ALL },
+        { "alle abmelden", ANSWER_STOP_ALL },
+        { "alles abbestellen", ANSWER_STOP_ALL },
+        { "alle abbestellen", ANSWER_STOP_ALL },
         { "hilfe", ANSWER_HELP },
+        { "hilf mir", ANSWER_HELP },
         { "bereit", ANSWER_READY },
+        { "bin bereit", ANSWER_READY },
         { "ich bin bereit", ANSWER_READY },
         { "fertig", ANSWER_DONE },
         { "bin fertig", ANSWER_DONE },
+        { "ich bin fertig", ANSWER_DONE },
         { "erledigt", ANSWER_DONE },
         { "hat geklappt", ANSWER_DONE },
+        { "es hat geklappt", ANSWER_DONE },
         { "hat funktioniert", ANSWER_DONE },
         { "vergeben", ANSWER_TAKEN },
         { "schon vergeben", ANSWER_TAKEN },
+        { "bereits vergeben", ANSWER_TAKEN },
         { "schon geoeffnet", ANSWER_TAKEN },
-        { "schon geöffnet", ANSWER_TAKEN },
+        { "schon geoffnet", ANSWER_TAKEN },
+        { "bereits geoeffnet", ANSWER_TAKEN },
+        { "bereits geoffnet", ANSWER_TAKEN },
 };
 
-/* Words of which accents are often left out come in both spellings. */
 static const Word french[] = {
         { "oui", ANSWER_YES },
         { "oui merci", ANSWER_YES },
         { "daccord", ANSWER_YES },
+        { "bien sur", ANSWER_YES },
+        { "volontiers", ANSWER_YES },
+        { "avec plaisir", ANSWER_YES },
         { "non", ANSWER_NO },
         { "non merci", ANSWER_NO },
+        { "refuser", ANSWER_NO },
+        { "je refuse", ANSWER_NO },
         { "pas moi", ANSWER_NOT_ME },
         { "cest pas moi", ANSWER_NOT_ME },
         { "ce nest pas moi", ANSWER_NOT_ME },
-        { "mauvais numéro", ANSWER_NOT_ME },
+        { "ce nest pas moi du tout", ANSWER_NOT_ME },
         { "mauvais numero", ANSWER_NOT_ME },
-        { "erreur de numéro", ANSWER_NOT_ME },
         { "erreur de numero", ANSWER_NOT_ME },
+        { "faux numero", ANSWER_NOT_ME },
         { "mauvaise personne", ANSWER_NOT_ME },
+        { "erreur de personne", ANSWER_NOT_ME },
+        { "mauvais destinataire", ANSWER_NOT_ME },
+        { "erreur de destinataire", ANSWER_NOT_ME },
         { "mauvaise adresse", ANSWER_NOT_ME },
-        { "arrêt", ANSWER_STOP },
         { "arret", ANSWER_STOP },
-        { "arrêter", ANSWER_STOP },
         { "arreter", ANSWER_STOP },
-        { "arrêtez", ANSWER_STOP },
         { "arretez", ANSWER_STOP },
-        { "désabonner", ANSWER_STOP },
         { "desabonner", ANSWER_STOP },
-        { "désinscrire", ANSWER_STOP },
+        { "se desabonner", ANSWER_STOP },
+        { "me desabonner", ANSWER_STOP },
+        { "desabonnez moi", ANSWER_STOP },
+        { "desabonnement", ANSWER_STOP },
         { "desinscrire", ANSWER_STOP },
+        { "me desinscrire", ANSWER_STOP },
+        { "desinscription", ANSWER_STOP },
         { "fin", ANSWER_STOP },
+        { "stop tout", ANSWER_STOP_ALL },
+        { "stop tous", ANSWER_STOP_ALL },
+        { "stop toutes", ANSWER_STOP_ALL },
+        { "stop a tout", ANSWER_STOP_ALL },
+        { "stop a tous", ANSWER_STOP_ALL },
+        { "arret total", ANSWER_STOP_ALL },
+        { "tout arreter", ANSWER_STOP_ALL },
+        { "arretez tout", ANSWER_STOP_ALL },
+        { "arreter tout", ANSWER_STOP_ALL },
         { "aide", ANSWER_HELP },
-        { "prêt", ANSWER_READY },
+        { "a laide", ANSWER_HELP },
+        { "aidez moi", ANSWER_HELP },
+        { "besoin daide", ANSWER_HELP },
         { "pret", ANSWER_READY },
-        { "prête", ANSWER_READY },
         { "prete", ANSWER_READY },
-        { "terminé", ANSWER_DONE },
-        { "termine", ANSWER_DONE },
+        { "je suis pret", ANSWER_READY },
+        { "je suis prete", ANSWER_READY },
+        { "fait", ANSWER_DONE },
         { "cest fait", ANSWER_DONE },
-        { "déjà pris", ANSWER_TAKEN },
+        { "termine", ANSWER_DONE },
+        { "cest termine", ANSWER_DONE },
+        { "fini", ANSWER_DONE },
+        { "cest fini", ANSWER_DONE },
+        { "ca a marche", ANSWER_DONE },
+        { "pris", ANSWER_TAKEN },
         { "deja pris", ANSWER_TAKEN },
-        { "déjà ouvert", ANSWER_TAKEN },
+        { "deja prise", ANSWER_TAKEN },
         { "deja ouvert", ANSWER_TAKEN },
+        { "deja ouverte", ANSWER_TAKEN },
+        { "deja utilise", ANSWER_TAKEN },
+        { "deja utilisee", ANSWER_TAKEN },
 };
 
 static const Word spanish[] = {
-        { "sí", ANSWER_YES },
         { "si", ANSWER_YES },
-        { "sí gracias", ANSWER_YES },
         { "si gracias", ANSWER_YES },
+        { "claro", ANSWER_YES },
+        { "vale", ANSWER_YES },
+        { "de acuerdo", ANSWER_YES },
         { "no gracias", ANSWER_NO },
+        { "rechazar", ANSWER_NO },
+        { "no lo quiero", ANSWER_NO },
+        { "no la quiero", ANSWER_NO },
         { "no soy yo", ANSWER_NOT_ME },
         { "yo no", ANSWER_NOT_ME },
-        { "número equivocado", ANSWER_NOT_ME },
+        { "yo no soy", ANSWER_NOT_ME },
+        { "ese no soy yo", ANSWER_NOT_ME },
+        { "esa no soy yo", ANSWER_NOT_ME },
         { "numero equivocado", ANSWER_NOT_ME },
         { "persona equivocada", ANSWER_NOT_ME },
-        { "dirección equivocada", ANSWER_NOT_ME },
         { "direccion equivocada", ANSWER_NOT_ME },
+        { "destinatario equivocado", ANSWER_NOT_ME },
         { "alto", ANSWER_STOP },
         { "baja", ANSWER_STOP },
         { "darse de baja", ANSWER_STOP },
+        { "darme de baja", ANSWER_STOP },
+        { "dar de baja", ANSWER_STOP },
         { "parar", ANSWER_STOP },
+        { "pare", ANSWER_STOP },
+        { "detener", ANSWER_STOP },
         { "cancelar", ANSWER_STOP },
+        { "salir", ANSWER_STOP },
+        { "baja todo", ANSWER_STOP_ALL },
+        { "baja todos", ANSWER_STOP_ALL },
+        { "baja total", ANSWER_STOP_ALL },
+        { "baja de todo", ANSWER_STOP_ALL },
+        { "baja de todos", ANSWER_STOP_ALL },
+        { "stop todo", ANSWER_STOP_ALL },
+        { "stop todos", ANSWER_STOP_ALL },
+        { "parar todo", ANSWER_STOP_ALL },
+        { "alto a todo", ANSWER_STOP_ALL },
+        { "cancelar todo", ANSWER_STOP_ALL },
         { "ayuda", ANSWER_HELP },
+        { "ayudame", ANSWER_HELP },
+        { "necesito ayuda", ANSWER_HELP },
+        { "informacion", ANSWER_HELP },
+        { "listo", ANSWER_READY },
+        { "lista", ANSWER_READY },
         { "estoy listo", ANSWER_READY },
         { "estoy lista", ANSWER_READY },
+        { "ya estoy listo", ANSWER_READY },
+        { "ya estoy lista", ANSWER_READY },
         { "hecho", ANSWER_DONE },
+        { "ya esta hecho", ANSWER_DONE },
         { "terminado", ANSWER_DONE },
+        { "ha funcionado", ANSWER_DONE },
+        { "funciono", ANSWER_DONE },
+        { "usado", ANSWER_TAKEN },
         { "ya usado", ANSWER_TAKEN },
+        { "ya usada", ANSWER_TAKEN },
+        { "ya utilizado", ANSWER_TAKEN },
+        { "ya utilizada", ANSWER_TAKEN },
         { "ya abierto", ANSWER_TAKEN },
+        { "ya abierta", ANSWER_TAKEN },
 };
+
+/* What people put behind a word out of courtesy, what ends with another one before that. In front
+ * of a word it makes a sentence. */
+static const char *const courtesies[] = { "please",
+        "many thanks",
+        "thanks",
+        "thank you very much",
+        "thank you",
+        "thx",
+        "bitte",
+        "danke",
+        "dankeschon",
+        "danke schon",
+        "danke schoen",
+        "besten dank",
+        "vielen dank",
+        "merci",
+        "merci beaucoup",
+        "merci bien",
+        "sil vous plait",
+        "sil te plait",
+        "svp",
+        "stp",
+        "muchas gracias",
+        "mil gracias",
+        "gracias",
+        "por favor" };
 
 static const struct {
         const char *language;
@@ -327,7 +449,17 @@ static bool cut(Reading *reading) {
         return true;
 }
 
-/* The pieces from first on as a phrase; false when it is longer than any that we know. */
+/* The letter under its accents. */
+static ucs4_t without_marks(ucs4_t c) {
+        ucs4_t parts[UC_DECOMPOSITION_MAX_LENGTH];
+
+        while (c >= 0x80 && uc_canonical_decomposition(c, parts) > 0)
+                c = parts[0];
+        return c;
+}
+
+/* The pieces from first on as a phrase without accents; false when it is longer than any that we
+ * know. */
 static bool phrase(const Reading *reading, size_t first, char ret[PHRASE_SIZE]) {
         size_t n = 0;
 
@@ -337,13 +469,14 @@ static bool phrase(const Reading *reading, size_t first, char ret[PHRASE_SIZE]) 
                 if (i > first)
                         ret[n++] = ' ';
                 for (size_t k = 0; k < piece->length; k++) {
+                        ucs4_t c = without_marks(reading->text[piece->start + k]);
                         int used;
 
+                        if (uc_is_general_category_withtable(c, UC_CATEGORY_MASK_Mn))
+                                continue;
                         if (n + 8 > PHRASE_SIZE)
                                 return false;
-                        used = u8_uctomb((uint8_t *) ret + n,
-                                        reading->text[piece->start + k],
-                                        (ptrdiff_t) (PHRASE_SIZE - n));
+                        used = u8_uctomb((uint8_t *) ret + n, c, (ptrdiff_t) (PHRASE_SIZE - n));
                         if (used < 0)
                                 return false;
                         n += (size_t) used;
@@ -368,18 +501,40 @@ static size_t language_of(const char *locale) {
         return 0;
 }
 
+static AnswerKind find_word_anywhere(const char *text, const char *locale) {
+        AnswerKind kind = find_word(text, language_of(locale));
+
+        for (size_t i = 0; kind == ANSWER_OTHER && i < N_ELEMENTS(languages); i++)
+                kind = find_word(text, i);
+        return kind;
+}
+
+/* Cuts one courtesy off the end, if something is left before it. */
+static bool cut_courtesy(char *text) {
+        size_t size = strlen(text);
+
+        for (size_t i = 0; i < N_ELEMENTS(courtesies); i++) {
+                size_t n = strlen(courtesies[i]);
+
+                if (size > n + 1 && text[size - n - 1] == ' ' &&
+                                streq(text + size - n, courtesies[i])) {
+                        text[size - n - 1] = 0;
+                        return true;
+                }
+        }
+        return false;
+}
+
 /* The word that the pieces from first on are, or ANSWER_OTHER. */
 static AnswerKind read_word(const Reading *reading, size_t first, const char *locale) {
-        size_t preferred = language_of(locale);
         char text[PHRASE_SIZE];
         AnswerKind kind;
 
         if (!phrase(reading, first, text))
                 return ANSWER_OTHER;
-
-        kind = find_word(text, preferred);
-        for (size_t i = 0; kind == ANSWER_OTHER && i < N_ELEMENTS(languages); i++)
-                kind = find_word(text, i);
+        kind = find_word_anywhere(text, locale);
+        while (kind == ANSWER_OTHER && cut_courtesy(text))
+                kind = find_word_anywhere(text, locale);
         return kind;
 }
 

@@ -1,6 +1,7 @@
 /* What a person meant by a text: a code, or one of a few words, in their language or in English.
- * Tolerant of case, width, spaces, dashes, quotes, final punctuation and emoji; strict about the
- * words themselves, which must be the whole text: "don't stop" is not STOP.
+ * Tolerant of case, width, accents, spaces, dashes, quotes, final punctuation, emoji and a "thank
+ * you" at the end; strict about the words themselves, which must be the whole text: "don't stop" is
+ * not STOP.
  *
  * The text is at most ANSWER_TEXT_MAX bytes of anything. */
 #pragma once
@@ -22,6 +23,7 @@ typedef enum AnswerKind {
         ANSWER_NO,
         ANSWER_NOT_ME,
         ANSWER_STOP, /* the keywords that carriers prescribe, and their kin in other languages */
+        ANSWER_STOP_ALL, /* about everybody, and not the sender alone */
         ANSWER_HELP,
         ANSWER_READY,
         ANSWER_DONE,

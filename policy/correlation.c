@@ -28,6 +28,7 @@ bool correlation_is_open(LifecycleState state, AnswerKind kind) {
         case ANSWER_NO:
         case ANSWER_NOT_ME:
         case ANSWER_STOP:
+        case ANSWER_STOP_ALL:
                 return (unsigned) state < LIFECYCLE_STATE_MAX && state != LIFECYCLE_WITHDRAWING &&
                        !lifecycle_is_terminal(state);
         default:

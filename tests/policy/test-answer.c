@@ -1,6 +1,11 @@
 /* What people write, and what it is understood as. */
 #include "answer.h"
 
+#include <stdio.h>
+#include <unicase.h>
+#include <uninorm.h>
+#include <unistr.h>
+
 #include "../base/test.h"
 
 #define D9_RIGHT "123456786"
@@ -45,7 +50,7 @@ static void words_are_understood_in_every_language_whatever_the_locale(void **st
                 { "FALSCHER EMPFA\xcc\x88NGER", ANSWER_NOT_ME },
                 { "STOP", ANSWER_STOP },
                 { "Stop.", ANSWER_STOP },
-                { "STOPALL", ANSWER_STOP },
+                { "STOPALL", ANSWER_STOP_ALL },
                 { "unsubscribe", ANSWER_STOP },
                 { "Cancel", ANSWER_STOP },
                 { "END", ANSWER_STOP },
@@ -104,6 +109,19 @@ static void words_are_understood_in_every_language_whatever_the_locale(void **st
 
 static void a_word_must_be_the_whole_text(void **state) {
         static const char *const texts[] = { "don't stop",
+                "please stop",
+                "stop the car at the hotel",
+                "I will stop by at 8",
+                "stop it",
+                "Bitte nicht stoppen",
+                "Der Bus hat am Stopp gewartet",
+                "n'arr\xc3\xaatez pas",
+                "il y a un arr\xc3\xaat de bus devant l'h\xc3\xb4tel",
+                "merci de ne pas me d\xc3\xa9sabonner",
+                "no pare",
+                "no quiero darme de baja",
+                "thanks stop thanks a lot",
+                "thank you for the key",
                 "stop it now",
                 "please do not cancel",
                 "yes and no",
@@ -132,6 +150,201 @@ static void a_word_must_be_the_whole_text(void **state) {
                 }
         assert_int_equal(kind_of("received", "en"), ANSWER_CODE);
         assert_int_equal(kind_of("it has been received", "en"), ANSWER_OTHER);
+}
+
+/* As each language spells them; what people make of them is the test's. */
+static const struct {
+        const char *locale, *thanks;
+        struct {
+                AnswerKind kind;
+                const char *text;
+        } words[24];
+} spoken[] = {
+        { "en",
+                        "thank you",
+                        { { ANSWER_YES, "yes" },
+                                        { ANSWER_NO, "no" },
+                                        { ANSWER_NOT_ME, "not me" },
+                                        { ANSWER_NOT_ME, "it's not me" },
+                                        { ANSWER_STOP, "stop" },
+                                        { ANSWER_STOP_ALL, "stop all" },
+                                        { ANSWER_STOP_ALL, "stopall" },
+                                        { ANSWER_HELP, "help" },
+                                        { ANSWER_READY, "ready" },
+                                        { ANSWER_READY, "I'm ready" },
+                                        { ANSWER_DONE, "done" },
+                                        { ANSWER_TAKEN, "taken" } } },
+        { "de",
+                        "danke schön",
+                        { { ANSWER_YES, "ja" },
+                                        { ANSWER_NO, "nein" },
+                                        { ANSWER_NOT_ME, "nicht ich" },
+                                        { ANSWER_NOT_ME, "falscher Empfänger" },
+                                        { ANSWER_STOP, "stopp" },
+                                        { ANSWER_STOP_ALL, "stop alle" },
+                                        { ANSWER_STOP_ALL, "stopp alle" },
+                                        { ANSWER_HELP, "hilfe" },
+                                        { ANSWER_READY, "bereit" },
+                                        { ANSWER_DONE, "fertig" },
+                                        { ANSWER_TAKEN, "vergeben" },
+                                        { ANSWER_TAKEN, "schon geöffnet" } } },
+        { "fr",
+                        "s'il vous plaît",
+                        { { ANSWER_YES, "oui" },
+                                        { ANSWER_YES, "d'accord" },
+                                        { ANSWER_YES, "bien sûr" },
+                                        { ANSWER_NO, "non" },
+                                        { ANSWER_NOT_ME, "pas moi" },
+                                        { ANSWER_NOT_ME, "ce n'est pas moi" },
+                                        { ANSWER_NOT_ME, "mauvais numéro" },
+                                        { ANSWER_STOP, "stop" },
+                                        { ANSWER_STOP, "arrêt" },
+                                        { ANSWER_STOP, "désabonnez-moi" },
+                                        { ANSWER_STOP_ALL, "stop tout" },
+                                        { ANSWER_STOP_ALL, "arrêtez tout" },
+                                        { ANSWER_HELP, "aide" },
+                                        { ANSWER_HELP, "à l'aide" },
+                                        { ANSWER_READY, "prêt" },
+                                        { ANSWER_READY, "je suis prête" },
+                                        { ANSWER_DONE, "fait" },
+                                        { ANSWER_DONE, "c'est terminé" },
+                                        { ANSWER_TAKEN, "déjà pris" },
+                                        { ANSWER_TAKEN, "déjà utilisé" } } },
+        { "es",
+                        "muchas gracias",
+                        { { ANSWER_YES, "sí" },
+                                        { ANSWER_NO, "no" },
+                                        { ANSWER_NOT_ME, "no soy yo" },
+                                        { ANSWER_NOT_ME, "número equivocado" },
+                                        { ANSWER_NOT_ME, "dirección equivocada" },
+                                        { ANSWER_STOP, "stop" },
+                                        { ANSWER_STOP, "baja" },
+                                        { ANSWER_STOP_ALL, "baja todo" },
+                                        { ANSWER_STOP_ALL, "stop todo" },
+                                        { ANSWER_HELP, "ayuda" },
+                                        { ANSWER_HELP, "ayúdame" },
+                                        { ANSWER_READY, "listo" },
+                                        { ANSWER_READY, "ya estoy lista" },
+                                        { ANSWER_DONE, "hecho" },
+                                        { ANSWER_TAKEN, "ya usado" },
+                                        { ANSWER_TAKEN, "ya abierto" } } },
+};
+
+static void put(uint8_t *to, size_t *n, ucs4_t c) {
+        *n += (size_t) u8_uctomb(to + *n, c, 8);
+}
+
+/* As some keyboard has it. A character that becomes 0 is left out. */
+static void spell(const char *text, ucs4_t (*change)(ucs4_t c), char ret[256]) {
+        const uint8_t *s = (const uint8_t *) text;
+        size_t n = 0;
+
+        while (*s) {
+                ucs4_t c;
+
+                s += u8_mbtouc(&c, s, strlen((const char *) s));
+                c = change(c);
+                if (c)
+                        put((uint8_t *) ret, &n, c);
+        }
+        ret[n] = 0;
+}
+
+static ucs4_t curly(ucs4_t c) {
+        return c == '\'' ? 0x2019 : c;
+}
+
+static ucs4_t full_width(ucs4_t c) {
+        return c > ' ' && c < 0x7f && c != '\'' ? c + 0xfee0 : c;
+}
+
+static ucs4_t bare(ucs4_t c) {
+        ucs4_t parts[UC_DECOMPOSITION_MAX_LENGTH];
+
+        return uc_canonical_decomposition(c, parts) > 0 ? parts[0] : c;
+}
+
+static ucs4_t no_apostrophe(ucs4_t c) {
+        return c == '\'' ? 0 : c;
+}
+
+static void whatever_a_keyboard_makes_of_a_word_it_is_the_word(void **state) {
+        static ucs4_t (*const changes[])(ucs4_t) = {
+                uc_toupper, uc_tolower, curly, full_width, bare, no_apostrophe
+        };
+        static const char *const around[][2] = { { "", "" },
+                { "  ", "\n" },
+                { "", "." },
+                { "", " !" },
+                { "\"", "\"" },
+                { "“", "”" },
+                { "„", "“" },
+                { "« ", " »" },
+                { "‹\u202f", "\u202f›" },
+                { "*", "*" },
+                { "- ", " -" },
+                { "7KQ4 ", "" },
+                { "７ＫＱ４ ", "" },
+                { "", " \U0001f44d" } };
+
+        for (size_t i = 0; i < N_ELEMENTS(spoken); i++)
+                for (size_t k = 0; k < N_ELEMENTS(spoken[i].words) && spoken[i].words[k].text; k++)
+                        for (size_t m = 0; m < N_ELEMENTS(changes) * N_ELEMENTS(around); m++) {
+                                const char *const *a = around[m % N_ELEMENTS(around)];
+                                char word[256], text[600];
+
+                                spell(spoken[i].words[k].text,
+                                                changes[m / N_ELEMENTS(around)],
+                                                word);
+                                (void) snprintf(text, sizeof(text), "%s%s%s", a[0], word, a[1]);
+                                if (kind_of(text, spoken[i].locale) != spoken[i].words[k].kind ||
+                                                kind_of(text, "en") != spoken[i].words[k].kind)
+                                        fail_msg("%s: %s", spoken[i].locale, text);
+                                (void) snprintf(text,
+                                                sizeof(text),
+                                                "%s%s, %s%s",
+                                                a[0],
+                                                word,
+                                                spoken[i].thanks,
+                                                a[1]);
+                                if (kind_of(text, spoken[i].locale) != spoken[i].words[k].kind)
+                                        fail_msg("%s: %s", spoken[i].locale, text);
+                        }
+}
+
+/* A word within a sentence is what the sentence says, which nobody here understands. */
+static void a_word_among_others_is_no_answer(void **state) {
+        static const char *const sentences[][2] = { { "please do not ", "" },
+                { "", " is what she said" },
+                { "Bitte nicht ", "" },
+                { "merci de ne pas ", " maintenant" },
+                { "por favor, nada de ", "" },
+                { "either stop it or ", "?" } };
+
+        for (size_t i = 0; i < N_ELEMENTS(spoken); i++)
+                for (size_t k = 0; k < N_ELEMENTS(spoken[i].words) && spoken[i].words[k].text; k++)
+                        for (size_t m = 0; m < N_ELEMENTS(sentences); m++) {
+                                char text[600];
+
+                                (void) snprintf(text,
+                                                sizeof(text),
+                                                "%s%s%s",
+                                                sentences[m][0],
+                                                spoken[i].words[k].text,
+                                                sentences[m][1]);
+                                if (kind_of(text, spoken[i].locale) != ANSWER_OTHER)
+                                        fail_msg("%s", text);
+                        }
+}
+
+static void courtesy_alone_is_no_answer(void **state) {
+        static const char *const texts[] = {
+                "thanks", "Danke!", "merci beaucoup", "gracias", "please, thank you", "7KQ4 merci"
+        };
+
+        for (size_t i = 0; i < N_ELEMENTS(texts); i++)
+                if (kind_of(texts[i], "en") != ANSWER_OTHER)
+                        fail_msg("%s", texts[i]);
 }
 
 static void nothing_is_empty_and_a_sign_is_not_understood(void **state) {
@@ -186,6 +399,16 @@ static void a_code_is_found_alone_and_in_a_sentence(void **state) {
                                 "2\xef\xb8\x8f\xe2\x83\xa3"
                                 "3456786",
                                 "" },
+                { CODE_D9, "123-456-786 merci", "" },
+                { CODE_D9, "Le code est le 123 456 786, merci !", "" },
+                { CODE_D9, "« 123-456-786 »", "" },
+                { CODE_D9, "„123456786“, danke", "" },
+                { CODE_D9, "la clave es 123.456.786, gracias", "" },
+                { CODE_D9, "¿123‑456‑786?", "" }, /* dashes that do not break */
+                { CODE_D9, "１２３－４５６－７８６", "" },
+                { CODE_D9, "７ＫＱ４　１２３４５６７８６　どうも", "7KQ4" },
+                { CODE_D9, "١٢٣٤٥٦٧٨٦", "" },
+                { CODE_D9, "7KQ4 123—456—786 gracias", "7KQ4" },
                 { CODE_D9, "7KQ4 123456786", "7KQ4" },
                 { CODE_D9, "7kq4: 123-456-786", "7KQ4" },
                 { CODE_D9, "7kq4-123-456-786", "7KQ4" },
@@ -340,6 +563,9 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(words_are_understood_in_every_language_whatever_the_locale),
                 cmocka_unit_test(a_word_must_be_the_whole_text),
+                cmocka_unit_test(whatever_a_keyboard_makes_of_a_word_it_is_the_word),
+                cmocka_unit_test(a_word_among_others_is_no_answer),
+                cmocka_unit_test(courtesy_alone_is_no_answer),
                 cmocka_unit_test(nothing_is_empty_and_a_sign_is_not_understood),
                 cmocka_unit_test(a_code_is_found_alone_and_in_a_sentence),
                 cmocka_unit_test(a_slip_is_found_as_such),
