@@ -49,6 +49,19 @@ static bool is_worth_sending(ShareContext *c, const OutboxRow *row, const json_t
         return link && plugin_link_withdraws(link);
 }
 
+/* An invitation that nobody was asked to take waits for the morning; the sweep queues it again. */
+static int postpone(ShareContext *c, const OutboxRow *row) {
+        int r;
+
+        if (row->kind != OUTBOX_INVITATION || row->attempts > 0)
+                return 0;
+        r = fallback_postpone(c);
+        if (r <= 0)
+                return r;
+        r = store_outbox_remove(c->gateway->store, row->share, row->part);
+        return r < 0 ? r : FALLBACK_POSTPONED;
+}
+
 int channel_claim(ShareContext *c, OutboxRow *row, json_t **ret) {
         int r;
 
@@ -63,6 +76,9 @@ int channel_claim(ShareContext *c, OutboxRow *row, json_t **ret) {
                 return r < 0 ? r : OUTBOX_VERDICT_DONE;
         }
 
+        r = postpone(c, row);
+        if (r != 0)
+                return r < 0 ? r : OUTBOX_VERDICT_DONE;
         r = message_frame(c->gateway, c->has_key ? &c->key : NULL, row->share, row->part, ret);
         if (r == STORE_E_NOT_FOUND) {
                 r = row_remove(c, row);
@@ -109,54 +125,13 @@ static int step_of_message(ShareContext *c, int part) {
                                : c->share.step;
 }
 
-/* The next step whose channel is still configured; 0: there is none. */
-static int next_step(ShareContext *c) {
-        for (int step = c->share.step + 1; step < share_n_steps(c); step++) {
-                const ConfigChannel *channel;
-                const char *address;
-
-                if (share_route(c, step, &address, &channel))
-                        return step;
-        }
-        return c->error;
-}
-
-/* Moves to the next step of the fallback, or ends the share as undeliverable. */
-static int fall_back(ShareContext *c, int failed_step) {
-        Share *s = &c->share;
-        int step;
-
-        share_note(s, c->now, TIMELINE_NOT_DELIVERED, OUTBOX_INVITATION, failed_step);
-        if (failed_step != s->step) /* an earlier one: the challenge is open elsewhere */
-                return 0;
-        step = next_step(c);
-        if (step < 0)
-                return step;
-        if (step > 0) {
-                s->step = step;
-                share_note(s, c->now, TIMELINE_FALLBACK, 0, s->step);
-                return message_invite(c, false);
-        }
-        /* An invitation that was delivered at an earlier step is still an open challenge. */
-        for (int i = 0; i < s->n_timeline; i++)
-                if (s->timeline[i].event == TIMELINE_DELIVERED &&
-                                s->timeline[i].step != failed_step)
-                        return 0;
-        return share_step(c, LIFECYCLE_EVENT_UNDELIVERABLE);
-}
-
 static int message_sent(ShareContext *c, const OutboxRow *row) {
         Share *s = &c->share;
         int r;
 
         switch (row->kind) {
         case OUTBOX_INVITATION:
-                if (share_may_step(c, LIFECYCLE_EVENT_INVITATION_TAKEN)) {
-                        share_note(s, c->now, TIMELINE_INVITATION_ACCEPTED, 0, s->step);
-                        r = share_step(c, LIFECYCLE_EVENT_INVITATION_TAKEN);
-                        return r < 0 ? r : share_save(c);
-                }
-                break;
+                return fallback_accepted(c, step_of_message(c, row->part));
         case OUTBOX_LINK:
                 if (share_may_step(c, LIFECYCLE_EVENT_LINK_SENT)) {
                         share_note(s, c->now, TIMELINE_LINK_ACCEPTED, 0, s->step);
@@ -192,7 +167,7 @@ static int message_refused(ShareContext *c, OutboxKind kind, int step) {
         if (!may_be_refused(c, kind, step))
                 return 0;
         if (kind == OUTBOX_INVITATION)
-                r = fall_back(c, step);
+                r = fallback_failed(c, step);
         else {
                 share_note(&c->share, c->now, TIMELINE_NOT_DELIVERED, OUTBOX_LINK, step);
                 r = share_step(c, LIFECYCLE_EVENT_LINK_UNDELIVERABLE);
@@ -389,6 +364,7 @@ static int news_take(ShareContext *c, const ChannelNews *news, OutboxKind kind, 
                 r = share_step(c, LIFECYCLE_EVENT_INVITATION_TAKEN);
                 if (r < 0)
                         return r;
+                fallback_taken(c, step);
         }
         share_note(&c->share, c->now, news->event, (int) kind, step);
         return share_save(c);

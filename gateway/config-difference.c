@@ -45,6 +45,29 @@ static json_t *canonical_channel(const ConfigChannel *channel) {
                         (int) channel->needs_tag);
 }
 
+static json_t *canonical_fallback(const ConfigPolicy *policy) {
+        const FallbackRules *rules = &policy->fallback;
+        json_t *timeouts = json_array();
+
+        for (size_t i = 0; i < policy->n_channels; i++)
+                (void) json_array_append_new(
+                                timeouts, json_integer((json_int_t) policy->timeouts[i]));
+        return json_pack("{s:o, s:i, s:b, s:I, s:b, s:[i, i]}",
+                        "timeouts",
+                        timeouts,
+                        "fall_back_on",
+                        (int) rules->on,
+                        "announced",
+                        (int) rules->announced,
+                        "announce",
+                        (json_int_t) rules->announce,
+                        "closed",
+                        (int) rules->close,
+                        "quiet_hours",
+                        rules->quiet.from,
+                        rules->quiet.until);
+}
+
 static json_t *canonical_policy(const ConfigPolicy *policy) {
         const Rules *rules = &policy->rules;
         json_t *channels = json_array();
@@ -53,7 +76,7 @@ static json_t *canonical_policy(const ConfigPolicy *policy) {
                 (void) json_array_append_new(channels, json_string(policy->channels[i]->name));
         return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:i, s:i, s:I, s:I, s:i, s:o, "
                          "s:b, "
-                         "s:s?, s:s?}",
+                         "s:s?, s:s?, s:o}",
                         "class",
                         (int) rules->class,
                         "factors",
@@ -87,7 +110,9 @@ static json_t *canonical_policy(const ConfigPolicy *policy) {
                         "fact",
                         policy->fact,
                         "language",
-                        policy->language);
+                        policy->language,
+                        "fallback",
+                        canonical_fallback(policy));
 }
 
 static json_t *canonical_tenant(const ConfigTenant *tenant) {
@@ -95,7 +120,7 @@ static json_t *canonical_tenant(const ConfigTenant *tenant) {
 
         for (size_t i = 0; i < tenant->n_policies; i++)
                 (void) json_array_append_new(policies, json_string(tenant->policies[i]->name));
-        return json_pack("{s:o, s:o, s:o, s:s, s:o, s:o}",
+        return json_pack("{s:o, s:o, s:o, s:s, s:s?, s:o, s:o}",
                         "names",
                         strings(tenant->names, tenant->n_names),
                         "token",
@@ -104,6 +129,8 @@ static json_t *canonical_tenant(const ConfigTenant *tenant) {
                         policies,
                         "relay",
                         tenant->relay->plugin->name,
+                        "time_zone",
+                        tenant->time_zone,
                         "image_prefixes",
                         strings(tenant->image_prefixes, tenant->n_image_prefixes),
                         "mint_prefixes",
@@ -147,7 +174,7 @@ static json_t *canonical(const Config *config) {
                 json_decref(tenant);
                 return NULL;
         }
-        return json_pack("{s:{s:s, s:s?, s:s, s:s, s:i}, s:o, s:o, s:o, s:o, s:o}",
+        return json_pack("{s:{s:s, s:s?, s:s, s:s, s:s?, s:i}, s:o, s:o, s:o, s:o, s:o}",
                         "gateway",
                         "state",
                         config->state,
@@ -157,6 +184,8 @@ static json_t *canonical(const Config *config) {
                         config->root_credential,
                         "templates",
                         config->templates,
+                        "time_zone",
+                        config->time_zone,
                         "log_level",
                         config->log_level,
                         "front",

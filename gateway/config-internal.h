@@ -102,6 +102,8 @@ int64_t config_read_duration(const ConfigPlace *p, const char *key, int64_t fall
 /* yes or no. */
 bool config_read_flag(const ConfigPlace *p, const char *key, bool fallback);
 
+/* Seconds of 90s, 15m, 24h or 7d, at most a year. -EINVAL: another form. */
+int config_duration(const char *text, int64_t *ret);
 /* -EINVAL: not a whole number up to max. */
 int config_number(const char *text, uint64_t max, uint64_t *ret);
 /* Whether text is a URL that starts with scheme, such as "https://". */
@@ -128,6 +130,10 @@ void config_read_plugin(const ConfigPlace *p,
 void config_read_front(const ConfigPlace *p, ConfigPlugin *plugin, ConfigFront *front);
 void config_read_relay(const ConfigPlace *p, ConfigPlugin *plugin, ConfigRelay *relay);
 void config_read_channel(const ConfigPlace *p, ConfigPlugin *plugin, ConfigChannel *channel);
+/* Of a policy whose rules and channels are read. */
+void config_read_fallback(const ConfigPlace *p, ConfigPolicy *policy);
+/* The key time_zone, which this machine has to know; or NULL. */
+const char *config_read_time_zone(const ConfigPlace *p);
 /* What the channel's program would refuse of its settings, or take though it can never work. Says
  * nothing of a section that has none of the keys of vestibule-sms or vestibule-email, whatever its
  * free `settings` hold: it may be of another program for these addresses. */

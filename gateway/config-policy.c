@@ -227,6 +227,7 @@ void config_read_policy(const ConfigPlace *p, ConfigPolicy *policy) {
         read_policy_rules(p, &policy->rules);
         read_policy_rights(p, policy);
         read_policy_channels(p, policy);
+        config_read_fallback(p, policy);
         check_two_operators(p, policy);
         read_fact(p, policy);
         if (policy->language && (strlen(policy->language) > 35 ||

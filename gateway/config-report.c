@@ -91,6 +91,46 @@ static void print_policy(const ConfigPolicy *policy, FILE *file) {
                         rules_authentic_name(rules->minimum_authentic));
 }
 
+static void print_clock(FILE *file, int minutes) {
+        (void) fprintf(file, "%02d:%02d", minutes / 60, minutes % 60);
+}
+
+/* What happens when a recipient does not answer at their first address. */
+static void print_fallback(const ConfigPolicy *policy, FILE *file) {
+        const FallbackRules *rules = &policy->fallback;
+        const char *separator = "";
+
+        (void) fputs("  fallback   ", file);
+        for (unsigned cause = FALLBACK_FAILED; cause <= FALLBACK_SILENCE; cause <<= 1)
+                if (rules->on & cause) {
+                        (void) fprintf(file,
+                                        "%son %s",
+                                        separator,
+                                        fallback_cause_name((FallbackCause) cause));
+                        separator = " and ";
+                }
+        for (size_t i = 0; i + 1 < policy->n_channels; i++)
+                if (policy->timeouts[i] > 0) {
+                        (void) fprintf(file, ", %s after ", policy->channels[i]->name);
+                        print_duration(file, policy->timeouts[i]);
+                }
+        if (rules->announced) {
+                (void) fputs("; a step to a weaker channel is told ", file);
+                print_duration(file, rules->announce);
+                (void) fputs(" before", file);
+        }
+        if (rules->close)
+                (void) fputs("; answers from an earlier address are too late", file);
+        if (rules->quiet.from != rules->quiet.until) {
+                (void) fputs("\n  quiet      ", file);
+                print_clock(file, rules->quiet.from);
+                (void) fputs(" to ", file);
+                print_clock(file, rules->quiet.until);
+                (void) fputs(" where the recipient is: invitations wait, expiry does not", file);
+        }
+        (void) fputc('\n', file);
+}
+
 /* --- channels --- */
 
 static const char *setting(const ConfigPlugin *plugin, const char *name, const char *fallback) {
@@ -372,8 +412,10 @@ static void print_plugin_credentials(const Config *config, FILE *file) {
 }
 
 void config_check_report(const Config *config, FILE *file) {
-        for (size_t i = 0; i < config->n_policies; i++)
+        for (size_t i = 0; i < config->n_policies; i++) {
                 print_policy(&config->policies[i], file);
+                print_fallback(&config->policies[i], file);
+        }
         for (size_t i = 0; i < config->n_channels; i++)
                 print_channel(&config->channels[i], file);
         for (size_t i = 0; i < config->n_tenants; i++) {

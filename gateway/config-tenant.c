@@ -177,6 +177,7 @@ void config_read_tenant(const ConfigPlace *p, ConfigTenant *tenant) {
         read_tenant_names(p, tenant);
         read_tenant_tokens(p, tenant);
         read_tenant_policies(p, tenant);
+        tenant->time_zone = config_read_time_zone(p);
         if (relay) {
                 tenant->relay = config_relay(p->reader->config, relay);
                 if (!tenant->relay)

@@ -54,6 +54,7 @@ cfg_t *config_reader_grammar(void) {
                 TEXT("root_credential"),
                 TEXT("templates"),
                 TEXT("log_level"),
+                TEXT("time_zone"),
                 CFG_END() };
         cfg_opt_t front[] = { PLUGIN_KEYS,
                 LIST("listen"),
@@ -140,6 +141,12 @@ cfg_t *config_reader_grammar(void) {
                 TEXT("mailbox_ttl"),
                 TEXT("authentic"),
                 LIST("channels"),
+                LIST("timeouts"),
+                LIST("fall_back_on"),
+                TEXT("fallback"),
+                TEXT("announce"),
+                TEXT("earlier_steps"),
+                TEXT("quiet_hours"),
                 TEXT("language"),
                 TEXT("access_rights"),
                 CFG_END() };
@@ -148,6 +155,7 @@ cfg_t *config_reader_grammar(void) {
                 LIST("token"),
                 LIST("policies"),
                 TEXT("relay"),
+                TEXT("time_zone"),
                 LIST("image_prefixes"),
                 LIST("mint_prefixes"),
                 CFG_END() };

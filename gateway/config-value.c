@@ -116,25 +116,34 @@ unsigned config_read_number(const ConfigPlace *p,
         return (unsigned) value;
 }
 
-/* 90s, 15m, 24h, 7d. */
-int64_t config_read_duration(const ConfigPlace *p, const char *key, int64_t fallback) {
+int config_duration(const char *text, int64_t *ret) {
         static const struct {
                 char unit;
                 unsigned seconds;
         } units[] = { { 's', 1 }, { 'm', 60 }, { 'h', 3600 }, { 'd', 86400 } };
-        const char *text = config_read_text(p, key, NULL);
         char *end;
         uint64_t value;
 
+        if (!isdigit((unsigned char) text[0]))
+                return -EINVAL;
+        value = strtoull(text, &end, 10);
+        for (size_t i = 0; i < N_ELEMENTS(units); i++)
+                if (end[0] == units[i].unit && !end[1] && value > 0 &&
+                                value <= (uint64_t) DURATION_MAX / units[i].seconds) {
+                        *ret = (int64_t) (value * units[i].seconds);
+                        return 0;
+                }
+        return -EINVAL;
+}
+
+int64_t config_read_duration(const ConfigPlace *p, const char *key, int64_t fallback) {
+        const char *text = config_read_text(p, key, NULL);
+        int64_t seconds;
+
         if (!text)
                 return fallback;
-        if (isdigit((unsigned char) text[0])) {
-                value = strtoull(text, &end, 10);
-                for (size_t i = 0; i < N_ELEMENTS(units); i++)
-                        if (end[0] == units[i].unit && !end[1] && value > 0 &&
-                                        value <= (uint64_t) DURATION_MAX / units[i].seconds)
-                                return (int64_t) (value * units[i].seconds);
-        }
+        if (config_duration(text, &seconds) == 0)
+                return seconds;
         config_problem(p, key, "%s must be a time such as 90s, 15m, 24h or 7d", key);
         return fallback;
 }

@@ -25,6 +25,7 @@ static void read_gateway(ConfigReader *reader) {
         config->public_url = config_read_text(&p, "public_url", NULL);
         config->root_credential = config_read_text(&p, "root_credential", "root.key");
         config->templates = config_read_text(&p, "templates", "/etc/vestibule/templates");
+        config->time_zone = config_read_time_zone(&p);
 
         if (config->state[0] != '/')
                 config_problem(&p, "state", "state must be an absolute path");

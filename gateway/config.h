@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 #include "cleanup.h"
+#include "fallback.h"
 #include "rules.h"
 #include "token.h"
 
@@ -79,6 +80,8 @@ typedef struct ConfigPolicy {
         Rules rules;                    /* checked with rules_check() */
         const ConfigChannel **channels; /* in the order written */
         size_t n_channels;
+        FallbackRules fallback;
+        int64_t *timeouts;    /* of each channel; 0: it is not left in silence */
         const char *language; /* for recipients whose language is not known, or NULL */
         const char *fact;     /* which fact FACTOR_FACT asks for: "booking", "surname"; or NULL */
         bool several;         /* access_rights is RWD: both sides may write */
@@ -94,6 +97,7 @@ typedef struct ConfigTenant {
         const ConfigPolicy **policies;
         size_t n_policies;
         const ConfigRelay *relay;
+        const char *time_zone;       /* of recipients that name none, or NULL */
         const char **image_prefixes; /* https URLs that an image_url must start with */
         size_t n_image_prefixes;
         const char **mint_prefixes; /* https URLs that content may be fetched from */
@@ -106,6 +110,7 @@ typedef struct Config {
         const char *public_url;      /* or NULL */
         const char *root_credential; /* the name of the credential that holds the root key */
         const char *templates;       /* the operator's folder of templates */
+        const char *time_zone;       /* of recipients and tenants that name none, or NULL */
         int log_level;               /* a syslog priority */
         bool has_operator_group;     /* whether the next is known */
         gid_t operator_group;        /* CONFIG_OPERATOR_GROUP, as it was when this was loaded */

@@ -125,8 +125,10 @@ int front_share_resend(Ask *ask) {
                 r = share_step(&c,
                                 link ? LIFECYCLE_EVENT_RESEND_LINK
                                      : LIFECYCLE_EVENT_RESEND_INVITATION);
-                if (r == 0 && !(c.share.flags & SHARE_SUPPRESSED))
-                        r = link ? message_link(&c, NULL, true) : message_invite(&c, true);
+                if (r == 0)
+                        r = link ? message_link(&c, NULL, true) : fallback_invite(&c);
+                if (r == 0 && !link)
+                        share_set_due(&c);
                 if (r == 0)
                         r = share_save(&c);
                 if (r == 0)

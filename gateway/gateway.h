@@ -6,7 +6,7 @@
  *   channel-run.c what channels report               message.c       what recipients are sent
  *   relay-run.c   what the relay answers             sweep.c         what time does
  *   relay-transfer.c  messages in both directions    relay-mint.c    content that is issued late
- *   block.c       who wants nothing from whom
+ *   block.c       who wants nothing from whom        fallback.c      which address, and when
  *
  * Those on the left, and sweep.c, load a share, choose an event, and call share_step()
  * (transition.c), the only place where a share's state changes. */
@@ -173,6 +173,40 @@ int block_lift(Gateway *g, const char *tenant, const char *address);
 /* A block as an operator sees it: {id, tenant?, address, reason, since, until}; without a tenant it
  * is about all of them, and one of an older version is an id and an end. NULL: out of memory. */
 json_t *block_json(Gateway *g, const StoreBlock *block);
+
+/* --- fallback.c --- */
+
+/* All of these are for shares in `pending` and `invited`. Negative errno. */
+
+/* Invites at the first step, of a share that is not stored yet. */
+int fallback_begin(ShareContext *c);
+
+/* Sends the invitation of the present step, or the same once more; or waits for the morning. */
+int fallback_invite(ShareContext *c);
+
+/* Whether an invitation that is about to leave has to wait for the morning; then it has been seen
+ * to. */
+enum { FALLBACK_POSTPONED = 1 };
+int fallback_postpone(ShareContext *c);
+
+/* A carrier took the invitation of a step: notes it, and writes the share. */
+int fallback_accepted(ShareContext *c, int step);
+/* The same is known from what became of it; the caller notes and writes. */
+void fallback_taken(ShareContext *c, int step);
+
+/* A carrier says that it will not get there. The caller writes the share. */
+int fallback_failed(ShareContext *c, int step);
+
+/* Somebody who read an invitation has answered: nobody else is asked. The caller writes the share.
+ */
+void fallback_answered(ShareContext *c);
+
+/* Whether answers from this address come too late, as a later one is asked. */
+bool fallback_is_closed(ShareContext *c, const char *channel, const char *address);
+
+/* Whether the time of a step has come, and what then happens; it writes the share. */
+bool fallback_is_due(const ShareContext *c);
+int fallback_due(ShareContext *c);
 
 /* --- message.c --- */
 

@@ -433,6 +433,14 @@ static int ensure_invited(ShareContext *c) {
         return r > 0 ? -EINVAL : r;
 }
 
+/* Another address has been asked meanwhile, and the policy wants that one's answer. Whoever wants
+ * the share to end is heard all the same. */
+static bool is_too_late(ShareContext *c, const Reply *reply, const Answer *answer) {
+        return answer->kind != ANSWER_NO && answer->kind != ANSWER_NOT_ME &&
+               answer->kind != ANSWER_STOP && c->share.state == LIFECYCLE_INVITED &&
+               fallback_is_closed(c, reply->channel->name, reply->from);
+}
+
 static int bound(ShareContext *c, Reply *reply, const Answer *answer) {
         int r;
 
@@ -449,7 +457,9 @@ static int bound(ShareContext *c, Reply *reply, const Answer *answer) {
                                 return r;
                 }
         }
-        r = answer_bound(c, reply, answer);
+        fallback_answered(c);
+        r = is_too_late(c, reply, answer) ? say(c, reply, TEMPLATE_OVER)
+                                          : answer_bound(c, reply, answer);
         if (r < 0)
                 return r;
         return share_save(c);

@@ -16,12 +16,6 @@
 #include "share-limits.h"
 #include "words.h"
 
-/* When a carrier is said to have taken an invitation that is never sent. */
-enum {
-        SUPPRESSED_FIRST = 1,
-        SUPPRESSED_SPREAD = 3,
-};
-
 typedef struct Creation {
         /* as asked for; borrowed from the frame */
         const char *policy_name, *expires_text, *reference, *kid, *box;
@@ -481,33 +475,6 @@ static int put_reference(ShareContext *s, const Creation *c) {
         return store_reference_put(g->store, index, s->share.n);
 }
 
-/* Blind indexes, and whether one of these people wants nothing from this tenant. What the tenant is
- * answered does not depend on it. */
-static int put_addresses(ShareContext *s, const Creation *c) {
-        Gateway *g = s->gateway;
-        int r = 0;
-
-        for (size_t i = 0; i < c->n_addresses; i++) {
-                r = block_has(g, s->share.tenant, c->canonical[i]);
-                if (r < 0)
-                        return r;
-                if (r == STORE_E_EXISTS)
-                        s->share.flags |= SHARE_SUPPRESSED;
-        }
-        if (s->share.flags & SHARE_SUPPRESSED) { /* no answer can be about it */
-                s->share.due = s->now + SUPPRESSED_FIRST + randombytes_uniform(SUPPRESSED_SPREAD);
-                return 0;
-        }
-        for (size_t i = 0; i < c->n_addresses; i++) {
-                vault_index_address(g->vault, c->canonical[i], s->share.addresses[i]);
-                s->share.n_addresses++;
-                r = store_address_put(g->store, s->share.addresses[i], s->share.n);
-                if (r < 0)
-                        return r;
-        }
-        return 0;
-}
-
 static void random_bytes(void *ret, size_t size, void *userdata) {
         (void) userdata;
         randombytes_buf(ret, size);
@@ -556,7 +523,6 @@ static int init_share(ShareContext *s, const Ask *ask, const Creation *c) {
 }
 
 static int put_share(Ask *ask, ShareContext *s, const Creation *c, char ret_code[CODE_SIZE]) {
-        Gateway *g = ask->gateway;
         int r;
 
         r = init_share(s, ask, c);
@@ -568,17 +534,12 @@ static int put_share(Ask *ask, ShareContext *s, const Creation *c, char ret_code
                 return r; /* STORE_E_EXISTS: this very box, or a claim, was given before */
         r = make_code(s, ret_code);
         if (r >= 0)
-                r = put_addresses(s, c);
-        if (r >= 0)
                 r = put_reference(s, c);
         if (r >= 0)
                 r = share_put_content(s, c->box);
-        if (r >= 0 && !(s->share.flags & SHARE_SUPPRESSED))
-                r = message_invite(s, false);
-        if (r < 0)
-                return r;
-        sweep_note_due(g, s->share.due);
-        return 0;
+        if (r >= 0)
+                r = fallback_begin(s);
+        return r < 0 ? r : 0;
 }
 
 int front_share_create(Ask *ask) {

@@ -90,6 +90,10 @@ static json_t *detail_json(TimelineEvent event, int detail) {
         case TIMELINE_CLAIMED_ELSEWHERE:
         case TIMELINE_RELAY_CLAIMED:
         case TIMELINE_RELAY_REFUSED:
+        case TIMELINE_STEP_DOWN_PENDING:
+        case TIMELINE_NO_ANSWER:
+        case TIMELINE_STEP_SKIPPED:
+        case TIMELINE_QUIET_HOURS:
         case TIMELINE_EXPIRY_CHANGED:
         case _TIMELINE_MAX:
                 break;

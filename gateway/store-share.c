@@ -113,6 +113,10 @@ const char *timeline_event_name(TimelineEvent event) {
                 [TIMELINE_APPROVED] = "approved",
                 [TIMELINE_NOT_APPROVED] = "not_approved",
                 [TIMELINE_HELD] = "held",
+                [TIMELINE_STEP_DOWN_PENDING] = "step_down_pending",
+                [TIMELINE_NO_ANSWER] = "no_answer",
+                [TIMELINE_STEP_SKIPPED] = "step_skipped",
+                [TIMELINE_QUIET_HOURS] = "quiet_hours",
                 [TIMELINE_EXPIRY_CHANGED] = "expiry_changed",
         };
 

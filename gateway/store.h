@@ -71,9 +71,13 @@ typedef enum TimelineEvent {
         TIMELINE_REISSUED = 34, /* detail: tries for the new code */
         TIMELINE_APPROVAL_ASKED = 35,
         TIMELINE_APPROVED = 36,
-        TIMELINE_NOT_APPROVED = 37,   /* denied, or the number was wrong */
-        TIMELINE_HELD = 38,           /* an answer came too soon after a wrong one, and waits */
-        TIMELINE_EXPIRY_CHANGED = 44, /* the sender brought the last moment to confirm forward */
+        TIMELINE_NOT_APPROVED = 37,      /* denied, or the number was wrong */
+        TIMELINE_HELD = 38,              /* an answer came too soon after a wrong one, and waits */
+        TIMELINE_STEP_DOWN_PENDING = 40, /* step: to a weaker channel, unless somebody answers */
+        TIMELINE_NO_ANSWER = 41,         /* step: that was waited for in vain */
+        TIMELINE_STEP_SKIPPED = 42,      /* step: whose channel is gone, or too weak */
+        TIMELINE_QUIET_HOURS = 43,       /* step: whose invitation waits for the morning */
+        TIMELINE_EXPIRY_CHANGED = 44,    /* the sender brought the last moment to confirm forward */
         _TIMELINE_MAX,
 } TimelineEvent;
 
@@ -88,7 +92,7 @@ typedef struct TimelineEntry {
 typedef enum ShareFlag {
         SHARE_LINK_LEFT = 1 << 0, /* a copy of the link was handed to a carrier, or may have been */
         SHARE_ACKNOWLEDGED = 1 << 1, /* the recipient said so */
-        SHARE_SUPPRESSED = 1 << 2,   /* the recipient blocks this tenant: nothing is ever sent */
+        SHARE_SUPPRESSED = 1 << 2,   /* of an older version: nothing is ever sent */
         SHARE_HELPED = 1 << 3,       /* HELP repeated the link once */
         SHARE_NOT_OURS = 1 << 4,     /* the relay refused us its mailbox when it was last asked */
         SHARE_SEVERAL = 1 << 5,      /* its mailbox carries messages in both directions */
@@ -96,6 +100,11 @@ typedef enum ShareFlag {
         SHARE_MINT = 1 << 7,         /* its content is fetched from the tenant, once confirmed */
         SHARE_TAKEN = 1 << 8,        /* Draft R: our last message was taken in time */
         SHARE_LOOKED = 1 << 9,       /* Draft R: whether it was has been asked */
+        SHARE_PRETENDS = 1 << 10,    /* the present step's address is blocked, and at `due` the
+                                        invitation is said to be taken */
+        SHARE_WAITS_FOR_MORNING = 1 << 11, /* until step_until, with the invitation */
+        SHARE_STEP_DECIDED = 1 << 12,      /* at step_until the next step is taken */
+        SHARE_ANSWERED = 1 << 13,          /* somebody has, in this step: silence does not end it */
 } ShareFlag;
 
 /* One row. Strings and blobs are owned; an absent blob is NULL. `noted` is what was appended to the

@@ -11,8 +11,6 @@
 enum {
         STUCK_SECONDS = 5 * 60, /* until a share that could not be swept is looked at again */
         PAUSE_SECONDS = 60,
-        PRETEND_AGAIN = 5, /* while what is really sent would wait */
-        PRETEND_SPREAD = 10,
 };
 
 typedef struct Page {
@@ -77,28 +75,6 @@ static int forget(ShareContext *c) {
         return store_share_update(c->gateway->store, s);
 }
 
-/* The recipient wants nothing from this tenant, and the tenant is not told: to it, the invitation
- * was taken and never answered. It is taken when another would be: at night, or while a carrier is
- * away, all wait. */
-static int pretend(ShareContext *c) {
-        const ConfigChannel *channel;
-        const char *address;
-        int r;
-
-        if (share_route(c, c->share.step, &address, &channel) &&
-                        !outbox_lane_flows(c->gateway->outbox, channel->name)) {
-                c->share.due = c->now + PRETEND_AGAIN + randombytes_uniform(PRETEND_SPREAD);
-                if (c->share.due > c->share.expires)
-                        c->share.due = c->share.expires + 1;
-                return store_share_update(c->gateway->store, &c->share);
-        }
-        share_note(&c->share, c->now, TIMELINE_INVITATION_ACCEPTED, 0, c->share.step);
-        r = share_step(c, LIFECYCLE_EVENT_INVITATION_TAKEN);
-        if (r != 0)
-                return r < 0 ? r : -EINVAL;
-        return share_save(c);
-}
-
 /* Its mailbox would have ended by now, which may be sooner than patience does. Who has confirmed is
  * told, and whose fault it was: the tenant's, who issued nothing, or the relay's. */
 static int never_made(ShareContext *c) {
@@ -122,8 +98,8 @@ static int become_due(ShareContext *c) {
         Share *s = &c->share;
         int r;
 
-        if (s->state == LIFECYCLE_PENDING && s->flags & SHARE_SUPPRESSED && c->now <= s->expires)
-                return pretend(c);
+        if (fallback_is_due(c))
+                return fallback_due(c);
         if (s->state == LIFECYCLE_RELEASED && s->flags & SHARE_SEVERAL &&
                         !(s->flags & SHARE_LOOKED) && c->now < s->mailbox_expires)
                 return look_before_the_end(c);

@@ -310,13 +310,15 @@ static int64_t sooner(int64_t a, int64_t b) {
 
 /* When the sweep must look at the share again. */
 static int64_t due_time(const Share *s) {
+        int64_t due;
+
         switch (s->state) {
         case LIFECYCLE_PENDING:
         case LIFECYCLE_INVITED:
-                return sooner(sooner(s->expires + 1,
-                                              s->held_due), /* expires_at is the last moment */
-                                sooner(s->code_expires > 0 ? s->code_expires + 1 : s->expires + 1,
-                                                s->step_until));
+                due = sooner(s->expires + 1, s->held_due); /* expires_at is the last moment */
+                due = sooner(due, s->code_expires > 0 ? s->code_expires + 1 : 0);
+                due = sooner(due, s->step_until);
+                return sooner(due, s->flags & SHARE_PRETENDS ? s->due : 0);
         case LIFECYCLE_CONFIRMED:
                 return s->expires + 1;
         case LIFECYCLE_AWAITING_APPROVAL:

@@ -252,6 +252,18 @@ int words_zone_offset(const uint8_t *data,
         return 0;
 }
 
+int32_t words_offset(const char *zone, int64_t seconds) {
+        const uint8_t *data;
+        char abbreviation[8];
+        int32_t offset;
+        size_t size;
+
+        if (!zone || zone_read(zone, &data, &size) < 0 ||
+                        words_zone_offset(data, size, seconds, &offset, abbreviation) < 0)
+                return 0;
+        return offset;
+}
+
 bool words_zone_is_known(const char *zone) {
         const uint8_t *data;
         char abbreviation[8];

@@ -34,6 +34,9 @@ void words_left(const TemplateSet *set,
                 const char *zone,
                 char ret[WORDS_SIZE]);
 
+/* The offset from UTC at a moment, in seconds; 0 for a zone that words_moment() does not know. */
+int32_t words_offset(const char *zone, int64_t seconds);
+
 /* True for a well-formed name of a zone that this machine knows. */
 bool words_zone_is_known(const char *zone);
 

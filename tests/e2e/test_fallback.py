@@ -65,7 +65,7 @@ class ThreeChannels(TwoChannels):
 
     def __init__(self, build):
         Site.__init__(self, build, channels=tuple(self.schemes), sockets=tuple(self.schemes), wait=False,
-                      policies=hotel_policy(*self.schemes))
+                      policies=hotel_policy(*self.schemes, fallback="silent"))
 
     def channel_section(self, name):
         return 'channel %s {\n  scheme = %s\n  socket = "%s"\n}\n' % (
@@ -97,7 +97,8 @@ class RealSite(SmsSite, MailSite):
     """SMS by SMPP, and mail."""
 
     def __init__(self, build, carrier, servers):
-        super().__init__(build, carrier, channels=("sms", "email"), servers=servers)
+        super().__init__(build, carrier, channels=("sms", "email"), servers=servers,
+                         policies=hotel_policy("sms", "email", fallback="silent"))
 
 
 class Tests:

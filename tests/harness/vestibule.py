@@ -635,12 +635,14 @@ policy %(name)s {
   factors = { reply-code }
   code = D9
   channels = { %(channels)s }
-}
+%(more)s}
 """
 
 
-def hotel_policy(*channels, name="hotel"):
-    return HOTEL % {"name": name, "channels": ", ".join(channels)}
+def hotel_policy(*channels, name="hotel", **more):
+    """With more keys of the section, each with the text of its value."""
+    return HOTEL % {"name": name, "channels": ", ".join(channels),
+                    "more": "".join("  %s = %s\n" % entry for entry in more.items())}
 
 
 class Site:
