@@ -437,7 +437,7 @@ static int ensure_invited(ShareContext *c) {
  * the share to end is heard all the same. */
 static bool is_too_late(ShareContext *c, const Reply *reply, const Answer *answer) {
         return answer->kind != ANSWER_NO && answer->kind != ANSWER_NOT_ME &&
-               answer->kind != ANSWER_STOP && c->share.state == LIFECYCLE_INVITED &&
+               !is_stop(answer->kind) && c->share.state == LIFECYCLE_INVITED &&
                fallback_is_closed(c, reply->channel->name, reply->from);
 }
 
@@ -558,17 +558,25 @@ enum {
                            */
 };
 
+/* Who really sent it, and about no one share, wants no more invitations from anybody. It ends none.
+ */
+static int stop_for_all(const Reply *reply, Candidates *all) {
+        Gateway *g = reply->gateway;
+        ShareContext *c = share_of_address(all);
+        int r;
+
+        r = block_put(g, "", reply->from, BLOCK_STOP_ALL, GATEWAY_BLOCK_SECONDS);
+        if (r < 0 || !c)
+                return r;
+        r = say(c, reply, TEMPLATE_STOPPED_ALL);
+        return r < 0 ? r : store_share_update(g->store, &c->share);
+}
+
 static int unbound(const Reply *reply, Candidates *all, bool address_suffices) {
         int r = 0;
 
-        /* Who really sent it, and about no share, wants no more invitations from anybody. It ends
-         * none. */
         if (is_stop(all->answer->kind) && reply->authentic == RULES_AUTHENTIC_STRONG)
-                r = block_put(reply->gateway,
-                                "",
-                                reply->from,
-                                BLOCK_STOP_ALL,
-                                GATEWAY_BLOCK_SECONDS);
+                r = stop_for_all(reply, all);
         else if (!address_suffices)
                 r = unproven(reply, all);
         return r < 0 ? r : REPLY_UNBOUND;
@@ -591,7 +599,7 @@ static int reply_evaluate(Reply *reply, Candidates *all) {
         case CORRELATION_BOUND:
                 return bound(&all->contexts[i], reply, all->answer);
         case CORRELATION_AMBIGUOUS:
-                if (evidence.address_suffices)
+                if (evidence.address_suffices && evidence.kind != ANSWER_STOP_ALL)
                         return ask_tag(all, reply);
                 break;
         case CORRELATION_NONE:
