@@ -15,7 +15,7 @@
 #include "template.h"
 #include "words.h"
 
-static const char *const shipped[] = { "en", "de" };
+static const char *const shipped[] = { "en", "de", "fr", "es" };
 
 static TemplateSet *load(void) {
         const char *directories[] = { "/nonexistent/templates", TEST_TEMPLATES };
@@ -52,7 +52,8 @@ static void the_installed_texts_pass_the_lint_and_fit_the_sms_alphabet(void **st
 
         (void) state;
         assert_string_equal(template_locale(set, "en", NULL), "en");
-        assert_string_equal(template_locale(set, "de", NULL), "de");
+        for (size_t i = 0; i < N_ELEMENTS(shipped); i++)
+                assert_string_equal(template_locale(set, shipped[i], NULL), shipped[i]);
         template_set_hints(set, file);
         assert_int_equal(fclose(file), 0);
         assert_null(strstr(hints, "U+"));
@@ -72,7 +73,9 @@ static void texts_that_need_more_parts_than_are_sent_are_named(void **state) {
         assert_int_equal(template_set_longer(set, 2, &over_two), 0);
         assert_string_equal(over_two,
                         "de/link.sms 3, de/link-part.sms 3, de/link-address.sms 3, en/link.sms 3, "
-                        "en/link-part.sms 3, en/link-address.sms 3");
+                        "en/link-part.sms 3, en/link-address.sms 3, es/link.sms 3, "
+                        "es/link-part.sms 3, es/link-address.sms 3, fr/link.sms 3, "
+                        "fr/link-part.sms 3, fr/link-address.sms 3");
         assert_int_equal(template_set_longer(set, 3, &over_three), 0);
         assert_null(over_three);
 }
@@ -233,8 +236,10 @@ static void the_language_falls_back_step_by_step(void **state) {
         assert_string_equal(template_locale(set, "de", NULL), "de");
         assert_string_equal(template_locale(set, "de-AT", NULL), "de");
         assert_string_equal(template_locale(set, "DE_ch-1996", "en"), "de");
-        assert_string_equal(template_locale(set, "fr-CA", "de-CH"), "de");
-        assert_string_equal(template_locale(set, "fr", "es"), "en");
+        assert_string_equal(template_locale(set, "fr-CA", "de-CH"), "fr");
+        assert_string_equal(template_locale(set, "es-419", NULL), "es");
+        assert_string_equal(template_locale(set, "it-CH", "de-CH"), "de");
+        assert_string_equal(template_locale(set, "it", "pt"), "en");
         assert_string_equal(template_locale(set, NULL, NULL), "en");
         assert_string_equal(template_locale(set, "", "-"), "en");
         assert_string_equal(template_locale(set,
@@ -312,7 +317,7 @@ static void write_file(const char *folder, const char *name, const char *text) {
 }
 
 static void the_operator_overrides_single_files_and_a_new_language_must_be_whole(void **state) {
-        char folder[] = "/tmp/test-template-XXXXXX", en[64], fr[64], path[128];
+        char folder[] = "/tmp/test-template-XXXXXX", en[64], it[64], path[128];
         const char *directories[] = { folder, TEST_TEMPLATES };
         _cleanup_(template_set_freep) TemplateSet *set = NULL;
         _cleanup_(freep) char *subject = NULL, *text = NULL, *problems = NULL;
@@ -321,7 +326,7 @@ static void the_operator_overrides_single_files_and_a_new_language_must_be_whole
         (void) state;
         assert_non_null(mkdtemp(folder));
         (void) snprintf(en, sizeof(en), "%s/en", folder);
-        (void) snprintf(fr, sizeof(fr), "%s/fr", folder);
+        (void) snprintf(it, sizeof(it), "%s/it", folder);
         assert_int_equal(mkdir(en, 0700), 0);
         write_file(en, "over", "It is over ({tag}).\n");
         assert_int_equal(template_set_load(directories, 2, &set, &problems), 0);
@@ -329,20 +334,20 @@ static void the_operator_overrides_single_files_and_a_new_language_must_be_whole
                         0);
         assert_string_equal(text, "It is over (7KQ4).");
 
-        assert_int_equal(mkdir(fr, 0700), 0);
-        write_file(fr, "over", "C'est fini {link}.\n");
+        assert_int_equal(mkdir(it, 0700), 0);
+        write_file(it, "over", "Finito ({tag}) {link}.\n");
         set = template_set_free(set);
         assert_int_equal(template_set_load(directories, 2, &set, &problems), TEMPLATE_E_INVALID);
-        assert_non_null(strstr(problems, "/fr/over:1: {link} is not allowed"));
-        assert_non_null(strstr(problems, "/fr/words:0: No such file"));
-        assert_non_null(strstr(problems, "/fr/invitation:0: No such file"));
+        assert_non_null(strstr(problems, "/it/over:1: {link} is not allowed"));
+        assert_non_null(strstr(problems, "/it/words:0: No such file"));
+        assert_non_null(strstr(problems, "/it/invitation:0: No such file"));
 
         (void) snprintf(path, sizeof(path), "%s/over", en);
         (void) unlink(path);
-        (void) snprintf(path, sizeof(path), "%s/over", fr);
+        (void) snprintf(path, sizeof(path), "%s/over", it);
         (void) unlink(path);
         (void) rmdir(en);
-        (void) rmdir(fr);
+        (void) rmdir(it);
         free(TAKE_PTR(problems));
         assert_int_equal(template_set_load(directories, 1, &set, &problems), TEMPLATE_E_INVALID);
         assert_non_null(strstr(problems, "there is no folder `en`"));
@@ -504,6 +509,10 @@ static void moments_are_told_in_the_recipients_zone(void **state) {
         assert_string_equal(text, "Tue 24 Nov, 12:00 UTC");
         words_left(set, "en", 1795435200, 1795521600, "Europe/Berlin", text);
         assert_string_equal(text, "until Tue 24 Nov, 13:00 CET");
+        words_left(set, "fr", 1795435200, 1795521600, "Europe/Paris", text);
+        assert_string_equal(text, "jusqu'au mar. 24 nov. à 13:00 CET");
+        words_left(set, "es", 1795435200, 1795521600, "Europe/Madrid", text);
+        assert_string_equal(text, "hasta el 24 de noviembre a las 13:00 CET");
         words_left(set, "de", 1795435200, 1795435200 + 82800, NULL, text);
         assert_string_equal(text, "noch 23 Stunden");
         assert_true(words_zone_is_known("Europe/Berlin"));
@@ -529,18 +538,19 @@ static void a_zone_file_of_any_bytes_is_refused_or_read_within_its_bounds(void *
 
 static void every_class_and_code_has_its_words(void **state) {
         _cleanup_(template_set_freep) TemplateSet *set = load();
-        static const char *const locales[] = { "en", "de" };
 
         (void) state;
-        for (size_t i = 0; i < N_ELEMENTS(locales); i++) {
+        for (size_t i = 0; i < N_ELEMENTS(shipped); i++) {
                 for (RulesClass class = 0; class < RULES_CLASS_MAX; class ++)
-                        assert_true(strlen(words_kind(set, locales[i], rules_class_name(class))) >
+                        assert_true(strlen(words_kind(set, shipped[i], rules_class_name(class))) >
                                         3);
                 for (CodeFormat format = 0; format < CODE_FORMAT_MAX; format++)
-                        assert_true(strlen(words_code(set, locales[i], code_format_name(format))) >
+                        assert_true(strlen(words_code(set, shipped[i], code_format_name(format))) >
                                         3);
         }
         assert_string_equal(words_kind(set, "de", "hotel"), "einen Zimmerschlüssel");
+        assert_string_equal(words_fact(set, "fr", "surname"), "votre nom de famille");
+        assert_string_equal(words_fact(set, "en", "shoe-size"), words_fact(set, "en", "other"));
 }
 
 int main(void) {
