@@ -137,6 +137,19 @@ static json_t *canonical_tenant(const ConfigTenant *tenant) {
                         strings(tenant->mint_prefixes, tenant->n_mint_prefixes));
 }
 
+static json_t *canonical_limits(const LimitRules *limits) {
+        json_t *numbers = json_object();
+
+        for (int i = 0; i < _LIMIT_NUMBER_MAX; i++)
+                if (json_object_set_new(numbers,
+                                    limits_describe((LimitNumber) i)->key,
+                                    json_integer(limits->number[i])) < 0) {
+                        json_decref(numbers);
+                        return NULL;
+                }
+        return numbers;
+}
+
 static json_t *canonical(const Config *config) {
         json_t *front = json_object(), *relay = json_object(), *channel = json_object(),
                *policy = json_object(), *tenant = json_object();
@@ -174,7 +187,7 @@ static json_t *canonical(const Config *config) {
                 json_decref(tenant);
                 return NULL;
         }
-        return json_pack("{s:{s:s, s:s?, s:s, s:s, s:s?, s:i}, s:o, s:o, s:o, s:o, s:o}",
+        return json_pack("{s:{s:s, s:s?, s:s, s:s, s:s?, s:i}, s:o, s:o, s:o, s:o, s:o, s:o}",
                         "gateway",
                         "state",
                         config->state,
@@ -197,7 +210,9 @@ static json_t *canonical(const Config *config) {
                         "policy",
                         policy,
                         "tenant",
-                        tenant);
+                        tenant,
+                        "limits",
+                        canonical_limits(&config->limits));
 }
 
 static int fingerprint(const json_t *value, uint8_t ret[CONFIG_FINGERPRINT_SIZE]) {
@@ -263,6 +278,17 @@ static void compare_gateway(Comparison *c, const json_t *before, const json_t *a
         }
 }
 
+/* They are looked up whenever something is counted. */
+static void compare_limits(Comparison *c, const json_t *before, const json_t *after) {
+        const char *key;
+        json_t *value;
+
+        json_object_foreach((json_t *) before, key, value) {
+                if (!json_equal(value, json_object_get(after, key)))
+                        differs(c, false, "limits %s has changed", key);
+        }
+}
+
 /* What a running gateway cannot follow: where the process of a plugin comes from, and what it
  * serves. */
 static bool item_needs_restart(const json_t *before, const json_t *after) {
@@ -308,6 +334,7 @@ int config_difference(const Config *before, const Config *after, ConfigDifferenc
         if (!comparison.file)
                 return -ENOMEM;
         compare_gateway(&comparison, json_object_get(a, "gateway"), json_object_get(b, "gateway"));
+        compare_limits(&comparison, json_object_get(a, "limits"), json_object_get(b, "limits"));
         for (size_t i = 0; i < N_ELEMENTS(kinds); i++)
                 compare_kind(&comparison,
                                 kinds[i],

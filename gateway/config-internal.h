@@ -5,6 +5,7 @@
  *   config-scan.c    on which line what stands           config-policy.c   policies
  *   config-value.c   one key of one section              config-tenant.c   tenants
  *   config-program.c what a channel's program refuses    config-report.c   what --check prints
+ *   config-limits.c  how much of everything is allowed
  *   config-whole.c   what sections say together          config-difference.c  two compared */
 #pragma once
 
@@ -127,6 +128,9 @@ void config_read_plugin(const ConfigPlace *p,
 
 /* --- one section each, into what the caller gives --- */
 
+void config_read_limits(const ConfigPlace *p, LimitRules *limits);
+/* The lines of `--check` about them. */
+void config_report_limits(const LimitRules *limits, FILE *file);
 void config_read_front(const ConfigPlace *p, ConfigPlugin *plugin, ConfigFront *front);
 void config_read_relay(const ConfigPlace *p, ConfigPlugin *plugin, ConfigRelay *relay);
 void config_read_channel(const ConfigPlace *p, ConfigPlugin *plugin, ConfigChannel *channel);

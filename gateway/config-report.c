@@ -433,6 +433,7 @@ void config_check_report(const Config *config, FILE *file) {
                                 tenant->n_tokens,
                                 CONFIG_TOKENS_PER_TENANT);
         }
+        config_report_limits(&config->limits, file);
         (void) fputs("credentials (systemd searches /etc/credstore, /run/credstore and "
                      "/usr/lib/credstore, or the path\n"
                      "in a drop-in's LoadCredential= or LoadCredentialEncrypted=)\n",

@@ -51,6 +51,15 @@ static void read_gateway(ConfigReader *reader) {
                                 "log_level must be error, warning, notice, info or debug");
 }
 
+static void read_limits(ConfigReader *reader) {
+        ConfigPlace p = { reader,
+                "limits",
+                NULL,
+                cfg_size(reader->root, "limits") ? cfg_getsec(reader->root, "limits") : NULL };
+
+        config_read_limits(&p, &reader->config->limits);
+}
+
 static ConfigPlace section_place(ConfigReader *reader, const char *section, unsigned i) {
         cfg_t *cfg = cfg_getnsec(reader->root, section, i);
 
@@ -126,6 +135,7 @@ int config_read_sections(ConfigReader *reader) {
                 return reader->error;
 
         read_gateway(reader);
+        read_limits(reader);
         for (unsigned i = 0; i < n_fronts; i++) {
                 ConfigPlace p = section_place(reader, "front", i);
                 config_read_front(&p,

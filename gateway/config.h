@@ -15,6 +15,7 @@
 
 #include "cleanup.h"
 #include "fallback.h"
+#include "limit-rules.h"
 #include "rules.h"
 #include "token.h"
 
@@ -114,6 +115,8 @@ typedef struct Config {
         int log_level;               /* a syslog priority */
         bool has_operator_group;     /* whether the next is known */
         gid_t operator_group;        /* CONFIG_OPERATOR_GROUP, as it was when this was loaded */
+
+        LimitRules limits; /* checked with limits_check() */
 
         ConfigPlugin *plugins; /* all of the next three */
         ConfigFront *fronts;

@@ -130,6 +130,7 @@ static void hook_keep(void *userdata) {
         Gateway *g = userdata;
 
         outbox_keep(g->outbox);
+        limiter_keep(g->limiter);
         g->n_changed_kept = g->n_changed;
 }
 
@@ -137,6 +138,7 @@ static void hook_forget(void *userdata) {
         Gateway *g = userdata;
 
         outbox_forget(g->outbox);
+        limiter_forget(g->limiter);
         g->n_changed = g->n_changed_kept;
 }
 
@@ -281,12 +283,15 @@ static void hook_before_commit(void *userdata) {
         Gateway *g = userdata;
 
         outbox_claim(g->outbox);
+        if (limiter_write(g->limiter) < 0)
+                log_error("What was counted could not be written; it is still in memory.");
 }
 
 static void hook_committed(void *userdata) {
         Gateway *g = userdata;
 
         outbox_committed(g->outbox);
+        limiter_committed(g->limiter);
         watchers_publish(g);
 }
 
@@ -294,6 +299,7 @@ static void hook_failed(void *userdata) {
         Gateway *g = userdata;
 
         outbox_failed(g->outbox);
+        limiter_failed(g->limiter);
         g->n_changed = g->n_changed_kept = 0;
 }
 
@@ -556,6 +562,8 @@ int gateway_new(Gateway **ret, sd_event *event, const char *config_path) {
         if (r >= 0)
                 r = open_store(g);
         if (r >= 0)
+                r = limiter_new(&g->limiter, g->store, g->vault);
+        if (r >= 0)
                 r = open_plugins(g);
         if (r >= 0)
                 r = engine_new(&g->engine, event, g->store, &hooks, g);
@@ -643,6 +651,7 @@ Gateway *gateway_free(Gateway *g) {
         }
         plugin_set_free(g->plugins);
         outbox_free(g->outbox);
+        limiter_free(g->limiter);
         store_close(g->store);
         vault_free(g->vault);
         template_set_free(g->templates);

@@ -7,6 +7,7 @@
  *   relay-run.c   what the relay answers             sweep.c         what time does
  *   relay-transfer.c  messages in both directions    relay-mint.c    content that is issued late
  *   block.c       who wants nothing from whom        fallback.c      which address, and when
+ *   limit-share.c how many shares a tenant may start
  *
  * Those on the left, and sweep.c, load a share, choose an event, and call share_step()
  * (transition.c), the only place where a share's state changes. */
@@ -15,9 +16,11 @@
 #include <jansson.h>
 #include <systemd/sd-event.h>
 
+#include "address.h"
 #include "clock.h"
 #include "config.h"
 #include "engine.h"
+#include "limiter.h"
 #include "outbox.h"
 #include "plugin-set.h"
 #include "store.h"
@@ -54,6 +57,7 @@ typedef struct Gateway {
         Vault *vault;
         Store *store;
         Engine *engine;
+        Limiter *limiter;
         Outbox *outbox;
         PluginSet *plugins;
         Clock clock;
@@ -207,6 +211,29 @@ bool fallback_is_closed(ShareContext *c, const char *channel, const char *addres
 /* Whether the time of a step has come, and what then happens; it writes the share. */
 bool fallback_is_due(const ShareContext *c);
 int fallback_due(ShareContext *c);
+/* --- limit-share.c: what a tenant may do, by its own history alone --- */
+
+typedef enum LimitReason {
+        LIMIT_REASON_NONE,
+        LIMIT_REASON_TENANT,    /* many shares of the tenant */
+        LIMIT_REASON_RECIPIENT, /* many of its shares for one recipient */
+        LIMIT_REASON_LOCKED,    /* wrong answers of the recipient */
+        LIMIT_REASON_SAFE_MODE, /* wrong answers to all of the tenant's shares */
+} LimitReason;
+
+/* Counts a share that the tenant starts for the people behind these canonical addresses. Positive:
+ * it may not for *ret_wait seconds, and nothing was counted. What is refused does not depend on
+ * whether they want it. */
+int limit_take_share(Gateway *g,
+                const char *tenant,
+                const Rules *rules,
+                char (*addresses)[ADDRESS_SIZE_MAX],
+                size_t n_addresses,
+                LimitReason *ret_reason,
+                int64_t *ret_wait);
+
+/* The attempts of a share were used up. */
+int limit_note_locked(ShareContext *c);
 
 /* --- message.c --- */
 

@@ -3,6 +3,7 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <sodium.h>
 #include <string.h>
 
@@ -522,6 +523,66 @@ static int init_share(ShareContext *s, const Ask *ask, const Creation *c) {
         return s->details ? 0 : -ENOMEM;
 }
 
+/* Says no more than that it is too much: not of which recipient, nor whether they ever heard. */
+static void refuse_by_limit(Ask *ask, LimitReason reason, int64_t wait) {
+        ask->retry_after = wait > INT_MAX ? INT_MAX : (int) wait;
+        switch (reason) {
+        case LIMIT_REASON_NONE:
+                break;
+        case LIMIT_REASON_TENANT:
+                (void) ask_refuse(ask,
+                                429,
+                                "too-many-shares",
+                                "Too many shares",
+                                "You have started many shares lately. Repeat the request after the "
+                                "seconds of Retry-After.");
+                break;
+        case LIMIT_REASON_RECIPIENT:
+                (void) ask_refuse(ask,
+                                429,
+                                "too-many-for-recipient",
+                                "Too many shares for one recipient",
+                                "You have started many shares for this recipient lately. Repeat "
+                                "the request after the seconds of Retry-After.");
+                break;
+        case LIMIT_REASON_LOCKED:
+                (void) ask_refuse(ask,
+                                429,
+                                "recipient-locked",
+                                "Too many wrong answers of this recipient",
+                                "Wrong codes came for your shares with this recipient. Speak to "
+                                "them, and repeat the request after the seconds of Retry-After.");
+                break;
+        case LIMIT_REASON_SAFE_MODE:
+                (void) ask_refuse(ask,
+                                429,
+                                "safe-mode",
+                                "Too many wrong answers to your shares",
+                                "So many wrong codes came for your shares within a day that only "
+                                "policies of RAL-3 start new ones. Repeat the request after the "
+                                "seconds of Retry-After.");
+                break;
+        }
+}
+
+/* Refused or counted last of all, so that what could not be made anyway counts nothing. */
+static int take_from_limits(Ask *ask, Creation *c) {
+        LimitReason reason;
+        int64_t wait;
+        int r;
+
+        r = limit_take_share(ask->gateway,
+                        ask->tenant->id,
+                        &c->policy->rules,
+                        c->canonical,
+                        c->n_addresses,
+                        &reason,
+                        &wait);
+        if (r > 0)
+                refuse_by_limit(ask, reason, wait);
+        return r;
+}
+
 static int put_share(Ask *ask, ShareContext *s, const Creation *c, char ret_code[CODE_SIZE]) {
         int r;
 
@@ -562,6 +623,8 @@ int front_share_create(Ask *ask) {
                 r = check_times(ask, &c);
         if (r == 0)
                 r = check_envelope(ask, &c);
+        if (r == 0)
+                r = take_from_limits(ask, &c);
         if (r == 0)
                 r = put_share(ask, &s, &c, code);
         if (r == STORE_E_EXISTS) { /* nothing of this command may stay */

@@ -7,6 +7,7 @@
  *   store-sqlite-content.c    what belongs to a share: content, messages, outbox
  *   store-sqlite-transfer.c   messages in both directions through one mailbox
  *   store-sqlite-event.c      what happened, in one stream for each tenant
+ *   store-sqlite-counter.c    what is counted for limits, and how long the machine has run
  *   store-sqlite-once.c       what must not be confused or repeated: addresses, answers, blocks
  *
  * store.h is the interface; functions named sql_… deal in statements and are for these files. */
@@ -94,6 +95,13 @@ typedef enum SqlStatement {
         SQL_EVENT_TENANT,
         SQL_EVENT_REMOVE,
         SQL_TIME_PUT,
+        SQL_COUNTER_GET,
+        SQL_COUNTER_PUT,
+        SQL_COUNTER_EACH,
+        SQL_COUNTER_NOTED,
+        SQL_COUNTER_REMOVE,
+        SQL_ELAPSED_GET,
+        SQL_ELAPSED_PUT,
         _SQL_MAX,
 } SqlStatement;
 

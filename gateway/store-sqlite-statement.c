@@ -105,6 +105,15 @@ static const char *const sql[_SQL_MAX] = {
         [SQL_EVENT_TENANT]       = "SELECT tenant FROM event WHERE tenant > ?1 ORDER BY tenant LIMIT 1",
         [SQL_EVENT_REMOVE]       = "DELETE FROM event WHERE tenant = ?1 AND sequence <= ?2",
         [SQL_TIME_PUT]           = "INSERT OR REPLACE INTO meta VALUES ('time', ?1)",
+        [SQL_COUNTER_GET]        = "SELECT value, note IS NOT NULL FROM counter WHERE key = ?1",
+        [SQL_COUNTER_PUT]        = "INSERT INTO counter VALUES (?1, ?2, ?3) ON CONFLICT (key) DO UPDATE SET value = ?2, "
+                                   "note = coalesce(?3, note)",
+        [SQL_COUNTER_EACH]       = "SELECT key, value, NULL FROM counter WHERE key > ?1 ORDER BY key LIMIT ?2",
+        [SQL_COUNTER_NOTED]      = "SELECT key, value, note FROM counter WHERE note IS NOT NULL AND key > ?1 "
+                                   "ORDER BY key LIMIT ?2",
+        [SQL_COUNTER_REMOVE]     = "DELETE FROM counter WHERE key = ?1",
+        [SQL_ELAPSED_GET]        = "SELECT value FROM meta WHERE name = 'elapsed'",
+        [SQL_ELAPSED_PUT]        = "INSERT OR REPLACE INTO meta VALUES ('elapsed', ?1)",
 };
 /* clang-format on */
 

@@ -16,7 +16,7 @@
 #include "log.h"
 
 enum {
-        SCHEMA_VERSION = 5,
+        SCHEMA_VERSION = 6,
         SPILL_BYTES = 4 * 1024 * 1024,
 };
 
@@ -87,6 +87,11 @@ static const char *const schema[SCHEMA_VERSION] = {
               "ALTER TABLE share ADD COLUMN held BLOB;"
               "ALTER TABLE share ADD COLUMN approval BLOB;"
               "PRAGMA user_version = 5;",
+        /* Few rows have a note: those of limits that were reached. */
+        [5] = "CREATE TABLE counter (key BLOB PRIMARY KEY, value BLOB NOT NULL, note BLOB) WITHOUT "
+              "ROWID;"
+              "CREATE INDEX counter_noted ON counter (key) WHERE note IS NOT NULL;"
+              "PRAGMA user_version = 6;",
 };
 
 static int execute(Store *s, const char *text) {

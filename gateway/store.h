@@ -457,5 +457,50 @@ int store_answer_wipe(Store *store, const uint8_t key[VAULT_INDEX_SIZE]);
 /* Removes at most limit rows of what was seen, blocked or answered and has expired. */
 int store_sweep(Store *store, int64_t now, int limit);
 
+/* --- what is counted for limits: each value is the caller's, under a blind index ---------------
+ */
+
+enum { STORE_COUNTER_MAX = 2048 };
+
+/* Into ret, of STORE_COUNTER_MAX bytes. STORE_E_NOT_FOUND. */
+int store_counter_get(Store *store,
+                const uint8_t key[VAULT_INDEX_SIZE],
+                uint8_t *ret,
+                size_t *ret_size,
+                bool *ret_noted);
+/* A NULL note leaves what is there. */
+int store_counter_put(Store *store,
+                const uint8_t key[VAULT_INDEX_SIZE],
+                const uint8_t *value,
+                size_t size,
+                const uint8_t *note,
+                size_t note_size);
+int store_counter_remove(Store *store, const uint8_t key[VAULT_INDEX_SIZE]);
+
+typedef struct StoreCounter {
+        uint8_t key[VAULT_INDEX_SIZE];
+        const uint8_t *value,
+                        *note; /* the store's; note NULL unless those with one were asked for */
+        size_t size, note_size;
+} StoreCounter;
+/* In the order of their keys, above one of them (NULL: from the first), at most limit; noted: those
+ * with a note alone. The callback may not change the store; a positive answer ends the walk. */
+typedef int (*StoreCounterSeen)(const StoreCounter *counter, void *userdata);
+int store_counter_each(Store *store,
+                const uint8_t *after,
+                bool noted,
+                int limit,
+                StoreCounterSeen seen,
+                void *userdata);
+
+/* How long the machine has run, for those: `seconds` at a moment that was `boot_seconds` after the
+ * start `boot` of the machine. All zeros: never said. */
+typedef struct StoreElapsed {
+        uint8_t boot[16];
+        int64_t boot_seconds, seconds;
+} StoreElapsed;
+int store_elapsed_get(Store *store, StoreElapsed *ret);
+int store_elapsed_put(Store *store, const StoreElapsed *elapsed);
+
 /* Remembers the gateway's time. */
 int store_time_put(Store *store, int64_t now);

@@ -187,6 +187,10 @@ static int sweep_apply(void *context) {
                                 &page->more);
         if (r >= 0 && now >= g->time_stored + PAUSE_SECONDS) {
                 r = store_time_put(g->store, now);
+                if (r >= 0)
+                        r = limiter_put_time(g->limiter);
+                if (r >= 0)
+                        r = limiter_sweep(g->limiter, GATEWAY_SWEEP_PAGE);
                 g->time_stored = now;
         }
         return r;

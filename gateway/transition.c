@@ -269,9 +269,12 @@ static int end(ShareContext *c) {
         Share *s = &c->share;
         Store *store = c->gateway->store;
         char id[ID_TEXT_SIZE];
-        int r;
+        int r = 0;
 
-        r = store_outbox_remove_all(store, s->n, true);
+        if (s->state == LIFECYCLE_LOCKED) /* by the addresses, which go now */
+                r = limit_note_locked(c);
+        if (r >= 0)
+                r = store_outbox_remove_all(store, s->n, true);
         if (r >= 0)
                 r = store_message_remove_all(store, s->n, true);
         if (r >= 0)

@@ -385,6 +385,14 @@ void vault_index_asked(const Vault *v,
         index_of(v, ret, "asked", about, address, NULL);
 }
 
+void vault_index_limit(const Vault *v,
+                const char *kind,
+                const char *tenant,
+                const char *whom,
+                uint8_t ret[VAULT_INDEX_SIZE]) {
+        index_of(v, ret, "limit", kind, tenant, whom, NULL);
+}
+
 void vault_index_inbound(const Vault *v,
                 const char *channel,
                 const char *from,

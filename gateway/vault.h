@@ -42,6 +42,7 @@ typedef enum VaultField {
         VAULT_FIELD_TRANSFER_STATE = 9, /* Draft R's, as the relay client gave it */
         VAULT_FIELD_TRANSFER_MESSAGE = 10,
         VAULT_FIELD_BLOCK = 11, /* what an operator may see of a block */
+        VAULT_FIELD_LIMIT = 20, /* of a limit that was reached */
 } VaultField;
 
 /* What an id names; a different prefix in its text. */
@@ -147,6 +148,12 @@ void vault_index_claim(const Vault *vault, const char *claim, uint8_t ret[VAULT_
 void vault_index_asked(const Vault *vault,
                 const char *about,
                 const char *address,
+                uint8_t ret[VAULT_INDEX_SIZE]);
+/* Of what a limit counts: a kind's name, and whom it is about. */
+void vault_index_limit(const Vault *vault,
+                const char *kind,
+                const char *tenant,
+                const char *whom,
                 uint8_t ret[VAULT_INDEX_SIZE]);
 void vault_index_inbound(const Vault *vault,
                 const char *channel,

@@ -2,9 +2,11 @@
  * each step undoes one entry of schema[] in gateway/store-sqlite.c. */
 #pragma once
 
-#define STORE_BACK_TO_4                                                               \
-        "ALTER TABLE share DROP COLUMN progress; ALTER TABLE share DROP COLUMN held;" \
-        "ALTER TABLE share DROP COLUMN approval; PRAGMA user_version = 4;"
+#define STORE_BACK_TO_5 "DROP TABLE counter; PRAGMA user_version = 5;"
+#define STORE_BACK_TO_4                                                                          \
+        STORE_BACK_TO_5 "ALTER TABLE share DROP COLUMN progress; ALTER TABLE share DROP COLUMN " \
+                        "held;"                                                                  \
+                        "ALTER TABLE share DROP COLUMN approval; PRAGMA user_version = 4;"
 #define STORE_BACK_TO_3                                        \
         STORE_BACK_TO_4 "ALTER TABLE block DROP COLUMN since;" \
                         "ALTER TABLE block DROP COLUMN note; PRAGMA user_version = 3;"

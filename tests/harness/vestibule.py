@@ -639,6 +639,24 @@ policy %(name)s {
 """
 
 
+# So loose that a test meets none of the limits unless it is about them.
+LOOSE = {
+    "shares_per_recipient_10min": 100000, "shares_per_recipient_hour": 100000,
+    "shares_per_recipient_day": 100000, "shares_per_minute": 1000000, "shares_burst": 1000000,
+    "shares_per_day": 1000000, "wrong_per_recipient": 100, "wrong_per_source": 200,
+    "wrong_per_tenant": 1000, "messages_per_recipient_10min": 100000,
+    "messages_per_recipient_hour": 100000, "messages_per_recipient_day": 100000,
+    "messages_per_prefix_hour": 100000, "messages_per_prefix_day": 100000,
+    "messages_per_country": 100000, "messages_per_domain_hour": 100000, "surge_from": 100000,
+    "answers_per_hour": 1000, "answers_per_day": 1000, "prefix_breaker_sent": 100000,
+    "country_breaker_sent": 100000,
+}
+
+
+def limits_section(numbers):
+    return "limits {\n%s}\n" % "".join("  %s = %s\n" % pair for pair in numbers.items())
+
+
 def hotel_policy(*channels, name="hotel", **more):
     """With more keys of the section, each with the text of its value."""
     return HOTEL % {"name": name, "channels": ", ".join(channels),
@@ -651,7 +669,7 @@ class Site:
 
     def __init__(self, build, channels=("echo",), policies=None, tenants=("adler",), xmpp=None,
                  mode="component", password=None, faults=(), wrapper=(), programs=None, sockets=(),
-                 timeout=20, relay_options=(), log_level="info", folder=None, wait=True):
+                 timeout=20, relay_options=(), log_level="info", folder=None, wait=True, limits=None):
         self.build = os.path.abspath(build)
         self.folder = folder or tempfile.mkdtemp(prefix="vestibule-e2e-")
         self.channels = list(channels)
@@ -662,6 +680,7 @@ class Site:
         self.sockets = list(sockets)  # channels for whose plugins the gateway binds a socket
         self.timeout = timeout
         self.log_level = log_level
+        self.limits = LOOSE if limits is None else limits  # {}: those of a new installation
         self.wait_for_plugins = wait
         self.state = self.path("state")
         self.log = self.path("gateway.log")
@@ -761,6 +780,7 @@ class Site:
             self.exec_line(self.program("relay-client", "vestibule-relay-client")))
         text += "".join(self.channel_section(name) for name in self.channels)
         text += self.policies
+        text += limits_section(self.limits)
         policies = ", ".join(re.findall(r"^policy (\S+)", self.policies, re.MULTILINE))
         for tenant in self.tenants.values():
             text += 'tenant %s {\n  name = "Hotel Adler"\n  token = { "%s" }\n' % (

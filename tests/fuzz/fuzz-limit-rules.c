@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "limits.h"
+#include "limit-rules.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -65,7 +65,7 @@ typedef struct LimitDescription {
         const char *key;
         uint32_t usual, min, max;
         unsigned soft;     /* percent of the number at which somebody is told; 0: nobody */
-        const char *words; /* a sentence with one %u for the number */
+        const char *words; /* a sentence with one # for the number */
 } LimitDescription;
 
 /* The bounds are hard: no configuration leaves them. */
