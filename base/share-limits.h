@@ -26,6 +26,7 @@ enum {
         SHARE_LIMIT_ENCRYPTED_MIN = 38, /* base64 of 28 octets, without padding: IV and tag */
         SHARE_LIMIT_MINT_MIN = 9,       /* "https://" and something */
         SHARE_LIMIT_MINT = 2048,
+        SHARE_LIMIT_FACT = 44,  /* base64 of 32 octets: a key, and a verifier */
         SHARE_LIMIT_CLAIMS = 3, /* one for each mailbox that a share may need */
 };
 

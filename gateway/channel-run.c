@@ -14,12 +14,20 @@ enum {
         CHANNEL_WITHDRAW_TRIES_MAX = 5,
 };
 
+/* A part of the link, whose copies matter. */
+static bool is_link(OutboxKind kind) {
+        return kind == OUTBOX_LINK || kind == OUTBOX_KEY;
+}
+
 static bool may_run(const Share *s, OutboxKind kind) {
         switch (kind) {
         case OUTBOX_INVITATION:
                 return s->state == LIFECYCLE_PENDING || s->state == LIFECYCLE_INVITED;
         case OUTBOX_LINK:
+        case OUTBOX_KEY:
                 return s->state == LIFECYCLE_RELEASED;
+        case OUTBOX_CODE:
+                return s->state == LIFECYCLE_INVITED && s->code_expires > 0;
         case OUTBOX_NOTICE:
         case OUTBOX_WITHDRAW:
                 return true;
@@ -69,7 +77,7 @@ int channel_claim(ShareContext *c, OutboxRow *row, json_t **ret) {
                 r = row_remove(c, row);
                 return r < 0 ? r : OUTBOX_VERDICT_DONE;
         }
-        if (row->kind == OUTBOX_LINK && !share_meets_policy(c)) {
+        if (is_link(row->kind) && !share_meets_policy(c)) {
                 r = share_step(c, LIFECYCLE_EVENT_POLICY_TIGHTENED);
                 if (r >= 0)
                         r = share_save(c);
@@ -96,7 +104,7 @@ int channel_claim(ShareContext *c, OutboxRow *row, json_t **ret) {
                 row->attempts = 1;
                 r = store_outbox_attempt(c->gateway->store, row);
         }
-        if (r >= 0 && row->kind == OUTBOX_LINK && !(c->share.flags & SHARE_LINK_LEFT)) {
+        if (r >= 0 && is_link(row->kind) && !(c->share.flags & SHARE_LINK_LEFT)) {
                 c->share.flags |= SHARE_LINK_LEFT;
                 r = share_save(c);
         }
@@ -133,8 +141,13 @@ static int message_sent(ShareContext *c, const OutboxRow *row) {
         case OUTBOX_INVITATION:
                 return fallback_accepted(c, step_of_message(c, row->part));
         case OUTBOX_LINK:
+        case OUTBOX_KEY:
                 if (share_may_step(c, LIFECYCLE_EVENT_LINK_SENT)) {
-                        share_note(s, c->now, TIMELINE_LINK_ACCEPTED, 0, s->step);
+                        share_note(s,
+                                        c->now,
+                                        TIMELINE_LINK_ACCEPTED,
+                                        0,
+                                        row->kind == OUTBOX_KEY ? s->key_step : s->step);
                         r = share_step(c, LIFECYCLE_EVENT_LINK_SENT);
                         return r < 0 ? r : share_save(c);
                 }
@@ -154,8 +167,10 @@ static bool may_be_refused(const ShareContext *c, OutboxKind kind, int step) {
         if (noted_already(s, TIMELINE_DELIVERED, kind, step) ||
                         noted_already(s, TIMELINE_READ, kind, step))
                 return false;
-        if (kind == OUTBOX_LINK)
+        if (is_link(kind))
                 return share_may_step(c, LIFECYCLE_EVENT_LINK_UNDELIVERABLE);
+        if (kind == OUTBOX_CODE)
+                return may_run(s, kind) && step == s->code_step;
         return kind == OUTBOX_INVITATION &&
                (s->state == LIFECYCLE_PENDING || s->state == LIFECYCLE_INVITED) &&
                !noted_already(s, TIMELINE_NOT_DELIVERED, kind, step);
@@ -168,8 +183,11 @@ static int message_refused(ShareContext *c, OutboxKind kind, int step) {
                 return 0;
         if (kind == OUTBOX_INVITATION)
                 r = fallback_failed(c, step);
-        else {
-                share_note(&c->share, c->now, TIMELINE_NOT_DELIVERED, OUTBOX_LINK, step);
+        else if (kind == OUTBOX_CODE) { /* READY makes another, for an address that is left */
+                share_note(&c->share, c->now, TIMELINE_NOT_DELIVERED, OUTBOX_CODE, step);
+                r = challenge_code_lapsed(c, TEMPLATE_CODE_EXPIRED);
+        } else {
+                share_note(&c->share, c->now, TIMELINE_NOT_DELIVERED, kind, step);
                 r = share_step(c, LIFECYCLE_EVENT_LINK_UNDELIVERABLE);
         }
         return r < 0 ? r : share_save(c);

@@ -60,12 +60,8 @@ int front_remember_answer(Ask *ask, Share *share) {
                 return r;
         answer.answer = sealed;
         memcpy(answer.digest, id.digest_index, sizeof(answer.digest));
-        if (share) {
-                share->idempotency = malloc(VAULT_INDEX_SIZE);
-                if (!share->idempotency)
-                        return -ENOMEM;
-                memcpy(share->idempotency, id.index, VAULT_INDEX_SIZE);
-        }
+        if (share && share_add_answer(share, id.index) < 0)
+                return -ENOMEM;
         return store_answer_put(g->store, id.index, &answer, gateway_now(g) + GATEWAY_KEEP_ANSWERS);
 }
 

@@ -1,6 +1,7 @@
 /* What is asked about shares that exist: one of them, or a list. How one begins is in
  * share-create.c. */
 #include <errno.h>
+#include <sodium.h>
 
 #include "front.h"
 #include "json-quick.h"
@@ -211,6 +212,140 @@ int front_share_expiry(Ask *ask) {
                 r = set_expiry(ask, &c, expires);
         if (r >= 0 && !ask->problem)
                 r = front_remember_answer(ask, NULL);
+        share_context_done(&c);
+        return r;
+}
+
+/* --- what the sender adds to the second factor --- */
+
+static int refuse_reissue(Ask *ask, const ShareContext *c) {
+        const Share *s = &c->share;
+
+        if (!share_may_step(c, LIFECYCLE_EVENT_REISSUE))
+                return ask_refuse(ask,
+                                409,
+                                "not-reissuable",
+                                "There is no code to replace",
+                                "The share is %s.",
+                                lifecycle_state_name(s->state));
+        if (!challenge_has_codes(s))
+                return ask_refuse(ask,
+                                409,
+                                "not-reissuable",
+                                "There is no code to replace",
+                                "This share asks for no code, or for none any more.");
+        if ((unsigned) s->reissues >= s->rules.reissues || s->attempts.total_left == 0)
+                return ask_refuse(ask,
+                                409,
+                                "too-many-reissues",
+                                "No further code can be had",
+                                "Its policy gives %u codes after the first, and %u tries in all, "
+                                "of which %u are left. Make a new share.",
+                                s->rules.reissues,
+                                s->rules.attempts_total,
+                                (unsigned) s->attempts.total_left);
+        return 0;
+}
+
+int front_share_reissue(Ask *ask) {
+        char code[CODE_SIZE] = "", display[CODE_DISPLAY_SIZE];
+        ShareContext c;
+        int r;
+
+        r = front_load_share(ask, &c);
+        if (r != 0)
+                return r < 0 ? r : 0;
+        r = refuse_reissue(ask, &c);
+        if (r == 0 && !ask->problem)
+                r = challenge_reissue(&c, code);
+        if (r == 0 && !ask->problem) {
+                c.share.version++; /* as share_save() does, which comes after the answer is kept */
+                r = front_answer_with_share(ask, &c, 200);
+                c.share.version--;
+        }
+        if (r == 0 && !ask->problem && code[0]) {
+                code_display(c.share.rules.code, code, display);
+                if (json_object_set_new(ask->body, "code", json_string(display)) < 0)
+                        r = -ENOMEM;
+                sodium_memzero(display, sizeof(display));
+        }
+        sodium_memzero(code, sizeof(code));
+        if (r == 0 && !ask->problem)
+                r = front_remember_answer(ask, &c.share);
+        if (r == 0 && !ask->problem)
+                r = share_save(&c);
+        share_context_done(&c);
+        return r;
+}
+
+static int refuse_not_waiting(Ask *ask, const ShareContext *c) {
+        return ask_refuse(ask,
+                        409,
+                        "not-awaiting-approval",
+                        "Nothing waits for your yes",
+                        "The share is %s.",
+                        lifecycle_state_name(c->share.state));
+}
+
+/* A wrong number is not a refusal: the one try is spent, and the answer shows the share locked. */
+int front_share_approve(Ask *ask) {
+        const char *number = json_string_value(
+                        json_object_get(json_object_get(ask->frame, "body"), "number"));
+        ShareContext c;
+        int r;
+
+        r = front_load_share(ask, &c);
+        if (r != 0)
+                return r < 0 ? r : 0;
+        if (!share_may_step(&c, LIFECYCLE_EVENT_APPROVED) || c.now > c.share.approval_expires) {
+                r = refuse_not_waiting(ask, &c);
+                share_context_done(&c);
+                return r;
+        }
+        r = challenge_approve(&c, number ? number : "");
+        if (r == CHALLENGE_E_FORM)
+                r = ask_refuse(ask,
+                                422,
+                                "invalid-member",
+                                "The request cannot be used",
+                                "`number` must be the six digits that the recipient reads out. "
+                                "Nothing was used up.");
+        else if (r == CHALLENGE_E_CLOCK)
+                r = ask_refuse(ask,
+                                503,
+                                "clock-suspect",
+                                "The gateway's clock is not trusted",
+                                "An operator has to look at it first (vestibulectl clock accept). "
+                                "Nothing was used up.");
+        else if (r == 0) {
+                r = share_save(&c);
+                if (r == 0)
+                        r = front_answer_with_share(ask, &c, 200);
+                if (r == 0)
+                        r = front_remember_answer(ask, NULL);
+        }
+        share_context_done(&c);
+        return r;
+}
+
+int front_share_deny(Ask *ask) {
+        ShareContext c;
+        int r;
+
+        r = front_load_share(ask, &c);
+        if (r != 0)
+                return r < 0 ? r : 0;
+        if (!share_may_step(&c, LIFECYCLE_EVENT_DENIED))
+                r = refuse_not_waiting(ask, &c);
+        else {
+                r = challenge_not_approved(&c, LIFECYCLE_EVENT_DENIED);
+                if (r == 0)
+                        r = share_save(&c);
+                if (r == 0)
+                        r = front_answer_with_share(ask, &c, 200);
+                if (r == 0)
+                        r = front_remember_answer(ask, NULL);
+        }
         share_context_done(&c);
         return r;
 }

@@ -102,6 +102,9 @@ int front_share_get(Ask *ask);
 int front_share_list(Ask *ask);
 int front_share_cancel(Ask *ask);
 int front_share_resend(Ask *ask);
+int front_share_reissue(Ask *ask);
+int front_share_approve(Ask *ask);
+int front_share_deny(Ask *ask);
 int front_share_expiry(Ask *ask);
 
 /* front-block.c */

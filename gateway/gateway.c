@@ -143,7 +143,8 @@ static void hook_forget(void *userdata) {
 }
 
 static bool is_for_relay(OutboxKind kind) {
-        return kind != OUTBOX_INVITATION && kind != OUTBOX_LINK && !outbox_outlives_share(kind);
+        return kind != OUTBOX_INVITATION && kind != OUTBOX_LINK && kind != OUTBOX_KEY &&
+               kind != OUTBOX_CODE && !outbox_outlives_share(kind);
 }
 
 /* A plugin must never be handed, nor answer, what is meant for another. */

@@ -3,6 +3,7 @@
  *
  *   front*.c      what tenants and operators ask     share-create.c  how a share begins
  *   reply.c       what recipients answer             share-json.c    how a share looks from outside
+ *   challenge.c   what they have to show
  *   channel-run.c what channels report               message.c       what recipients are sent
  *   relay-run.c   what the relay answers             sweep.c         what time does
  *   relay-transfer.c  messages in both directions    relay-mint.c    content that is issued late
@@ -17,9 +18,11 @@
 #include <systemd/sd-event.h>
 
 #include "address.h"
+#include "answer.h"
 #include "clock.h"
 #include "config.h"
 #include "engine.h"
+#include "fact.h"
 #include "limiter.h"
 #include "outbox.h"
 #include "plugin-set.h"
@@ -235,11 +238,70 @@ int limit_take_share(Gateway *g,
 /* The attempts of a share were used up. */
 int limit_note_locked(ShareContext *c);
 
+/* --- challenge.c --- */
+
+enum {
+        CHALLENGE_CODES_MAX = 3,     /* of ours, for what the sender has not renewed */
+        CHALLENGE_REISSUE_TRIES = 3, /* of what is left in all */
+};
+
+typedef enum ChallengeError {
+        CHALLENGE_E_FORM = 1, /* not a number of six digits; nothing was spent */
+        CHALLENGE_E_CLOCK =
+                        2, /* nothing is confirmed before the operator has looked at the clock */
+} ChallengeError;
+
+/* Where an answer came from, and its text, all borrowed. */
+typedef struct ChallengeFrom {
+        const char *channel, *address, *text;
+} ChallengeFrom;
+
+/* What a new share's invitation asks for, and the one of a later step of the fallback. */
+TemplateMessage challenge_invitation(const Share *s);
+
+/* Makes a code for a factor, and keeps its verifier as the share's. ret is the caller's to wipe. */
+int challenge_make_code(ShareContext *c, Factor factor, char ret[CODE_SIZE]);
+
+/* A fact as POST /v1/shares takes it: {key, verifier}, 32 bytes each in base64. False: it is not.
+ */
+bool challenge_read_fact(const json_t *fact,
+                uint8_t ret_key[FACT_KEY_SIZE],
+                uint8_t ret_verifier[FACT_VERIFIER_SIZE]);
+
+/* A bound answer in `invited`: spends, compares, asks for the next, and takes the share's step. The
+ * caller saves. */
+int challenge_answer(ShareContext *c, const ChallengeFrom *from, const Answer *answer);
+/* Says what is asked for at present. */
+int challenge_help(ShareContext *c, const ChallengeFrom *from);
+
+/* The held answer is due: it is judged now. The caller saves. */
+int challenge_held(ShareContext *c);
+/* A code of ours counts no more, which its recipient is told with this message. */
+int challenge_code_lapsed(ShareContext *c, TemplateMessage message);
+
+/* Whether a code is typed that the share still waits for. */
+bool challenge_has_codes(const Share *s);
+/* Another code, asked for by the sender, with tries of those that are left. ret_code is empty where
+ * the code is ours to send; else the caller's to wipe. The caller has checked that it may be. */
+int challenge_reissue(ShareContext *c, char ret_code[CODE_SIZE]);
+
+/* The sender's one try at the number, and their no (or a wrong number). ChallengeError. */
+int challenge_approve(ShareContext *c, const char *text);
+int challenge_not_approved(ShareContext *c, LifecycleEvent event);
+
+/* Whether the halves of a link are on channels of different operators, as configured now. */
+bool challenge_halves_are_apart(ShareContext *c);
+
 /* --- message.c --- */
 
 /* Queues the invitation of the present step; a resend repeats the same bytes. */
 int message_invite(ShareContext *c, bool resend);
+/* With FACTOR_SPLIT in two halves, the Secret's to the share's key_step. */
 int message_link(ShareContext *c, const char *link, bool resend);
+/* A code of ours, as it is shown, to the share's code_step. */
+int message_code(ShareContext *c, const char *display);
+/* The number that the recipient reads out. */
+int message_approval(ShareContext *c, const char *number, const char *channel, const char *address);
 /* The same once more for a carrier that may have lost it, after delay_msec. */
 int message_repeat(ShareContext *c, OutboxKind kind, int step, uint64_t delay_msec);
 

@@ -18,7 +18,9 @@ enum {
 typedef struct MessagePlan {
         OutboxKind kind;
         TemplateMessage template;
-        const char *channel, *address, *link;
+        int step; /* the address, by its place in the list */
+        const char *channel, *address;
+        const char *link, *key, *secret, *number; /* what the text carries, or NULL */
         int64_t expires;
 } MessagePlan;
 
@@ -28,6 +30,10 @@ static const char *kind_name(OutboxKind kind) {
                 return "invitation";
         case OUTBOX_LINK:
                 return "link";
+        case OUTBOX_KEY:
+                return "key";
+        case OUTBOX_CODE:
+                return "code";
         default:
                 return "notice";
         }
@@ -104,6 +110,12 @@ static int first_of(ShareContext *c, OutboxKind kind, char ret[ID_TEXT_SIZE]) {
         return r < 0 ? r : 0;
 }
 
+/* A code and the Secret's half stand alone: nothing in them leads to the other conversation. */
+static bool stands_alone(const MessagePlan *plan) {
+        return plan->kind == OUTBOX_CODE || plan->kind == OUTBOX_KEY ||
+               plan->template == TEMPLATE_HELP_TAG;
+}
+
 /* Renders a message and makes the frame that will carry it, without an id. */
 static int render(ShareContext *c, const MessagePlan *plan, int part, json_t **ret) {
         Gateway *g = c->gateway;
@@ -131,6 +143,11 @@ static int render(ShareContext *c, const MessagePlan *plan, int part, json_t **r
                         words_code(g->templates, locale, code_format_name(c->share.rules.code));
         values.value[TEMPLATE_VALUE_TRIES] = tries;
         values.value[TEMPLATE_VALUE_LINK] = plan->link;
+        values.value[TEMPLATE_VALUE_KEY] = plan->key;
+        values.value[TEMPLATE_VALUE_SECRET] = plan->secret;
+        values.value[TEMPLATE_VALUE_NUMBER] = plan->number;
+        values.value[TEMPLATE_VALUE_FACT] = words_fact(
+                        g->templates, locale, policy && policy->fact ? policy->fact : "other");
         address_scheme(plan->address, scheme);
         r = template_render(g->templates, locale, scheme, plan->template, &values, &subject, &text);
         if (r != 0)
@@ -165,12 +182,11 @@ static int render(ShareContext *c, const MessagePlan *plan, int part, json_t **r
                         "subject",
                         subject,
                         "thread",
-                        plan->template == TEMPLATE_HELP_TAG ? NULL
-                                                            : thread, /* it is of no one share */
+                        stands_alone(plan) ? NULL : thread,
                         "tag",
                         plan->template == TEMPLATE_HELP_TAG ? NULL : tag,
                         "first",
-                        plan->template == TEMPLATE_HELP_TAG || !first[0] ? NULL : first,
+                        stands_alone(plan) || !first[0] ? NULL : first,
                         "link",
                         plan->link,
                         "buttons",
@@ -247,7 +263,7 @@ static int send_new(ShareContext *c, const MessagePlan *plan) {
         if (r < 0)
                 return r;
         c->share.messages++;
-        return keep_and_queue(c, plan->kind, part, c->share.step, plan->channel, frame);
+        return keep_and_queue(c, plan->kind, part, plan->step, plan->channel, frame);
 }
 
 static int open_message(Gateway *g,
@@ -351,30 +367,98 @@ int message_invite(ShareContext *c, bool resend) {
                 return send_again(c, OUTBOX_INVITATION, channel->name, 0);
         return send_new(c,
                         &(MessagePlan){ .kind = OUTBOX_INVITATION,
-                                        .template = TEMPLATE_INVITATION,
+                                        .template = challenge_invitation(&c->share),
+                                        .step = c->share.step,
                                         .channel = channel->name,
                                         .address = address,
                                         .expires = c->share.expires });
 }
 
-int message_link(ShareContext *c, const char *link, bool resend) {
+/* The link without what stands behind its #, and that alone: either opens nothing. */
+static int send_halves(ShareContext *c, MessagePlan *plan) {
+        const char *hash = strchr(plan->link, '#');
+        _cleanup_(secret_free_stringp) char *url = NULL;
         const ConfigChannel *channel;
+        MessagePlan key = { .kind = OUTBOX_KEY,
+                .template = TEMPLATE_LINK_KEY,
+                .step = c->share.key_step,
+                .key = hash,
+                .expires = plan->expires };
+        int r;
+
+        if (!hash || !share_route(c, key.step, &key.address, &channel))
+                return -ESTALE;
+        key.channel = channel->name;
+        url = strndup(plan->link, (size_t) (hash - plan->link));
+        if (!url)
+                return -ENOMEM;
+        plan->link = url;
+        plan->template = TEMPLATE_LINK_ADDRESS;
+        r = send_new(c, plan);
+        return r < 0 ? r : send_new(c, &key);
+}
+
+static int send_link_again(ShareContext *c, const char *channel) {
+        const ConfigChannel *other;
         const char *address;
+        int r;
+
+        r = send_again(c, OUTBOX_LINK, channel, 0);
+        if (r < 0 || !(c->share.rules.factors & FACTOR_SPLIT))
+                return r;
+        if (!share_route(c, c->share.key_step, &address, &other))
+                return -ESTALE;
+        return send_again(c, OUTBOX_KEY, other->name, 0);
+}
+
+int message_link(ShareContext *c, const char *link, bool resend) {
+        MessagePlan plan = { .kind = OUTBOX_LINK,
+                .template = c->share.flags & SHARE_ENCRYPTED ? TEMPLATE_LINK_PART : TEMPLATE_LINK,
+                .step = c->share.step,
+                .link = link,
+                .expires = c->share.mailbox_expires };
+        const ConfigChannel *channel;
 
         /* The link goes only to the address whose answer confirmed: share.step is that one's. */
-        if (!share_route(c, c->share.step, &address, &channel))
+        if (!share_route(c, plan.step, &plan.address, &channel))
                 return -ESTALE;
+        plan.channel = channel->name;
         if (resend)
-                return send_again(c, OUTBOX_LINK, channel->name, 0);
+                return send_link_again(c, plan.channel);
+        return c->share.rules.factors & FACTOR_SPLIT ? send_halves(c, &plan) : send_new(c, &plan);
+}
+
+int message_code(ShareContext *c, const char *display) {
+        MessagePlan plan = { .kind = OUTBOX_CODE,
+                .template = TEMPLATE_CODE,
+                .step = c->share.code_step,
+                .secret = display,
+                .expires = c->share.code_expires };
+        const ConfigChannel *channel;
+
+        if (!share_route(c, plan.step, &plan.address, &channel))
+                return -ESTALE;
+        plan.channel = channel->name;
+        return send_new(c, &plan);
+}
+
+/* The same for every notice: when it is not worth sending any more. */
+static int64_t notice_expires(const ShareContext *c, TemplateMessage message) {
+        if (message == TEMPLATE_CODE_SENT && c->share.code_expires > c->now)
+                return c->share.code_expires;
+        return c->share.expires > c->now ? c->share.expires : c->now + 3600;
+}
+
+int message_approval(
+                ShareContext *c, const char *number, const char *channel, const char *address) {
         return send_new(c,
-                        &(MessagePlan){ .kind = OUTBOX_LINK,
-                                        .template = c->share.flags & SHARE_ENCRYPTED
-                                                                    ? TEMPLATE_LINK_PART
-                                                                    : TEMPLATE_LINK,
-                                        .channel = channel->name,
+                        &(MessagePlan){ .kind = OUTBOX_NOTICE,
+                                        .template = TEMPLATE_APPROVAL,
+                                        .step = c->share.step,
+                                        .channel = channel,
                                         .address = address,
-                                        .link = link,
-                                        .expires = c->share.mailbox_expires });
+                                        .number = number,
+                                        .expires = c->share.approval_expires });
 }
 
 int message_notice(ShareContext *c,
@@ -387,10 +471,10 @@ int message_notice(ShareContext *c,
         return send_new(c,
                         &(MessagePlan){ .kind = OUTBOX_NOTICE,
                                         .template = message,
+                                        .step = c->share.step,
                                         .channel = channel,
                                         .address = address,
-                                        .expires = c->share.expires > c->now ? c->share.expires
-                                                                             : c->now + 3600 });
+                                        .expires = notice_expires(c, message) });
 }
 
 int message_not_made(ShareContext *c) {
@@ -500,7 +584,9 @@ int message_withdraw(ShareContext *c) {
 
                 r = store_message_get(
                                 c->gateway->store, c->share.n, part, &kind, &step, &body, &size);
-                if (r != 0 || (kind != OUTBOX_INVITATION && kind != OUTBOX_LINK) ||
+                if (r != 0 ||
+                                (kind != OUTBOX_INVITATION && kind != OUTBOX_LINK &&
+                                                kind != OUTBOX_KEY && kind != OUTBOX_CODE) ||
                                 is_settled(&c->share, kind, step))
                         continue;
                 r = may_have_left(c, part);

@@ -34,7 +34,7 @@ typedef struct Reply {
         int64_t received;
         bool automatic;
         RulesAuthentic authentic;
-        int64_t retry_after; /* when it must come again */
+        ChallengeFrom place; /* where it came from, for challenge.c */
 } Reply;
 
 static const JsonMember reply_members[] = {
@@ -195,127 +195,11 @@ static int say_and_step(ShareContext *c,
         return share_step(c, event);
 }
 
-/* The shorter of what the policy said at creation and what it says now. */
-static int64_t shorten_mailbox_ttl(ShareContext *c) {
-        const ConfigPolicy *policy = config_policy(c->gateway->config, c->share.policy);
-
-        if (policy && policy->rules.mailbox_ttl < c->share.rules.mailbox_ttl)
-                c->share.rules.mailbox_ttl = policy->rules.mailbox_ttl;
-        return c->share.rules.mailbox_ttl;
-}
-
-static int release(ShareContext *c) {
-        int r;
-
-        c->share.mailbox_expires = c->now + shorten_mailbox_ttl(c);
-        share_note(&c->share, c->now, TIMELINE_RELEASING, 0, 0);
-        r = share_step(c,
-                        share_meets_policy(c) ? LIFECYCLE_EVENT_RELEASE
-                                              : LIFECYCLE_EVENT_POLICY_TIGHTENED);
-        return r > 0 ? -EINVAL : r;
-}
-
-/* The address that confirmed is where the link goes. */
-static int confirmed(ShareContext *c, const Reply *reply) {
-        int r, step;
-
-        if (share_has_address(c, reply->channel->name, reply->from, &step))
-                c->share.step = step;
-        share_note(&c->share, c->now, TIMELINE_CONFIRMED, 0, c->share.step);
-        r = share_step(c, LIFECYCLE_EVENT_CODE_RIGHT);
-        if (r != 0)
-                return r < 0 ? r : -EINVAL;
-        gateway_count(c->gateway, COUNTER_CODES_RIGHT);
-        return release(c);
-}
-
-static int wrong(ShareContext *c, const Reply *reply, bool last) {
-        int r;
-
-        gateway_count(c->gateway, COUNTER_CODES_WRONG);
-        share_note(&c->share, c->now, TIMELINE_WRONG, c->share.attempts.left, c->share.step);
-        r = say(c, reply, last ? TEMPLATE_LOCKED : TEMPLATE_WRONG);
-        if (r < 0)
-                return r;
-        r = share_step(c, last ? LIFECYCLE_EVENT_CODE_WRONG_LAST : LIFECYCLE_EVENT_CODE_WRONG);
-        return r > 0 ? -EINVAL : r;
-}
-
-static int mistyped(ShareContext *c, const Reply *reply) {
-        gateway_count(c->gateway, COUNTER_CODES_MISTYPED);
-        if (attempts_mistyped(&c->share.attempts) != 0)
-                return 0;
-        return say_and_step(
-                        c, reply, TEMPLATE_MISTYPED, LIFECYCLE_EVENT_MISTYPED, TIMELINE_MISTYPED);
-}
-
-/* Spends, makes the spend independent of everything that follows, and only then compares. */
-static int judge(ShareContext *c, Reply *reply, const char *code) {
-        Gateway *g = c->gateway;
-        uint8_t guess[CODE_VERIFIER_SIZE];
-        char id[ID_TEXT_SIZE];
-        AttemptsTicket ticket;
-        AttemptsVerdict verdict;
-        int r;
-
-        vault_id(g->vault, VAULT_ID_SHARE, c->share.n, 0, id);
-        code_verifier(vault_code_key(g->vault), "reply-code", id, code, guess);
-        r = attempts_spend(&c->share.attempts, guess, c->now, &ticket);
-        sodium_memzero(guess, sizeof(guess));
-        switch (r) {
-        case 0:
-                break;
-        case ATTEMPTS_E_EARLY:
-                reply->retry_after = c->share.attempts.not_before - c->now;
-                return -EAGAIN;
-        case ATTEMPTS_E_REPEATED:
-                return say(c, reply, TEMPLATE_WRONG);
-        case ATTEMPTS_E_NONE_LEFT: /* the batch with the last verdict was lost, its spend was not */
-                return wrong(c, reply, true);
-        default:
-                return 0;
-        }
-
-        r = engine_note_spend(g->engine, c->share.n);
-        if (r >= 0)
-                r = store_share_update(g->store, &c->share);
-        if (r >= 0)
-                r = engine_keep(g->engine);
-        if (r < 0)
-                return r;
-
-        verdict = attempts_judge(&c->share.attempts, &ticket, c->share.code, c->now);
-        if (verdict == ATTEMPTS_RIGHT)
-                return confirmed(c, reply);
-        return wrong(c, reply, verdict == ATTEMPTS_WRONG_LAST);
-}
-
-static int answer_with_code(ShareContext *c, Reply *reply, const Answer *answer) {
-        char code[CODE_SIZE];
-        int r;
-
-        if (c->share.state != LIFECYCLE_INVITED || !c->share.code)
-                return 0;
-        if (c->gateway->clock.suspect) { /* nothing is confirmed before the operator has looked */
-                reply->retry_after = 30;
-                return -EAGAIN;
-        }
-        r = answer_code(answer, c->share.rules.code, code);
-        if (r == 0)
-                r = judge(c, reply, code);
-        else if (r == ANSWER_E_MISTYPED)
-                r = mistyped(c, reply);
-        else
-                r = say(c, reply, TEMPLATE_NOT_UNDERSTOOD);
-        sodium_memzero(code, sizeof(code));
-        return r;
-}
-
 static int answer_help(ShareContext *c, const Reply *reply) {
         int r;
 
         if (c->share.state == LIFECYCLE_INVITED)
-                return say(c, reply, TEMPLATE_HELP);
+                return challenge_help(c, &reply->place);
         if (c->share.state != LIFECYCLE_RELEASED ||
                         c->share.flags & (SHARE_HELPED | SHARE_ACKNOWLEDGED) ||
                         c->now > c->share.mailbox_expires - c->share.rules.mailbox_ttl +
@@ -387,8 +271,6 @@ static int answer_bound(ShareContext *c, Reply *reply, const Answer *answer) {
                 return say(c, reply, TEMPLATE_OVER);
 
         switch (answer->kind) {
-        case ANSWER_CODE:
-                return answer_with_code(c, reply, answer);
         case ANSWER_NO:
                 return say_and_step(
                                 c, reply, TEMPLATE_DECLINED, LIFECYCLE_EVENT_NO, TIMELINE_REFUSED);
@@ -414,13 +296,14 @@ static int answer_bound(ShareContext *c, Reply *reply, const Answer *answer) {
         case ANSWER_EMPTY:
                 return 0;
         case ANSWER_TAKEN: /* of a link that was not sent yet */
+        case ANSWER_CODE:
         case ANSWER_YES:
         case ANSWER_READY:
         case ANSWER_OTHER:
         case ANSWER_KIND_MAX:
                 break;
         }
-        return c->share.state == LIFECYCLE_INVITED ? say(c, reply, TEMPLATE_NOT_UNDERSTOOD) : 0;
+        return c->share.state == LIFECYCLE_INVITED ? challenge_answer(c, &reply->place, answer) : 0;
 }
 
 /* People answer faster than receipts travel, and after a crash receipts never come. */
@@ -612,7 +495,7 @@ static int reply_evaluate(Reply *reply, Candidates *all) {
 static int reply_apply(void *context) {
         Reply *reply = context;
         Gateway *g = reply->gateway;
-        const char *text = reply->button ? reply->button : reply->text ? reply->text : "";
+        const char *text = reply->place.text;
         Candidates all = { .reply = reply };
         uint8_t seen[VAULT_INDEX_SIZE];
         Answer answer;
@@ -645,12 +528,8 @@ static void reply_done(void *context, int result) {
         if (!gateway_may_pass(result))
                 answer = json_pack("{s:s}", "type", "ack");
         else
-                answer = json_pack("{s:s, s:I}",
-                                "type",
-                                "again",
-                                "retry_after",
-                                (json_int_t) (reply->retry_after > 0 ? reply->retry_after : 1));
-        if (result < 0 && result != -EAGAIN)
+                answer = json_pack("{s:s, s:I}", "type", "again", "retry_after", (json_int_t) 1);
+        if (result < 0)
                 log_record(LOG_ERR,
                                 &(LogFields){ .channel = reply->channel->name },
                                 "A reply could not be taken: %s.",
@@ -694,6 +573,13 @@ int reply_request(Gateway *g, PluginRequest request, json_t *frame) {
         if (reply->authentic > reply->channel->authentic)
                 reply->authentic = reply->channel->authentic;
 
+        reply->place = (ChallengeFrom){
+                .channel = reply->channel->name,
+                .address = reply->from,
+                .text = reply->button ? reply->button
+                        : reply->text ? reply->text
+                                      : "",
+        };
         r = engine_submit(g->engine, reply_apply, reply_done, reply, 1024);
         if (r < 0)
                 reply_free(reply);

@@ -20,8 +20,8 @@
 typedef struct Creation {
         /* as asked for; borrowed from the frame */
         const char *policy_name, *expires_text, *reference, *kid, *box;
-        const json_t *sender, *recipient, *credential, *addresses, *claims, *sealed;
-        const char *mint;
+        const json_t *sender, *recipient, *credential, *addresses, *claims, *sealed, *fact;
+        const char *mint, *fact_key, *fact_verifier;
         bool encrypted, is_tenants_box;
         const char *sender_name, *recipient_name, *locale, *zone, *title, *description, *image_url;
 
@@ -46,6 +46,7 @@ static const JsonMember body_members[] = {
         { "expires_at", JSON_KIND_STRING, offsetof(Creation, expires_text), false, 1, SHARE_LIMIT_EXPIRES_AT },
         { "reference",  JSON_KIND_STRING, offsetof(Creation, reference),    false, 1, SHARE_LIMIT_REFERENCE },
         { "claims",     JSON_KIND_ARRAY,  offsetof(Creation, claims),       false, 1, LIFECYCLE_GENERATIONS_MAX },
+        { "fact",       JSON_KIND_OBJECT, offsetof(Creation, fact),         false, 0, 0 },
 };
 static const JsonMember sender_members[] = {
         { "name", JSON_KIND_STRING, offsetof(Creation, sender_name), true, 1, SHARE_LIMIT_SENDER_NAME },
@@ -62,6 +63,20 @@ static const JsonMember credential_members[] = {
         { "image_url",   JSON_KIND_STRING, offsetof(Creation, image_url),   false, SHARE_LIMIT_IMAGE_URL_MIN, SHARE_LIMIT_IMAGE_URL },
 };
 /* clang-format on */
+static const JsonMember fact_members[] = {
+        { "key",
+                        JSON_KIND_STRING,
+                        offsetof(Creation, fact_key),
+                        true,
+                        SHARE_LIMIT_FACT,
+                        SHARE_LIMIT_FACT },
+        { "verifier",
+                        JSON_KIND_STRING,
+                        offsetof(Creation, fact_verifier),
+                        true,
+                        SHARE_LIMIT_FACT,
+                        SHARE_LIMIT_FACT },
+};
 /* How the content comes, as the front has understood it. */
 static const JsonMember frame_members[] = {
         { "sealed", JSON_KIND_OBJECT, offsetof(Creation, sealed), false, 0, 0 },
@@ -103,6 +118,7 @@ static int read_body(Ask *ask, Creation *c) {
                 { &c->sender, sender_members, N_ELEMENTS(sender_members), true },
                 { &c->recipient, recipient_members, N_ELEMENTS(recipient_members), true },
                 { &c->credential, credential_members, N_ELEMENTS(credential_members), true },
+                { &c->fact, fact_members, N_ELEMENTS(fact_members), true },
                 { &c->sealed, sealed_members, N_ELEMENTS(sealed_members), false },
         };
         JsonProblem problem;
@@ -238,6 +254,65 @@ static int check_addresses(Ask *ask, Creation *c) {
                 return 1;
         }
         return 0;
+}
+
+/* Two channels of one operator are one: a factor that needs two has to have them here. */
+static int check_independence(Ask *ask, const Creation *c) {
+        const char *first = NULL;
+
+        if (!factor_needs_two_channels(c->policy->rules.factors))
+                return 0;
+        for (size_t i = 0; i < json_array_size(c->steps); i++) {
+                const char *name =
+                                json_string_value(json_array_get(json_array_get(c->steps, i), 1));
+                const char *class = config_channel(ask->config, name)->operator_class;
+
+                if (first && !streq(class, first))
+                        return 0;
+                first = class;
+        }
+        (void) ask_refuse(ask,
+                        422,
+                        "second-channel-missing",
+                        "A second channel is missing",
+                        "This policy needs `recipient.addresses` on two channels of different "
+                        "operators.");
+        return 1;
+}
+
+static int check_factors(Ask *ask, const Creation *c) {
+        uint8_t key[FACT_KEY_SIZE], verifier[FACT_VERIFIER_SIZE];
+        uint32_t factors = c->policy->rules.factors;
+        bool is_read = c->fact && challenge_read_fact(c->fact, key, verifier);
+
+        sodium_memzero(key, sizeof(key));
+        if (factors & FACTOR_FACT && !is_read) {
+                (void) ask_refuse(ask,
+                                422,
+                                c->fact ? "invalid-member" : "missing-member",
+                                "The request cannot be used",
+                                "This policy asks for a fact: `fact` must hold `key` and "
+                                "`verifier`, 32 bytes each in base64.");
+                return 1;
+        }
+        if (c->fact && !(factors & FACTOR_FACT)) {
+                (void) ask_refuse(ask,
+                                422,
+                                "invalid-member",
+                                "The request cannot be used",
+                                "`fact` is for policies that ask for one, and this one does not.");
+                return 1;
+        }
+        if (factors & FACTOR_SPLIT && c->encrypted) {
+                (void) ask_refuse(ask,
+                                422,
+                                "nothing-to-split",
+                                "The Secret is yours, and cannot be split",
+                                "This policy sends the link in two halves. Send `format` and "
+                                "`content`, `sealed` or `mint`.");
+                return 1;
+        }
+        return check_independence(ask, c);
 }
 
 static int check_times(Ask *ask, Creation *c) {
@@ -429,7 +504,8 @@ static json_t *details_of(const Creation *c) {
 
         for (size_t i = 0; i < c->n_addresses; i++)
                 (void) json_array_append_new(addresses, json_string(c->canonical[i]));
-        return json_pack("{s:o, s:O, s:s*, s:s*, s:s*, s:s, s:o, s:o, s:s*, s:O*, s:s*}",
+        return json_pack("{s:o, s:O, s:s*, s:s*, s:s*, s:s, s:o, s:o, s:s*, s:O*, s:s*, "
+                         "s:O*}",
                         "addresses",
                         addresses,
                         "steps",
@@ -451,7 +527,9 @@ static json_t *details_of(const Creation *c) {
                         "claims",
                         c->claims,
                         "mint",
-                        c->mint);
+                        c->mint,
+                        "fact",
+                        c->fact);
 }
 
 static int put_reference(ShareContext *s, const Creation *c) {
@@ -474,26 +552,6 @@ static int put_reference(ShareContext *s, const Creation *c) {
                 return r;
         vault_index_reference(g->vault, s->share.tenant, c->reference, index);
         return store_reference_put(g->store, index, s->share.n);
-}
-
-static void random_bytes(void *ret, size_t size, void *userdata) {
-        (void) userdata;
-        randombytes_buf(ret, size);
-}
-
-static int make_code(ShareContext *s, char ret[CODE_SIZE]) {
-        char id[ID_TEXT_SIZE];
-        int r;
-
-        r = code_generate(s->share.rules.code, random_bytes, NULL, ret);
-        if (r < 0)
-                return r;
-        s->share.code = malloc(VAULT_VERIFIER_SIZE);
-        if (!s->share.code)
-                return -ENOMEM;
-        vault_id(s->gateway->vault, VAULT_ID_SHARE, s->share.n, 0, id);
-        code_verifier(vault_code_key(s->gateway->vault), "reply-code", id, ret, s->share.code);
-        return 0;
 }
 
 static int init_share(ShareContext *s, const Ask *ask, const Creation *c) {
@@ -593,7 +651,8 @@ static int put_share(Ask *ask, ShareContext *s, const Creation *c, char ret_code
                 r = put_claims(ask, c);
         if (r != 0)
                 return r; /* STORE_E_EXISTS: this very box, or a claim, was given before */
-        r = make_code(s, ret_code);
+        if (s->share.rules.factors & FACTOR_REPLY_CODE)
+                r = challenge_make_code(s, FACTOR_REPLY_CODE, ret_code);
         if (r >= 0)
                 r = put_reference(s, c);
         if (r >= 0)
@@ -615,6 +674,8 @@ int front_share_create(Ask *ask) {
                 r = check_names(ask, &c);
         if (r == 0)
                 r = check_addresses(ask, &c);
+        if (r == 0)
+                r = check_factors(ask, &c);
         if (r == 0)
                 r = check_claims(ask, &c);
         if (r == 0)
@@ -640,7 +701,9 @@ int front_share_create(Ask *ask) {
                 ask->status = 201;
                 ask->body = share_json(&s, false);
                 code_display(s.share.rules.code, code, display);
-                if (!ask->body || json_object_set_new(ask->body, "code", json_string(display)) < 0)
+                if (!ask->body || (code[0] && json_object_set_new(ask->body,
+                                                              "code",
+                                                              json_string(display)) < 0))
                         r = -ENOMEM;
                 sodium_memzero(display, sizeof(display));
         }

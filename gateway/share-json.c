@@ -73,7 +73,6 @@ static json_t *detail_json(TimelineEvent event, int detail) {
         case TIMELINE_APPROVAL_ASKED:
         case TIMELINE_APPROVED:
         case TIMELINE_NOT_APPROVED:
-        case TIMELINE_HELD:
         case TIMELINE_CREATED:
         case TIMELINE_INVITATION_ACCEPTED:
         case TIMELINE_MISTYPED:

@@ -2,6 +2,7 @@
  * timeline; and what belongs to its transfer. */
 #include "store.h"
 
+#include <errno.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,12 +21,23 @@ void share_done(Share *share) {
         free(share->relay);
         share_drop(&share->key, VAULT_WRAPPED_SIZE);
         share_drop(&share->code, VAULT_VERIFIER_SIZE);
-        share_drop(&share->idempotency, VAULT_INDEX_SIZE);
+        share_drop(&share->idempotency, share->idempotency_size);
         share_drop(&share->reference, share->reference_size);
         share_drop(&share->mailbox, share->mailbox_size);
         share_drop(&share->held, share->held_size);
         share_drop(&share->approval, VAULT_VERIFIER_SIZE);
         memset(share, 0, sizeof(*share));
+}
+
+int share_add_answer(Share *share, const uint8_t index[VAULT_INDEX_SIZE]) {
+        uint8_t *grown = realloc(share->idempotency, share->idempotency_size + VAULT_INDEX_SIZE);
+
+        if (!grown)
+                return -ENOMEM;
+        memcpy(grown + share->idempotency_size, index, VAULT_INDEX_SIZE);
+        share->idempotency = grown;
+        share->idempotency_size += VAULT_INDEX_SIZE;
+        return 0;
 }
 
 void transfer_done(Transfer *transfer) {
@@ -112,7 +124,6 @@ const char *timeline_event_name(TimelineEvent event) {
                 [TIMELINE_APPROVAL_ASKED] = "approval_asked",
                 [TIMELINE_APPROVED] = "approved",
                 [TIMELINE_NOT_APPROVED] = "not_approved",
-                [TIMELINE_HELD] = "held",
                 [TIMELINE_STEP_DOWN_PENDING] = "step_down_pending",
                 [TIMELINE_NO_ANSWER] = "no_answer",
                 [TIMELINE_STEP_SKIPPED] = "step_skipped",

@@ -114,7 +114,7 @@ static void share_bind(sqlite3_stmt *stmt, const Share *share, Numbers *blobs) {
                         (size_t) share->attempts.n_wrong * ATTEMPTS_TRACE_SIZE);
         sql_bind_blob(stmt, 25, share->key, VAULT_WRAPPED_SIZE);
         sql_bind_blob(stmt, 26, share->code, VAULT_VERIFIER_SIZE);
-        sql_bind_blob(stmt, 27, share->idempotency, VAULT_INDEX_SIZE);
+        sql_bind_blob(stmt, 27, share->idempotency, share->idempotency_size);
         sql_bind_blob(stmt, 28, share->reference, share->reference_size);
         sql_bind_blob(stmt, 29, share->mailbox, share->mailbox_size);
         sql_bind_blob(stmt,
@@ -191,7 +191,9 @@ static int share_read_blobs(sqlite3_stmt *stmt, Share *share) {
         if (r >= 0)
                 r = column_fixed(stmt, 25, &share->code, VAULT_VERIFIER_SIZE);
         if (r >= 0)
-                r = column_fixed(stmt, 26, &share->idempotency, VAULT_INDEX_SIZE);
+                r = sql_column_blob(stmt, 26, &share->idempotency, &share->idempotency_size);
+        if (r >= 0 && share->idempotency_size % VAULT_INDEX_SIZE != 0)
+                r = -EBADMSG;
         if (r >= 0)
                 r = sql_column_blob(stmt, 27, &share->reference, &share->reference_size);
         if (r >= 0)

@@ -72,7 +72,6 @@ typedef enum TimelineEvent {
         TIMELINE_APPROVAL_ASKED = 35,
         TIMELINE_APPROVED = 36,
         TIMELINE_NOT_APPROVED = 37,      /* denied, or the number was wrong */
-        TIMELINE_HELD = 38,              /* an answer came too soon after a wrong one, and waits */
         TIMELINE_STEP_DOWN_PENDING = 40, /* step: to a weaker channel, unless somebody answers */
         TIMELINE_NO_ANSWER = 41,         /* step: that was waited for in vain */
         TIMELINE_STEP_SKIPPED = 42,      /* step: whose channel is gone, or too weak */
@@ -135,8 +134,9 @@ typedef struct Share {
         uint8_t *approval;    /* verifier of the number that the sender has to type */
         uint8_t *key;         /* VAULT_WRAPPED_SIZE */
         uint8_t *code;        /* VAULT_VERIFIER_SIZE */
-        uint8_t *idempotency; /* VAULT_INDEX_SIZE */
-        uint8_t *reference;   /* sealed */
+        uint8_t *idempotency; /* of the kept answers that hold a code: VAULT_INDEX_SIZE each */
+        size_t idempotency_size;
+        uint8_t *reference; /* sealed */
         size_t reference_size;
         uint8_t *mailbox; /* its URL, sealed */
         size_t mailbox_size;
@@ -150,6 +150,9 @@ void share_done(Share *share);
 
 /* Wipes and drops one owned blob. */
 void share_drop(uint8_t **blob, size_t size);
+
+/* Notes a kept answer (StoreAnswer) that ends with the share. -ENOMEM. */
+int share_add_answer(Share *share, const uint8_t index[VAULT_INDEX_SIZE]);
 
 /* Appends to the timeline; a full one loses its oldest message of a transfer, or its middle entry.
  * Writing the row makes an event of each entry. */

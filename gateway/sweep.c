@@ -94,6 +94,26 @@ static int never_made(ShareContext *c) {
                                     : LIFECYCLE_EVENT_NOT_ISSUED);
 }
 
+/* What is due of a challenge whose last moment has not come. */
+static int challenge_due(ShareContext *c) {
+        Share *s = &c->share;
+        int r;
+
+        if (s->held_due > 0 && s->held_due <= c->now)
+                r = challenge_held(c);
+        else if (s->code_expires > 0 && s->code_expires < c->now)
+                r = challenge_code_lapsed(c, TEMPLATE_CODE_EXPIRED);
+        else { /* it was postponed, or became due by a time that counts no more */
+                share_set_due(c);
+                return store_share_update(c->gateway->store, s);
+        }
+        if (r < 0)
+                return r;
+        if (s->state == LIFECYCLE_INVITED)
+                share_set_due(c);
+        return share_save(c);
+}
+
 static int become_due(ShareContext *c) {
         Share *s = &c->share;
         int r;
@@ -103,6 +123,8 @@ static int become_due(ShareContext *c) {
         if (s->state == LIFECYCLE_RELEASED && s->flags & SHARE_SEVERAL &&
                         !(s->flags & SHARE_LOOKED) && c->now < s->mailbox_expires)
                 return look_before_the_end(c);
+        if (s->state == LIFECYCLE_INVITED && c->now <= s->expires)
+                return challenge_due(c);
         switch (s->state) {
         case LIFECYCLE_PENDING:
         case LIFECYCLE_INVITED:

@@ -120,6 +120,7 @@ bool share_meets_policy(ShareContext *c) {
         return policy && tenant && config_tenant_may_use(tenant, policy) &&
                share_route(c, c->share.step, &address, &channel) &&
                policy_has_channel(policy, channel) &&
+               (c->share.state < LIFECYCLE_RELEASING || challenge_halves_are_apart(c)) &&
                rules_tightened(&c->share.rules, &policy->rules, problem) == 0;
 }
 
@@ -246,8 +247,8 @@ static int wipe(ShareContext *c, uint32_t effects) {
                 r = drop_code(c);
         if (r >= 0 && effects & LIFECYCLE_DO_WIPE_CODE) {
                 share_drop(&s->approval, VAULT_VERIFIER_SIZE);
-                if (s->idempotency)
-                        r = store_answer_wipe(store, s->idempotency);
+                for (size_t i = 0; r >= 0 && i < s->idempotency_size; i += VAULT_INDEX_SIZE)
+                        r = store_answer_wipe(store, s->idempotency + i);
         }
         if (r >= 0 && effects & LIFECYCLE_DO_WIPE_PAYLOAD)
                 r = store_payload_wipe(store, s->n);

@@ -226,8 +226,20 @@ static int claims_read(const json_t *given, json_t *body, ApiFault *fault) {
 typedef struct ShareBody {
         const char *policy, *expires_at, *reference;
         const json_t *claims;
-        json_t *sender, *recipient, *credential, *provisioning;
+        json_t *sender, *recipient, *credential, *provisioning, *fact;
 } ShareBody;
+
+/* A fact's key and verifier: 32 bytes each, whose form is looked at where they are used. */
+static int fact_read(json_t *fact, ApiFault *fault) {
+        static const JsonMember members[] = {
+                { "key", JSON_KIND_STRING, 0, true, SHARE_LIMIT_FACT, SHARE_LIMIT_FACT },
+                { "verifier", JSON_KIND_STRING, 0, true, SHARE_LIMIT_FACT, SHARE_LIMIT_FACT },
+        };
+        const char *unused;
+
+        return fact ? api_members_read(fact, "fact", members, N_ELEMENTS(members), &unused, fault)
+                    : 0;
+}
 
 static int share_texts_read(const ShareBody *body, ApiShare *share, ApiFault *fault) {
         int r;
@@ -262,6 +274,7 @@ int api_share_read(const void *data, size_t size, ApiShare *ret, ApiFault *ret_f
                 { "expires_at",   JSON_KIND_STRING, offsetof(ShareBody, expires_at),   false, 1, SHARE_LIMIT_EXPIRES_AT },
                 { "reference",    JSON_KIND_STRING, offsetof(ShareBody, reference),    false, 1, SHARE_LIMIT_REFERENCE },
                 { "claims",       JSON_KIND_ARRAY,  offsetof(ShareBody, claims),       false, 1, SHARE_LIMIT_CLAIMS },
+                { "fact",         JSON_KIND_OBJECT, offsetof(ShareBody, fact),         false, 0, 0 },
         };
         /* clang-format on */
         _cleanup_(api_share_done) ApiShare share = API_SHARE_NULL;
@@ -284,6 +297,9 @@ int api_share_read(const void *data, size_t size, ApiShare *ret, ApiFault *ret_f
         if (r != 0)
                 return r;
         r = display_read(body.credential, ret_fault);
+        if (r != 0)
+                return r;
+        r = fact_read(body.fact, ret_fault);
         if (r != 0)
                 return r;
         r = body.claims ? claims_read(body.claims, share.body, ret_fault) : 0;

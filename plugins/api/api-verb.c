@@ -10,10 +10,13 @@
 #include "time-text.h"
 
 typedef struct VerbBody {
-        const char *expires_at, *address, *tenant;
+        const char *expires_at, *address, *tenant, *number;
 } VerbBody;
 
-enum { TENANT_MAX = 64 };
+enum {
+        TENANT_MAX = 64,
+        NUMBER_MAX = 32,
+};
 
 /* clang-format off */
 static const JsonMember expiry_members[] = {
@@ -23,12 +26,16 @@ static const JsonMember lift_members[] = {
         { "address", JSON_KIND_STRING, offsetof(VerbBody, address), true,  1, ADDRESS_SIZE_MAX - 1 },
         { "tenant",  JSON_KIND_STRING, offsetof(VerbBody, tenant),  false, 1, TENANT_MAX },
 };
+static const JsonMember approve_members[] = {
+        { "number", JSON_KIND_STRING, offsetof(VerbBody, number), true, 1, NUMBER_MAX },
+};
 
 static const struct {
         const char *ask;
         const JsonMember *members;
         size_t n_members;
 } verbs[] = {
+        { "share.approve",      approve_members, N_ELEMENTS(approve_members) },
         { "share.expiry",       expiry_members, N_ELEMENTS(expiry_members) },
         { "block.lift_address", lift_members,   N_ELEMENTS(lift_members) },
 };

@@ -86,7 +86,8 @@ static Share full_share(int64_t n) {
                 .flags = SHARE_HELPED,
                 .key = filled(VAULT_WRAPPED_SIZE, 'k'),
                 .code = filled(VAULT_VERIFIER_SIZE, 'c'),
-                .idempotency = filled(VAULT_INDEX_SIZE, 'i'),
+                .idempotency = filled(2 * VAULT_INDEX_SIZE, 'i'),
+                .idempotency_size = 2 * VAULT_INDEX_SIZE,
                 .reference = filled(9, 'r'),
                 .reference_size = 9,
                 .mailbox = filled(11, 'm'),
@@ -133,7 +134,8 @@ static void a_share_comes_back_as_it_was(void **state) {
         assert_memory_equal(&t.attempts, &s.attempts, sizeof(t.attempts));
         assert_memory_equal(t.key, s.key, VAULT_WRAPPED_SIZE);
         assert_memory_equal(t.code, s.code, VAULT_VERIFIER_SIZE);
-        assert_memory_equal(t.idempotency, s.idempotency, VAULT_INDEX_SIZE);
+        assert_int_equal(t.idempotency_size, s.idempotency_size);
+        assert_memory_equal(t.idempotency, s.idempotency, s.idempotency_size);
         assert_int_equal(t.reference_size, 9);
         assert_memory_equal(t.reference, s.reference, 9);
         assert_int_equal(t.mailbox_size, 11);

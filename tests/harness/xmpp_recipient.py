@@ -236,9 +236,11 @@ class Recipient:
                     raise AssertionError("not within %g s: %s" % (timeout, what))
                 self.changed.wait(left)
 
-    def wait_message(self, timeout=PATIENCE, matches=lambda message: True):
+    def wait_message(self, timeout=PATIENCE, matches=lambda message: True, after=0):
+        """The first message that fits, looked for among those from number `after` on."""
+
         def find():
-            for message in self.messages:
+            for message in self.messages[after:]:
                 if matches(message):
                     return message
             return None
