@@ -385,9 +385,7 @@ static int check_segments(const Config *config, const TemplateSet *templates, ch
 }
 
 int gateway_load_templates(const Config *config, TemplateSet **ret, char **ret_problems) {
-        const char *installed = getenv("VESTIBULE_TEMPLATES");
-        const char *directories[] = { config->templates,
-                installed ? installed : VESTIBULE_TEMPLATES };
+        const char *directories[] = { config->templates, template_installed_directory() };
         _cleanup_(template_set_freep) TemplateSet *set = NULL;
         int r = template_set_load(directories, N_ELEMENTS(directories), &set, ret_problems);
 

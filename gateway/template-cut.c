@@ -141,10 +141,16 @@ static int cut_value(TemplateCutter *c, const char **text, const char *end, Temp
         *text = close + 1;
         value = value_from_name(name, (size_t) (close - name));
         if (value == _TEMPLATE_VALUE_MAX) {
+                size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-");
+
                 template_problem(c->problems,
                                 c->path,
                                 c->line,
-                                "there is no value of this name in braces");
+                                "there is no value of this name in braces%s%.*s%s",
+                                n == (size_t) (close - name) ? ": {" : "",
+                                n == (size_t) (close - name) ? (int) n : 0,
+                                name,
+                                n == (size_t) (close - name) ? "}" : "");
                 return 0;
         }
         if (!((template_rules[c->message].required | template_rules[c->message].allowed) &

@@ -49,6 +49,12 @@ static const struct {
         { "months", false, 12, NULL },
 };
 
+const char *template_installed_directory(void) {
+        const char *directory = getenv("VESTIBULE_TEMPLATES");
+
+        return directory ? directory : VESTIBULE_TEMPLATES;
+}
+
 int template_problems_open(TemplateProblems *p) {
         *p = (TemplateProblems){ 0 };
         p->file = open_memstream(&p->text, &p->size);
@@ -153,6 +159,25 @@ static int read_file(Places *places,
         return 0;
 }
 
+static bool is_missing(int r) {
+        return r == -ENOENT || r == -ENOTDIR;
+}
+
+/* Said of the first folder that has the language, which is the operator's if it is theirs. */
+static void problem_missing(
+                TemplateProblems *p, const Places *places, const char *locale, const char *name) {
+        char path[512] = "";
+        struct stat st;
+
+        for (size_t i = 0; i < places->n; i++) {
+                (void) snprintf(path, sizeof(path), "%s/%s", places->directories[i], locale);
+                if (stat(path, &st) == 0)
+                        break;
+        }
+        template_problem(
+                        p, path, 0, "`%s` is missing; a language needs all of what `en` has", name);
+}
+
 TemplateWord *template_locale_word(const TemplateLocale *locale, const char *key) {
         for (size_t i = 0; i < locale->n_words; i++)
                 if (streq(locale->words[i].key, key))
@@ -248,6 +273,10 @@ static int load_words(TemplateLocale *locale, Places *places, TemplateProblems *
         r = read_file(places, locale->name, "words", &path, &text, &size);
         if (r == -ENOMEM)
                 return r;
+        if (is_missing(r)) {
+                problem_missing(p, places, locale->name, "words");
+                return 0;
+        }
         if (r < 0) {
                 template_problem(p, path, 0, "%s", strerror(-r));
                 return 0;
@@ -296,8 +325,11 @@ static int load_message(const TemplateLocale *locale,
         r = read_file(places, locale->name, name, &path, &text, &size);
         if (r == -ENOMEM)
                 return r;
-        if (scheme && (r == -ENOENT || r == -ENOTDIR))
+        if (is_missing(r)) {
+                if (!scheme)
+                        problem_missing(p, places, locale->name, name);
                 return 0;
+        }
         if (r < 0) {
                 template_problem(p, path, 0, "%s", strerror(-r));
                 return 0;
@@ -349,8 +381,56 @@ TemplateLocale *template_set_locale(const TemplateSet *set, const char *name) {
         return NULL;
 }
 
+/* Whether a file is a text that some message is, or one that an editor or dpkg has left. */
+static bool is_known_file(const char *name) {
+        if (name[0] == '.' || name[strlen(name) - 1] == '~' || strstr(name, ".dpkg-") ||
+                        streq(name, "words"))
+                return true;
+        for (TemplateMessage m = 0; m < _TEMPLATE_MESSAGE_MAX; m++) {
+                size_t n = strlen(template_rules[m].name);
+
+                if (strncmp(name, template_rules[m].name, n) != 0)
+                        continue;
+                if (!name[n])
+                        return true;
+                for (size_t i = 0; name[n] == '.' && i < TEMPLATE_N_SCHEMES; i++)
+                        if (streq(name + n + 1, template_schemes[i]))
+                                return true;
+        }
+        return false;
+}
+
+/* A file's name within a problem, or nothing where it could harm the one who reads it. */
+static const char *shown(const char *name) {
+        for (const char *c = name; *c; c++)
+                if ((unsigned char) *c <= ' ' || (unsigned char) *c >= 0x7f)
+                        return "";
+        return name;
+}
+
+/* A text under a name that no message has would never be sent. */
+static int lint_names(const char *directory, const char *locale, TemplateProblems *p) {
+        char path[512];
+        DIR *dir;
+
+        (void) snprintf(path, sizeof(path), "%s/%s", directory, locale);
+        dir = opendir(path);
+        if (!dir)
+                return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
+        for (struct dirent *entry; (entry = readdir(dir));) {
+                if (!is_known_file(entry->d_name))
+                        template_problem(p,
+                                        path,
+                                        0,
+                                        "there is no message `%s`",
+                                        shown(entry->d_name));
+        }
+        (void) closedir(dir);
+        return 0;
+}
+
 /* Adds the names of the folders in a directory. */
-static int find_locales(TemplateSet *set, const char *directory) {
+static int find_locales(TemplateSet *set, const char *directory, TemplateProblems *p) {
         DIR *dir = opendir(directory);
         int r = 0;
 
@@ -360,9 +440,20 @@ static int find_locales(TemplateSet *set, const char *directory) {
                 TemplateLocale *grown;
                 struct stat st;
 
-                if (!locale_name_is_valid(entry->d_name) || template_set_locale(set, entry->d_name))
-                        continue;
                 if (fstatat(dirfd(dir), entry->d_name, &st, 0) < 0 || !S_ISDIR(st.st_mode))
+                        continue;
+                if (!locale_name_is_valid(entry->d_name)) {
+                        if (isalpha((unsigned char) entry->d_name[0]))
+                                template_problem(p,
+                                                directory,
+                                                0,
+                                                "the folder `%s` is not named as a language is, "
+                                                "such as `en` or `pt-BR`",
+                                                shown(entry->d_name));
+                        continue;
+                }
+                r = lint_names(directory, entry->d_name, p);
+                if (r < 0 || template_set_locale(set, entry->d_name))
                         continue;
                 grown = reallocarray(set->locales, set->n_locales + 1, sizeof(*grown));
                 if (!grown) {
@@ -397,7 +488,7 @@ int template_set_load(const char *const *directories,
         if (!set)
                 return -ENOMEM;
         for (size_t i = 0; i < n_directories; i++) {
-                r = find_locales(set, directories[i]);
+                r = find_locales(set, directories[i], &problems);
                 if (r == -ENOMEM)
                         return r;
                 if (r < 0)

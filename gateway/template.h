@@ -17,6 +17,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "cleanup.h"
@@ -99,6 +100,20 @@ int template_set_load(const char *const *directories,
 TemplateSet *template_set_free(TemplateSet *set);
 DEFINE_CLEANUP(TemplateSet, template_set_free)
 
+/* Where the texts are that came with the gateway: $VESTIBULE_TEMPLATES, or as it was built. */
+const char *template_installed_directory(void);
+
+/* "invitation"; NULL outside the enumeration. The reverse gives _TEMPLATE_MESSAGE_MAX for a text
+ * that is no name. */
+const char *template_message_name(TemplateMessage message);
+TemplateMessage template_message_from_name(const char *name);
+
+/* The names of the languages, in order; NULL after the last. */
+const char *template_set_locale_name(const TemplateSet *set, size_t i);
+
+/* How many messages each language has, and how many texts of all are for one kind of address. */
+void template_set_count(const TemplateSet *set, size_t *ret_messages, size_t *ret_variants);
+
 /* The language to use: of wanted (a BCP 47 tag, may be NULL) itself, then without its subtags, then
  * fallback likewise, then "en". Lives as long as the set. */
 const char *template_locale(const TemplateSet *set, const char *wanted, const char *fallback);
@@ -112,6 +127,18 @@ int template_render(const TemplateSet *set,
                 const char *scheme,
                 TemplateMessage message,
                 const TemplateValues *values,
+                char **ret_subject,
+                char **ret_text);
+
+/* The same with values that could be somebody's: a code for ten minutes, an invitation for a day
+ * from now, a moment in words where zone is not NULL. scheme is not NULL. *ret_subject is what a
+ * mail has, and NULL for other channels. The caller frees both. Errors as template_render(). */
+int template_preview(const TemplateSet *set,
+                const char *locale,
+                const char *scheme,
+                TemplateMessage message,
+                int64_t now,
+                const char *zone,
                 char **ret_subject,
                 char **ret_text);
 

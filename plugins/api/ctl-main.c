@@ -22,6 +22,8 @@ enum {
         OPTION_SHARE,
         OPTION_SIGNER,
         OPTION_FOLLOW,
+        OPTION_CHANNEL,
+        OPTION_FOLDER,
         OPTION_REFERENCE,
         OPTION_POLICY,
         OPTION_TO,
@@ -45,6 +47,9 @@ enum {
 #define SEAL_OPTIONS                                                                        \
         (ONLY(OPTION_POLICY) | ONLY(OPTION_TO) | ONLY(OPTION_TENANT) | ONLY(OPTION_SHARE) | \
                         ONLY(OPTION_SIGNER))
+
+#define TEMPLATE_OPTIONS \
+        (ONLY(OPTION_LOCALE) | ONLY(OPTION_CHANNEL) | ONLY(OPTION_TIME_ZONE) | ONLY(OPTION_FOLDER))
 
 typedef struct Command {
         const char *words; /* one or two */
@@ -77,6 +82,8 @@ static const Command commands[] = {
         { "letters drop",   1, false, 0,                    true,  ctl_letters_drop },
         { "blocks list",    0, false, ONLY(OPTION_LIMIT),   true,  ctl_blocks_list },
         { "blocks lift",    0, true,  ONLY(OPTION_TENANT),  true,  ctl_blocks_lift },
+        { "template lint",  0, true,  0,                    false, ctl_template_lint },
+        { "template preview", 0, true, TEMPLATE_OPTIONS,    false, ctl_template_preview },
         { "clock accept",   0, false, 0,                    true,  ctl_clock_accept },
 };
 /* clang-format on */
@@ -119,6 +126,10 @@ static const char help_text[] =
         "  blocks list       list who wants nothing more from whom, masked [--limit]\n"
         "  blocks lift [ID]  lift one; or, of the address on standard input, those of\n"
         "                    --tenant, or all\n"
+        "  template lint [FOLDER]  check the texts that recipients get: those of\n"
+        "                    /etc/vestibule/templates, or FOLDER, and the installed ones\n"
+        "  template preview [MESSAGE]  show it, or all, as it arrives [--locale] [--channel]\n"
+        "                    [--time-zone] [--folder]\n"
         "  clock accept      go on although the store is ahead of the clock\n"
         "\n"
         "Options of share create:\n"
@@ -163,6 +174,12 @@ static const char help_text[] =
         "Option of token:\n"
         "  --tenant NAME     the tenant's section in vestibule.conf\n"
         "\n"
+        "Options of template preview:\n"
+        "  --locale TAG      in this language [en]\n"
+        "  --channel NAME    as it arrives on xmpp, email or sms [all]\n"
+        "  --time-zone ZONE  with moments of this zone in place of durations\n"
+        "  --folder FOLDER   with the texts of this one [/etc/vestibule/templates]\n"
+        "\n"
         "Options of all commands:\n"
         "  --url URL         http://HOST:PORT, https://HOST or unix:/PATH\n"
         "                    [" CTL_URL "; operators' commands\n"
@@ -194,6 +211,8 @@ static const struct option long_options[] = {
         { "share", required_argument, NULL, OPTION_SHARE },
         { "signer", required_argument, NULL, OPTION_SIGNER },
         { "follow", no_argument, NULL, OPTION_FOLLOW },
+        { "channel", required_argument, NULL, OPTION_CHANNEL },
+        { "folder", required_argument, NULL, OPTION_FOLDER },
         { "reference", required_argument, NULL, OPTION_REFERENCE },
         { "policy", required_argument, NULL, OPTION_POLICY },
         { "to", required_argument, NULL, OPTION_TO },
@@ -248,6 +267,10 @@ static const char **option_field(CtlOptions *o, int option) {
                 return &o->expires_in;
         case OPTION_SENDER:
                 return &o->sender;
+        case OPTION_CHANNEL:
+                return &o->channel;
+        case OPTION_FOLDER:
+                return &o->folder;
         case OPTION_AFTER:
                 return &o->after;
         case OPTION_SHARE:

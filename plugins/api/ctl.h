@@ -16,7 +16,8 @@ typedef struct CtlOptions {
         const char *url; /* http://…, https://… or unix:/PATH; NULL: the command's default */
         const char *token_file, *policy, *name, *locale, *title, *description, *format,
                         *content_file, *reference, *expires_in, *sender, *state, *limit, *tenant,
-                        *image_url, *time_zone, *after, *share, *signer, *provisioning_file;
+                        *image_url, *time_zone, *after, *share, *signer, *provisioning_file,
+                        *channel, *folder;
         const char *to[5], *claims[3];
         size_t n_to, n_claims;
         bool json, follow;
@@ -138,5 +139,7 @@ int ctl_letters_replay(const CtlOptions *options, char **arguments);
 int ctl_letters_drop(const CtlOptions *options, char **arguments);
 int ctl_blocks_list(const CtlOptions *options, char **arguments);
 int ctl_blocks_lift(const CtlOptions *options, char **arguments);
+int ctl_template_lint(const CtlOptions *options, char **arguments);
+int ctl_template_preview(const CtlOptions *options, char **arguments);
 int ctl_clock_accept(const CtlOptions *options, char **arguments);
 int ctl_doctor(const CtlOptions *options, char **arguments);

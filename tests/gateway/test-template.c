@@ -270,7 +270,9 @@ static void texts_that_break_a_rule_are_refused(void **state) {
         lint(TEMPLATE_HELP_TAG, "", "there is no text");
         lint(TEMPLATE_HELP_TAG, "\n \n", "there is no text");
         lint(TEMPLATE_HELP_TAG, "{sender}", "1: {sender} is not allowed");
-        lint(TEMPLATE_HELP_TAG, "a\nb {nonsense}", "2: there is no value of this name");
+        lint(TEMPLATE_HELP_TAG,
+                        "a\nb {nonsense}",
+                        "2: there is no value of this name in braces: {nonsense}");
         lint(TEMPLATE_HELP_TAG, "a {sender", "{ without }");
         lint(TEMPLATE_HELP_TAG, "a }", "} without {");
         lint(TEMPLATE_HELP_TAG, "see https://x.example", "web address");
@@ -339,8 +341,8 @@ static void the_operator_overrides_single_files_and_a_new_language_must_be_whole
         set = template_set_free(set);
         assert_int_equal(template_set_load(directories, 2, &set, &problems), TEMPLATE_E_INVALID);
         assert_non_null(strstr(problems, "/it/over:1: {link} is not allowed"));
-        assert_non_null(strstr(problems, "/it/words:0: No such file"));
-        assert_non_null(strstr(problems, "/it/invitation:0: No such file"));
+        assert_non_null(strstr(problems, "/it:0: `words` is missing"));
+        assert_non_null(strstr(problems, "/it:0: `invitation` is missing"));
 
         (void) snprintf(path, sizeof(path), "%s/over", en);
         (void) unlink(path);
@@ -352,6 +354,108 @@ static void the_operator_overrides_single_files_and_a_new_language_must_be_whole
         assert_int_equal(template_set_load(directories, 1, &set, &problems), TEMPLATE_E_INVALID);
         assert_non_null(strstr(problems, "there is no folder `en`"));
         (void) rmdir(folder);
+}
+
+/* What would never be sent is told, and what an editor has left is not a text. */
+static void files_and_folders_that_are_no_texts_are_named(void **state) {
+        char folder[] = "/tmp/test-template-XXXXXX", en[64], other[64], path[128];
+        const char *directories[] = { folder, TEST_TEMPLATES };
+        static const char *const fine[] = { "over~", ".over.swp", "done.dpkg-old" };
+        static const char *const wrong[] = { "invitaton", "over.fax", "over.", "words.sms" };
+        _cleanup_(template_set_freep) TemplateSet *set = NULL;
+        _cleanup_(freep) char *problems = NULL;
+
+        (void) state;
+        assert_non_null(mkdtemp(folder));
+        (void) snprintf(en, sizeof(en), "%s/en", folder);
+        (void) snprintf(other, sizeof(other), "%s/fr_CA", folder);
+        assert_int_equal(mkdir(en, 0700), 0);
+        for (size_t i = 0; i < N_ELEMENTS(fine); i++)
+                write_file(en, fine[i], "{nonsense}\n");
+        assert_int_equal(template_set_load(directories, 2, &set, &problems), 0);
+        set = template_set_free(set);
+
+        for (size_t i = 0; i < N_ELEMENTS(wrong); i++)
+                write_file(en, wrong[i], "x ({tag})\n");
+        assert_int_equal(mkdir(other, 0700), 0);
+        assert_int_equal(template_set_load(directories, 2, &set, &problems), TEMPLATE_E_INVALID);
+        for (size_t i = 0; i < N_ELEMENTS(wrong); i++) {
+                char wanted[128];
+
+                (void) snprintf(wanted,
+                                sizeof(wanted),
+                                "/en:0: there is no message `%s`\n",
+                                wrong[i]);
+                assert_non_null(strstr(problems, wanted));
+        }
+        assert_non_null(strstr(problems, "the folder `fr_CA` is not named as a language"));
+        for (size_t i = 0; i < N_ELEMENTS(fine) + N_ELEMENTS(wrong); i++) {
+                (void) snprintf(path,
+                                sizeof(path),
+                                "%s/%s",
+                                en,
+                                i < N_ELEMENTS(fine) ? fine[i] : wrong[i - N_ELEMENTS(fine)]);
+                assert_int_equal(unlink(path), 0);
+        }
+        assert_int_equal(rmdir(en), 0);
+        assert_int_equal(rmdir(other), 0);
+        assert_int_equal(rmdir(folder), 0);
+}
+
+/* As somebody would get it: a code for minutes, an invitation for a day, and a subject on mails. */
+static void a_preview_is_plausible(void **state) {
+        _cleanup_(template_set_freep) TemplateSet *set = load();
+        static const struct {
+                TemplateMessage message;
+                const char *locale, *scheme, *zone, *subject, *part;
+        } rows[] = {
+                { TEMPLATE_INVITATION, "en", "xmpp", NULL, NULL, "valid for 24 hours" },
+                { TEMPLATE_CODE,
+                                "en",
+                                "mailto",
+                                NULL,
+                                "Your code for a room key from Hotel Adler (7KQ4)",
+                                "valid for 10 minutes" },
+                { TEMPLATE_CODE_SENT, "fr", "sms", NULL, NULL, "valable pendant 10 minutes" },
+                { TEMPLATE_INVITATION_YES,
+                                "es",
+                                "sms",
+                                "Europe/Madrid",
+                                NULL,
+                                "Vale hasta el 24 de noviembre a las 13:00 CET" },
+                { TEMPLATE_OVER,
+                                "de",
+                                "mailto",
+                                NULL,
+                                "Re: Hotel Adler hat einen Zimmerschlüssel für Sie (7KQ4)",
+                                "beendet" },
+                { TEMPLATE_HELP_TAG, "de", "mailto", NULL, NULL, "mehrere Einladungen" },
+        };
+
+        (void) state;
+        for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
+                _cleanup_(freep) char *subject = NULL, *text = NULL;
+
+                assert_int_equal(template_preview(set,
+                                                 rows[i].locale,
+                                                 rows[i].scheme,
+                                                 rows[i].message,
+                                                 1795435200, /* 2026-11-23T12:00:00Z */
+                                                 rows[i].zone,
+                                                 &subject,
+                                                 &text),
+                                0);
+                if (!strstr(text, rows[i].part))
+                        fail_msg("%s", text);
+                if (rows[i].subject)
+                        assert_string_equal(subject, rows[i].subject);
+                else
+                        assert_null(subject);
+        }
+        for (TemplateMessage m = 0; m < _TEMPLATE_MESSAGE_MAX; m++)
+                assert_int_equal(template_message_from_name(template_message_name(m)), m);
+        assert_int_equal(template_message_from_name("nonsense"), _TEMPLATE_MESSAGE_MAX);
+        assert_null(template_message_name(_TEMPLATE_MESSAGE_MAX));
 }
 
 static void sms_parts_are_counted_as_phones_do(void **state) {
@@ -568,6 +672,8 @@ int main(void) {
                 cmocka_unit_test(a_kind_of_address_may_have_texts_of_its_own),
                 cmocka_unit_test(
                                 the_operator_overrides_single_files_and_a_new_language_must_be_whole),
+                cmocka_unit_test(files_and_folders_that_are_no_texts_are_named),
+                cmocka_unit_test(a_preview_is_plausible),
                 cmocka_unit_test(sms_parts_are_counted_as_phones_do),
                 cmocka_unit_test(durations_are_rounded_down_to_one_unit),
                 cmocka_unit_test(moments_are_told_in_the_recipients_zone),

@@ -22,6 +22,7 @@ specification = importlib.util.spec_from_file_location(
 api = importlib.util.module_from_spec(specification)
 specification.loader.exec_module(api)
 
+TEMPLATES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../gateway/templates")
 SHARE, LETTER, BLOCK = api.SHARE, "msg_" + api.SHARE[4:], "blk_" + api.SHARE[4:]
 
 
@@ -395,7 +396,7 @@ def the_help_has_a_line_for_each_option_and_comes_by_every_way_to_ask():
             assert p.run(*words).stdout == page, words
         options = ("json", "url", "token-file", "tenant", "state", "limit", "reference", "policy", "to", "name", "locale",
                    "time-zone", "title", "description", "image-url", "format", "content-file", "expires-in", "sender",
-                   "provisioning-file", "claim", "after", "share", "signer")
+                   "provisioning-file", "claim", "after", "share", "signer", "channel", "folder")
         for option in options:
             assert re.search(rf"^  --{option}( [A-Z]+)? +\S", page, re.MULTILINE), option
         assert max(map(len, page.splitlines())) < 90, page
@@ -547,6 +548,56 @@ def a_token_and_its_line_belong_together():
         verifier = api.hashlib.blake2b(inner, digest_size=32, key=b"vestibule token verifier v1").digest()
         assert entry == text[8:16] + ":" + api.base64.b64encode(verifier).decode()
         assert set(json.loads(p.run("token", "--json").stdout)) == {"token", "entry"}
+
+
+def texts_are_checked_and_told_with_their_place():
+    """And asks nobody."""
+    with tempfile.TemporaryDirectory(prefix="api-ctl-") as folder:
+        def run(*arguments, locale="C.UTF-8"):
+            return subprocess.run([CTL, "template", *arguments], capture_output=True, text=True, timeout=60,
+                                  env={**os.environ, "LC_ALL": locale, "VESTIBULE_TEMPLATES": TEMPLATES})
+
+        def write(name, text):
+            path = os.path.join(folder, name)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text)
+            return path
+
+        expect(run("lint", folder), 0, "ok: de, en, es, fr; 4 languages", "  en/link.sms: 3 parts")
+        expect(run("lint", os.path.join(folder, "none")), 66, "is no folder")
+        expect(run("lint", folder, folder), 64)
+        path = write("en/done", "Thanks.\nHere: {colour}\n")
+        expect(run("lint", folder), 65, path + ":2: there is no value of this name in braces: {colour}",
+               path + ":2: neither {sender} nor {tag}")
+        write("en/done", "Gracias, está hecho ({tag}).\n")
+        expect(run("lint", folder), 0, "en/done: 1 part, because U+00E1 is not in the SMS alphabet")
+        answer = run("preview", "done", "--channel", "sms", "--folder", folder, locale="C")
+        expect(answer, 0, "en/done on sms: 1 part, UCS-2, because U+00E1 (á)", "está hecho (7KQ4).")
+        write("it/done", "Grazie ({tag}).\n")
+        expect(run("lint", folder), 65, "/it:0: `words` is missing", "/it:0: `code` is missing")
+
+
+def a_preview_is_what_a_guest_gets():
+    def run(*arguments):
+        return subprocess.run([CTL, "template", "preview", *arguments], capture_output=True, text=True, timeout=60,
+                              env={**os.environ, "LC_ALL": "C.UTF-8", "VESTIBULE_TEMPLATES": TEMPLATES})
+
+    mail = run("code", "--locale", "fr-CA", "--channel", "email")
+    expect(mail, 0, "fr/code on email\n", "Subject: Votre code pour une clé de chambre de Hotel Adler (7KQ4)\n",
+           "123-456-786", "pendant 10 minutes")
+    expect(run("invitation", "--locale", "nl"), 0, "en/invitation on xmpp\n", "en/invitation on sms: 2 parts, GSM-7\n",
+           "for 24 hours")
+    assert "no texts in nl" in run("over", "--locale", "nl").stderr
+    assert not run("over", "--locale", "fr-CA").stderr
+    everything = run("--locale", "es", "--time-zone", "Europe/Madrid")
+    expect(everything, 0, "es/link-key on xmpp", "Vale hasta el ")
+    for message in everything.stdout.split("\nes/"):
+        name = message.removeprefix("es/").split(" ")[0]
+        assert ("https://" in message) == (name in ("link", "link-part", "link-address")), message
+        assert ("123-456-786" in message) == (name == "code"), message
+    expect(run("nonsense"), 64, "there is no message nonsense; there are invitation ")
+    expect(run("code", "--channel", "fax"), 64, "there is no channel fax; there are xmpp email sms")
 
 
 def the_doctor_names_what_is_wrong_and_what_to_do():
