@@ -271,7 +271,8 @@ static void compare_gateway(Comparison *c, const json_t *before, const json_t *a
         json_t *value;
 
         json_object_foreach((json_t *) before, key, value) {
-                bool live = streq(key, "log_level") || streq(key, "public_url");
+                bool live = streq(key, "log_level") || streq(key, "public_url") ||
+                            streq(key, "time_zone");
 
                 if (!json_equal(value, json_object_get(after, key)))
                         differs(c, !live, "gateway %s has changed", key);

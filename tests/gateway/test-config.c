@@ -611,6 +611,72 @@ static void a_foreign_key_is_told_once(void **state) {
                         "t:1: channel echo: window is no key of a channel for echo: addresses\n");
 }
 
+#define STEPS(keys) PARTS "policy hotel { class = hotel  channels = { xmpp, echo }  " keys " }\n"
+
+static void what_comes_after_the_first_address_is_read(void **state) {
+        _cleanup_(config_unrefp) Config *plain = parse_good(STEPS(""));
+        _cleanup_(config_unrefp) Config *config =
+                        parse_good(
+                                        "gateway { time_zone = \"Europe/Berlin\" }\n" STEPS(
+                                                        "timeouts = { 15m }  fall_back_on = { "
+                                                        "silence }  announce = 90s  "
+                                                        "earlier_steps = closed  quiet_hours = "
+                                                        "\"21:30-08:00\"") "tenant adler { name = "
+                                                                           "\"Hotel Adler\"  token "
+                                                                           "= { " ENTRY
+                                                                           " }  policies = { hotel "
+                                                                           "}  relay = main  "
+                                                                           "time_zone = "
+                                                                           "\"Asia/Tokyo\" }");
+        const ConfigPolicy *policy = &config->policies[0];
+
+        (void) state;
+        assert_int_equal(plain->policies[0].fallback.on, FALLBACK_FAILED | FALLBACK_SILENCE);
+        assert_true(plain->policies[0].fallback.announced && !plain->policies[0].fallback.close);
+        assert_int_equal(plain->policies[0].fallback.announce, 300);
+        assert_int_equal(plain->policies[0].timeouts[0] + plain->policies[0].timeouts[1], 0);
+        assert_int_equal(policy->timeouts[0], 900);
+        assert_int_equal(policy->timeouts[1], 0);
+        assert_int_equal(policy->fallback.on, FALLBACK_SILENCE);
+        assert_int_equal(policy->fallback.announce, 90);
+        assert_true(policy->fallback.close);
+        assert_int_equal(policy->fallback.quiet.from, 21 * 60 + 30);
+        assert_int_equal(policy->fallback.quiet.until, 8 * 60);
+        assert_string_equal(config->time_zone, "Europe/Berlin");
+        assert_string_equal(config->tenants[0].time_zone, "Asia/Tokyo");
+}
+
+static void steps_that_contradict_themselves_are_refused(void **state) {
+        static const struct {
+                const char *text, *words;
+        } cases[] = {
+                { STEPS("timeouts = { 15m, 1h }"),
+                                "timeouts has one time for each of channels but the "
+                                "last: at most 1" },
+                { STEPS("timeouts = { 59s }"), "each at least 60s" },
+                { STEPS("timeouts = { 15min }"), "timeouts must be times such as 15m" },
+                { STEPS("timeouts = { 24h }"), "timeouts are together as long as lifetime" },
+                { STEPS("timeouts = { 15m }  fall_back_on = { failed }"),
+                                "timeouts mean nothing unless fall_back_on names silence" },
+                { STEPS("fall_back_on = { failed, always }"), "and not always" },
+                { STEPS("fall_back_on = { }"), "fall_back_on holds nothing" },
+                { STEPS("fallback = quiet"), "fallback must be announced or silent" },
+                { STEPS("fallback = silent  announce = 5m"),
+                                "announce means nothing with fallback = silent" },
+                { STEPS("earlier_steps = no"), "earlier_steps must be open or closed" },
+                { STEPS("quiet_hours = \"21-8\""), "quiet_hours must be like \"21:00-08:00\"" },
+                { STEPS("quiet_hours = \"21:00-08:00\""),
+                                "quiet_hours needs time_zone in section gateway" },
+        };
+
+        (void) state;
+        for (size_t i = 0; i < N_ELEMENTS(cases); i++)
+                expect_problem(cases[i].text, "test.conf:5: policy hotel: ", cases[i].words);
+        expect_problem("gateway { time_zone = CEST }\n" WHOLE,
+                        "test.conf:1: gateway: ",
+                        "time_zone must be a name such as Europe/Berlin");
+}
+
 static void rights_follow_the_class_unless_they_are_said(void **state) {
         static const struct {
                 const char *policy;
@@ -862,6 +928,10 @@ static void a_reload_is_told_what_it_can_follow(void **state) {
         (void) state;
         expect_difference(WHOLE, WHOLE, false, false, "");
         expect_difference(WHOLE, "gateway { log_level = debug }" WHOLE, true, false, "log_level");
+        expect_difference(STEPS(""), STEPS("timeouts = { 1h }"), true, false, "policy hotel");
+        expect_difference(STEPS("announce = 6m"), STEPS(""), true, false, "policy hotel");
+        expect_difference(STEPS(""), STEPS("announce = 5m"), false, false, "");
+        expect_difference(WHOLE, "gateway { time_zone = UTC }" WHOLE, true, false, "time_zone");
         expect_difference(WHOLE,
                         "gateway { state = /x }" WHOLE,
                         true,
@@ -1165,6 +1235,8 @@ int main(void) {
                 cmocka_unit_test(wrong_values_are_refused),
                 cmocka_unit_test(each_sms_driver_has_keys_of_its_own),
                 cmocka_unit_test(quiet_hours_may_be_switched_off),
+                cmocka_unit_test(what_comes_after_the_first_address_is_read),
+                cmocka_unit_test(steps_that_contradict_themselves_are_refused),
                 cmocka_unit_test(mail_has_its_keys),
                 cmocka_unit_test(settings_of_another_program_are_its_own),
                 cmocka_unit_test(a_slip_in_a_channel_is_found_before_its_program_starts),
