@@ -281,6 +281,9 @@ static int met(ShareContext *c, const ChallengeFrom *from, Factor factor) {
 static int wrong(ShareContext *c, const ChallengeFrom *from, bool last) {
         int r;
 
+        r = limit_note_wrong(c, from->channel, from->address);
+        if (r < 0)
+                return r;
         gateway_count(c->gateway, COUNTER_CODES_WRONG);
         share_note(&c->share, c->now, TIMELINE_WRONG, c->share.attempts.left, c->share.step);
         r = say(c, from, last ? TEMPLATE_LOCKED : TEMPLATE_WRONG);
@@ -350,6 +353,9 @@ static int judge(ShareContext *c,
         AttemptsVerdict verdict;
         int r;
 
+        r = limit_check_answer(c, from->address);
+        if (r != 0)
+                return r < 0 ? r : 0;
         if (g->clock.suspect) /* nothing is confirmed before the operator has looked */
                 return hold(c, from, factor, canonical);
         r = attempts_spend(&c->share.attempts, guess, c->now, &ticket);

@@ -14,6 +14,7 @@ static const char *const counter_names[_COUNTER_MAX] = {
         [COUNTER_CODES_WRONG] = "codes_wrong",
         [COUNTER_CODES_MISTYPED] = "codes_mistyped",
         [COUNTER_REPLIES_UNBOUND] = "replies_unbound",
+        [COUNTER_REPLIES_DROPPED] = "replies_dropped",
         [COUNTER_MAILBOXES_MADE] = "mailboxes_made",
         [COUNTER_MAILBOXES_ORPHANED] = "mailboxes_orphaned",
         [COUNTER_MESSAGES_SENT] = "messages_sent",

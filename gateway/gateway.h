@@ -8,7 +8,7 @@
  *   relay-run.c   what the relay answers             sweep.c         what time does
  *   relay-transfer.c  messages in both directions    relay-mint.c    content that is issued late
  *   block.c       who wants nothing from whom        fallback.c      which address, and when
- *   limit-share.c how many shares a tenant may start
+ *   limit-share.c how many shares a tenant may start limit-answer.c  how many wrong answers count
  *
  * Those on the left, and sweep.c, load a share, choose an event, and call share_step()
  * (transition.c), the only place where a share's state changes. */
@@ -43,6 +43,7 @@ typedef enum GatewayCounter {
         COUNTER_CODES_WRONG,
         COUNTER_CODES_MISTYPED,
         COUNTER_REPLIES_UNBOUND,
+        COUNTER_REPLIES_DROPPED,
         COUNTER_MAILBOXES_MADE,
         COUNTER_MAILBOXES_ORPHANED,
         COUNTER_MESSAGES_SENT,
@@ -291,6 +292,20 @@ int challenge_not_approved(ShareContext *c, LifecycleEvent event);
 
 /* Whether the halves of a link are on channels of different operators, as configured now. */
 bool challenge_halves_are_apart(ShareContext *c);
+/* --- limit-answer.c: wrong answers, and texts back --- */
+
+enum { LIMIT_DROP = 1 };
+
+/* LIMIT_DROP: the budget of this address, or of the tenant, is used up: what it sent is dropped
+ * without being looked at, and nothing is written. Negative errno. */
+int limit_check_answer(ShareContext *c, const char *from);
+/* An answer was compared and was wrong. */
+int limit_note_wrong(ShareContext *c, const char *channel, const char *from);
+/* LIMIT_DROP: who answers has been written back to often enough. Otherwise it is counted. */
+int limit_take_text(ShareContext *c, const char *address);
+/* The format of a new share's code over these channels: X8 in place of D9 while too many are
+ * guessing somewhere. Negative errno. */
+int limit_code_format(Gateway *g, CodeFormat wanted, const json_t *steps, CodeFormat *ret);
 
 /* --- message.c --- */
 

@@ -465,8 +465,13 @@ int message_notice(ShareContext *c,
                 TemplateMessage message,
                 const char *channel,
                 const char *address) {
+        int r;
+
         if (c->share.answers >= GATEWAY_ANSWERS_MAX)
                 return 0;
+        r = limit_take_text(c, address);
+        if (r != 0)
+                return r < 0 ? r : 0;
         c->share.answers++;
         return send_new(c,
                         &(MessagePlan){ .kind = OUTBOX_NOTICE,

@@ -23,6 +23,12 @@ enum {
         REPLY_HINT_AGAIN = 24 * 3600,
 };
 
+/* What need not be recognised when it is repeated. */
+enum {
+        REPLY_UNBOUND = 1, /* it is about no share of ours */
+        REPLY_DROPPED = 2, /* it is beyond a budget, and is not looked at */
+};
+
 typedef struct Reply {
         Gateway *gateway;
         PluginRequest request;
@@ -324,10 +330,19 @@ static bool is_too_late(ShareContext *c, const Reply *reply, const Answer *answe
                fallback_is_closed(c, reply->channel->name, reply->from);
 }
 
+/* What is compared with something that somebody could guess. */
+static bool is_guess(const ShareContext *c, const Answer *answer) {
+        return answer->kind == ANSWER_CODE ||
+               (answer->kind == ANSWER_OTHER && c->share.rules.factors & FACTOR_FACT);
+}
+
 static int bound(ShareContext *c, Reply *reply, const Answer *answer) {
         int r;
 
         c->from = reply->from;
+        r = is_guess(c, answer) ? limit_check_answer(c, reply->from) : 0;
+        if (r != 0)
+                return r < 0 ? r : REPLY_DROPPED;
         if (!lifecycle_is_terminal(c->share.state)) {
                 if (reply->authentic < c->share.rules.minimum_authentic)
                         return 0;
@@ -435,11 +450,6 @@ static int unproven(const Reply *reply, Candidates *all) {
         all->answer = NULL;
         return r < 0 ? r : 0;
 }
-
-enum {
-        REPLY_UNBOUND = 1 /* it is about no share of ours, and need not be recognised when repeated
-                           */
-};
 
 /* Who really sent it, and about no one share, wants no more invitations from anybody. It ends none.
  */

@@ -556,6 +556,7 @@ static int put_reference(ShareContext *s, const Creation *c) {
 
 static int init_share(ShareContext *s, const Ask *ask, const Creation *c) {
         Share *share = &s->share;
+        int r;
 
         share->n = next_number(s->gateway);
         share->tenant = strdup(ask->tenant->id);
@@ -573,6 +574,9 @@ static int init_share(ShareContext *s, const Ask *ask, const Creation *c) {
         share->expires = c->expires;
         share->due = c->expires + 1;
         share->rules = c->policy->rules;
+        r = limit_code_format(s->gateway, share->rules.code, c->steps, &share->rules.code);
+        if (r < 0)
+                return r;
         share->flags = (c->policy->several ? SHARE_SEVERAL : 0) |
                        (c->encrypted ? SHARE_ENCRYPTED : 0) | (c->mint ? SHARE_MINT : 0);
         attempts_init(&share->attempts, share->rules.attempts, share->rules.attempts_total);

@@ -105,12 +105,93 @@ class Tests:
             share = site.create("echo:bob", "mailto:bob@example.org")
             site.wait_state(share, "invited")
             for i in range(3):
-                phone.say("%s %s" % (share["tag"], wrong_code(share["code"], i)), wait=60)
-            site.wait_state(share, "locked", timeout=60)
+                phone.say("%s %s" % (share["tag"], wrong_code(share["code"], i)))
+                site.wait(share, lambda found, left=2 - i: found["attempts_left"] == left, "it was compared")
+            site.wait_state(share, "locked")
             answer = refused(start(site, "echo:bob"), "recipient-locked")
             assert 800 < int(answer.headers["Retry-After"]) <= 900
             refused(start(site, "echo:tom", "mailto:bob+x@example.org"), "recipient-locked")
             forgiven(start(site, "echo:bob", tenant=site.tenants["krone"]))
+
+    @tap.test
+    def wrong_answers_of_a_recipient_end_new_shares_and_no_open_one(self):
+        with Site(self.build, tenants=("adler", "krone"), limits=limits(wrong_per_recipient=2)) as site:
+            phone = site.phone("echo:bob")
+            first, second = site.create("echo:bob"), site.create("echo:bob")
+            for share in (first, second):
+                site.wait_state(share, "invited")
+                phone.say("%s %s" % (share["tag"], wrong_code(share["code"])))
+                site.wait_event(share, "wrong")
+            refused(start(site, "echo:bob"), "recipient-locked")
+            forgiven(start(site, "echo:bob", tenant=site.tenants["krone"]))
+            phone.say("%s %s" % (second["tag"], second["code"]), wait=60)
+            site.wait_event(second, "confirmed")
+
+    @tap.test
+    def beyond_a_tenants_budget_nothing_is_compared_and_nobody_else_is_concerned(self):
+        with Site(self.build, tenants=("adler", "krone"),
+                  limits=limits(wrong_per_tenant=2, wrong_per_tenant_percent=1)) as site:
+            krone = site.tenants["krone"]
+            people = [site.phone("echo:guest%d" % i) for i in range(3)]
+            shares = [site.create("echo:guest%d" % i) for i in range(3)]
+            for phone, share in zip(people, shares):
+                site.wait_state(share, "invited")
+                phone.say("%s %s" % (share["tag"], wrong_code(share["code"])))
+            for share in shares[:2]:
+                assert site.show(share)["attempts_left"] == 2
+            assert site.show(shares[2])["attempts_left"] == 3, "beyond the budget"
+            refused(start(site, "echo:tom"), "safe-mode")
+            people[2].say("%s %s" % (shares[2]["tag"], shares[2]["code"]))
+            assert site.show(shares[2])["state"] == "invited", "dropped, right or wrong"
+            people[2].say("%s NO" % shares[2]["tag"])  # who wants nothing is heard all the same
+            site.wait_state(shares[2], "declined")
+            other = site.create("echo:guest0", tenant=krone)
+            site.wait_state(other, "invited", tenant=krone)
+            people[0].say("%s %s" % (other["tag"], other["code"]))
+            site.wait_event(other, "confirmed", tenant=krone)
+
+    @tap.test
+    def one_address_cannot_use_up_what_a_tenant_has(self):
+        with Site(self.build, limits=limits(wrong_per_source=1)) as site:
+            phone = site.phone("echo:bob")
+            first, second = site.create("echo:bob"), site.create("echo:bob")
+            for share in (first, second):
+                site.wait_state(share, "invited")
+                phone.say("%s %s" % (share["tag"], wrong_code(share["code"])))
+            assert site.show(first)["attempts_left"] == 2
+            assert site.show(second)["attempts_left"] == 3
+            site.kill_gateway()
+            site.start_gateway()
+            phone.say("%s %s" % (second["tag"], wrong_code(second["code"], 1)))
+            assert site.show(second)["attempts_left"] == 3
+
+    @tap.test
+    def while_too_many_guess_codes_are_longer_and_nothing_is_refused(self):
+        with Site(self.build, tenants=("adler", "krone"),
+                  limits=limits(wrong_per_channel=1)) as site:
+            krone = site.tenants["krone"]
+            phone = site.phone("echo:bob")
+            share = site.create("echo:bob")
+            assert len(share["code"].replace("-", "")) == 9
+            site.wait_state(share, "invited")
+            phone.say("%s %s" % (share["tag"], wrong_code(share["code"])))
+            later = site.create("echo:bob", tenant=krone)
+            assert len(later["code"].replace("-", "")) == 8
+            site.wait_state(later, "invited", tenant=krone)
+            phone.say("%s %s" % (later["tag"], later["code"]))
+            site.wait_event(later, "confirmed", tenant=krone)
+
+    @tap.test
+    def who_answers_is_written_back_to_so_often_and_no_more(self):
+        with Site(self.build, limits=limits(answers_per_hour=2)) as site:
+            phone = site.phone("echo:bob")
+            share = site.create("echo:bob")
+            phone.wait_message("invitation")
+            for _ in range(4):
+                phone.say("%s HELP" % share["tag"])
+            phone.say("%s %s" % (share["tag"], share["code"]))
+            phone.wait_message("link")
+            assert len([m for m in phone.messages if m["kind"] == "notice"]) == 2
 
 
 if __name__ == "__main__":
