@@ -39,6 +39,7 @@ enum {
         OPTION_SENDER,
         OPTION_PROVISIONING_FILE,
         OPTION_CLAIM,
+        OPTION_FACT_FILE,
 };
 
 #define ONLY(option) (1u << ((option) -OPTION_TENANT))
@@ -68,6 +69,9 @@ static const Command commands[] = {
         { "share watch",    1, false, 0,                    false, ctl_share_watch },
         { "share cancel",   1, false, 0,                    false, ctl_share_cancel },
         { "share resend",   1, false, 0,                    false, ctl_share_resend },
+        { "share reissue",  1, false, 0,                    false, ctl_share_reissue },
+        { "share approve",  1, false, 0,                    false, ctl_share_approve },
+        { "share deny",     1, false, 0,                    false, ctl_share_deny },
         { "share expiry",   1, false, ONLY(OPTION_EXPIRES_IN), false, ctl_share_expiry },
         { "message send",   1, true,  0,                    false, ctl_message_send },
         { "message list",   1, false, ONLY(OPTION_AFTER) | ONLY(OPTION_LIMIT), false, ctl_message_list },
@@ -98,12 +102,16 @@ static const char help_text[] =
         "  share create      start a share; needs --policy --to --title and --format\n"
         "                    --content-file or --provisioning-file, may have --sender --name\n"
         "                    --locale --time-zone --description --image-url --reference\n"
-        "                    --expires-in --claim\n"
+        "                    --expires-in --claim --fact-file\n"
         "  share list        list shares [--state] [--reference] [--limit]\n"
         "  share show ID     show a share\n"
         "  share watch ID    show what happens until the share ends\n"
         "  share cancel ID   withdraw a share\n"
         "  share resend ID   send the invitation, or the same link, once more\n"
+        "  share reissue ID  replace its code\n"
+        "  share approve ID  type the number that the recipient reads out\n"
+        "                    [standard input]\n"
+        "  share deny ID     say no to a share that is awaiting approval\n"
         "  share expiry ID   let it end sooner; needs --expires-in\n"
         "  message send ID [FILE]  send the next message of a share in which both sides\n"
         "                    write: JSON as for --provisioning-file [standard input]\n"
@@ -145,6 +153,8 @@ static const char help_text[] =
         "  --provisioning-file F  JSON with one of {\"format\", \"content\"}, {\"sealed\"},\n"
         "                    {\"encrypted\"} and {\"mint\"}; - is standard input\n"
         "  --claim UUID      the initiator's claim at the relay; up to three [random]\n"
+        "  --fact-file FILE  what the recipient is asked for, such as a booking number, in\n"
+        "                    its first line; only a verifier of it is sent\n"
         "  --sender NAME     who shares: one of your registered names [the first]\n"
         "  --name NAME       the recipient's name\n"
         "  --locale TAG      the recipient's language, such as de or en-GB\n"
@@ -228,6 +238,7 @@ static const struct option long_options[] = {
         { "sender", required_argument, NULL, OPTION_SENDER },
         { "provisioning-file", required_argument, NULL, OPTION_PROVISIONING_FILE },
         { "claim", required_argument, NULL, OPTION_CLAIM },
+        { "fact-file", required_argument, NULL, OPTION_FACT_FILE },
         { NULL, 0, NULL, 0 },
 };
 
@@ -279,6 +290,8 @@ static const char **option_field(CtlOptions *o, int option) {
                 return &o->signer;
         case OPTION_PROVISIONING_FILE:
                 return &o->provisioning_file;
+        case OPTION_FACT_FILE:
+                return &o->fact_file;
         default:
                 return NULL;
         }

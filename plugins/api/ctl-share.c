@@ -76,7 +76,7 @@ static void waiting_print(const json_t *waiting) {
         ctl_field("Waiting", text);
 }
 
-static void share_print(const json_t *share) {
+void ctl_share_print(const json_t *share) {
         const json_t *addresses = json_object_get(json_object_get(share, "recipient"), "addresses");
         const json_t *left = json_object_get(share, "attempts_left");
         const char *cause = ctl_text(share, "cause"), *turn = ctl_text(share, "turn");
@@ -115,7 +115,7 @@ static void share_print(const json_t *share) {
         waiting_print(json_object_get(share, "waiting"));
 }
 
-static int share_answer_to(const CtlOptions *options,
+int ctl_share_answer(const CtlOptions *options,
                 const char *method,
                 const char *path,
                 const json_t *body) {
@@ -128,7 +128,7 @@ static int share_answer_to(const CtlOptions *options,
         if (options->json)
                 ctl_print_json(answer.body, false);
         else {
-                share_print(answer.body);
+                ctl_share_print(answer.body);
                 if (json_array_size(json_object_get(answer.body, "timeline")) > 0) {
                         (void) putchar('\n');
                         timeline_print(json_object_get(answer.body, "timeline"), 0);
@@ -138,7 +138,7 @@ static int share_answer_to(const CtlOptions *options,
 }
 
 static int share_answer(const CtlOptions *options, const char *method, const char *path) {
-        return share_answer_to(options, method, path, NULL);
+        return ctl_share_answer(options, method, path, NULL);
 }
 
 int ctl_share_show(const CtlOptions *options, char **arguments) {
@@ -279,7 +279,7 @@ int ctl_share_watch(const CtlOptions *options, char **arguments) {
                 if (is_final(ctl_text(answer.body, "state"))) {
                         if (!options->json) {
                                 (void) putchar('\n');
-                                share_print(answer.body);
+                                ctl_share_print(answer.body);
                         }
                         return 0;
                 }
@@ -370,6 +370,14 @@ static int share_body(const CtlOptions *options, json_t **ret) {
                         return r;
                 set_text(body, "expires_at", text);
         }
+        if (options->fact_file) {
+                json_t *fact;
+
+                r = ctl_fact_read(options->fact_file, &fact);
+                if (r != 0)
+                        return r;
+                (void) json_object_set_new(body, "fact", fact);
+        }
         if (options->n_claims > 0) {
                 json_t *claims = json_array();
 
@@ -429,9 +437,11 @@ int ctl_share_create(const CtlOptions *options, char **arguments) {
                 ctl_print_json(answer.body, false);
                 return 0;
         }
-        share_print(answer.body);
+        ctl_share_print(answer.body);
         if (ctl_text(answer.body, "code"))
                 ctl_print_code(ctl_text(answer.body, "code"));
+        else
+                (void) puts("\nThere is no code to tell: the recipient is asked for other proof.");
         return 0;
 }
 
@@ -451,5 +461,5 @@ int ctl_share_expiry(const CtlOptions *options, char **arguments) {
         if (r != 0)
                 return r;
         body = json_pack("{s:s}", "expires_at", text);
-        return body ? share_answer_to(options, "POST", path, body) : EX_OSERR;
+        return body ? ctl_share_answer(options, "POST", path, body) : EX_OSERR;
 }

@@ -17,7 +17,7 @@ typedef struct CtlOptions {
         const char *token_file, *policy, *name, *locale, *title, *description, *format,
                         *content_file, *reference, *expires_in, *sender, *state, *limit, *tenant,
                         *image_url, *time_zone, *after, *share, *signer, *provisioning_file,
-                        *channel, *folder;
+                        *channel, *fact_file, *folder;
         const char *to[5], *claims[3];
         size_t n_to, n_claims;
         bool json, follow;
@@ -80,7 +80,22 @@ enum { CTL_CONTENT_DEPTH = 30 }; /* what an envelope takes; of what is not seale
  * names it. */
 int ctl_json_read(const char *path, const char *what, const char *content, json_t **ret);
 
+/* ctl-approve.c */
+
+/* Reads a fact from the first line of a file, and makes the member `fact` of POST /v1/shares: a key
+ * and a verifier, from which nobody learns it. 0, or an exit status after saying why. */
+int ctl_fact_read(const char *path, json_t **ret);
+
 /* ctl-share.c */
+
+/* Prints a share, without its timeline. */
+void ctl_share_print(const json_t *share);
+
+/* Asks, and prints the share that comes as an answer. Returns an exit status. */
+int ctl_share_answer(const CtlOptions *options,
+                const char *method,
+                const char *path,
+                const json_t *body);
 
 /* The path of a share and what follows it. 0, or an exit status after saying what an id is. */
 int ctl_share_path(const char *id, const char *more, char ret[128]);
@@ -126,6 +141,9 @@ int ctl_share_show(const CtlOptions *options, char **arguments);
 int ctl_share_list(const CtlOptions *options, char **arguments);
 int ctl_share_cancel(const CtlOptions *options, char **arguments);
 int ctl_share_resend(const CtlOptions *options, char **arguments);
+int ctl_share_reissue(const CtlOptions *options, char **arguments);
+int ctl_share_approve(const CtlOptions *options, char **arguments);
+int ctl_share_deny(const CtlOptions *options, char **arguments);
 int ctl_share_expiry(const CtlOptions *options, char **arguments);
 int ctl_share_watch(const CtlOptions *options, char **arguments);
 int ctl_message_send(const CtlOptions *options, char **arguments);
