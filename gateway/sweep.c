@@ -123,7 +123,8 @@ static int become_due(ShareContext *c) {
         if (s->state == LIFECYCLE_RELEASED && s->flags & SHARE_SEVERAL &&
                         !(s->flags & SHARE_LOOKED) && c->now < s->mailbox_expires)
                 return look_before_the_end(c);
-        if (s->state == LIFECYCLE_INVITED && c->now <= s->expires)
+        if ((s->state == LIFECYCLE_PENDING || s->state == LIFECYCLE_INVITED) &&
+                        c->now <= s->expires)
                 return challenge_due(c);
         switch (s->state) {
         case LIFECYCLE_PENDING:

@@ -376,10 +376,12 @@ static int block(ShareContext *c, uint32_t effects) {
                                                  all ? BLOCK_STOP_ALL : BLOCK_STOP,
                                                  GATEWAY_BLOCK_SECONDS)
                                : -EINVAL;
-        for (int i = 0; r >= 0 && i < n && i <= last; i++) {
+        for (int i = 0; r >= 0 && i < n; i++) {
                 const ConfigChannel *channel;
                 const char *address;
 
+                if (i > last && !(c->share.codes > 0 && i == c->share.code_step))
+                        continue;
                 if (share_route(c, i, &address, &channel))
                         r = block_put(c->gateway,
                                         c->share.tenant,
