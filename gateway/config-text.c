@@ -171,6 +171,8 @@ cfg_t *config_reader_grammar(void) {
                 TEXT("messages_per_domain_hour"),
                 TEXT("surge_factor"),
                 TEXT("surge_from"),
+                TEXT("resend_first"),
+                TEXT("resend_second"),
                 TEXT("answers_per_hour"),
                 TEXT("answers_per_day"),
                 TEXT("prefix_breaker_sent"),

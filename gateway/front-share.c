@@ -93,8 +93,52 @@ int front_share_cancel(Ask *ask) {
         return r;
 }
 
+/* When what would be sent again was last sent, or set out to be. */
+static int64_t last_sent(const Share *s, bool link) {
+        int64_t last = s->created;
+
+        for (int i = 0; i < s->n_timeline; i++) {
+                TimelineEvent event = (TimelineEvent) s->timeline[i].event;
+
+                if (event == TIMELINE_RESENT || event == TIMELINE_FALLBACK ||
+                                (link && event == TIMELINE_RELEASED))
+                        last = s->created + s->timeline[i].at;
+        }
+        return last;
+}
+
+/* How long the tenant has to wait, in seconds: who has just been written to has not looked yet. */
+static int64_t resend_wait(const Ask *ask, const ShareContext *c, bool link) {
+        const uint32_t *number = ask->config->limits.number;
+        int64_t pause = number[c->share.resends == 0 ? LIMIT_RESEND_FIRST : LIMIT_RESEND_SECOND];
+
+        return last_sent(&c->share, link) + pause - c->now;
+}
+
+static int resend(Ask *ask, ShareContext *c, bool link) {
+        int r;
+
+        c->share.resends++;
+        share_note(&c->share,
+                        c->now,
+                        TIMELINE_RESENT,
+                        link ? OUTBOX_LINK : OUTBOX_INVITATION,
+                        c->share.step);
+        r = share_step(c, link ? LIFECYCLE_EVENT_RESEND_LINK : LIFECYCLE_EVENT_RESEND_INVITATION);
+        if (r == 0)
+                r = link ? message_link(c, NULL, true) : fallback_invite(c);
+        if (r == 0 && !link)
+                share_set_due(c);
+        if (r == 0)
+                r = share_save(c);
+        if (r == 0)
+                r = front_answer_with_share(ask, c, 202);
+        return r == 0 ? front_remember_answer(ask, NULL) : r;
+}
+
 int front_share_resend(Ask *ask) {
         ShareContext c;
+        int64_t wait;
         bool link;
         int r;
 
@@ -102,6 +146,7 @@ int front_share_resend(Ask *ask) {
         if (r != 0)
                 return r < 0 ? r : 0;
         link = c.share.state == LIFECYCLE_RELEASED && !(c.share.flags & SHARE_ACKNOWLEDGED);
+        wait = resend_wait(ask, &c, link);
         if (!link && !share_may_step(&c, LIFECYCLE_EVENT_RESEND_INVITATION)) {
                 r = ask_refuse(ask,
                                 409,
@@ -116,27 +161,15 @@ int front_share_resend(Ask *ask) {
                                 "It was sent again often enough",
                                 "A share's messages are repeated at most %d times.",
                                 GATEWAY_RESENDS_MAX);
-        } else {
-                c.share.resends++;
-                share_note(&c.share,
-                                c.now,
-                                TIMELINE_RESENT,
-                                link ? OUTBOX_LINK : OUTBOX_INVITATION,
-                                c.share.step);
-                r = share_step(&c,
-                                link ? LIFECYCLE_EVENT_RESEND_LINK
-                                     : LIFECYCLE_EVENT_RESEND_INVITATION);
-                if (r == 0)
-                        r = link ? message_link(&c, NULL, true) : fallback_invite(&c);
-                if (r == 0 && !link)
-                        share_set_due(&c);
-                if (r == 0)
-                        r = share_save(&c);
-                if (r == 0)
-                        r = front_answer_with_share(ask, &c, 202);
-                if (r == 0)
-                        r = front_remember_answer(ask, NULL);
-        }
+        } else if (wait > 0) {
+                ask->retry_after = (int) wait;
+                r = ask_refuse(ask,
+                                429,
+                                "too-soon",
+                                "It was sent a moment ago",
+                                "Wait as Retry-After says; the recipient may not have looked yet.");
+        } else
+                r = resend(ask, &c, link);
         share_context_done(&c);
         return r > 0 ? -EINVAL : r;
 }

@@ -47,6 +47,8 @@ typedef enum LimitNumber {
         LIMIT_SURGE_FACTOR,
         LIMIT_SURGE_FROM,
         /* texts back to who answers */
+        LIMIT_RESEND_FIRST,
+        LIMIT_RESEND_SECOND,
         LIMIT_ANSWERS_PER_HOUR,
         LIMIT_ANSWERS_PER_DAY,
         /* SMS that nobody answers */

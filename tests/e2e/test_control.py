@@ -1,7 +1,9 @@
 """The sender and the recipient in control: every verb of the one and every word of the other, in every state, and
 what an operator can undo. The channels are played by the test."""
 
+import contextlib
 import os
+import sqlite3
 import subprocess
 import sys
 import time
@@ -117,6 +119,22 @@ class Mail(Site):
     def post(self, share, verb, tenant=None):
         return (tenant or self.tenant).post("/v1/shares/%s/%s" % (share["id"], verb))
 
+    def restart(self):
+        if self.gateway.poll() is None:
+            self.kill_gateway()
+        self.plugin.close()
+        self.start_gateway(wait_plugins=False)
+        self.connect()
+
+    def go_on(self, seconds):
+        """A restart so much later, as far as the gateway can tell. An hour in all is believed."""
+        now = self.rows("SELECT value FROM meta WHERE name = 'time'")[0][0]
+        self.ahead = max(now, int(time.time())) + seconds + 1
+        self.kill_gateway()
+        with contextlib.closing(sqlite3.connect(os.path.join(self.state, "vestibule.sqlite"))) as store, store:
+            store.execute("UPDATE meta SET value = ? WHERE name = 'time'", (self.ahead,))
+        self.restart()
+
     def events(self, share):
         """What the tenant's stream said of a share that has ended."""
         with EventStream(self.api_port, self.tenant.token, query="?after=0") as stream:
@@ -193,6 +211,35 @@ class Tests:
                 assert site.show(share) == before, state
 
     @tap.test
+    def what_is_sent_again_has_the_same_bytes_and_its_time(self):
+        """By the numbers of a new installation. The clock goes on as it does over a restart: by what is stored."""
+        with Mail(self.build, limits={}) as site:
+            for state, kind in (("invited", "invitation"), ("released", "link")):
+                share, invitation = site.invite()
+                first = invitation
+                if kind == "link":
+                    frames = site.say(share["code"], invitation)
+                    first = [f for f in frames if f["kind"] == "link"][0] if frames else site.take()
+                    site.wait_event(share, "link_accepted")
+                version = site.show(share)["version"]
+                for number, pause in enumerate((60, 300), 1):
+                    answer = site.post(share, "resend")
+                    assert (answer.status, problem(answer)) == (429, "too-soon"), (state, answer)
+                    assert pause - PATIENCE < int(answer.headers["Retry-After"]) <= pause, answer.headers
+                    assert site.show(share)["version"] == version, "a refusal changes nothing"
+                    site.go_on(pause)
+                    assert site.post(share, "resend").status == 202
+                    again = site.take()
+                    assert {**again, "id": 0, "repeat": 0} == {**first, "id": 0, "repeat": 0}, (first, again)
+                    assert again["repeat"] == number
+                    found = site.wait(share, lambda found, number=number: events_of(found).count(
+                        kind + "_accepted") == number + 1, "it was taken")
+                    version = found["version"]
+                site.go_on(1000)
+                answer = site.post(share, "resend")
+                assert (answer.status, problem(answer)) == (409, "too-many-resends"), answer
+
+    @tap.test
     def expiry_comes_forward_and_never_goes_back(self):
         with Mail(self.build) as site:
             share, invitation = site.invite()
@@ -221,9 +268,7 @@ class Tests:
 
             last = site.expire(share, time.time() + 2)
             assert last.status == 200
-            site.kill_gateway()
-            site.start_gateway(wait_plugins=False)
-            site.connect()
+            site.restart()
             found = site.wait_state(share, "expired")
             assert found["cause"] == "unanswered"
             (late,) = [f for f in site.say(share["code"], invitation) + site.nothing_else() if f["to"] == invitation["to"]]
@@ -376,9 +421,7 @@ class Tests:
                 share, invitation = site.invite("mailto:bob@example.org", tenant=tenant)
                 site.say("NOT ME", invitation)
                 site.wait_state(share, "disowned", tenant=tenant)
-            site.kill_gateway()
-            site.start_gateway(wait_plugins=False)
-            site.connect()
+            site.restart()
             assert sorted(block["tenant"] for block in site.blocks()) == ["adler", "baer"]
             status, text = site.lift(stdin="mailto:bob@example.org")
             assert status == 0 and "2 blocks are lifted" in text, text
