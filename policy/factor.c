@@ -35,6 +35,21 @@ static const struct {
 };
 /* clang-format on */
 
+static const char *const attacker_names[FACTOR_ATTACKER_MAX] = {
+        [FACTOR_ATTACKER_WRONG_PERSON] = "wrong-person",
+        [FACTOR_ATTACKER_SPOOFER] = "spoofer",
+        [FACTOR_ATTACKER_SCANNER] = "scanner",
+        [FACTOR_ATTACKER_LATER_READER] = "later-reader",
+        [FACTOR_ATTACKER_CODE_LISTENER] = "code-listener",
+        [FACTOR_ATTACKER_FIRST_CHANNEL] = "first-channel",
+        [FACTOR_ATTACKER_SECOND_CHANNEL] = "second-channel",
+        [FACTOR_ATTACKER_RELAY] = "relay",
+        [FACTOR_ATTACKER_FIRST_CHANNEL_AND_RELAY] = "first-channel-and-relay",
+        [FACTOR_ATTACKER_STORE] = "store",
+        [FACTOR_ATTACKER_PHONE] = "phone",
+        [FACTOR_ATTACKER_BOTH_CHANNELS] = "both-channels",
+};
+
 static const char *const attacker_texts[FACTOR_ATTACKER_MAX] = {
         [FACTOR_ATTACKER_WRONG_PERSON] = "who got the invitation in the recipient's place (a wrong "
                                          "or recycled number, a forwarded message)",
@@ -123,6 +138,10 @@ bool factor_stops(uint32_t factors, FactorAttacker attacker) {
                 if (factors & modes[i].factor)
                         stops |= modes[i].stops;
         return stops & 1U << attacker;
+}
+
+const char *factor_attacker_name(FactorAttacker attacker) {
+        return (unsigned) attacker < FACTOR_ATTACKER_MAX ? attacker_names[attacker] : NULL;
 }
 
 const char *factor_attacker_text(FactorAttacker attacker) {

@@ -76,5 +76,6 @@ uint32_t factor_meet(uint32_t wanted, uint32_t met, Factor factor);
  * attempts. */
 bool factor_stops(uint32_t factors, FactorAttacker attacker);
 
-/* "whoever reads both channels at every moment"; NULL outside the enumeration. */
+/* "both-channels" and "who reads both channels at every moment"; NULL outside the enumeration. */
+const char *factor_attacker_name(FactorAttacker attacker);
 const char *factor_attacker_text(FactorAttacker attacker);

@@ -88,11 +88,13 @@ static void the_cells_that_decide(void **state) {
 
         assert_int_equal(N_ELEMENTS(rows), FACTOR_ATTACKER_MAX);
         for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
+                assert_non_null(factor_attacker_name(rows[i].attacker));
                 assert_non_null(factor_attacker_text(rows[i].attacker));
                 assert_int_equal(factor_stops(FACTOR_REPLY_CODE, rows[i].attacker), rows[i].reply);
                 assert_int_equal(factor_stops(FACTOR_CROSS_CODE, rows[i].attacker), rows[i].cross);
                 assert_int_equal(factor_stops(FACTOR_SPLIT, rows[i].attacker), rows[i].split);
         }
+        assert_null(factor_attacker_name(FACTOR_ATTACKER_MAX));
         assert_null(factor_attacker_text(FACTOR_ATTACKER_MAX));
         assert_true(factor_needs_two_channels(FACTOR_SPLIT | FACTOR_REPLY_CODE));
         assert_true(factor_needs_two_channels(FACTOR_CROSS_CODE));
