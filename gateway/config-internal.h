@@ -162,6 +162,9 @@ bool config_url_is_plain_to_others(const char *url);
 
 void config_read_policy(const ConfigPlace *p, ConfigPolicy *policy);
 void config_read_tenant(const ConfigPlace *p, ConfigTenant *tenant);
+/* Names of different tenants that a guest could take for one another; once all tenants are read.
+ * -ENOMEM. */
+int config_check_tenant_names(ConfigReader *reader);
 
 /* --- config-whole.c --- */
 

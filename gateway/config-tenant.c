@@ -1,68 +1,11 @@
 /* Tenants: who may share what, and under which names strangers get to know them. */
-#include <ctype.h>
 #include <errno.h>
-#include <strings.h>
+#include <stdlib.h>
 
 #include "config-internal.h"
 #include "plain-url.h"
+#include "sender-name.h"
 #include "share-limits.h"
-
-enum { DIGIT_RUN_MAX = 4 };
-
-/* The character at *text, moved past it; the text is UTF-8, which the scan has checked. */
-static unsigned next_character(const char **text) {
-        const unsigned char *s = (const unsigned char *) *text;
-        unsigned n = s[0] < 0x80 ? 1 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
-        unsigned c = n == 1 ? s[0] : s[0] & (0x7fu >> n);
-
-        for (unsigned i = 1; i < n; i++)
-                c = c << 6 | (s[i] & 0x3fu);
-        *text += n;
-        return c;
-}
-
-/* Why a sender's name cannot be registered, or NULL. It is shown to strangers in an SMS: nothing in
- * it may look like an address, a number to call, a code or another script's letters. */
-static const char *name_problem(const char *name) {
-        static const char latin[] = "ÄÅÆÇÉÑÖØÜßàäåæèéìñòöøùü", greek[] = "ΓΔΘΛΞΠΣΦΨΩ",
-                          letters[] = " &'+,-./()";
-        bool has_latin = false, has_greek = false;
-        unsigned previous = 0, septets = 0, digits = 0;
-
-        for (const char *s = name, *start = name; *s; start = s) {
-                unsigned c = next_character(&s);
-                char symbol[5] = { 0 };
-
-                memcpy(symbol, start, (size_t) (s - start));
-                septets++;
-                digits = c < 0x80 && isdigit((int) c) ? digits + 1 : 0;
-                if (digits > DIGIT_RUN_MAX)
-                        return "has more than four digits in a row";
-                if (c < 0x80 ? isalpha((int) c) : strstr(latin, symbol) != NULL)
-                        has_latin = true;
-                else if (c >= 0x80 && strstr(greek, symbol))
-                        has_greek = true;
-                else if (!(c < 0x80 && (isdigit((int) c) || strchr(letters, (int) c))))
-                        return "has a character that is not allowed; letters of the SMS alphabet, "
-                               "digits, space "
-                               "and & ' + , - . / ( ) are";
-                if (c == ' ' && (previous == ' ' || previous == 0 || !*s))
-                        return "has a space too many";
-                if (previous == '.' && c != ' ' && c != '.' &&
-                                (isalnum((int) (c & 0x7f)) || c >= 0x80))
-                        return "looks like a web address";
-                if (previous == '/' && c == '/')
-                        return "looks like a web address";
-                previous = c;
-        }
-        if (strncasecmp(name, "www", 3) == 0)
-                return "looks like a web address";
-        if (septets > CONFIG_NAME_SEPTETS)
-                return "is longer than 24 characters";
-        if (!has_latin && !has_greek)
-                return "has no letter";
-        return has_latin && has_greek ? "mixes Latin and Greek letters" : NULL;
-}
 
 static void read_tenant_names(const ConfigPlace *p, ConfigTenant *tenant) {
         const char *name = config_read_required(p, "name"), **more;
@@ -77,9 +20,9 @@ static void read_tenant_names(const ConfigPlace *p, ConfigTenant *tenant) {
                 if (!streq(more[i], name))
                         tenant->names[tenant->n_names++] = more[i];
         for (size_t i = 0; i < tenant->n_names; i++) {
-                const char *why = name_problem(tenant->names[i]);
+                char why[SENDER_NAME_PROBLEM_SIZE];
 
-                if (why)
+                if (sender_name_check(tenant->names[i], why) != 0)
                         config_problem(p,
                                         i == 0 ? "name" : "names",
                                         "the name \"%s\" %s",
@@ -185,4 +128,74 @@ void config_read_tenant(const ConfigPlace *p, ConfigTenant *tenant) {
         }
         read_image_prefixes(p, tenant);
         read_mint_prefixes(p, tenant);
+}
+
+typedef struct NameInUse {
+        char skeleton[SENDER_NAME_SKELETON_SIZE];
+        const ConfigTenant *tenant;
+        const char *name;
+} NameInUse;
+
+static int name_order(const void *a, const void *b) {
+        const NameInUse *one = a, *other = b;
+        int r = strcmp(one->skeleton, other->skeleton);
+
+        if (r == 0)
+                r = strcmp(one->tenant->id, other->tenant->id);
+        return r ? r : strcmp(one->name, other->name);
+}
+
+/* One that is alike has been told in another reading already. */
+static bool was_told(const NameInUse *a, const NameInUse *b, SenderNameReading reading) {
+        for (SenderNameReading r = 0; r < reading; r++) {
+                char one[SENDER_NAME_SKELETON_SIZE], other[SENDER_NAME_SKELETON_SIZE];
+
+                sender_name_skeleton(a->name, r, one);
+                sender_name_skeleton(b->name, r, other);
+                if (streq(one, other))
+                        return true;
+        }
+        return false;
+}
+
+int config_check_tenant_names(ConfigReader *reader) {
+        const Config *config = reader->config;
+        _cleanup_(freep) NameInUse *names = NULL;
+        size_t n = 0, room = 0;
+
+        for (size_t i = 0; i < config->n_tenants; i++)
+                room += config->tenants[i].n_names;
+        names = calloc(room + 1, sizeof(*names));
+        if (!names)
+                return -ENOMEM;
+        for (size_t i = 0; i < config->n_tenants; i++)
+                for (size_t k = 0; k < config->tenants[i].n_names; k++) {
+                        const char *name = config->tenants[i].names[k];
+                        char why[SENDER_NAME_PROBLEM_SIZE];
+
+                        if (sender_name_check(name, why) == 0) /* the others were told */
+                                names[n++] = (NameInUse){ .tenant = &config->tenants[i],
+                                        .name = name };
+                }
+
+        for (SenderNameReading reading = 0; reading < SENDER_NAME_READING_MAX; reading++) {
+                for (size_t i = 0; i < n; i++)
+                        sender_name_skeleton(names[i].name, reading, names[i].skeleton);
+                qsort(names, n, sizeof(*names), name_order);
+                for (size_t i = 1; i < n; i++) {
+                        const NameInUse *a = &names[i - 1], *b = &names[i];
+                        ConfigPlace p = { reader, "tenant", b->tenant->id, NULL };
+
+                        if (a->tenant == b->tenant || !streq(a->skeleton, b->skeleton) ||
+                                        was_told(a, b, reading))
+                                continue;
+                        config_problem(&p,
+                                        streq(b->name, b->tenant->names[0]) ? "name" : "names",
+                                        "the name \"%s\" may be taken for \"%s\" of tenant %s",
+                                        b->name,
+                                        a->name,
+                                        a->tenant->id);
+                }
+        }
+        return 0;
 }

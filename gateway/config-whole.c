@@ -123,6 +123,7 @@ int config_read_sections(ConfigReader *reader) {
                  n_channels = cfg_size(reader->root, "channel"),
                  n_policies = cfg_size(reader->root, "policy"),
                  n_tenants = cfg_size(reader->root, "tenant");
+        int r;
 
         config->plugins = config_reader_take(
                         reader, n_fronts + n_relays + n_channels, sizeof(ConfigPlugin));
@@ -169,7 +170,8 @@ int config_read_sections(ConfigReader *reader) {
         if (reader->error < 0)
                 return reader->error;
         check_socket_names(reader);
-        return make_indexes(reader);
+        r = config_check_tenant_names(reader);
+        return r < 0 ? r : make_indexes(reader);
 }
 
 /* The whole entry is asked for, and a directory's groups can have very many members. */

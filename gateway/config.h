@@ -23,7 +23,6 @@
 #define CONFIG_OPERATOR_GROUP "vestibule-operator"
 
 enum {
-        CONFIG_NAME_SEPTETS = 24,     /* of a registered name, in the alphabet of an SMS */
         CONFIG_TOKENS_PER_TENANT = 2, /* two, for rotation */
         CONFIG_FINGERPRINT_SIZE = 32,
 };

@@ -53,7 +53,7 @@ class Tests:
     # The API.
 
     def bad_bodies(self):
-        good = share_body("echo:bob")
+        good = share_body("echo:bob", sender={"name": "Hotel Adler"})
         text = json.dumps(good)
         yield "nothing", b"", None
         yield "no JSON", b"policy=hotel", None

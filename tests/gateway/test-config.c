@@ -616,18 +616,16 @@ static void a_foreign_key_is_told_once(void **state) {
 static void what_comes_after_the_first_address_is_read(void **state) {
         _cleanup_(config_unrefp) Config *plain = parse_good(STEPS(""));
         _cleanup_(config_unrefp) Config *config =
-                        parse_good(
-                                        "gateway { time_zone = \"Europe/Berlin\" }\n" STEPS(
-                                                        "timeouts = { 15m }  fall_back_on = { "
-                                                        "silence }  announce = 90s  "
-                                                        "earlier_steps = closed  quiet_hours = "
-                                                        "\"21:30-08:00\"") "tenant adler { name = "
-                                                                           "\"Hotel Adler\"  token "
-                                                                           "= { " ENTRY
-                                                                           " }  policies = { hotel "
-                                                                           "}  relay = main  "
-                                                                           "time_zone = "
-                                                                           "\"Asia/Tokyo\" }");
+                        parse_good("gateway { time_zone = \"Europe/Berlin\" }\n" STEPS(
+                                        "timeouts = { 15m }  fall_back_on = { "
+                                        "silence }  announce = 90s  "
+                                        "earlier_steps = closed  quiet_hours = "
+                                        "\"21:30-08:00\"") "tenant adler { name = "
+                                                           "\"Hotel Adler\"  token "
+                                                           "= { " ENTRY " }  policies = { hotel "
+                                                           "}  relay = main  "
+                                                           "time_zone = "
+                                                           "\"Asia/Tokyo\" }");
         const ConfigPolicy *policy = &config->policies[0];
 
         (void) state;
@@ -870,6 +868,39 @@ static void names_that_could_deceive_are_refused(void **state) {
                 if ((config_parse(text, "t", &config, &problems) == 0) != wanted)
                         fail_msg("%s: %s", name, wanted ? problems : "accepted");
                 (void) config_unref(config);
+        }
+}
+
+/* A guest knows who writes by the name alone. */
+static void names_that_guests_could_take_for_one_another_are_refused(void **state) {
+        static const struct {
+                const char *names, *problem;
+        } rows[] = {
+                { "name = \"Hotel Baer\"", NULL },
+                { "name = \"Hotel Baer\" names = { \"Hotel B\u00e4r\", \"HOTEL BAER\" }", NULL },
+                { "name = \"Hotel Adler\"",
+                                "test.conf:7: tenant b: the name \"Hotel Adler\" may be "
+                                "taken "
+                                "for \"Hotel Adler\" of tenant adler" },
+                { "name = \"HoteI Ad1er\"", "\"HoteI Ad1er\" may be taken for \"Hotel Adler\" of" },
+                { "name = \"Hotel Baer\" names = { \"hotel-acller\" }",
+                                "tenant b: the name \"hotel-acller\" may be taken for" },
+                { "name = \"Hotel \u0391dler\"", "has U+0391, a letter of the script Greek" },
+        };
+
+        (void) state;
+        for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
+                _cleanup_(config_unrefp) Config *config = NULL;
+                _cleanup_(freep) char *text = NULL, *problems = NULL;
+                int r;
+
+                assert_true(asprintf(&text,
+                                            WHOLE "tenant b { %s token = { " ENTRY_2
+                                                  " } policies = { hotel } relay = main }\n",
+                                            rows[i].names) > 0);
+                r = config_parse(text, "test.conf", &config, &problems);
+                if (rows[i].problem ? r == 0 || !strstr(problems, rows[i].problem) : r != 0)
+                        fail_msg("%s: %s", rows[i].names, problems ? problems : "accepted");
         }
 }
 
@@ -1202,9 +1233,10 @@ static void ten_thousand_tenants_are_found_by_token(void **state) {
         (void) fputs(PARTS POLICY, file);
         for (int i = 0; i < 10000; i++)
                 (void) fprintf(file,
-                                "tenant t%d { name = T token = { "
+                                "tenant t%d { name = T%d token = { "
                                 "\"%08d:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\" }"
                                 " policies = { hotel } relay = main }\n",
+                                i,
                                 i,
                                 i);
         assert_int_equal(fclose(file), 0);
@@ -1245,6 +1277,7 @@ int main(void) {
                 cmocka_unit_test(what_would_do_instead_is_said),
                 cmocka_unit_test(one_token_never_belongs_to_two_tenants),
                 cmocka_unit_test(names_that_could_deceive_are_refused),
+                cmocka_unit_test(names_that_guests_could_take_for_one_another_are_refused),
                 cmocka_unit_test(all_problems_come_at_once),
                 cmocka_unit_test(rights_follow_the_class_unless_they_are_said),
                 cmocka_unit_test(a_relay_of_draft_r_is_known_by_its_template),

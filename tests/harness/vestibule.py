@@ -365,7 +365,6 @@ def fresh_key():
 def share_body(*addresses, policy="hotel", locale="en", content=None, **members):
     body = {
         "policy": policy,
-        "sender": {"name": "Hotel Adler"},
         "recipient": {
             "addresses": list(addresses), "name": "Bob", "locale": locale,
             "time_zone": "Europe/Berlin",
@@ -782,9 +781,9 @@ class Site:
         text += self.policies
         text += limits_section(self.limits)
         policies = ", ".join(re.findall(r"^policy (\S+)", self.policies, re.MULTILINE))
-        for tenant in self.tenants.values():
-            text += 'tenant %s {\n  name = "Hotel Adler"\n  token = { "%s" }\n' % (
-                tenant.name, tenant.entry)
+        for i, tenant in enumerate(self.tenants.values()):
+            text += 'tenant %s {\n  name = "Hotel %s"\n  token = { "%s" }\n' % (
+                tenant.name, "Adler" if i == 0 else tenant.name.capitalize(), tenant.entry)
             text += "  policies = { %s }\n  relay = main\n}\n" % policies
         return text
 
