@@ -256,6 +256,16 @@ int challenge_help(ShareContext *c, const ChallengeFrom *from) {
         return say(c, from, next == FACTOR_REPLY_CODE ? TEMPLATE_HELP : question(&c->share, next));
 }
 
+/* Whoever types a code of ours has read it where it went. */
+static int note_code_came(ShareContext *c) {
+        const ConfigChannel *channel;
+        const char *address;
+
+        return share_route(c, c->share.code_step, &address, &channel)
+                               ? limit_note_answered(c, address)
+                               : c->error;
+}
+
 /* Notes what was shown, and asks for the next or goes on. */
 static int met(ShareContext *c, const ChallengeFrom *from, Factor factor) {
         Share *s = &c->share;
@@ -266,6 +276,9 @@ static int met(ShareContext *c, const ChallengeFrom *from, Factor factor) {
         next = factor_next(s->rules.factors, s->met);
         if (factor == FACTOR_REPLY_CODE || factor == FACTOR_CROSS_CODE)
                 gateway_count(c->gateway, COUNTER_CODES_RIGHT);
+        r = factor == FACTOR_CROSS_CODE ? note_code_came(c) : 0;
+        if (r < 0)
+                return r;
         if (next == 0)
                 return confirmed(c, from);
         share_note(s, c->now, TIMELINE_FACTOR_MET, (int) factor, s->step);

@@ -70,7 +70,33 @@ static int postpone(ShareContext *c, const OutboxRow *row) {
         return r < 0 ? r : FALLBACK_POSTPONED;
 }
 
-int channel_claim(ShareContext *c, OutboxRow *row, json_t **ret) {
+/* Whether it may leave now, as far as the limits go: a message that waits is claimed again. */
+static int take_message(
+                ShareContext *c, const OutboxRow *row, OutboxItem *item, const json_t *frame) {
+        const LimitMessage message = {
+                .kind = row->kind,
+                .address = json_string_value(json_object_get(frame, "to")),
+                .channel = config_channel(c->gateway->config, row->lane),
+                .text = json_string_value(json_object_get(frame, "text")),
+                .made = json_integer_value(json_object_get(frame, "made")),
+                .repeated = json_integer_value(json_object_get(frame, "repeat")) > 0,
+        };
+        int64_t wait;
+        int r;
+
+        if (row->kind == OUTBOX_WITHDRAW || row->attempts > 0 || item->counted ||
+                        !message.address || !message.channel)
+                return 0;
+        r = limit_take_message(c, &message, &wait);
+        if (r == LIMIT_HOLD) {
+                item->wait = (uint64_t) wait * 1000;
+                return OUTBOX_VERDICT_LATER;
+        }
+        item->counted = r == 0;
+        return r;
+}
+
+int channel_claim(ShareContext *c, OutboxRow *row, OutboxItem *item, json_t **ret) {
         int r;
 
         if (!may_run(&c->share, row->kind)) {
@@ -99,6 +125,12 @@ int channel_claim(ShareContext *c, OutboxRow *row, json_t **ret) {
                 *ret = NULL;
                 r = row_remove(c, row);
                 return r < 0 ? r : OUTBOX_VERDICT_DONE;
+        }
+        r = take_message(c, row, item, *ret);
+        if (r != 0) {
+                json_decref(*ret);
+                *ret = NULL;
+                return r;
         }
         if (row->attempts == 0) { /* from now on a copy may have left */
                 row->attempts = 1;

@@ -254,6 +254,13 @@ known:
                                                   : false;
         if (channel->ours && streq(scheme, "sms"))
                 read_segments(p, channel);
+        if (streq(scheme, "sms"))
+                channel->price = config_read_money(p, "price");
+        else if (is_written(p, "price"))
+                config_problem(p,
+                                "price",
+                                "price is no key of a channel for %s: addresses",
+                                scheme);
         channel->needs_tag = config_read_flag(p, "needs_tag", needs_tag);
         if (needs_tag && !channel->needs_tag)
                 config_problem(p,

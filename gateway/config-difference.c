@@ -32,7 +32,7 @@ static json_t *canonical_plugin(const ConfigPlugin *plugin) {
 }
 
 static json_t *canonical_channel(const ConfigChannel *channel) {
-        return json_pack("{s:o, s:s, s:s, s:i, s:b}",
+        return json_pack("{s:o, s:s, s:s, s:i, s:b, s:I}",
                         "plugin",
                         canonical_plugin(channel->plugin),
                         "operator_class",
@@ -42,7 +42,9 @@ static json_t *canonical_channel(const ConfigChannel *channel) {
                         "authentic",
                         (int) channel->authentic,
                         "needs_tag",
-                        (int) channel->needs_tag);
+                        (int) channel->needs_tag,
+                        "price",
+                        (json_int_t) channel->price);
 }
 
 static json_t *canonical_fallback(const ConfigPolicy *policy) {
@@ -120,7 +122,7 @@ static json_t *canonical_tenant(const ConfigTenant *tenant) {
 
         for (size_t i = 0; i < tenant->n_policies; i++)
                 (void) json_array_append_new(policies, json_string(tenant->policies[i]->name));
-        return json_pack("{s:o, s:o, s:o, s:s, s:s?, s:o, s:o}",
+        return json_pack("{s:o, s:o, s:o, s:s, s:s?, s:o, s:o, s:o, s:I}",
                         "names",
                         strings(tenant->names, tenant->n_names),
                         "token",
@@ -134,7 +136,11 @@ static json_t *canonical_tenant(const ConfigTenant *tenant) {
                         "image_prefixes",
                         strings(tenant->image_prefixes, tenant->n_image_prefixes),
                         "mint_prefixes",
-                        strings(tenant->mint_prefixes, tenant->n_mint_prefixes));
+                        strings(tenant->mint_prefixes, tenant->n_mint_prefixes),
+                        "countries",
+                        strings(tenant->countries, tenant->n_countries),
+                        "spend_per_day",
+                        (json_int_t) tenant->spend_per_day);
 }
 
 static json_t *canonical_limits(const LimitRules *limits) {

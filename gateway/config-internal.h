@@ -100,6 +100,8 @@ unsigned config_read_number(const ConfigPlace *p,
                 unsigned fallback);
 /* 90s, 15m, 24h, 7d, in seconds. */
 int64_t config_read_duration(const ConfigPlace *p, const char *key, int64_t fallback);
+/* An amount of money such as 0.075, in ten-thousandths; 0 when it is absent. */
+uint32_t config_read_money(const ConfigPlace *p, const char *key);
 /* yes or no. */
 bool config_read_flag(const ConfigPlace *p, const char *key, bool fallback);
 

@@ -1,4 +1,5 @@
-/* The limits section: every number has a default and hard bounds, which policy/limit-rules.c knows, and
+/* The limits section: every number has a default and hard bounds, which policy/limit-rules.c knows,
+ * and
  * `--check` says all of them in words. */
 #include "config-internal.h"
 

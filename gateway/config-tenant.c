@@ -111,6 +111,42 @@ static void read_mint_prefixes(const ConfigPlace *p, ConfigTenant *tenant) {
         }
 }
 
+/* "+49", "+1876": what an E.164 number may begin with. */
+static void read_countries(const ConfigPlace *p, ConfigTenant *tenant) {
+        tenant->countries = config_read_list(p, "countries", &tenant->n_countries);
+        for (size_t i = 0; tenant->countries && i < tenant->n_countries; i++) {
+                const char *code = tenant->countries[i];
+                size_t n = strspn(code + (code[0] == '+'), "0123456789");
+
+                if (code[0] != '+' || code[1] == '0' || n < 1 || n > 7 || code[1 + n])
+                        config_problem(p,
+                                        "countries",
+                                        "\"%s\" is not what a number begins with, such as +49",
+                                        code);
+        }
+}
+
+/* A cap that nobody can compare with anything would stop nothing. */
+static void read_spend(const ConfigPlace *p, ConfigTenant *tenant) {
+        tenant->spend_per_day = config_read_money(p, "spend_per_day");
+        if (tenant->spend_per_day == 0)
+                return;
+        for (size_t i = 0; i < tenant->n_policies; i++)
+                for (size_t k = 0; k < tenant->policies[i]->n_channels; k++) {
+                        const ConfigChannel *channel = tenant->policies[i]->channels[k];
+
+                        if (!streq(channel->scheme, "sms") || channel->price > 0)
+                                continue;
+                        config_problem(p,
+                                        "spend_per_day",
+                                        "spend_per_day caps nothing while channel %s, which "
+                                        "policy %s uses, has no price",
+                                        channel->name,
+                                        tenant->policies[i]->name);
+                        return;
+                }
+}
+
 void config_read_tenant(const ConfigPlace *p, ConfigTenant *tenant) {
         const char *relay = config_read_required(p, "relay");
 
@@ -128,6 +164,8 @@ void config_read_tenant(const ConfigPlace *p, ConfigTenant *tenant) {
         }
         read_image_prefixes(p, tenant);
         read_mint_prefixes(p, tenant);
+        read_countries(p, tenant);
+        read_spend(p, tenant);
 }
 
 typedef struct NameInUse {

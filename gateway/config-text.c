@@ -94,6 +94,7 @@ cfg_t *config_reader_grammar(void) {
                 TEXT("listen"),
                 TEXT("driver"),
                 TEXT("sender"),
+                TEXT("price"),
                 LIST("countries"),
                 TEXT("per_minute"),
                 TEXT("burst"),
@@ -187,6 +188,8 @@ cfg_t *config_reader_grammar(void) {
                 TEXT("relay"),
                 TEXT("time_zone"),
                 LIST("image_prefixes"),
+                LIST("countries"),
+                TEXT("spend_per_day"),
                 LIST("mint_prefixes"),
                 CFG_END() };
         cfg_flag_t titled = CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES;

@@ -6,7 +6,11 @@
 
 #include "config-internal.h"
 
-enum { DURATION_MAX = 366 * 86400 };
+enum {
+        DURATION_MAX = 366 * 86400,
+        MONEY_PLACES = 4,
+        MONEY_MAX = 100 * 1000 * 10000, /* fits what is counted */
+};
 
 void config_problem(const ConfigPlace *p, const char *key, const char *format, ...) {
         const char *place = config_scan_place(p->reader->scan, p->section, p->title, key);
@@ -146,6 +150,43 @@ int64_t config_read_duration(const ConfigPlace *p, const char *key, int64_t fall
                 return seconds;
         config_problem(p, key, "%s must be a time such as 90s, 15m, 24h or 7d", key);
         return fallback;
+}
+
+uint32_t config_read_money(const ConfigPlace *p, const char *key) {
+        const char *text = config_read_text(p, key, NULL);
+        uint64_t value = 0;
+        unsigned places = 0;
+        bool point = false, digits = false;
+
+        if (!text)
+                return 0;
+        for (const char *at = text; *at && places <= MONEY_PLACES && value <= MONEY_MAX; at++) {
+                if (*at == '.' && !point && digits) {
+                        point = true;
+                        digits = false;
+                        continue;
+                }
+                if (!isdigit((unsigned char) *at)) {
+                        digits = false;
+                        break;
+                }
+                digits = true;
+                places += point;
+                value = value * 10 + (uint64_t) (*at - '0');
+        }
+        for (unsigned i = places; i < MONEY_PLACES; i++)
+                value *= 10;
+        if (!digits || places > MONEY_PLACES || value == 0 || value > MONEY_MAX) {
+                config_problem(p,
+                                key,
+                                "%s must be an amount above zero such as 0.075, with at most %d "
+                                "places and up to %d",
+                                key,
+                                MONEY_PLACES,
+                                MONEY_MAX / 10000);
+                return 0;
+        }
+        return (uint32_t) value;
 }
 
 bool config_read_flag(const ConfigPlace *p, const char *key, bool fallback) {

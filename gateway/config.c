@@ -227,6 +227,15 @@ bool config_tenant_may_use(const ConfigTenant *tenant, const ConfigPolicy *polic
         return false;
 }
 
+bool config_tenant_may_reach(const ConfigTenant *tenant, const char *uri) {
+        const char *number = strchr(uri, ':');
+
+        for (size_t i = 0; number && i < tenant->n_countries; i++)
+                if (strncmp(number + 1, tenant->countries[i], strlen(tenant->countries[i])) == 0)
+                        return true;
+        return tenant->n_countries == 0;
+}
+
 bool config_tenant_has_name(const ConfigTenant *tenant, const char *name) {
         for (size_t i = 0; i < tenant->n_names; i++)
                 if (streq(tenant->names[i], name))

@@ -73,6 +73,7 @@ typedef struct ConfigChannel {
         bool ours;         /* vestibule-sms or vestibule-email, whose settings are known */
         unsigned segments; /* of the longest SMS that vestibule-sms sends; 0: another program */
         const char *segments_place; /* "file:line" where that is said, or NULL */
+        uint32_t price;             /* of one part of an SMS, in ten-thousandths; 0: nobody said */
 } ConfigChannel;
 
 typedef struct ConfigPolicy {
@@ -102,6 +103,10 @@ typedef struct ConfigTenant {
         size_t n_image_prefixes;
         const char **mint_prefixes; /* https URLs that content may be fetched from */
         size_t n_mint_prefixes;
+        const char **countries; /* what its recipients' numbers begin with, such as +49; none: any
+                                   that a channel takes */
+        size_t n_countries;
+        uint32_t spend_per_day; /* on SMS, in ten-thousandths; 0: no cap */
 } ConfigTenant;
 
 typedef struct Config {
@@ -161,6 +166,8 @@ const ConfigTenant *config_tenant_by_token(
 /* The first channel of the policy that serves addresses of this scheme, or NULL. */
 const ConfigChannel *config_policy_channel(const ConfigPolicy *policy, const char *scheme);
 bool config_tenant_may_use(const ConfigTenant *tenant, const ConfigPolicy *policy);
+/* Whether the tenant may write to this canonical sms URI's country. */
+bool config_tenant_may_reach(const ConfigTenant *tenant, const char *uri);
 bool config_tenant_has_name(const ConfigTenant *tenant, const char *name);
 
 typedef struct ConfigDifference {

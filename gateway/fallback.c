@@ -357,14 +357,36 @@ bool fallback_is_closed(ShareContext *c, const char *channel, const char *addres
                step < c->share.step;
 }
 
-/* The invitation is taken when another would be: while a carrier is away, all wait. */
+/* When another's invitation would have been made: what there was before that was noted. */
+static int64_t pretending_since(const ShareContext *c) {
+        const Share *s = &c->share;
+
+        return s->created + (s->n_timeline > 0 ? s->timeline[s->n_timeline - 1].at : 0);
+}
+
+/* The invitation is taken when another would be: while a carrier is away, or limits are reached,
+ * all wait; and it counts as another does. */
 static int pretend(ShareContext *c) {
         const ConfigChannel *channel;
         const char *address;
+        int64_t wait = 0;
+        int r = 0;
 
-        if (share_route(c, c->share.step, &address, &channel) &&
-                        !outbox_lane_flows(c->gateway->outbox, channel->name)) {
-                c->share.due = c->now + PRETEND_AGAIN + randombytes_uniform(PRETEND_AGAIN_SPREAD);
+        if (share_route(c, c->share.step, &address, &channel)) {
+                if (!outbox_lane_flows(c->gateway->outbox, channel->name))
+                        wait = PRETEND_AGAIN + randombytes_uniform(PRETEND_AGAIN_SPREAD);
+                else
+                        r = limit_take_message(c,
+                                        &(LimitMessage){ .kind = OUTBOX_INVITATION,
+                                                        .address = address,
+                                                        .channel = channel,
+                                                        .made = pretending_since(c) },
+                                        &wait);
+        }
+        if (r < 0)
+                return r;
+        if (wait > 0) {
+                c->share.due = c->now + wait;
                 share_set_due(c);
                 return store_share_update(c->gateway->store, &c->share);
         }

@@ -152,7 +152,7 @@ static bool is_its_row(const OutboxItem *item, const OutboxRow *row) {
         return item->kind == row->kind && streq(item->lane, row->lane);
 }
 
-static int claim_row(Gateway *g, const OutboxItem *item, json_t **ret) {
+static int claim_row(Gateway *g, OutboxItem *item, json_t **ret) {
         ShareContext c;
         OutboxRow row;
         int r;
@@ -165,13 +165,14 @@ static int claim_row(Gateway *g, const OutboxItem *item, json_t **ret) {
         r = share_context_load(&c, g, item->share);
         if (r != 0)
                 return r < 0 ? r : OUTBOX_VERDICT_DONE;
-        r = is_for_relay(row.kind) ? relay_claim(&c, &row, ret) : channel_claim(&c, &row, ret);
+        r = is_for_relay(row.kind) ? relay_claim(&c, &row, ret)
+                                   : channel_claim(&c, &row, item, ret);
         share_context_done(&c);
         return r;
 }
 
 /* Claims write, so each is a savepoint of its own. */
-static int on_claim(const OutboxItem *item, json_t **ret_frame, void *userdata) {
+static int on_claim(OutboxItem *item, json_t **ret_frame, void *userdata) {
         Gateway *g = userdata;
         int r, claimed;
 

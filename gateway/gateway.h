@@ -9,6 +9,7 @@
  *   relay-transfer.c  messages in both directions    relay-mint.c    content that is issued late
  *   block.c       who wants nothing from whom        fallback.c      which address, and when
  *   limit-share.c how many shares a tenant may start limit-answer.c  how many wrong answers count
+ *   limit-send.c  which messages wait
  *
  * Those on the left, and sweep.c, load a share, choose an event, and call share_step()
  * (transition.c), the only place where a share's state changes. */
@@ -223,14 +224,17 @@ typedef enum LimitReason {
         LIMIT_REASON_RECIPIENT, /* many of its shares for one recipient */
         LIMIT_REASON_LOCKED,    /* wrong answers of the recipient */
         LIMIT_REASON_SAFE_MODE, /* wrong answers to all of the tenant's shares */
+        LIMIT_REASON_SPEND,     /* what its SMS may cost in a day */
 } LimitReason;
 
-/* Counts a share that the tenant starts for the people behind these canonical addresses. Positive:
- * it may not for *ret_wait seconds, and nothing was counted. What is refused does not depend on
- * whether they want it. */
+/* Counts a share that the tenant starts for the people behind these canonical addresses, whose
+ * steps are [address, channel], and what an SMS and its link will cost. Positive: it may not for
+ * *ret_wait seconds, and nothing was counted. What is refused does not depend on whether they want
+ * it. */
 int limit_take_share(Gateway *g,
-                const char *tenant,
+                const ConfigTenant *tenant,
                 const Rules *rules,
+                const json_t *steps,
                 char (*addresses)[ADDRESS_SIZE_MAX],
                 size_t n_addresses,
                 LimitReason *ret_reason,
@@ -307,6 +311,30 @@ int limit_take_text(ShareContext *c, const char *address);
  * guessing somewhere. Negative errno. */
 int limit_code_format(Gateway *g, CodeFormat wanted, const json_t *steps, CodeFormat *ret);
 
+/* --- limit-send.c: messages, by what the tenant sends and by what all of them send --- */
+
+/* A message that is about to leave, or is said to. */
+typedef struct LimitMessage {
+        OutboxKind kind;
+        const char *address;
+        const ConfigChannel *channel;
+        const char *text; /* NULL: of no consequence, nothing is sent */
+        int64_t made;     /* when it was, in the gateway's time: what others cause ends 15 minutes
+                             later */
+        bool repeated;
+} LimitMessage;
+
+/* Counts a message. LIMIT_HOLD: it has to wait for *ret_wait seconds, and nothing was counted.
+ * Negative errno. */
+enum { LIMIT_HOLD = 1 };
+int limit_take_message(ShareContext *c, const LimitMessage *message, int64_t *ret_wait);
+/* Somebody at this address has answered: for the breakers. */
+int limit_note_answered(ShareContext *c, const char *address);
+
+/* What an SMS and its link will cost the tenant of a share with these steps, as it is reserved when
+ * the share starts; in ten-thousandths. */
+uint32_t limit_reserve(const Config *config, const json_t *steps);
+
 /* --- message.c --- */
 
 /* Queues the invitation of the present step; a resend repeats the same bytes. */
@@ -345,7 +373,9 @@ int channel_event(Gateway *g, PluginLink *link, const char *type, json_t *frame)
 int channel_report(Gateway *g, PluginRequest request, const json_t *frame);
 
 /* Outbox: the frame of a row, and the answer to it. */
-int channel_claim(ShareContext *c, OutboxRow *row, json_t **ret);
+/* item says whether the limits have counted it, and how long a message waits for them
+ * (OUTBOX_VERDICT_LATER). */
+int channel_claim(ShareContext *c, OutboxRow *row, OutboxItem *item, json_t **ret);
 int relay_claim(ShareContext *c, OutboxRow *row, json_t **ret);
 
 /* Inside a command: what an answer to a row means. Returns an OutboxVerdict, with *ret_retry in

@@ -13,6 +13,7 @@ enum { SAFE_ASSURANCE = 3 }; /* of policies that a tenant may use in safe mode *
 typedef struct Taking {
         Gateway *gateway;
         const char *tenant;
+        uint32_t cap, reserve; /* of what SMS cost; no cap: 0 */
         int64_t now;
         LimitRecord *record; /* of the tenant */
         LimitRecord *pairs[SHARE_ADDRESSES_MAX];
@@ -97,6 +98,14 @@ static void check_tenant(Taking *t, const Rules *rules) {
                         t->record,
                         LIMIT_TENANT_SHARES,
                         limits->number[LIMIT_SHARES_PER_DAY]);
+        if (t->cap > 0)
+                hold(t,
+                                LIMIT_REASON_SPEND,
+                                limits_wait(t->record,
+                                                LIMIT_TENANT_SPENT,
+                                                t->cap,
+                                                t->reserve,
+                                                t->now));
         if (rules_assurance(rules) < SAFE_ASSURANCE)
                 check(t,
                                 LIMIT_REASON_SAFE_MODE,
@@ -110,7 +119,7 @@ static int note(Taking *t) {
         char masked[ADDRESS_SIZE_MAX];
         int r = 0;
 
-        if (t->reason == LIMIT_REASON_TENANT || t->reason == LIMIT_REASON_SAFE_MODE)
+        if (t->reason != LIMIT_REASON_RECIPIENT && t->reason != LIMIT_REASON_LOCKED)
                 return limiter_note(t->gateway->limiter, t->record, t->tenant, "");
         for (size_t i = 0; r >= 0 && i < t->n_pairs; i++) {
                 address_masked(t->addresses[i], masked);
@@ -131,6 +140,7 @@ static void count(Taking *t) {
                         limiter_now_usec(limiter),
                         &wait);
         limits_add(t->record, LIMIT_TENANT_SHARES, 1, t->now);
+        limits_add(t->record, LIMIT_TENANT_SPENT, t->reserve, t->now);
         for (size_t i = 0; i < t->n_pairs; i++) {
                 limiter_change(limiter, t->pairs[i]);
                 limits_add(t->pairs[i], LIMIT_PAIR_SHARES_10MIN, 1, t->now);
@@ -140,19 +150,22 @@ static void count(Taking *t) {
 }
 
 int limit_take_share(Gateway *g,
-                const char *tenant,
+                const ConfigTenant *tenant,
                 const Rules *rules,
+                const json_t *steps,
                 char (*addresses)[ADDRESS_SIZE_MAX],
                 size_t n_addresses,
                 LimitReason *ret_reason,
                 int64_t *ret_wait) {
         Taking t = { .gateway = g,
-                .tenant = tenant,
+                .tenant = tenant->id,
+                .cap = tenant->spend_per_day,
+                .reserve = limit_reserve(g->config, steps),
                 .now = limiter_now(g->limiter),
                 .addresses = addresses };
         int r;
 
-        r = limiter_get(g->limiter, LIMIT_TENANT, tenant, "", &t.record);
+        r = limiter_get(g->limiter, LIMIT_TENANT, tenant->id, "", &t.record);
         if (r >= 0)
                 r = find_pairs(&t, n_addresses);
         if (r < 0)

@@ -338,6 +338,13 @@ static void claim_one(Outbox *o, Item *item) {
                 item_free(o, item);
                 return;
         }
+        if (r == OUTBOX_VERDICT_LATER) {
+                item_wait(o,
+                                item,
+                                item->public.wait > 0 ? item->public.wait
+                                                      : OUTBOX_RETRY_FIRST_MSEC);
+                return;
+        }
         if (r != 0) {
                 item->public.tries++;
                 item_wait(o, item, outbox_backoff_msec(item->public.tries, randombytes_random()));

@@ -39,6 +39,8 @@ typedef struct OutboxItem {
         bool refused;     /* of a look: the last usable answer was a refusal, likewise */
         const char *lane; /* the lane's name */
         int64_t since;    /* OUTBOX_POLL: the last progress, seconds */
+        bool counted;     /* of a message: for the limits, since the start of this process */
+        uint64_t wait;    /* with OUTBOX_VERDICT_LATER of a claim: milliseconds */
 } OutboxItem;
 
 typedef enum OutboxVerdict {
@@ -49,8 +51,9 @@ typedef enum OutboxVerdict {
 
 typedef struct OutboxOps {
         /* Inside the transaction: makes the frame, or returns OUTBOX_VERDICT_DONE if the row may
-         * not run (any more). Negative errno: left as it is, and claimed again after a backoff. */
-        int (*claim)(const OutboxItem *item, json_t **ret_frame, void *userdata);
+         * not run (any more), or OUTBOX_VERDICT_LATER to be asked again after item->wait. Negative
+         * errno: left as it is, and claimed again after a backoff. */
+        int (*claim)(OutboxItem *item, json_t **ret_frame, void *userdata);
 
         /* The plugin answered: the owner submits a command and calls outbox_settle() when that is
          * durable. The answer is borrowed. A lost connection or a deadline is not told: the row is

@@ -355,6 +355,11 @@ static int bound(ShareContext *c, Reply *reply, const Answer *answer) {
                                 return r;
                 }
         }
+        if (!(c->share.flags & SHARE_ANSWERED)) {
+                r = limit_note_answered(c, reply->from);
+                if (r < 0)
+                        return r;
+        }
         fallback_answered(c);
         r = is_too_late(c, reply, answer) ? say(c, reply, TEMPLATE_OVER)
                                           : answer_bound(c, reply, answer);

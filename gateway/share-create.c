@@ -237,6 +237,17 @@ static int check_addresses(Ask *ask, Creation *c) {
                 }
                 c->n_addresses++;
                 address_scheme(c->canonical[i], scheme);
+                if (streq(scheme, "sms") &&
+                                !config_tenant_may_reach(ask->tenant, c->canonical[i])) {
+                        (void) ask_refuse(ask,
+                                        422,
+                                        "invalid-address",
+                                        "An address cannot be used",
+                                        "`recipient.addresses[%zu]`: the operator has registered "
+                                        "no numbers that begin like this for you.",
+                                        i);
+                        return 1;
+                }
                 channel = config_policy_channel(c->policy, scheme);
                 if (channel && json_array_append_new(c->steps,
                                                json_pack("[s, s]",
@@ -624,6 +635,14 @@ static void refuse_by_limit(Ask *ask, LimitReason reason, int64_t wait) {
                                 "policies of RAL-3 start new ones. Repeat the request after the "
                                 "seconds of Retry-After.");
                 break;
+        case LIMIT_REASON_SPEND:
+                (void) ask_refuse(ask,
+                                429,
+                                "spend-cap",
+                                "Your SMS cost as much as they may",
+                                "What you may spend on SMS within a day would be exceeded. Repeat "
+                                "the request after the seconds of Retry-After.");
+                break;
         }
 }
 
@@ -634,8 +653,9 @@ static int take_from_limits(Ask *ask, Creation *c) {
         int r;
 
         r = limit_take_share(ask->gateway,
-                        ask->tenant->id,
+                        ask->tenant,
                         &c->policy->rules,
+                        c->steps,
                         c->canonical,
                         c->n_addresses,
                         &reason,

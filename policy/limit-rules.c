@@ -490,6 +490,26 @@ bool limits_is_unanswered(const LimitRecord *record, uint32_t sent, uint32_t per
         return n >= sent && sum(record, LIMIT_ROUTE_ANSWERED, 0, now) * 100 < n * percent;
 }
 
+size_t limits_country_digits(const char *digits) {
+        /* Zones whose codes have two digits, by the first, unless they are named in the second. */
+        static const char *const two[] = {
+                [2] = "07",
+                [3] = "0123469",
+                [4] = "013456789",
+                [5] = "12345678",
+                [6] = "0123456",
+                [8] = "1246",
+                [9] = "0123458",
+        };
+        size_t first = digits[0] >= '2' && digits[0] <= '9' ? (size_t) (digits[0] - '0') : 0;
+
+        if (digits[0] == '1' || digits[0] == '7')
+                return 1;
+        if (first > 0 && two[first] && digits[1] && strchr(two[first], digits[1]))
+                return 2;
+        return digits[0] && digits[1] && digits[2] ? 3 : strlen(digits);
+}
+
 static int by_size(const void *a, const void *b) {
         uint32_t x = *(const uint32_t *) a, y = *(const uint32_t *) b;
 

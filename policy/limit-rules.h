@@ -209,6 +209,10 @@ bool limits_is_unanswered(const LimitRecord *record, uint32_t sent, uint32_t per
 uint32_t limits_usual_hour(const LimitRecord *record, int64_t now);
 uint32_t limits_this_hour(const LimitRecord *record, int64_t now);
 
+/* How many digits of an international number (without the plus) are its country code, as ITU-T
+ * E.164 gives them out: one to three. */
+size_t limits_country_digits(const char *digits);
+
 /* --- wrong answers of a tenant -----------------------------------------------------------------
  */
 

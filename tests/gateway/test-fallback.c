@@ -420,6 +420,7 @@ static void a_step_of_the_night_is_taken_in_the_morning(void **state) {
 static void what_no_carrier_took_before_nine_leaves_at_eight_with_the_same_bytes(void **state) {
         Gateway *g = ((World *) *state)->gateway;
         OutboxRow row, again;
+        OutboxItem item = { 0 };
         json_t *frame = NULL;
         ShareContext c;
 
@@ -430,7 +431,7 @@ static void what_no_carrier_took_before_nine_leaves_at_eight_with_the_same_bytes
         set_time(g, noon + 9 * HOUR);
         begin(g);
         assert_int_equal(share_context_load(&c, g, SHARE), 0);
-        assert_int_equal(channel_claim(&c, &row, &frame), OUTBOX_VERDICT_DONE);
+        assert_int_equal(channel_claim(&c, &row, &item, &frame), OUTBOX_VERDICT_DONE);
         share_context_done(&c);
         commit(g);
         assert_null(frame);

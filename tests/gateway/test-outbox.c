@@ -58,7 +58,7 @@ typedef struct World {
         json_t *answer;
 } World;
 
-static int on_claim(const OutboxItem *item, json_t **ret, void *userdata) {
+static int on_claim(OutboxItem *item, json_t **ret, void *userdata) {
         World *w = userdata;
 
         w->claims++;

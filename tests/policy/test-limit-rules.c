@@ -239,6 +239,32 @@ static void a_usual_hour_is_the_middle_of_those_with_work(void **state) {
         assert_int_equal(limits_usual_hour(&record, 400 * 3600), 0);
 }
 
+static void a_country_code_has_one_to_three_digits(void **state) {
+        static const struct {
+                const char *number;
+                size_t digits;
+        } codes[] = { { "12125550100", 1 },
+                { "74951234567", 1 },
+                { "4915112345678", 2 },
+                { "447700900123", 2 },
+                { "33612345678", 2 },
+                { "351912345678", 3 },
+                { "420601123456", 3 },
+                { "358401234567", 3 },
+                { "9715012345678", 3 },
+                { "8613012345678", 2 },
+                { "85212345678", 3 },
+                { "201001234567", 2 },
+                { "2348012345678", 3 },
+                { "61412345678", 2 },
+                { "67012345678", 3 },
+                { "8", 1 },
+                { "", 0 } };
+
+        for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
+                assert_int_equal(limits_country_digits(codes[i].number), codes[i].digits);
+}
+
 static void a_tenant_with_many_shares_may_have_more_wrong_answers(void **state) {
         LimitRules rules;
 
@@ -292,6 +318,7 @@ int main(void) {
                 cmocka_unit_test(a_burst_that_nobody_had_time_to_answer_stops_nothing),
                 cmocka_unit_test(a_stop_lasts_a_day),
                 cmocka_unit_test(a_usual_hour_is_the_middle_of_those_with_work),
+                cmocka_unit_test(a_country_code_has_one_to_three_digits),
                 cmocka_unit_test(a_tenant_with_many_shares_may_have_more_wrong_answers),
                 cmocka_unit_test(the_shipped_numbers_are_within_their_bounds),
         };
