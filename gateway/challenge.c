@@ -291,7 +291,18 @@ static int met(ShareContext *c, const ChallengeFrom *from, Factor factor) {
         return r > 0 ? -EINVAL : r;
 }
 
-static int wrong(ShareContext *c, const ChallengeFrom *from, bool last) {
+static TemplateMessage wrong_text(Factor factor) {
+        switch (factor) {
+        case FACTOR_CROSS_CODE:
+                return TEMPLATE_WRONG_SENT;
+        case FACTOR_FACT:
+                return TEMPLATE_WRONG_FACT;
+        default:
+                return TEMPLATE_WRONG;
+        }
+}
+
+static int wrong(ShareContext *c, const ChallengeFrom *from, Factor factor, bool last) {
         int r;
 
         r = limit_note_wrong(c, from->channel, from->address);
@@ -299,7 +310,7 @@ static int wrong(ShareContext *c, const ChallengeFrom *from, bool last) {
                 return r;
         gateway_count(c->gateway, COUNTER_CODES_WRONG);
         share_note(&c->share, c->now, TIMELINE_WRONG, c->share.attempts.left, c->share.step);
-        r = say(c, from, last ? TEMPLATE_LOCKED : TEMPLATE_WRONG);
+        r = say(c, from, last ? TEMPLATE_LOCKED : wrong_text(factor));
         if (r < 0)
                 return r;
         r = share_step(c, last ? LIFECYCLE_EVENT_CODE_WRONG_LAST : LIFECYCLE_EVENT_CODE_WRONG);
@@ -378,9 +389,9 @@ static int judge(ShareContext *c,
         case ATTEMPTS_E_EARLY:
                 return hold(c, from, factor, canonical);
         case ATTEMPTS_E_REPEATED:
-                return say(c, from, TEMPLATE_WRONG);
+                return say(c, from, wrong_text(factor));
         case ATTEMPTS_E_NONE_LEFT: /* the batch with the last verdict was lost, its spend was not */
-                return wrong(c, from, true);
+                return wrong(c, from, factor, true);
         default:
                 return 0;
         }
@@ -396,7 +407,7 @@ static int judge(ShareContext *c,
         verdict = attempts_judge(&c->share.attempts, &ticket, right, c->now);
         if (verdict == ATTEMPTS_RIGHT)
                 return met(c, from, factor);
-        return wrong(c, from, verdict == ATTEMPTS_WRONG_LAST);
+        return wrong(c, from, factor, verdict == ATTEMPTS_WRONG_LAST);
 }
 
 static int judge_code(
@@ -425,13 +436,13 @@ static int judge_fact(ShareContext *c, const ChallengeFrom *from, const char *no
         return r;
 }
 
-static int mistyped(ShareContext *c, const ChallengeFrom *from) {
+static int mistyped(ShareContext *c, const ChallengeFrom *from, Factor factor) {
         int r;
 
         gateway_count(c->gateway, COUNTER_CODES_MISTYPED);
         if (attempts_mistyped(&c->share.attempts) != 0)
                 return 0;
-        r = say(c, from, TEMPLATE_MISTYPED);
+        r = say(c, from, factor == FACTOR_CROSS_CODE ? TEMPLATE_MISTYPED_SENT : TEMPLATE_MISTYPED);
         if (r < 0)
                 return r;
         share_note(&c->share, c->now, TIMELINE_MISTYPED, 0, c->share.step);
@@ -447,7 +458,7 @@ static int answer_with_code(
         if (r == 0)
                 r = judge_code(c, from, factor, code);
         else if (r == ANSWER_E_MISTYPED)
-                r = mistyped(c, from);
+                r = mistyped(c, from, factor);
         else
                 r = say(c, from, TEMPLATE_NOT_UNDERSTOOD);
         sodium_memzero(code, sizeof(code));
@@ -642,7 +653,7 @@ int challenge_reissue(ShareContext *c, char ret_code[CODE_SIZE]) {
         if (r >= 0 && s->state == LIFECYCLE_INVITED && !(s->flags & SHARE_SUPPRESSED) &&
                         share_route(c, s->step, &address, &channel))
                 r = message_notice(c,
-                                ret_code[0] ? TEMPLATE_NEW_CODE : TEMPLATE_INVITATION_READY,
+                                ret_code[0] ? TEMPLATE_NEW_CODE : challenge_invitation(s),
                                 channel->name,
                                 address);
         share_set_due(c);

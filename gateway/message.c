@@ -43,20 +43,24 @@ static const char *text_of(const json_t *object, const char *name) {
         return json_string_value(json_object_get(object, name));
 }
 
-/* The answers that the invitation names, as buttons for those who can show them. */
-static json_t *buttons(const TemplateSet *set, const char *locale) {
-        const char *no = template_word(set, locale, "answer-no", false);
-        const char *not_me = template_word(set, locale, "answer-not-me", false);
+/* The answers that the invitation names, as buttons for those who can show them. NULL: out of
+ * memory. */
+static json_t *buttons(const TemplateSet *set, const char *locale, TemplateMessage invitation) {
+        static const char *const refusals[] = { "answer-no", "answer-not-me" };
+        json_auto_t *list = json_array();
+        const char *key = invitation == TEMPLATE_INVITATION_READY ? "answer-ready"
+                          : invitation == TEMPLATE_INVITATION_YES ? "answer-yes"
+                                                                  : NULL;
 
-        return json_pack("[{s:s,s:s},{s:s,s:s}]",
-                        "value",
-                        no,
-                        "label",
-                        no,
-                        "value",
-                        not_me,
-                        "label",
-                        not_me);
+        for (size_t i = key ? 0 : 1; i <= N_ELEMENTS(refusals); i++) {
+                const char *word =
+                                template_word(set, locale, i == 0 ? key : refusals[i - 1], false);
+                json_t *button = json_pack("{s:s, s:s}", "value", word, "label", word);
+
+                if (json_array_append_new(list, button) < 0)
+                        return NULL;
+        }
+        return TAKE_PTR(list);
 }
 
 /* Who writes, by a name that strangers know: what is said after the end no longer has the share's
@@ -190,7 +194,9 @@ static int render(ShareContext *c, const MessagePlan *plan, int part, json_t **r
                         "link",
                         plan->link,
                         "buttons",
-                        plan->kind == OUTBOX_INVITATION ? buttons(g->templates, locale) : NULL,
+                        plan->kind == OUTBOX_INVITATION
+                                        ? buttons(g->templates, locale, plan->template)
+                                        : NULL,
                         "unasked", /* whoever writes STOP in somebody's name wakes nobody with it */
                         plan->template == TEMPLATE_STOP_CONFIRM ? json_true() : NULL,
                         "made",

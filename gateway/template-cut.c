@@ -77,6 +77,18 @@ const TemplateRule template_rules[_TEMPLATE_MESSAGE_MAX] = {
                         false },
         [TEMPLATE_LINK_ADDRESS] = { "link-address", V(LINK) | V(SENDER) | V(TAG), V(KIND), true },
         [TEMPLATE_LINK_KEY] = { "link-key", V(KEY) | V(TAG), V(SENDER) | V(KIND), true },
+        [TEMPLATE_WRONG_SENT] = { "wrong-sent",
+                        V(TRIES),
+                        V(SENDER) | V(CODE) | V(TAG) | V(LEFT),
+                        false },
+        [TEMPLATE_WRONG_FACT] = { "wrong-fact",
+                        V(TRIES) | V(FACT),
+                        V(SENDER) | V(TAG) | V(LEFT),
+                        false },
+        [TEMPLATE_MISTYPED_SENT] = { "mistyped-sent",
+                        0,
+                        V(SENDER) | V(CODE) | V(TAG) | V(LEFT),
+                        false },
         [TEMPLATE_STOPPED_ALL] = { "stopped-all", 0, V(SENDER) | V(TAG), false },
 };
 

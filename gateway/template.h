@@ -60,6 +60,9 @@ typedef enum TemplateMessage {
         TEMPLATE_LINK_ADDRESS,     /* in two halves: the link without its Secret */
         TEMPLATE_LINK_KEY,         /* in two halves: the Secret, to be put behind the link */
         TEMPLATE_STOPPED_ALL,      /* the answer to STOP ALL */
+        TEMPLATE_WRONG_SENT,       /* as TEMPLATE_WRONG, of a code that we sent */
+        TEMPLATE_WRONG_FACT,       /* likewise, of a fact */
+        TEMPLATE_MISTYPED_SENT,    /* as TEMPLATE_MISTYPED, of a code that we sent */
         _TEMPLATE_MESSAGE_MAX,
 } TemplateMessage;
 
