@@ -208,6 +208,9 @@ static int check_names(Ask *ask, Creation *c) {
 
 /* The recipient's addresses in their order, and the channel of each that the policy allows. */
 static int check_addresses(Ask *ask, Creation *c) {
+        RulesAuthentic minimum = c->policy->rules.minimum_authentic;
+        bool is_reachable = false;
+
         c->steps = json_array();
         if (!c->steps)
                 return -ENOMEM;
@@ -254,14 +257,15 @@ static int check_addresses(Ask *ask, Creation *c) {
                                                                c->canonical[i],
                                                                channel->name)) < 0)
                         return -ENOMEM;
+                is_reachable |= channel && channel->authentic >= minimum;
         }
-        if (json_array_size(c->steps) == 0) {
+        if (!is_reachable) {
                 (void) ask_refuse(ask,
                                 422,
                                 "invalid-address",
                                 "No address can be reached",
                                 "None of `recipient.addresses` belongs to a channel of this "
-                                "policy.");
+                                "policy that knows senders as well as it asks for.");
                 return 1;
         }
         return 0;

@@ -2,10 +2,14 @@
 the policy allows, and never twice. The channels are played by the test, and at last they are real: an
 SMS centre, and Postfix."""
 
+import calendar
+import datetime
 import itertools
 import os
 import signal
 import sys
+import time
+import zoneinfo
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
@@ -14,7 +18,7 @@ from harness.mail_site import LmtpRoute, MailGuest, MailServers, MailSite  # noq
 from harness.sms_carrier import SmsSite  # noqa: E402
 from harness.smsc import SmppCarrier  # noqa: E402
 from harness.vestibule import (  # noqa: E402
-    Plugin, Site, events_of, hotel_policy, options_of_test, urls_of)
+    Plugin, Site, events_of, hotel_policy, options_of_test, share_body, urls_of)
 
 PHONE = "sms:+4915112345678"
 MAIL = "mailto:bob@example.org"
@@ -24,19 +28,39 @@ PATIENCE = 60  # seconds for what is certain to come
 
 
 class TwoChannels(Site):
-    def __init__(self, build, policies=None):
+    def __init__(self, build, policies=None, **keys):
         super().__init__(build, channels=("sms", "email"), sockets=("sms", "email"), wait=False,
-                         policies=policies or hotel_policy("sms", "email"))
+                         policies=policies or hotel_policy("sms", "email", **keys))
 
     def channel_section(self, name):
         return 'channel %s {\n  socket = "%s"\n}\n' % (name, self.path(name))
 
+    def configuration(self):
+        return super().configuration().replace("gateway {\n", "gateway {\n  time_zone = UTC\n", 1)
+
     def start(self):
         super().start()
+        self.connect()
+        return self
+
+    def connect(self):
         self.sms = Plugin(self.path("sms"), "sms", timeout=60)
         self.email = Plugin(self.path("email"), "email", timeout=60)
         self.wait_plugins()
-        return self
+
+    def go_on(self, seconds):
+        """A crash, and a restart so much later."""
+        self.kill_and_go_on(seconds)
+        for plugin in (self.sms, self.email):
+            plugin.close()
+        self.connect()
+
+    def nothing_yet(self, plugin, *addresses):
+        """That nothing waits on this channel: what is sent to another comes first."""
+        probe = self.create(*addresses)
+        frame = self.take(plugin)
+        assert frame["tag"] == probe["tag"], frame
+        self.cancel(probe)
 
     def take(self, plugin):
         frame = plugin.read_until("send")
@@ -47,6 +71,15 @@ class TwoChannels(Site):
         frame = plugin.read_until("send")
         plugin.write({"type": "failed", "id": frame["id"], "permanent": True, "reason": reason})
         return frame
+
+    def expire_soon(self, share):
+        """Two seconds from now, by the gateway's time."""
+        now = self.show(share)["created_at"]
+        at = calendar.timegm(time.strptime(now, "%Y-%m-%dT%H:%M:%SZ")) + 2
+        answer = self.tenant.post("/v1/shares/%s/expiry" % share["id"], {
+            "expires_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))})
+        assert answer.status == 200, answer
+        return answer.json
 
     def finish(self, plugin, share, invitation, sender):
         """Answers on this channel, up to the link, which must come there."""
@@ -63,19 +96,23 @@ class ThreeChannels(TwoChannels):
 
     schemes = {"sms": PHONE, "email": MAIL, "chat": CHAT}
 
-    def __init__(self, build):
+    def __init__(self, build, **keys):
         Site.__init__(self, build, channels=tuple(self.schemes), sockets=tuple(self.schemes), wait=False,
-                      policies=hotel_policy(*self.schemes, fallback="silent"))
+                      policies=hotel_policy(*self.schemes, **(keys or {"fallback": "silent"})))
 
     def channel_section(self, name):
         return 'channel %s {\n  scheme = %s\n  socket = "%s"\n}\n' % (
             name, {"email": "mailto", "chat": "xmpp"}.get(name, name), self.path(name))
 
-    def start(self):
-        Site.start(self)
+    def connect(self):
         self.plugins = {name: Plugin(self.path(name), name, timeout=60) for name in self.schemes}
         self.wait_plugins()
-        return self
+
+    def go_on(self, seconds):
+        self.kill_and_go_on(seconds)
+        for plugin in self.plugins.values():
+            plugin.close()
+        self.connect()
 
     def report(self, plugin, frame):
         """What a mail about a mail, or a receipt, says long after."""
@@ -236,6 +273,95 @@ class Tests:
                     assert site.sms.read_until("ack")["id"] == number
                 found = site.finish(site.email, share, site.take(site.email), MAIL)
                 assert events_of(found).count("not_delivered") == events_of(found).count("fallback") == 1
+
+    @tap.test
+    def silence_gives_way_to_the_next_also_over_a_crash_and_who_was_asked_first_may_still_answer(self):
+        for earlier in ("open", "closed"):
+            with TwoChannels(self.build, timeouts="{ 5m }", earlier_steps=earlier) as site:
+                share = site.create(PHONE, MAIL)
+                first = site.take(site.sms)
+                site.wait_state(share, "invited")
+                site.go_on(200)
+                site.nothing_yet(site.email, SECOND_MAIL)
+                assert events_of(site.show(share)) == ["created", "invitation_accepted"]
+                site.go_on(200)
+                second = site.take(site.email)
+                found = site.wait_event(share, "fallback")
+                assert events_of(found)[:4] == ["created", "invitation_accepted", "no_answer", "fallback"]
+                if earlier == "closed":
+                    site.sms.reply(PHONE, "%s %s" % (share["tag"], share["code"]), authentic="weak",
+                                   thread=first["thread"])
+                    assert site.take(site.sms)["kind"] == "notice"
+                    found = site.show(share)
+                    assert (found["state"], found["attempts_left"]) == ("invited", 3), "nothing is compared"
+                    site.finish(site.email, share, second, MAIL)
+                else:
+                    site.finish(site.sms, share, first, PHONE)
+
+    @tap.test
+    def who_has_answered_is_the_one_who_is_asked(self):
+        with TwoChannels(self.build, timeouts="{ 5m }") as site:
+            share = site.create(PHONE, MAIL)
+            first = site.take(site.sms)
+            site.sms.reply(PHONE, "%s what is this?" % share["tag"], authentic="weak", thread=first["thread"])
+            assert site.take(site.sms)["kind"] == "notice"
+            site.go_on(600)
+            site.nothing_yet(site.email, SECOND_MAIL)
+            assert "no_answer" not in events_of(site.show(share))
+
+    @tap.test
+    def at_night_nobody_is_invited_and_a_crash_wakes_nobody(self):
+        now = datetime.datetime.now(zoneinfo.ZoneInfo("Europe/Berlin"))  # where the harness has its guests
+        evening, morning = (now + datetime.timedelta(minutes=m) for m in (-10, 20))
+        hours = '"%s-%s"' % (evening.strftime("%H:%M"), morning.strftime("%H:%M"))
+        with TwoChannels(self.build, quiet_hours=hours, timeouts="{ 5m }") as site:
+            share = site.create(PHONE, MAIL)
+            found = site.show(share)
+            assert (found["state"], events_of(found)) == ("pending", ["created", "quiet_hours"])
+            site.go_on(10 * 60)
+            assert site.rows("SELECT * FROM outbox") == []
+            assert events_of(site.show(share)) == ["created", "quiet_hours"]
+            early = site.create(PHONE)
+            assert site.expire_soon(early)["state"] == "pending"
+            site.wait_state(early, "expired")
+            site.go_on(12 * 60)
+            invitation = site.take(site.sms)
+            assert invitation["tag"] == share["tag"], "what ended in the night was sent to nobody"
+            site.wait_state(share, "invited")
+            site.finish(site.sms, share, invitation, PHONE)
+
+    @tap.test
+    def a_step_to_a_weaker_channel_is_told_first_and_may_be_cancelled(self):
+        with ThreeChannels(self.build, fallback="announced", announce="10m") as site:
+            shares = []
+            for _ in range(2):
+                share = site.create(CHAT, PHONE)
+                shares.append(share)
+                site.fail_later(site.plugins["chat"], share)
+                found = site.wait_event(share, "step_down_pending")
+                assert "fallback" not in events_of(found) and found["state"] == "invited"
+            site.go_on(300)
+            assert site.rows("SELECT * FROM outbox") == []
+            assert site.cancel(shares[1]).status == 200
+            site.go_on(310)
+            invitation = site.take(site.plugins["sms"])
+            assert (invitation["to"], invitation["tag"]) == (PHONE, shares[0]["tag"])
+            site.wait_event(shares[0], "fallback")
+            site.finish(site.plugins["sms"], shares[0], invitation, PHONE)
+            assert "fallback" not in events_of(site.show(shares[1]))
+
+    @tap.test
+    def a_channel_below_the_policys_minimum_is_never_used(self):
+        with ThreeChannels(self.build, authentic="strong") as site:
+            share = site.create(PHONE, CHAT)
+            invitation = site.take(site.plugins["chat"])
+            found = site.wait_state(share, "invited")
+            assert invitation["to"] == CHAT
+            assert events_of(found) == ["created", "step_skipped", "invitation_accepted"]
+            site.report(site.plugins["chat"], invitation)
+            assert site.wait_state(share, "failed")["cause"] == "undeliverable"
+            answer = site.tenant.post("/v1/shares", share_body(PHONE))
+            assert answer.status == 422 and "invalid-address" in answer.json["type"], answer
 
     @tap.test
     def a_telephone_that_is_off_for_good_gives_way_to_the_mailbox(self):
