@@ -6,11 +6,13 @@ import json
 import os
 import random
 import re
+import shutil
 import socket
 import sqlite3
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
@@ -44,6 +46,19 @@ def with_value(body, value, *path):
         place = place[name]
     place[path[-1]] = value
     return copy
+
+
+class TextSite(Site):
+    """An operator with texts of their own."""
+
+    def configuration(self):
+        return super().configuration().replace("gateway {", 'gateway {\n  templates = "%s"' % self.path("texts"), 1)
+
+    def write_text(self, name, text):
+        path = os.path.join(self.path("texts"), name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
 
 
 class Tests:
@@ -436,7 +451,100 @@ class Tests:
                 assert read_text(site.log).count("Nothing was reloaded") == number
             self.check_alive(site)
 
-    # Recipients.
+    # Texts.
+
+    WRONG_TEXTS = (
+        ("en/over", "Bye {colour} ({tag})\n", "en/over:1: there is no value of this name in braces: {colour}"),
+        ("de/wrong", "Nein ({tag})\n", "de/wrong:1: {tries} is missing"),
+        ("fr/declined", "C'est noté.\n", "fr/declined:1: neither {sender} nor {tag} says what it is about"),
+        ("es/help", "{sender} {kind} {tag} {left}\n", "es/help:1: {code} is missing"),
+        ("en/help", "{sender} {kind} {tag} {left} {code}: {secret}\n", "en/help:1: {secret} is not allowed"),
+        ("en/code", "subject: x\n\n{secret} {kind} {sender} {tag} {left} {link}\n", "en/code:3: {link} is not allowed"),
+        ("en/link", "subject: {link}\n\n{sender} {tag} {link}\n", "en/link:1: {link} is not allowed in a subject"),
+        ("en/done", "See https://x.example ({tag})\n", "en/done:1: a web address"),
+        ("en/done", "Done\u202e ({tag})\n", "en/done:1: the control or hidden character U+202E"),
+        ("en/done", "Done {tag\n", "en/done:1: { without }"),
+        ("en/invitaton", "x\n", "/en:0: there is no message `invitaton`"),
+        ("en/words", "kind-hotel = a room key\n", "en/words:1: the word `kind-home` is missing"),
+        ("it/over", "Finito ({tag}).\n", "/it:0: `invitation` is missing; a language needs all"),
+        ("fr_CA/over", "Fini ({tag}).\n", "the folder `fr_CA` is not named as a language is"),
+    )
+
+    @tap.test
+    def texts_that_could_not_be_sent_are_refused_with_their_place(self):
+        site = TextSite(self.build)
+        try:
+            for name, text, problem in self.WRONG_TEXTS:
+                site.write_text(name, text)
+                self.check_configuration(site, site.configuration(), problem)
+                shutil.rmtree(site.path("texts"))
+        finally:
+            site.__exit__(None, None, None)
+
+    @tap.test
+    def a_text_of_ones_own_replaces_one_and_a_wrong_one_changes_nothing(self):
+        with TextSite(self.build) as site:
+            site.write_text("fr/declined", "Dommage, {sender} le saura ({tag}).\n")
+            site.reload(site.configuration())
+            assert "Nothing was reloaded" not in read_text(site.log)
+            phone = site.phone("echo:luc")
+            share = site.create("echo:luc", locale="fr-CA")
+            thread = phone.wait_message("invitation", contains="Hotel Adler a une clé de chambre pour vous")["thread"]
+            site.write_text("fr/declined", "Dommage.\n")
+            site.reload(site.configuration())
+            assert read_text(site.log).count("Nothing was reloaded") == 1
+            assert "fr/declined:1: neither {sender} nor {tag}" in read_text(site.log)
+            phone.say("non merci", thread=thread)
+            phone.wait_message("notice", contains="Dommage, Hotel Adler le saura (%s)." % share["tag"])
+            site.wait_state(share, "declined")
+
+    # Recipients, each in their language.
+
+    # What asks for help; what the answer says; a sentence around the word for STOP; what is said of that; the
+    # code as somebody may put it; all of STOP; what is said of that.
+    SPOKEN = {
+        "en": ("Help, please", "shares a room key", "please do not stop at the hotel", "only the word STOP",
+               "\u201c%s\u201d thanks!", "STOP ALL", "from Hotel Adler or anybody else"),
+        "de": ("Hilfe, bitte", "hat einen Zimmerschlüssel", "Bitte nicht stoppen", "nur das Wort STOP",
+               "\u201e%s\u201c, danke schön", "stopp alle, danke", "weder von Hotel Adler noch von anderen"),
+        "fr": ("AIDE, s\u2019il vous plaît", "a une clé de chambre", "je suis à l\u2019arrêt de bus", "le seul mot STOP",
+               "Le code est le «\u202f%s\u202f», merci\u202f!", "Arrêtez tout", "ni de Hotel Adler ni de personne d'autre"),
+        "es": ("¡ayuda!", "tiene una llave de hotel", "no pare ahora, por favor", "solo la palabra BAJA",
+               "la clave es %s, muchas gracias", "¡Baja todo!", "ni de Hotel Adler ni de nadie"),
+    }
+    LOCALES = {"en": "nl", "de": "de-AT", "fr": "fr-CA", "es": "es-419"}  # who has no texts gets English
+
+    @tap.test
+    def each_language_is_understood_and_answered_in(self):
+        with Site(self.build) as site:
+            for language, (ask, help_text, sentence, hint, code, *_) in self.SPOKEN.items():
+                phone = site.phone("echo:" + language)
+                share = site.create("echo:" + language, locale=self.LOCALES[language])
+                thread = phone.wait_message("invitation", contains=help_text)["thread"]
+                phone.say(ask, thread=thread)
+                phone.wait_message("notice", contains="STOP ALL" if language == "en" else help_text)
+                phone.say(sentence, thread=thread)
+                phone.wait_message("notice", contains=hint)
+                found = site.show(share)
+                assert (found["state"], found["attempts_left"]) == ("invited", 3), found
+                wide = "".join(chr(ord(c) + 0xfee0) if c.isdigit() else "\u2011" for c in share["code"])
+                phone.say(code % wide, thread=thread)
+                site.wait_state(share, "released")
+            assert site.rows("SELECT * FROM block") == []
+
+    @tap.test
+    def all_of_stop_is_understood_in_each_language(self):
+        with Site(self.build) as site:
+            for number, (language, (*_, stop_all, said)) in enumerate(self.SPOKEN.items(), 1):
+                phone = site.phone("echo:" + language)
+                share = site.create("echo:" + language, locale=language)
+                thread = phone.wait_message("invitation")["thread"]
+                phone.say(stop_all, thread=thread)
+                phone.wait_message("notice", contains=said)
+                site.wait_state(share, "declined")
+                blocks = site.operator("GET", "/v1/blocks?limit=100").json["blocks"]
+                assert len(blocks) == number, blocks
+                assert all(block["reason"] == "stop_all" and not block.get("tenant") for block in blocks), blocks
 
     @tap.test
     def a_relay_that_refuses_us_our_own_mailbox_ends_the_share_and_is_told_of_once(self):
