@@ -14,7 +14,6 @@
 enum {
         CLOCK_SECONDS = 30, /* until an answer is tried again that came while the clock was odd */
         NUMBER_SIZE = 7,    /* of approve: six digits and the final NUL */
-        NUMBERS = 1000000,
 };
 
 static void random_bytes(void *ret, size_t size, void *userdata) {
@@ -182,7 +181,10 @@ static int ask_approval(ShareContext *c, const ChallengeFrom *from) {
         char number[NUMBER_SIZE];
         int r;
 
-        (void) snprintf(number, sizeof(number), "%06u", randombytes_uniform(NUMBERS));
+        (void) snprintf(number,
+                        sizeof(number),
+                        "%06u",
+                        randombytes_uniform(FACTOR_APPROVE_NUMBERS));
         verifier_of(c, factor_name(FACTOR_APPROVE), number, verifier);
         r = keep_verifier(&c->share.approval, verifier);
         if (r >= 0) {

@@ -1,135 +1,11 @@
 /* The report of `vestibuled --check`, which is written for the person who has to answer for these
  * numbers, and what a configuration wants of this machine that is not there. */
 #include <errno.h>
-#include <math.h>
 #include <unistd.h>
 
 #include "config-internal.h"
 #include "credential.h"
-
-static void print_duration(FILE *file, int64_t seconds) {
-        if (seconds % 86400 == 0 && seconds >= 3 * 86400)
-                (void) fprintf(file, "%lld days", (long long) seconds / 86400);
-        else if (seconds % 3600 == 0)
-                (void) fprintf(file, "%lld h", (long long) seconds / 3600);
-        else if (seconds % 60 == 0)
-                (void) fprintf(file, "%lld min", (long long) seconds / 60);
-        else
-                (void) fprintf(file, "%lld s", (long long) seconds);
-}
-
-/* 33,333,333 */
-static void print_grouped(FILE *file, double value) {
-        char digits[40];
-        int n = snprintf(digits, sizeof(digits), "%.0f", value);
-
-        for (int i = 0; i < n; i++)
-                (void) fprintf(file, "%s%c", i > 0 && (n - i) % 3 == 0 ? "," : "", digits[i]);
-}
-
-static void print_guess(FILE *file, double bits) {
-        (void) fputs("1 in ", file);
-        print_grouped(file, exp2(bits));
-        (void) fprintf(file, " (2^-%.1f)", bits);
-}
-
-static void print_policy(const ConfigPolicy *policy, FILE *file) {
-        const Rules *rules = &policy->rules;
-        const char *code = code_format_name(rules->code);
-
-        (void) fprintf(file,
-                        "policy %s: class %s, RAL-%u (this class asks for RAL-%u)\n",
-                        policy->name,
-                        rules_class_name(rules->class),
-                        rules_assurance(rules),
-                        rules_floor(rules->class));
-        (void) fprintf(file,
-                        "  recipient  replies with the %s code that the sender told them, within ",
-                        code);
-        print_duration(file, rules->challenge_ttl);
-        (void) fprintf(file,
-                        "\n  tries      %u for one code, %u over the share's whole life; a "
-                        "mistyped code costs none\n",
-                        rules->attempts,
-                        rules->attempts_total);
-        (void) fputs("  guessing   ", file);
-        print_guess(file, rules_guess_bits(rules, rules->attempts));
-        (void) fputs(" for one code, ", file);
-        print_guess(file, rules_guess_bits_total(rules));
-        (void) fputs(" in all\n  mailbox    ", file);
-        print_duration(file, rules->mailbox_ttl);
-        (void) fprintf(file,
-                        " from release\n  messages   %s\n  channels   ",
-                        policy->several ? "several, in turn, to the recipient and back "
-                                          "(access_rights = RWD)"
-                                        : "one, to the recipient (access_rights = RD)");
-        for (size_t i = 0; i < policy->n_channels; i++) {
-                const ConfigChannel *channel = policy->channels[i];
-
-                (void) fprintf(file,
-                                "%s%s (%s%s)",
-                                i > 0 ? ", " : "",
-                                channel->name,
-                                rules_authentic_name(channel->authentic),
-                                channel->authentic < rules->minimum_authentic
-                                                ? ", skipped: too weak"
-                                                : "");
-        }
-        (void) fprintf(file,
-                        "; senders must be %s at least\n"
-                        "  stops      a wrong number or address, a recycled number, a forwarded or "
-                        "leaked invitation,\n"
-                        "             link previews and scanners, a thief at the lock screen, "
-                        "whoever reads the archive\n"
-                        "             later, a stolen database\n"
-                        "  not        who controls the recipient's account or phone while the "
-                        "share is open and also\n"
-                        "             learns the code, or who receives the link in the recipient's "
-                        "place; the operator\n"
-                        "             of the recipient's channel, live; whoever the sender tells "
-                        "the code to\n",
-                        rules_authentic_name(rules->minimum_authentic));
-}
-
-static void print_clock(FILE *file, int minutes) {
-        (void) fprintf(file, "%02d:%02d", minutes / 60, minutes % 60);
-}
-
-/* What happens when a recipient does not answer at their first address. */
-static void print_fallback(const ConfigPolicy *policy, FILE *file) {
-        const FallbackRules *rules = &policy->fallback;
-        const char *separator = "";
-
-        (void) fputs("  fallback   ", file);
-        for (unsigned cause = FALLBACK_FAILED; cause <= FALLBACK_SILENCE; cause <<= 1)
-                if (rules->on & cause) {
-                        (void) fprintf(file,
-                                        "%son %s",
-                                        separator,
-                                        fallback_cause_name((FallbackCause) cause));
-                        separator = " and ";
-                }
-        for (size_t i = 0; i + 1 < policy->n_channels; i++)
-                if (policy->timeouts[i] > 0) {
-                        (void) fprintf(file, ", %s after ", policy->channels[i]->name);
-                        print_duration(file, policy->timeouts[i]);
-                }
-        if (rules->announced) {
-                (void) fputs("; a step to a weaker channel is told ", file);
-                print_duration(file, rules->announce);
-                (void) fputs(" before", file);
-        }
-        if (rules->close)
-                (void) fputs("; answers from an earlier address are too late", file);
-        if (rules->quiet.from != rules->quiet.until) {
-                (void) fputs("\n  quiet      ", file);
-                print_clock(file, rules->quiet.from);
-                (void) fputs(" to ", file);
-                print_clock(file, rules->quiet.until);
-                (void) fputs(" where the recipient is: invitations wait, expiry does not", file);
-        }
-        (void) fputc('\n', file);
-}
+#include "policy-text.h"
 
 /* --- channels --- */
 
@@ -412,10 +288,8 @@ static void print_plugin_credentials(const Config *config, FILE *file) {
 }
 
 void config_check_report(const Config *config, FILE *file) {
-        for (size_t i = 0; i < config->n_policies; i++) {
-                print_policy(&config->policies[i], file);
-                print_fallback(&config->policies[i], file);
-        }
+        for (size_t i = 0; i < config->n_policies; i++)
+                policy_text_print(&config->policies[i], file);
         for (size_t i = 0; i < config->n_channels; i++)
                 print_channel(&config->channels[i], file);
         for (size_t i = 0; i < config->n_tenants; i++) {

@@ -26,8 +26,9 @@ typedef enum Factor {
 enum {
         FACTOR_N = 6,
         FACTOR_ASSURANCE_MAX = 4,
-        FACTOR_FACT_BITS = 26,   /* from here on a fact is a factor: it reaches RAL-1 */
-        FACTOR_SPLIT_BITS = 128, /* of each half */
+        FACTOR_FACT_BITS = 26,            /* from here on a fact is a factor: it reaches RAL-1 */
+        FACTOR_SPLIT_BITS = 128,          /* of each half */
+        FACTOR_APPROVE_NUMBERS = 1000000, /* six digits, of which one is read out */
 };
 
 /* Who tries to get the key, and what is in their hands. */
