@@ -110,6 +110,32 @@ static const char *fact_of(TimelineEvent event) {
         return NULL;
 }
 
+/* The channel of an entry about a step of the fallback; NULL for others, and once the share has
+ * ended. */
+static const char *step_channel(ShareContext *c, const TimelineEntry *entry) {
+        const ConfigChannel *channel;
+        const char *address;
+
+        switch ((TimelineEvent) entry->event) {
+        case TIMELINE_FALLBACK:
+        case TIMELINE_STEP_DOWN_PENDING:
+        case TIMELINE_NO_ANSWER:
+        case TIMELINE_STEP_SKIPPED:
+        case TIMELINE_QUIET_HOURS:
+                return share_route(c, entry->step, &address, &channel) ? channel->name : NULL;
+        default:
+                return NULL;
+        }
+}
+
+/* When the next address is written to, if that is certain: what waits, waits for this. */
+static json_t *next_step_json(const Share *s) {
+        bool waits = s->flags & (SHARE_STEP_DECIDED | SHARE_WAITS_FOR_MORNING);
+        bool is_open = s->state == LIFECYCLE_PENDING || s->state == LIFECYCLE_INVITED;
+
+        return waits && is_open ? time_json(s->step_until) : NULL;
+}
+
 static void timeline_json(ShareContext *c, json_t *timeline, json_t *delivery) {
         for (int i = 0; i < c->share.n_timeline; i++) {
                 const TimelineEntry *entry = &c->share.timeline[i];
@@ -119,14 +145,16 @@ static void timeline_json(ShareContext *c, json_t *timeline, json_t *delivery) {
                 const char *address;
 
                 (void) json_array_append_new(timeline,
-                                json_pack("{s:o, s:s, s:o*}",
+                                json_pack("{s:o, s:s, s:o*, s:s*}",
                                                 "at",
                                                 time_json(at),
                                                 "event",
                                                 timeline_event_name((TimelineEvent) entry->event),
                                                 "detail",
                                                 detail_json((TimelineEvent) entry->event,
-                                                                entry->detail)));
+                                                                entry->detail),
+                                                "channel",
+                                                step_channel(c, entry)));
                 if (fact && share_route(c, entry->step, &address, &channel))
                         (void) json_array_append_new(delivery,
                                         json_pack("{s:s, s:s, s:o}",
@@ -204,7 +232,7 @@ json_t *share_json(ShareContext *c, bool masked) {
         vault_tag(c->gateway->vault, s->n, tag);
         timeline_json(c, timeline, delivery);
         return json_pack("{s:s, s:s, s:s*, s:I, s:s, s:s, s:o, s:o, s:o*, s:i, s:s, s:o, s:o, s:o, "
-                         "s:b, s:s*, s:o*}",
+                         "s:b, s:s*, s:o*, s:o*}",
                         "id",
                         id,
                         "state",
@@ -238,7 +266,9 @@ json_t *share_json(ShareContext *c, bool masked) {
                         "turn",
                         turn_of(c),
                         "waiting",
-                        masked ? waiting_json(c) : NULL);
+                        masked ? waiting_json(c) : NULL,
+                        "next_step_at",
+                        next_step_json(s));
 }
 
 void event_id(Gateway *g, const char *tenant, const StoreEvent *event, char ret[EVENT_ID_SIZE]) {

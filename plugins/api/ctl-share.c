@@ -32,7 +32,9 @@ static void timeline_print(const json_t *timeline, size_t from) {
                 ctl_local_time(ctl_text(entry, "at"), at);
                 ctl_table_add(&table, at);
                 ctl_table_add(&table, ctl_text(entry, "event"));
-                ctl_table_add(&table, ctl_text(entry, "detail"));
+                ctl_table_add(&table,
+                                ctl_text(entry, "channel") ? ctl_text(entry, "channel")
+                                                           : ctl_text(entry, "detail"));
         }
         ctl_table_print(&table);
 }
@@ -104,6 +106,7 @@ void ctl_share_print(const json_t *share) {
                         ctl_field(i == 0 ? "Recipient" : "", json_string_value(address));
         time_field("Created", ctl_text(share, "created_at"));
         time_field("Expires", ctl_text(share, "expires_at"));
+        time_field("Next step", ctl_text(share, "next_step_at"));
         if (json_is_integer(left)) {
                 (void) snprintf(text, sizeof(text), "%d", (int) json_integer_value(left));
                 ctl_field("Attempts left", text);

@@ -11,12 +11,12 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from harness import tap  # noqa: E402
 from harness.event_stream import EventStream  # noqa: E402
 from harness.vestibule import (  # noqa: E402
-    Plugin, Site, events_of, fresh_key, hotel_policy, options_of_test, share_body)
+    Plugin, Site, events_of, fresh_key, hotel_policy, options_of_test, share_body, wrong_code)
 
 DAY = 24 * 3600
 PATIENCE = 60  # seconds for what is certain to come
-OPEN = ("pending", "invited", "releasing", "released", "withdrawing")
-ENDED = ("declined", "cancelled", "expired", "failed")
+OPEN = ("pending", "invited", "awaiting_approval", "releasing", "released", "withdrawing")
+ENDED = ("declined", "cancelled", "expired", "locked", "failed")
 
 
 class Mail(Site):
@@ -24,7 +24,10 @@ class Mail(Site):
 
     def __init__(self, build, **options):
         self.people = 0
-        super().__init__(build, channels=("mail",), sockets=("mail",), policies=hotel_policy("mail"),
+        policies = hotel_policy("mail") + hotel_policy("mail", name="once", attempts_total="1").replace(
+            "  code =", "  attempts = 1\n  code =") + hotel_policy("mail", name="owner").replace(
+            "{ reply-code }", "{ reply-code, approve }")
+        super().__init__(build, channels=("mail",), sockets=("mail",), policies=policies,
                          tenants=("adler", "baer"), wait=False, **options)
 
     def channel_section(self, name):
@@ -70,8 +73,8 @@ class Mail(Site):
                 return sent
             sent.append(frame)
 
-    def invite(self, address=None, tenant=None):
-        share = self.create(address or self.somebody(), tenant=tenant)
+    def invite(self, address=None, tenant=None, policy="hotel"):
+        share = self.create(address or self.somebody(), tenant=tenant, policy=policy)
         invitation = self.take()
         self.wait_state(share, "invited", tenant=tenant)
         return share, invitation
@@ -81,7 +84,13 @@ class Mail(Site):
         if state == "pending":
             share = self.create(self.somebody())
             return share, self.plugin.read_until("send")
-        share, invitation = self.invite()
+        share, invitation = self.invite(
+            policy={"locked": "once", "awaiting_approval": "owner"}.get(state, "hotel"))
+        if state == "awaiting_approval":
+            self.say(share["code"], invitation)
+            self.wait_state(share, state)
+        if state == "locked":
+            self.say(wrong_code(share["code"]), invitation)
         if state == "releasing":
             self.relay.kill()
         if state in ("releasing", "released", "withdrawing"):
@@ -166,7 +175,7 @@ class Tests:
                 share, invitation = site.bring(state)
                 creates = len(site.relay.requests("create"))
                 answer = site.cancel(share)
-                early = state in ("pending", "invited")
+                early = state in ("pending", "invited", "awaiting_approval")
                 assert answer.status == (200 if early else 202), (state, answer)
                 assert answer.json["state"] == ("cancelled" if early else "withdrawing"), answer
                 assert answer.json["link_left"] == (state in ("released", "withdrawing")), answer
@@ -263,6 +272,14 @@ class Tests:
             assert late["kind"] == "notice", late
 
     @tap.test
+    def expiry_is_the_end_of_an_approval_too(self):
+        with Mail(self.build) as site:
+            share, _ = site.bring("awaiting_approval")
+            assert site.expire(share, time.time() + 2).status == 200
+            found = site.wait_state(share, "expired")
+            assert site.relay.requests("create") == [], found
+
+    @tap.test
     def expiry_decides_nothing_once_it_is_confirmed(self):
         with Mail(self.build) as site:
             for state in ("releasing", "released", "withdrawing"):
@@ -300,7 +317,7 @@ class Tests:
         with Mail(self.build) as site:
             adler, baer = site.tenants["adler"], site.tenants["baer"]
             for word, (by_adler, by_baer) in adler_baer.items():
-                for state in ("invited", "releasing", "released", "withdrawing", "cancelled"):
+                for state in ("invited", "awaiting_approval", "releasing", "released", "withdrawing", "cancelled"):
                     address = self.word_in_state(site, word, state)
                     knows = by_adler or (word, state) == ("NOT ME", "cancelled")
                     assert self.is_written_to(site, address, adler) == knows, (word, state)
@@ -354,6 +371,7 @@ class Tests:
                 site.wait(share, lambda found: events_of(found).count("invitation_accepted") == 2 or
                           answers[3].status != 202, "it is sent again", timeout=PATIENCE)
                 answers.append(site.tenant.get("/v1/shares/" + share["id"]))
+                answers.append(site.post(share, "reissue"))
                 answers.append(site.expire(share, time.time() + 1))
                 site.wait_state(share, "expired")
                 answers.append(site.tenant.get("/v1/shares/" + share["id"]))

@@ -318,6 +318,7 @@ class Tests:
             share = site.create(PHONE, MAIL)
             found = site.show(share)
             assert (found["state"], events_of(found)) == ("pending", ["created", "quiet_hours"])
+            assert found["next_step_at"].endswith(":00Z"), "when the quiet hours end"
             site.go_on(10 * 60)
             assert site.rows("SELECT * FROM outbox") == []
             assert events_of(site.show(share)) == ["created", "quiet_hours"]
@@ -340,6 +341,8 @@ class Tests:
                 site.fail_later(site.plugins["chat"], share)
                 found = site.wait_event(share, "step_down_pending")
                 assert "fallback" not in events_of(found) and found["state"] == "invited"
+                told = [entry for entry in found["timeline"] if entry["event"] == "step_down_pending"][0]
+                assert told["channel"] == "sms" and found["next_step_at"] > told["at"], found
             site.go_on(300)
             assert site.rows("SELECT * FROM outbox") == []
             assert site.cancel(shares[1]).status == 200
