@@ -439,6 +439,8 @@ int fallback_due(ShareContext *c) {
                 r = go_on(c);
         else
                 r = silence(c);
+        if (r == -ESTALE && c->error == 0) /* its channel is configured no more */
+                r = fallback_failed(c, s->step);
         if (r < 0)
                 return r;
         share_set_due(c);

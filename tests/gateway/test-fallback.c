@@ -360,6 +360,20 @@ static void an_invitation_waits_for_the_morning(void **state) {
         assert_int_equal(due_of(g, SHARE), noon + 20 * HOUR + 2 * MINUTE);
 }
 
+static void a_channel_that_is_gone_in_the_morning_has_failed(void **state) {
+        Gateway *g = ((World *) *state)->gateway;
+        const char *name = channel(g, "echo")->name;
+
+        sleep_at_night(g);
+        set_time(g, noon + 10 * HOUR);
+        make(g, SHARE, "echo:bob", "echo:bob2", NULL);
+        channel(g, "echo")->name = "another";
+        assert_true(sweep_at(g, SHARE, noon + 20 * HOUR));
+        assert_string_equal(story(g, SHARE), "q0 f0 s1");
+        assert_true(is_queued(g, SHARE));
+        channel(g, "another")->name = name;
+}
+
 static void the_night_is_where_the_recipient_is(void **state) {
         Gateway *g = ((World *) *state)->gateway;
         ConfigTenant *tenant = (ConfigTenant *) config_tenant(g->config, "adler");
@@ -544,6 +558,7 @@ static void the_addresses_that_are_free_are_written_to(void **state) {
         assert_false(is_queued(g, SHARE));
         assert_int_equal(shares_of(g, "echo:bob2"), 0); /* no answer can be about it */
         assert_int_equal(flags_of(g, SHARE) & SHARE_PRETENDS, SHARE_PRETENDS);
+        assert_in_range(due_of(g, SHARE) - noon, 1, 3);
 }
 
 static void a_block_of_meanwhile_stops_the_next_repetition_and_a_lift_lets_it_go(void **state) {
@@ -651,6 +666,7 @@ int main(void) {
                 WITH_CLOCK(a_silent_policy_steps_down_at_once),
                 WITH_CLOCK(what_is_too_weak_is_skipped_from_the_first),
                 WITH_CLOCK(an_invitation_waits_for_the_morning),
+                WITH_CLOCK(a_channel_that_is_gone_in_the_morning_has_failed),
                 WITH_CLOCK(the_night_is_where_the_recipient_is),
                 WITH_CLOCK(a_share_may_end_in_the_night),
                 WITH_CLOCK(a_timeout_stands_still_at_night),
