@@ -38,6 +38,10 @@ static const FrontVerb verbs[] = {
         { "block.list",      OPERATOR,                   true,  front_block_list },
         { "block.lift",      OPERATOR,                   true,  front_block_lift },
         { "block.lift_address", OPERATOR,                true,  front_block_lift_address },
+        { "limit.list",      OPERATOR,                   true,  front_limit_list },
+        { "limit.show_address", OPERATOR,                true,  front_limit_show_address },
+        { "limit.clear",     OPERATOR,                   true,  front_limit_clear },
+        { "limit.clear_address", OPERATOR,               true,  front_limit_clear_address },
         { "clock.accept",    OPERATOR,                   true,  front_clock_accept },
         { "health",          TENANT | OPERATOR | NOBODY, false, front_health },
 };

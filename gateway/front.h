@@ -4,7 +4,7 @@
  *   front-who.c     who asks, and may          front-state.c   questions about the gateway
  *   front-repeat.c  the Idempotency-Key        front-watch.c   waiting for a change
  *   front-event.c   the stream of events       front-message.c  messages of a transfer
- *   front-block.c   blocks, for operators */
+ *   front-block.c   blocks, for operators          front-limit.c   limits, likewise */
 #pragma once
 
 #include "gateway.h"
@@ -111,6 +111,12 @@ int front_share_expiry(Ask *ask);
 int front_block_list(Ask *ask);
 int front_block_lift(Ask *ask);
 int front_block_lift_address(Ask *ask);
+
+/* front-limit.c */
+int front_limit_list(Ask *ask);
+int front_limit_show_address(Ask *ask);
+int front_limit_clear(Ask *ask);
+int front_limit_clear_address(Ask *ask);
 
 /* front-state.c */
 int front_tenant_describe(Ask *ask);

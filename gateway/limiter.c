@@ -217,6 +217,14 @@ get_by_key(Limiter *l, LimitKind kind, const uint8_t key[VAULT_INDEX_SIZE], Limi
         return 0;
 }
 
+void limiter_key(const Limiter *l,
+                LimitKind kind,
+                const char *tenant,
+                const char *whom,
+                uint8_t ret[VAULT_INDEX_SIZE]) {
+        vault_index_limit(l->vault, limiter_kind_name(kind), tenant, whom, ret);
+}
+
 int limiter_get(Limiter *l,
                 LimitKind kind,
                 const char *tenant,
@@ -224,7 +232,7 @@ int limiter_get(Limiter *l,
                 LimitRecord **ret) {
         uint8_t key[VAULT_INDEX_SIZE];
 
-        vault_index_limit(l->vault, limiter_kind_name(kind), tenant, whom, key);
+        limiter_key(l, kind, tenant, whom, key);
         return get_by_key(l, kind, key, ret);
 }
 
@@ -458,11 +466,4 @@ int limiter_clear(Limiter *l, const uint8_t key[VAULT_INDEX_SIZE]) {
         limiter_change(l, record);
         limits_init(record, kind);
         return 0;
-}
-
-int limiter_clear_of(Limiter *l, LimitKind kind, const char *tenant, const char *whom) {
-        uint8_t key[VAULT_INDEX_SIZE];
-
-        vault_index_limit(l->vault, limiter_kind_name(kind), tenant, whom, key);
-        return limiter_clear(l, key);
 }

@@ -65,9 +65,14 @@ int limiter_each(Limiter *limiter,
                 LimiterSeen seen,
                 void *userdata);
 
+/* Under which key a counter is stored. */
+void limiter_key(const Limiter *limiter,
+                LimitKind kind,
+                const char *tenant,
+                const char *whom,
+                uint8_t ret[VAULT_INDEX_SIZE]);
+
 /* Inside a command: empties a counter. STORE_E_NOT_FOUND. */
 int limiter_clear(Limiter *limiter, const uint8_t key[VAULT_INDEX_SIZE]);
-int limiter_clear_of(Limiter *limiter, LimitKind kind, const char *tenant, const char *whom);
-
 /* "pair", "tenant" and so on. */
 const char *limiter_kind_name(LimitKind kind);

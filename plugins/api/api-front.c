@@ -376,6 +376,7 @@ static json_t *frame_complete(const Call *call, json_t *frame) {
                 failed = json_object_set_new(frame,
                                          call->id[0] == 's'   ? "share"
                                          : call->id[0] == 'm' ? "message"
+                                         : call->id[0] == 'c' ? "counter"
                                                               : "block",
                                          json_string(call->id)) < 0 ||
                          failed;

@@ -31,6 +31,11 @@ static const ApiRoute routes[] = {
           API_QUERY_LIMIT | API_QUERY_CURSOR, false, false },
         { "POST", "/v1/blocks/lift",              API_ROUTE_ASK,    "block.lift_address", 0, false, false },
         { "POST", "/v1/blocks/{block}/lift",      API_ROUTE_ASK,    "block.lift",    0, false, false },
+        { "GET",  "/v1/limits",                   API_ROUTE_ASK,    "limit.list",
+          API_QUERY_LIMIT | API_QUERY_CURSOR, false, false },
+        { "POST", "/v1/limits/show",              API_ROUTE_ASK,    "limit.show_address", 0, false, false },
+        { "POST", "/v1/limits/clear",             API_ROUTE_ASK,    "limit.clear_address", 0, false, false },
+        { "POST", "/v1/limits/{counter}/clear",   API_ROUTE_ASK,    "limit.clear",   0, false, false },
         { "POST", "/v1/clock/accept",             API_ROUTE_ASK,    "clock.accept",  0, false, false },
         { "GET",  "/healthz",                     API_ROUTE_ALIVE,  NULL,            0, false, false },
         { "GET",  "/readyz",                      API_ROUTE_READY,  "health",        0, false, false },
@@ -40,7 +45,7 @@ static const ApiRoute routes[] = {
 /* clang-format on */
 
 static const char *prefix_of(char first) {
-        return first == 's' ? "shr_" : first == 'm' ? "msg_" : "blk_";
+        return first == 's' ? "shr_" : first == 'm' ? "msg_" : first == 'c' ? "cnt_" : "blk_";
 }
 
 /* Compares a path with a pattern; what stands for {…} must be an id with that word's prefix. */

@@ -20,7 +20,7 @@ typedef enum ApiRouteKind {
 } ApiRouteKind;
 
 typedef struct ApiRoute {
-        const char *method, *path; /* {share}, {message} and {block} stand for an id */
+        const char *method, *path; /* {share}, {message}, {block} and {counter} stand for an id */
         ApiRouteKind kind;
         const char *ask;    /* type of the gateway's request, or NULL */
         unsigned query;     /* API_QUERY_* that it understands */

@@ -38,6 +38,8 @@ static const struct {
         { "share.approve",      approve_members, N_ELEMENTS(approve_members) },
         { "share.expiry",       expiry_members, N_ELEMENTS(expiry_members) },
         { "block.lift_address", lift_members,   N_ELEMENTS(lift_members) },
+        { "limit.show_address", lift_members,   N_ELEMENTS(lift_members) },
+        { "limit.clear_address", lift_members,  N_ELEMENTS(lift_members) },
 };
 /* clang-format on */
 

@@ -61,7 +61,7 @@ int ctl_blocks_list(const CtlOptions *options, char **arguments) {
         return 0;
 }
 
-static int address_read(char ret[ADDRESS_SIZE_MAX]) {
+int ctl_address_read(const char *command, char ret[ADDRESS_SIZE_MAX]) {
         if (isatty(STDIN_FILENO))
                 (void) fputs("Address, such as sms:+4915112345678: ", stderr);
         if (!fgets(ret, ADDRESS_SIZE_MAX, stdin))
@@ -70,8 +70,8 @@ static int address_read(char ret[ADDRESS_SIZE_MAX]) {
         if (ret[0])
                 return 0;
         (void) fprintf(stderr,
-                        "vestibulectl: blocks lift needs an id, or an address on standard "
-                        "input\n");
+                        "vestibulectl: %s needs an id, or an address on standard input\n",
+                        command);
         return EX_USAGE;
 }
 
@@ -110,7 +110,7 @@ int ctl_blocks_lift(const CtlOptions *options, char **arguments) {
                 (void) snprintf(path, sizeof(path), "/v1/blocks/%s/lift", arguments[0]);
                 return lift(options, path, NULL);
         }
-        r = address_read(address);
+        r = ctl_address_read("blocks lift", address);
         if (r != 0)
                 return r;
         body = json_pack("{s:s, s:s*}", "address", address, "tenant", options->tenant);

@@ -86,6 +86,8 @@ static const Command commands[] = {
         { "letters drop",   1, false, 0,                    true,  ctl_letters_drop },
         { "blocks list",    0, false, ONLY(OPTION_LIMIT),   true,  ctl_blocks_list },
         { "blocks lift",    0, true,  ONLY(OPTION_TENANT),  true,  ctl_blocks_lift },
+        { "limits show",    0, true,  ONLY(OPTION_TENANT),  true,  ctl_limits_show },
+        { "limits clear",   0, true,  ONLY(OPTION_TENANT),  true,  ctl_limits_clear },
         { "template lint",  0, true,  0,                    false, ctl_template_lint },
         { "template preview", 0, true, TEMPLATE_OPTIONS,    false, ctl_template_preview },
         { "clock accept",   0, false, 0,                    true,  ctl_clock_accept },
@@ -133,6 +135,10 @@ static const char help_text[] =
         "  letters drop ID   remove one\n"
         "  blocks list       list who wants nothing more from whom, masked [--limit]\n"
         "  blocks lift [ID]  lift one; or, of the address on standard input, those of\n"
+        "                    --tenant, or all\n"
+        "  limits show       list the limits that are reached, and until when; with - show\n"
+        "                    what is counted of the address on standard input [--tenant]\n"
+        "  limits clear ID   empty one; with - those of the address on standard input, of\n"
         "                    --tenant, or all\n"
         "  template lint [FOLDER]  check the texts that recipients get: those of\n"
         "                    /etc/vestibule/templates, or FOLDER, and the installed ones\n"

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "address.h"
 #include "cleanup.h"
 
 #define CTL_URL "http://127.0.0.1:8480"
@@ -155,8 +156,13 @@ int ctl_policies(const CtlOptions *options, char **arguments);
 int ctl_letters_list(const CtlOptions *options, char **arguments);
 int ctl_letters_replay(const CtlOptions *options, char **arguments);
 int ctl_letters_drop(const CtlOptions *options, char **arguments);
+/* The first line of standard input, as an address that nobody else could read among the arguments;
+ * command is named to who gave none. EX_USAGE. */
+int ctl_address_read(const char *command, char ret[ADDRESS_SIZE_MAX]);
 int ctl_blocks_list(const CtlOptions *options, char **arguments);
 int ctl_blocks_lift(const CtlOptions *options, char **arguments);
+int ctl_limits_show(const CtlOptions *options, char **arguments);
+int ctl_limits_clear(const CtlOptions *options, char **arguments);
 int ctl_template_lint(const CtlOptions *options, char **arguments);
 int ctl_template_preview(const CtlOptions *options, char **arguments);
 int ctl_clock_accept(const CtlOptions *options, char **arguments);

@@ -1,13 +1,16 @@
 """What is counted, and what happens when there was too much of it: a tenant is told of its own doing, and nobody of
 what others do."""
 
+import json
 import os
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
 from harness import tap  # noqa: E402
-from harness.vestibule import LOOSE, Site, options_of_test, share_body, wrong_code  # noqa: E402
+from harness.vestibule import (  # noqa: E402
+    LOOSE, Site, events_of, options_of_test, read_text, share_body, wrong_code)
 
 
 def limits(**numbers):
@@ -32,6 +35,15 @@ def start(site, *addresses, tenant=None):
 def forgiven(answer):
     assert answer.status == 201, answer
     return answer.json
+
+
+def operator(site, *arguments, given=""):
+    """What vestibulectl prints for an operator."""
+    done = subprocess.run(
+        [site.program("plugins", "api", "vestibulectl"), "--url", "unix:" + site.operator_path, *arguments],
+        input=given, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done
+    return json.loads(done.stdout)
 
 
 class Tests:
@@ -192,6 +204,45 @@ class Tests:
             phone.say("%s %s" % (share["tag"], share["code"]))
             phone.wait_message("link")
             assert len([m for m in phone.messages if m["kind"] == "notice"]) == 2
+
+    @tap.test
+    def another_tenants_invitations_make_one_wait_and_show_nothing(self):
+        with Site(self.build, tenants=("adler", "krone"),
+                  limits=limits(messages_per_recipient_10min=2)) as site:
+            krone = site.tenants["krone"]
+            phone = site.phone("echo:bob", "echo:eve")
+            for _ in range(2):
+                site.wait_state(site.create("echo:bob", tenant=krone), "invited", tenant=krone)
+            waiting, free = site.create("echo:bob"), site.create("echo:eve")
+            site.wait_state(free, "invited")
+            phone.wait_message("invitation", to="echo:eve")
+            seen = site.show(waiting)
+            assert seen["state"] == "pending" and events_of(seen) == ["created"], seen
+            assert seen.keys() == site.show(site.create("echo:eve")).keys()
+            # Who waits may still be answered, cancelled, and blocked.
+            assert site.tenant.post("/v1/shares/%s/cancel" % waiting["id"]).status == 200
+
+    @tap.test
+    def an_operator_sees_what_is_full_and_empties_it(self):
+        with Site(self.build, tenants=("adler", "krone"), limits=per_recipient(1)) as site:
+            forgiven(start(site, "mailto:bob@example.org", "echo:bob"))
+            refused(start(site, "mailto:bob+x@example.org", "echo:bob"), "too-many-for-recipient")
+            found = {entry["about"]: entry for entry in operator(site, "limits", "show", "--json")}
+            assert set(found) == {"mailto:b***@example.org", "echo:b***"}, found
+            entry = found["echo:b***"]
+            assert (entry["kind"], entry["tenant"], entry["full"]) == ("pair", "adler", ["shares_10min"]), entry
+            assert operator(site, "limits", "clear", entry["id"], "--json") == {"cleared": 1}
+            (left,) = operator(site, "limits", "show", "--json")
+            assert left["about"] == "mailto:b***@example.org"
+            of_eve = operator(site, "limits", "show", "-", "--json", given="echo:eve")
+            assert of_eve == [], of_eve
+            (of_bob,) = operator(site, "limits", "show", "-", "--json", given="mailto:BOB+any@example.org")
+            assert of_bob["counts"]["shares_10min"] == 1
+            assert operator(site, "limits", "clear", "-", "--json", given="mailto:bob@example.org") == {"cleared": 1}
+            forgiven(start(site, "mailto:bob+x@example.org", "echo:bob"))
+            journal = read_text(site.log)
+            assert "An operator emptied 1 counter of limits." in journal and "bob" not in journal
+            assert site.tenant.get("/v1/limits").status == 403, "it is not a tenant's affair"
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ specification.loader.exec_module(api)
 
 TEMPLATES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../gateway/templates")
 SHARE, LETTER, BLOCK = api.SHARE, "msg_" + api.SHARE[4:], "blk_" + api.SHARE[4:]
+COUNTER = "cnt_" + api.SHARE[4:]
 
 
 def share(**members):
@@ -132,6 +133,15 @@ class Place:
                       {"id": BLOCK, "until": "2026-12-22T12:00:00Z"}]
             g.answer(frame, 200, body={"blocks": blocks[1:] if "cursor" in frame else blocks[:1],
                                        **({} if "cursor" in frame else {"cursor": BLOCK})})
+        elif kind in ("limit.list", "limit.show_address"):
+            limits = [{"id": COUNTER, "kind": "pair", "tenant": "adler", "about": "sms:+49***78",
+                       "counts": {"shares_10min": 3, "wrong_day": 0}, "full": ["shares_10min"],
+                       "until": "2026-12-22T12:00:00Z"},
+                      {"id": COUNTER, "kind": "all", "counts": {"wrong_day": 7}, "full": []}]
+            g.answer(frame, 200, body={"limits": limits[1:] if "cursor" in frame else limits[:1],
+                                       **({} if "cursor" in frame or "body" in frame else {"cursor": COUNTER})})
+        elif kind in ("limit.clear", "limit.clear_address"):
+            g.answer(frame, 200, body={"cleared": 1 if kind == "limit.clear" else 3})
         elif kind in ("block.lift", "block.lift_address"):
             g.answer(frame, 200, body={"lifted": 1 if kind == "block.lift" else 2})
         elif kind == "health":
@@ -524,6 +534,29 @@ def a_block_is_lifted_by_its_id_or_by_the_address_on_standard_input():
                                  ((), ""), ((), "\n"), ((BLOCK, BLOCK), "")):
             expect(p.run("blocks", "lift", *arguments, stdin=stdin, url=url, token=False), 64)
         expect(p.run("blocks", "lift", stdin="bob\n", url=url, token=False), 65, "address")
+        assert len(p.asked) == n
+
+
+def limits_are_shown_and_cleared_by_id_or_by_the_address_on_standard_input():
+    with start() as p:
+        url = "unix:" + p.gateway.unix
+        result = expect(p.run("limits", "show", url=url, token=False), 0, "sms:+49***78", "shares_10min=3", "2026-12-22")
+        rows = [line.split()[:4] for line in result.stdout.splitlines()]
+        assert [row[2] for row in rows] == ["TENANT", "adler", "(all)"], rows
+        assert "wrong_day=0" not in result.stdout and [f.get("cursor") for f in p.asked] == [None, COUNTER]
+        expect(p.run("limits", "show", "-", stdin="mailto:b%6Fb@example.org\n", url=url, token=False), 0, "pair")
+        assert p.asked[-1]["body"] == {"address": "mailto:bob@example.org"}, p.asked[-1]
+
+        expect(p.run("limits", "clear", COUNTER, url=url, token=False), 0, "1 counter is empty now")
+        assert p.asked[-1]["type"] == "limit.clear" and p.asked[-1]["counter"] == COUNTER
+        expect(p.run("limits", "clear", "-", "--tenant", "adler", stdin="sms:+4915112345678", url=url, token=False), 0,
+               "3 counters are empty now")
+        assert p.asked[-1]["body"] == {"address": "sms:+4915112345678", "tenant": "adler"}, p.asked[-1]
+        n = len(p.asked)
+        for arguments, stdin in ((("clear",), ""), (("clear", BLOCK), ""), (("clear", "echo:bob"), ""),
+                                 (("clear", "-"), ""), (("clear", COUNTER, "--tenant", "adler"), ""),
+                                 (("show", "echo:bob"), ""), (("show", "-"), "\n"), (("show", "--tenant", "adler"), "")):
+            expect(p.run("limits", *arguments, stdin=stdin, url=url, token=False), 64)
         assert len(p.asked) == n
 
 

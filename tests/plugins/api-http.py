@@ -739,6 +739,7 @@ def every_post_honours_an_idempotency_key():
                 (f"/v1/letters/msg_{SHARE[4:]}/replay", "letter.replay", "message", "msg_" + SHARE[4:]),
                 (f"/v1/letters/msg_{SHARE[4:]}/drop", "letter.drop", "message", "msg_" + SHARE[4:]),
                 (f"/v1/blocks/blk_{SHARE[4:]}/lift", "block.lift", "block", "blk_" + SHARE[4:]),
+                (f"/v1/limits/cnt_{SHARE[4:]}/clear", "limit.clear", "counter", "cnt_" + SHARE[4:]),
                 ("/v1/clock/accept", "clock.accept", None, None)):
             answer = client.later("POST", path, headers={"Idempotency-Key": KEY})
             frame = g.next(kind)
@@ -760,7 +761,9 @@ def a_verb_with_members_is_passed_on_with_those_alone():
         for path, kind, body, passed in (
                 (expiry, "share.expiry", {"expires_at": "2026-11-24T12:00:00+01:00"}, None),
                 (lift, "block.lift_address", {"address": "xmpp:B%6Fb@Example.org"}, {"address": "xmpp:bob@example.org"}),
-                (lift, "block.lift_address", {"address": "sms:+4915112345678", "tenant": "adler"}, None)):
+                (lift, "block.lift_address", {"address": "sms:+4915112345678", "tenant": "adler"}, None),
+                ("/v1/limits/show", "limit.show_address", {"address": "echo:bob"}, None),
+                ("/v1/limits/clear", "limit.clear_address", {"address": "echo:bob", "tenant": "adler"}, None)):
             answer = client.later("POST", path, body, headers={"Idempotency-Key": KEY})
             frame = g.next(kind)
             assert frame["body"] == (passed or body) and frame["idempotency"]["key"] == KEY.strip('"'), frame
