@@ -108,36 +108,6 @@ int front_letter_drop(Ask *ask) {
 
 /* --- what needs no store --- */
 
-static json_t *policy_json(const ConfigPolicy *policy) {
-        char vertical[2] = { rules_vertical(policy->rules.class), 0 };
-
-        return json_pack("{s:s, s:s, s:s, s:I, s:I, s:s}",
-                        "name",
-                        policy->name,
-                        "class",
-                        rules_class_name(policy->rules.class),
-                        "vertical",
-                        vertical,
-                        "lifetime",
-                        (json_int_t) policy->rules.challenge_ttl,
-                        "mailbox_ttl",
-                        (json_int_t) policy->rules.mailbox_ttl,
-                        "access_rights",
-                        policy->several ? "RWD" : "RD");
-}
-
-static json_t *policies_json(const Ask *ask) {
-        json_t *list = json_array();
-
-        if (ask->tenant)
-                for (size_t i = 0; i < ask->tenant->n_policies; i++)
-                        (void) json_array_append_new(list, policy_json(ask->tenant->policies[i]));
-        else
-                for (size_t i = 0; i < ask->config->n_policies; i++)
-                        (void) json_array_append_new(list, policy_json(&ask->config->policies[i]));
-        return list;
-}
-
 int front_tenant_describe(Ask *ask) {
         json_t *prefixes = json_array();
 
@@ -150,13 +120,7 @@ int front_tenant_describe(Ask *ask) {
                         "image_prefixes",
                         prefixes,
                         "policies",
-                        policies_json(ask));
-        return ask->body ? 0 : -ENOMEM;
-}
-
-int front_policy_list(Ask *ask) {
-        ask->status = 200;
-        ask->body = json_pack("{s:o}", "policies", policies_json(ask));
+                        front_policies_json(ask));
         return ask->body ? 0 : -ENOMEM;
 }
 

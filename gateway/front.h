@@ -4,7 +4,8 @@
  *   front-who.c     who asks, and may          front-state.c   questions about the gateway
  *   front-repeat.c  the Idempotency-Key        front-watch.c   waiting for a change
  *   front-event.c   the stream of events       front-message.c  messages of a transfer
- *   front-block.c   blocks, for operators          front-limit.c   limits, likewise */
+ *   front-block.c   blocks, for operators          front-limit.c   limits, likewise
+ *   front-policy.c  policies, and one in full */
 #pragma once
 
 #include "gateway.h"
@@ -118,9 +119,14 @@ int front_limit_show_address(Ask *ask);
 int front_limit_clear(Ask *ask);
 int front_limit_clear_address(Ask *ask);
 
+/* front-policy.c */
+
+/* The policies that the asker may use, or see. */
+json_t *front_policies_json(const Ask *ask);
+int front_policy_list(Ask *ask);
+
 /* front-state.c */
 int front_tenant_describe(Ask *ask);
-int front_policy_list(Ask *ask);
 int front_channel_list(Ask *ask);
 int front_letter_list(Ask *ask);
 int front_letter_replay(Ask *ask);

@@ -13,7 +13,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from harness import tap  # noqa: E402
 
 CTL, *PAGES = sys.argv[1:]
-COMMAND = re.compile(r"^  ([a-z]+(?: [a-z]+)?)(?= \[?ID\b| \[(?:FILE|FOLDER|MESSAGE)\]|  |$)", re.MULTILINE)
+COMMAND = re.compile(r"^  ([a-z]+(?: [a-z]+)?)(?= \[?ID\b| \[(?:FILE|FOLDER|MESSAGE|NAME)\]|  |$)", re.MULTILINE)
 
 
 def help_text():

@@ -362,6 +362,7 @@ static json_t *frame_complete(const Call *call, json_t *frame) {
                 { API_QUERY_STATE, "state", json_string(query->state) },
                 { API_QUERY_REFERENCE, "reference", json_string(query->reference) },
                 { API_QUERY_CURSOR, "cursor", json_string(query->cursor) },
+                { API_QUERY_NAME, "name", json_string(query->name) },
         };
         bool failed = !frame;
 

@@ -415,6 +415,7 @@ static const Parameter parameters[] = {
         { "state",     API_QUERY_STATE,     offsetof(ApiQuery, state), 33, 0, 0, "a state, such as invited" },
         { "reference", API_QUERY_REFERENCE, offsetof(ApiQuery, reference), SHARE_LIMIT_REFERENCE + 1, 0, 0, "1 to 128 bytes of text" },
         { "cursor",    API_QUERY_CURSOR,    offsetof(ApiQuery, cursor), 513, 0, 0, "the `cursor` of an earlier answer" },
+        { "name",      API_QUERY_NAME,      offsetof(ApiQuery, name), SHARE_LIMIT_POLICY + 1, 0, 0, "the name of a policy" },
 };
 /* clang-format on */
 

@@ -49,13 +49,14 @@ enum {
         API_QUERY_LIMIT = 1 << 4,
         API_QUERY_CURSOR = 1 << 5,
         API_QUERY_EVENT = 1 << 6, /* also `after`, but an event's id */
+        API_QUERY_NAME = 1 << 7,
 };
 
 typedef struct ApiQuery {
         unsigned given; /* API_QUERY_* that were there */
         int64_t after, wait, limit;
         char state[33], reference[SHARE_LIMIT_REFERENCE + 1], cursor[513];
-        char event[API_EVENT_ID_SIZE];
+        char event[API_EVENT_ID_SIZE], name[SHARE_LIMIT_POLICY + 1];
 } ApiQuery;
 
 /* Reads what follows the question mark. allowed: API_QUERY_* of the route. */

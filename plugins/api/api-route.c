@@ -22,7 +22,7 @@ static const ApiRoute routes[] = {
         { "GET",  "/v1/events",                   API_ROUTE_EVENTS, "event.follow",
           API_QUERY_EVENT, false, false },
         { "GET",  "/v1/channels",                 API_ROUTE_ASK,    "channel.list",  0, false, false },
-        { "GET",  "/v1/policies",                 API_ROUTE_ASK,    "policy.list",   0, false, false },
+        { "GET",  "/v1/policies",                 API_ROUTE_ASK,    "policy.list",   API_QUERY_NAME, false, false },
         { "GET",  "/v1/keys",                     API_ROUTE_KEYS,   NULL,            0, false, false },
         { "GET",  "/v1/letters",                  API_ROUTE_ASK,    "letter.list",   0, false, false },
         { "POST", "/v1/letters/{message}/replay", API_ROUTE_ASK,    "letter.replay", 0, false, false },

@@ -89,7 +89,7 @@ static void policy_in_words(json_t *policy) {
 
 int ctl_policies(const CtlOptions *options, char **arguments) {
         static const char *const members[] = {
-                "name", "class", "vertical", "lifetime", "mailbox_ttl", "messages"
+                "name", "class", "vertical", "assurance", "lifetime", "mailbox_ttl", "messages"
         };
 
         (void) arguments;
@@ -100,6 +100,59 @@ int ctl_policies(const CtlOptions *options, char **arguments) {
                         policy_in_words,
                         members,
                         N_ELEMENTS(members));
+}
+
+/* Foreign text of several lines, each harmless for a terminal. */
+static void lines_print(const char *text) {
+        while (*text) {
+                size_t n = strcspn(text, "\n");
+                _cleanup_(freep) char *line = strndup(text, n);
+                _cleanup_(freep) char *plain = line ? ctl_plain(line) : NULL;
+
+                (void) puts(plain ? plain : "");
+                text += n + (text[n] == '\n');
+        }
+}
+
+static int policy_print(const CtlOptions *options, const char *name) {
+        _cleanup_(ctl_answer_done) CtlAnswer answer = { 0 };
+        char path[256] = "/v1/policies";
+        const char *text;
+        int r;
+
+        ctl_query_add(path, sizeof(path), "name", name);
+        r = ctl_ask_firmly(options, "GET", path, NULL, &answer);
+        if (r != 0)
+                return r;
+        text = ctl_text(json_array_get(json_object_get(answer.body, "policies"), 0), "text");
+        if (options->json)
+                ctl_print_json(answer.body, false);
+        else if (text)
+                lines_print(text);
+        else {
+                (void) fprintf(stderr,
+                                "vestibulectl: the gateway is of a version that does not say "
+                                "this\n");
+                return EX_UNAVAILABLE;
+        }
+        return 0;
+}
+
+/* Each of them is asked for alone, since all together may be more than one answer holds. */
+int ctl_policy_show(const CtlOptions *options, char **arguments) {
+        _cleanup_(ctl_answer_done) CtlAnswer answer = { 0 };
+        json_t *policy;
+        size_t i;
+        int r;
+
+        if (arguments[0])
+                return policy_print(options, arguments[0]);
+        r = ctl_ask_firmly(options, "GET", "/v1/policies", NULL, &answer);
+        json_array_foreach(json_object_get(answer.body, "policies"), i, policy) {
+                if (r == 0)
+                        r = policy_print(options, ctl_text(policy, "name"));
+        }
+        return r;
 }
 
 int ctl_letters_list(const CtlOptions *options, char **arguments) {

@@ -79,6 +79,7 @@ static const Command commands[] = {
         { "seal",           0, true,  SEAL_OPTIONS,         false, ctl_seal },
         { "channels",       0, false, 0,                    false, ctl_channels },
         { "policies",       0, false, 0,                    false, ctl_policies },
+        { "policy show",    0, true,  0,                    false, ctl_policy_show },
         { "doctor",         0, false, 0,                    false, ctl_doctor },
         { "token",          0, false, ONLY(OPTION_TENANT),  false, ctl_token },
         { "letters list",   0, false, 0,                    true,  ctl_letters_list },
@@ -126,6 +127,8 @@ static const char help_text[] =
         "                    --signer\n"
         "  channels          show the channels and whether each is up\n"
         "  policies          show the policies that a share may name\n"
+        "  policy show [NAME]  say in plain words what one of them, or each, asks for, how\n"
+        "                    likely a guess is, and whom it stops and whom not\n"
         "\n"
         "For operators:\n"
         "  doctor            look for what is wrong, and say what to do\n"
@@ -392,7 +395,7 @@ int main(int argc, char **argv) {
                                 "vestibulectl: %s takes %s%s\n",
                                 command->words,
                                 command->n_arguments ? "one id" : "no arguments",
-                                command->may_name_a_file ? ", and perhaps a file" : "");
+                                command->may_name_a_file ? ", and perhaps a file or name" : "");
                 return EX_USAGE;
         }
         if (given & ~command->options) {

@@ -153,6 +153,7 @@ int ctl_events(const CtlOptions *options, char **arguments);
 int ctl_seal(const CtlOptions *options, char **arguments);
 int ctl_channels(const CtlOptions *options, char **arguments);
 int ctl_policies(const CtlOptions *options, char **arguments);
+int ctl_policy_show(const CtlOptions *options, char **arguments);
 int ctl_letters_list(const CtlOptions *options, char **arguments);
 int ctl_letters_replay(const CtlOptions *options, char **arguments);
 int ctl_letters_drop(const CtlOptions *options, char **arguments);

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import sqlite3
+import subprocess
 import sys
 import threading
 import time
@@ -88,6 +89,17 @@ class MovingSite(Site):
             self.relay = mine
         assert got.returncode == 0, got.stderr
         self.wait_state(share, "completed", timeout=PATIENCE)
+
+
+class TwoOperators(Site):
+    """A second channel for the same addresses, of another operator."""
+
+    def __init__(self, build, policies):
+        super().__init__(build, channels=("echo", "odd"), sockets=("odd",), policies=policies, wait=False)
+
+    def channel_section(self, name):
+        text = super().channel_section(name)
+        return text.replace("{\n", "{\n  operator_class = odd\n", 1) if name == "odd" else text
 
 
 def expirations(relay):
@@ -302,6 +314,38 @@ class Tests:
             assert answer.status == 200 and len(answer.json["policies"]) == 1, answer
             assert site.children() == before
             assert "loses its connection" not in read_text(site.log), read_text(site.log)
+
+    # What the operator reads.
+
+    @tap.test
+    def a_running_gateway_says_of_its_policies_what_a_check_says_of_the_file(self):
+        split = 'policy van {\n  class = car-unlock\n  channels = { echo, odd }\n}\n'
+        with TwoOperators(self.build, policies=hotel_policy("echo") + split) as site:
+            def show(*names):
+                return subprocess.run(
+                    [site.program("plugins", "api", "vestibulectl"), "--url", "unix:" + site.operator_path,
+                     "policy", "show", *names], capture_output=True, text=True, timeout=30)
+
+            def check():
+                done = subprocess.run(
+                    [site.program("gateway", "vestibuled"), "--check", "--config", site.config],
+                    capture_output=True, text=True, timeout=30, env=site.environment())
+                return done.stdout.partition("\nchannel echo: ")[0] + "\n"
+
+            assert show().stdout == check() != "", show()
+            assert "9 over the share's whole life" in show("hotel").stdout
+            site.reload(site.configuration().replace("code = D9", "code = D9\n  attempts_total = 4"))
+            assert show().stdout == check() and "4 over the share's whole life" in show("hotel").stdout
+            assert show("castle").returncode == 66
+            found = site.tenant.get("/v1/policies?name=van").json["policies"][0]
+            assert (found["assurance"], found["link_delivery"], found["approval"]) == ("RAL-2", "split", False)
+            assert found["factors"] == ["split"] and found["guess_bits"]["total"] == 128
+            assert "first-channel" in found["stops"] and "phone" in found["does_not_stop"]
+            assert [channel["operator_class"] for channel in found["channels"]] == ["echo", "odd"]
+            # Of another tenant's policies nobody learns that they are there.
+            site.reload(site.configuration().replace("policies = { hotel, van }", "policies = { hotel }"))
+            assert site.tenant.get("/v1/policies?name=van").status == 404
+            assert [p["name"] for p in site.tenant.get("/v1/policies").json["policies"]] == ["hotel"]
 
     # The end.
 

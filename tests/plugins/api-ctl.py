@@ -104,6 +104,13 @@ class Place:
             g.answer(frame, 200, body={"channels": [
                 {"name": "xmpp", "scheme": "xmpp", "state": "up", "detail": "component keys.example.org"},
                 {"name": "sms", "scheme": "sms", "state": "down", "detail": "bind refused"}]})
+        elif kind == "policy.list" and "name" in frame:
+            if frame["name"] == "castle":
+                g.answer(frame, 404, problem={"type": "urn:vestibule:problem:not-found", "title": "No such policy",
+                                              "status": 404, "detail": "GET /v1/policies lists those that there are."})
+            else:
+                g.answer(frame, 200, body={"policies": [
+                    {"name": frame["name"], "class": "hotel", "text": "policy %s: \x1b[2J\n  stops  scanners\n" % frame["name"]}]})
         elif kind == "policy.list":
             g.answer(frame, 200, body={"policies": [
                 {"name": "hotel", "class": "hotel", "vertical": "a", "lifetime": 86400, "mailbox_ttl": 7200,
@@ -354,6 +361,19 @@ def policies_say_in_words_how_many_messages_they_carry():
         assert title.endswith("MESSAGES"), title
         assert re.match(r"hotel .* one$", rows[0]) and re.match(r"valet .* several, in turn$", rows[1]), rows
         assert json.loads(p.run("policies", "--json").stdout)["policies"][1]["access_rights"] == "RWD"
+
+
+def a_policy_is_shown_in_the_words_of_the_gateway():
+    with start() as p:
+        shown = expect(p.run("policy", "show", "valet"), 0).stdout
+        assert shown == "policy valet: ?[2J\n  stops  scanners\n", shown
+        assert p.asked[-1]["name"] == "valet"
+        shown = expect(p.run("policy", "show"), 0).stdout
+        assert [line.split()[1] for line in shown.splitlines()[::2]] == ["hotel:", "valet:"], shown
+        expect(p.run("policy", "show", "castle"), 66, "No such policy")
+        expect(p.run("policy", "show", "no such name"), 65, "`name` must be the name of a policy")
+        expect(p.run("policy", "show", "a", "b"), 64)
+        assert json.loads(p.run("policy", "show", "valet", "--json").stdout)["policies"][0]["name"] == "valet"
 
 
 def create_repeats_itself_with_the_same_key():

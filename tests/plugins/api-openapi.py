@@ -240,10 +240,19 @@ def every_member_required(schema):
     return {**schema, "required": list(schema["properties"])}
 
 
+POLICY = resolve(OPENAPI["paths"]["/v1/policies"]["get"]["responses"]["200"])[
+    "content"]["application/json"]["schema"]["properties"]["policies"]["items"]
+
+
+def details(policy):
+    """What only a policy that is asked for by its name has, but its text."""
+    return {**policy, "required": set(policy["properties"]) - set(policy["required"]) - {"text"}}
+
+
 def members_of_answers_are_those_that_the_gateway_writes():
     for path, function, schema in (
-            ("front-state.c", "policy_json", resolve(OPENAPI["paths"]["/v1/policies"]["get"]["responses"]["200"])[
-                "content"]["application/json"]["schema"]["properties"]["policies"]["items"]),
+            ("front-policy.c", "policy_json", POLICY),
+            ("front-policy.c", "details_json", details(POLICY)),
             ("front-message.c", "message_json", OPENAPI["components"]["schemas"]["Message"]),
             ("share-json.c", "event_json", every_member_required(OPENAPI["components"]["schemas"]["Event"]))):
         source = read("gateway", path)
@@ -266,9 +275,17 @@ def words_of_a_share_and_its_messages_are_those_of_the_code():
             (("policy", "transfer.c"), r"transfer_state_name\(.*?\n\{?(.*?)\n\}", message["state"])):
         in_code = set(re.findall(r'"(\w+)"', re.search(table, read(*path), re.S)[1])) - {"none"}
         assert len(in_code) > 1 and in_code == set(enum["enum"]), (table, in_code ^ set(enum["enum"]))
-    rights = OPENAPI["paths"]["/v1/policies"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
-    rights = rights["properties"]["policies"]["items"]["properties"]["access_rights"]["enum"]
-    assert set(re.findall(r'several \? "(\w+)" : "(\w+)"', read("gateway", "front-state.c"))[0]) == set(rights)
+    rights = POLICY["properties"]["access_rights"]["enum"]
+    assert set(re.findall(r'several \? "(\w+)" : "(\w+)"', read("gateway", "front-policy.c"))[0]) == set(rights)
+
+
+def words_of_a_policy_are_those_of_the_table_of_modes():
+    source, members = read("policy", "factor.c"), POLICY["properties"]
+    attackers = re.search(r"attacker_names\[\w+\] = \{(.*?)\};", source, re.S)[1]
+    for member in ("stops", "does_not_stop"):
+        assert resolve(members[member]["items"])["enum"] == re.findall(r'"([a-z-]+)"', attackers)
+    modes = re.search(r"\} modes\[FACTOR_N\] = \{(.*?)\};", source, re.S)[1]
+    assert members["factors"]["items"]["enum"] == re.findall(r'"([a-z-]+)"', modes)
 
 
 def every_reference_leads_somewhere():
@@ -292,5 +309,6 @@ TESTS = [every_route_is_described_and_the_other_way_round, every_query_parameter
          provisioning_has_the_forms_that_the_parser_knows, reasons_of_a_message_that_is_not_shown_or_was_refused_are_listed,
          limits_are_the_same_in_openapi_the_front_and_the_gateway, limits_of_queries_and_sentences_are_those_of_the_code,
          members_of_answers_are_those_that_the_gateway_writes,
-         words_of_a_share_and_its_messages_are_those_of_the_code, every_reference_leads_somewhere]
+         words_of_a_share_and_its_messages_are_those_of_the_code,
+         words_of_a_policy_are_those_of_the_table_of_modes, every_reference_leads_somewhere]
 sys.exit(tap.run(TESTS))
