@@ -193,7 +193,7 @@ static json_t *canonical(const Config *config) {
                 json_decref(tenant);
                 return NULL;
         }
-        return json_pack("{s:{s:s, s:s?, s:s, s:s, s:s?, s:i}, s:o, s:o, s:o, s:o, s:o, s:o}",
+        return json_pack("{s:{s:s, s:s?, s:s, s:s, s:s?, s:I, s:i}, s:o, s:o, s:o, s:o, s:o, s:o}",
                         "gateway",
                         "state",
                         config->state,
@@ -205,6 +205,8 @@ static json_t *canonical(const Config *config) {
                         config->templates,
                         "time_zone",
                         config->time_zone,
+                        "audit_keep",
+                        (json_int_t) config->audit_keep,
                         "log_level",
                         config->log_level,
                         "front",
@@ -277,8 +279,8 @@ static void compare_gateway(Comparison *c, const json_t *before, const json_t *a
         json_t *value;
 
         json_object_foreach((json_t *) before, key, value) {
-                bool live = streq(key, "log_level") || streq(key, "public_url") ||
-                            streq(key, "time_zone");
+                bool live = streq(key, "log_level") || streq(key, "audit_keep") ||
+                            streq(key, "public_url") || streq(key, "time_zone");
 
                 if (!json_equal(value, json_object_get(after, key)))
                         differs(c, !live, "gateway %s has changed", key);

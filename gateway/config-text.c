@@ -54,6 +54,7 @@ cfg_t *config_reader_grammar(void) {
                 TEXT("root_credential"),
                 TEXT("templates"),
                 TEXT("log_level"),
+                TEXT("audit_keep"),
                 TEXT("time_zone"),
                 CFG_END() };
         cfg_opt_t front[] = { PLUGIN_KEYS,

@@ -1,5 +1,6 @@
 /* What sections say together: the gateway's own, then all others in the order in which they refer
  * to one another, and last what no two of them may share. */
+#include "audit-log.h"
 #include <confuse.h>
 #include <errno.h>
 #include <grp.h>
@@ -8,6 +9,8 @@
 #include "log.h"
 
 enum { GROUP_BYTES_MAX = 4 * 1024 * 1024 };
+
+enum { AUDIT_KEEP_MIN = 24 * 3600 };
 
 static void read_gateway(ConfigReader *reader) {
         static const char *const levels[] = {
@@ -27,6 +30,10 @@ static void read_gateway(ConfigReader *reader) {
         config->templates = config_read_text(&p, "templates", "/etc/vestibule/templates");
         config->time_zone = config_read_time_zone(&p);
 
+        config->audit_keep = config_read_duration(&p, "audit_keep", AUDIT_LOG_KEEP);
+
+        if (config->audit_keep < AUDIT_KEEP_MIN)
+                config_problem(&p, "audit_keep", "audit_keep must be at least 1d");
         if (config->state[0] != '/')
                 config_problem(&p, "state", "state must be an absolute path");
         if (config->templates[0] != '/')

@@ -7,6 +7,7 @@
 #include <sodium.h>
 #include <syslog.h>
 
+#include "audit-log.h"
 #include "config-internal.h"
 
 static const char *const role_names[_CONFIG_ROLE_MAX] = {
@@ -70,6 +71,7 @@ static int config_new(Config **ret) {
                 return -ENOMEM;
         config->n_ref = 1;
         config->log_level = LOG_INFO;
+        config->audit_keep = AUDIT_LOG_KEEP;
         config->store = calloc(1, sizeof(*config->store));
         if (!config->store)
                 return -ENOMEM;

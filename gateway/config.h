@@ -116,6 +116,7 @@ typedef struct Config {
         const char *root_credential; /* the name of the credential that holds the root key */
         const char *templates;       /* the operator's folder of templates */
         const char *time_zone;       /* of recipients and tenants that name none, or NULL */
+        int64_t audit_keep;          /* seconds */
         int log_level;               /* a syslog priority */
         bool has_operator_group;     /* whether the next is known */
         gid_t operator_group;        /* CONFIG_OPERATOR_GROUP, as it was when this was loaded */

@@ -42,6 +42,9 @@ static const FrontVerb verbs[] = {
         { "limit.show_address", OPERATOR,                true,  front_limit_show_address },
         { "limit.clear",     OPERATOR,                   true,  front_limit_clear },
         { "limit.clear_address", OPERATOR,               true,  front_limit_clear_address },
+        { "audit.export",    OPERATOR,                   true,  front_audit_export },
+        { "audit.key",       OPERATOR,                   true,  front_audit_key },
+        { "audit.seed",      OPERATOR,                   true,  front_audit_seed },
         { "clock.accept",    OPERATOR,                   true,  front_clock_accept },
         { "health",          TENANT | OPERATOR | NOBODY, false, front_health },
 };
@@ -173,6 +176,21 @@ static bool may_still(Ask *ask) {
         return admit(ask, front);
 }
 
+/* What an operator only looks at need not be told. */
+static bool changes_something(const FrontVerb *verb) {
+        static const char *const looks[] = {
+                ".get", ".list", ".show", ".export", ".key", ".describe"
+        };
+
+        for (size_t i = 0; i < N_ELEMENTS(looks); i++) {
+                size_t n = strlen(verb->type), tail = strlen(looks[i]);
+
+                if (n > tail && streq(verb->type + n - tail, looks[i]))
+                        return false;
+        }
+        return true;
+}
+
 static int ask_apply(void *context) {
         Ask *ask = context;
         int r;
@@ -182,7 +200,14 @@ static int ask_apply(void *context) {
         r = front_try_replay(ask);
         if (r != 0)
                 return r < 0 ? r : 0;
-        return ask->verb->handle(ask);
+        r = ask->verb->handle(ask);
+        if (r >= 0 && ask->operator&& !ask->problem && changes_something(ask->verb))
+                audit_log_note(ask->gateway->audit,
+                                &(AuditNote){ .event = "operator",
+                                                .actor = AUDIT_ACTOR_OPERATOR,
+                                                .word = ask->verb->type,
+                                                .number = -1 });
+        return r;
 }
 
 static void ask_failed(Ask *ask, int error) {

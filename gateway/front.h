@@ -5,7 +5,8 @@
  *   front-repeat.c  the Idempotency-Key        front-watch.c   waiting for a change
  *   front-event.c   the stream of events       front-message.c  messages of a transfer
  *   front-block.c   blocks, for operators          front-limit.c   limits, likewise
- *   front-policy.c  policies, and one in full */
+ *   front-policy.c  policies, and one in full
+ *   front-audit.c   the audit log, for operators */
 #pragma once
 
 #include "gateway.h"
@@ -108,7 +109,17 @@ int front_share_approve(Ask *ask);
 int front_share_deny(Ask *ask);
 int front_share_expiry(Ask *ask);
 
+/* front-audit.c */
+int front_audit_export(Ask *ask);
+int front_audit_key(Ask *ask);
+int front_audit_seed(Ask *ask);
+
 /* front-block.c */
+/* front-audit.c */
+int front_audit_export(Ask *ask);
+int front_audit_key(Ask *ask);
+int front_audit_seed(Ask *ask);
+
 int front_block_list(Ask *ask);
 int front_block_lift(Ask *ask);
 int front_block_lift_address(Ask *ask);

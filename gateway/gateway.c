@@ -131,6 +131,7 @@ static void hook_keep(void *userdata) {
 
         outbox_keep(g->outbox);
         limiter_keep(g->limiter);
+        audit_log_keep(g->audit);
         g->n_changed_kept = g->n_changed;
 }
 
@@ -139,6 +140,7 @@ static void hook_forget(void *userdata) {
 
         outbox_forget(g->outbox);
         limiter_forget(g->limiter);
+        audit_log_forget(g->audit);
         g->n_changed = g->n_changed_kept;
 }
 
@@ -284,6 +286,7 @@ static void on_kick(void *userdata) {
 static void hook_before_commit(void *userdata) {
         Gateway *g = userdata;
 
+        audit_log_set_time(g->audit, gateway_now(g));
         outbox_claim(g->outbox);
         if (limiter_write(g->limiter) < 0)
                 log_error("What was counted could not be written; it is still in memory.");
@@ -526,6 +529,24 @@ static int load_poll(const Transfer *transfer, void *userdata) {
         return r == -ENXIO ? 0 : r;
 }
 
+static int open_audit(Gateway *g) {
+        int r;
+
+        r = audit_log_open(&g->audit, g->store, g->vault, g->config->fingerprint);
+        if (r < 0) {
+                log_error("The audit log cannot go on: %s.", strerror(-r));
+                return r;
+        }
+        audit_log_set_time(g->audit, gateway_now(g));
+        audit_log_note(g->audit,
+                        &(AuditNote){ .event = "started",
+                                        .actor = AUDIT_ACTOR_GATEWAY,
+                                        .word = VESTIBULE_VERSION,
+                                        .number = -1 });
+        audit_log_keep(g->audit);
+        return 0;
+}
+
 int gateway_new(Gateway **ret, sd_event *event, const char *config_path) {
         static const EngineHooks hooks = { .keep = hook_keep,
                 .forget = hook_forget,
@@ -562,6 +583,8 @@ int gateway_new(Gateway **ret, sd_event *event, const char *config_path) {
         if (r >= 0)
                 r = open_store(g);
         if (r >= 0)
+                r = open_audit(g);
+        if (r >= 0)
                 r = limiter_new(&g->limiter, g->store, g->vault);
         if (r >= 0)
                 r = open_plugins(g);
@@ -597,6 +620,17 @@ int gateway_start(Gateway *g) {
         return r;
 }
 
+/* From here on checkpoints name this configuration. */
+static void note_configuration(Gateway *g) {
+        audit_log_set_configuration(g->audit, g->config->fingerprint);
+        audit_log_note(g->audit,
+                        &(AuditNote){ .event = "configuration",
+                                        .actor = AUDIT_ACTOR_OPERATOR,
+                                        .number = -1 });
+        audit_log_keep(g->audit);
+        engine_kick(g->engine);
+}
+
 void gateway_reload(Gateway *g) {
         _cleanup_(config_unrefp) Config *config = NULL;
         _cleanup_(template_set_freep) TemplateSet *templates = NULL;
@@ -626,6 +660,7 @@ void gateway_reload(Gateway *g) {
                 template_set_free(g->templates);
                 g->templates = TAKE_PTR(templates);
                 plugin_set_reconfigure(g->plugins, g->config);
+                note_configuration(g);
                 config_unref(old);
                 watchers_reload(g);
                 log_set_max_priority(g->config->log_level);
@@ -652,6 +687,7 @@ Gateway *gateway_free(Gateway *g) {
         plugin_set_free(g->plugins);
         outbox_free(g->outbox);
         limiter_free(g->limiter);
+        audit_log_close(g->audit);
         store_close(g->store);
         vault_free(g->vault);
         template_set_free(g->templates);

@@ -20,6 +20,7 @@
 
 #include "address.h"
 #include "answer.h"
+#include "audit-log.h"
 #include "clock.h"
 #include "config.h"
 #include "engine.h"
@@ -61,6 +62,7 @@ typedef struct Gateway {
         TemplateSet *templates;
         Vault *vault;
         Store *store;
+        AuditLog *audit;
         Engine *engine;
         Limiter *limiter;
         Outbox *outbox;

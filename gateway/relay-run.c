@@ -234,6 +234,12 @@ int relay_claim(ShareContext *c, OutboxRow *row, json_t **ret) {
                         row->attempts == 0) { /* from now on a mailbox may exist */
                 row->attempts = 1;
                 r = store_outbox_attempt(c->gateway->store, row);
+                audit_log_note(c->gateway->audit,
+                                &(AuditNote){ .event = "relay_call",
+                                                .actor = AUDIT_ACTOR_GATEWAY,
+                                                .tenant = NULL,
+                                                .share = c->share.n,
+                                                .number = c->share.generation });
         }
         return r;
 }

@@ -273,8 +273,14 @@ static int answer_bound(ShareContext *c, Reply *reply, const Answer *answer) {
                 return answer_taken(c, reply);
         if (is_stop(answer->kind) && lifecycle_is_terminal(c->share.state))
                 return stop_after_the_end(c, reply, answer->kind);
-        if (lifecycle_is_terminal(c->share.state))
+        if (lifecycle_is_terminal(c->share.state)) {
+                audit_log_note(c->gateway->audit,
+                                &(AuditNote){ .event = "late_answer",
+                                                .actor = AUDIT_ACTOR_RECIPIENT,
+                                                .share = c->share.n,
+                                                .number = -1 });
                 return say(c, reply, TEMPLATE_OVER);
+        }
 
         switch (answer->kind) {
         case ANSWER_NO:

@@ -19,10 +19,14 @@ int store_commit(Store *s) {
         int r;
 
         r = sql_events_write(s);
+        if (r >= 0 && s->observer.end)
+                r = s->observer.end(s->observer_userdata);
         if (r >= 0)
                 r = sql_run(s, sql_statement(s, SQL_COMMIT));
         if (r < 0)
                 store_rollback(s);
+        else if (s->observer.committed)
+                s->observer.committed(s->observer_userdata);
         s->n_marks = 0;
         /* At the log's limit the next checkpoint is the loop's, which a busy helper would refuse.
          */
@@ -40,6 +44,8 @@ void store_rollback(Store *s) {
         sql_events_forget(s);
         if (!sqlite3_get_autocommit(s->db))
                 (void) sql_run(s, sql_statement(s, SQL_ROLLBACK));
+        if (s->observer.rolled_back)
+                s->observer.rolled_back(s->observer_userdata);
 }
 
 int store_mark(Store *s) {

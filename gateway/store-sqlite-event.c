@@ -119,6 +119,7 @@ static int reserve(Store *s, size_t n) {
 }
 
 int sql_events_append(Store *s, Share *share) {
+        uint8_t policy[STORE_POLICY_SIZE] = { 0 };
         EventTail *tail;
         int r;
 
@@ -131,14 +132,20 @@ int sql_events_append(Store *s, Share *share) {
                 r = reserve(s, s->n_pending + (size_t) share->n_noted);
         if (r < 0)
                 return r;
-        for (int i = 0; i < share->n_noted; i++)
-                s->pending[s->n_pending++] = (EventPending){ .tenant = tail->tenant,
+        if (s->observer.event)
+                sql_policy_of(share, policy);
+        for (int i = 0; i < share->n_noted; i++) {
+                EventPending *pending = &s->pending[s->n_pending++];
+
+                *pending = (EventPending){ .tenant = tail->tenant,
                         .event = { .share = share->n,
                                         .version = share->version,
                                         .at = share->created + share->noted[i].at,
                                         .event = (TimelineEvent) share->noted[i].event,
                                         .detail = share->noted[i].detail,
                                         .state = share->state } };
+                memcpy(pending->policy, policy, sizeof(policy));
+        }
         share->n_noted = 0;
         return sqlite3_get_autocommit(s->db) ? sql_events_write(s) : 0;
 }
@@ -162,9 +169,14 @@ static int write_one(Store *s, const EventPending *pending) {
         sql_bind_number(stmt, 7, event->detail);
         sql_bind_text(stmt, 8, lifecycle_state_name(event->state));
         r = sql_run(s, stmt);
-        if (r >= 0)
-                tail->last++;
-        return r;
+        if (r < 0)
+                return r;
+        tail->last++;
+        return s->observer.event ? s->observer.event(tail->tenant,
+                                                   event,
+                                                   pending->policy,
+                                                   s->observer_userdata)
+                                 : 0;
 }
 
 int sql_events_write(Store *s) {

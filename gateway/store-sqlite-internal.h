@@ -94,6 +94,15 @@ typedef enum SqlStatement {
         SQL_EVENT_EACH,
         SQL_EVENT_TENANT,
         SQL_EVENT_REMOVE,
+        SQL_AUDIT_PUT,
+        SQL_AUDIT_EACH,
+        SQL_AUDIT_FIRST,
+        SQL_AUDIT_LAST,
+        SQL_AUDIT_BEFORE,
+        SQL_AUDIT_REMOVE,
+        SQL_AUDIT_KEY_PUT,
+        SQL_AUDIT_KEY_GET,
+        SQL_AUDIT_KEY_REMOVE,
         SQL_TIME_PUT,
         SQL_COUNTER_GET,
         SQL_COUNTER_PUT,
@@ -115,6 +124,7 @@ typedef struct EventTail {
 typedef struct EventPending {
         const char *tenant; /* of an EventTail */
         StoreEvent event;   /* without its number */
+        uint8_t policy[STORE_POLICY_SIZE];
 } EventPending;
 
 struct Store {
@@ -131,6 +141,8 @@ struct Store {
         size_t marks[STORE_MARKS_MAX]; /* n_pending when each open savepoint was made */
         size_t n_marks;
         bool event_written;
+        StoreObserver observer;
+        void *observer_userdata;
         char *event_swept; /* the tenant whose events were swept last, or NULL */
 
         /* The checkpoint helper; `wanted` and `ending` are under the mutex. */
@@ -174,6 +186,9 @@ int sql_column_int(sqlite3_stmt *stmt, int i);
 /* Reads an array of fixed elements out of a blob column; returns how many there were, at most max.
  */
 int sql_column_array(sqlite3_stmt *stmt, int i, void *ret, size_t element, int max);
+
+/* Identifies the rules that a share began with, and its policy's name. */
+void sql_policy_of(const Share *share, uint8_t ret[STORE_POLICY_SIZE]);
 
 /* Takes an event of each entry that was noted, and forgets those; written by sql_events_write(), or
  * at once outside a transaction. */

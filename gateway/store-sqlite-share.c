@@ -3,6 +3,7 @@
 #include "store-sqlite-internal.h"
 
 #include <errno.h>
+#include <sodium.h>
 #include <string.h>
 
 /* A policy's numbers, and how far a share's challenge has come, each as a blob, so that a new one
@@ -44,6 +45,19 @@ static void numbers_write(const Share *share, Numbers *ret) {
                                 share->step_until,
                                 share->held_due },
         };
+}
+
+void sql_policy_of(const Share *share, uint8_t ret[STORE_POLICY_SIZE]) {
+        crypto_generichash_state state;
+        Numbers numbers;
+
+        numbers_write(share, &numbers);
+        (void) crypto_generichash_init(&state, NULL, 0, STORE_POLICY_SIZE);
+        (void) crypto_generichash_update(
+                        &state, (const uint8_t *) share->policy, strlen(share->policy) + 1);
+        (void) crypto_generichash_update(
+                        &state, (const uint8_t *) numbers.rules, sizeof(numbers.rules));
+        (void) crypto_generichash_final(&state, ret, STORE_POLICY_SIZE);
 }
 
 static void rules_read(const int64_t numbers[RULES_NUMBERS], int n, Rules *ret) {

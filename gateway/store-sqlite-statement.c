@@ -104,6 +104,16 @@ static const char *const sql[_SQL_MAX] = {
                                    "WHERE tenant = ?1 AND sequence > ?2 ORDER BY sequence LIMIT ?3",
         [SQL_EVENT_TENANT]       = "SELECT tenant FROM event WHERE tenant > ?1 ORDER BY tenant LIMIT 1",
         [SQL_EVENT_REMOVE]       = "DELETE FROM event WHERE tenant = ?1 AND sequence <= ?2",
+        [SQL_AUDIT_PUT]          = "INSERT INTO audit VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        [SQL_AUDIT_EACH]         = "SELECT number, checkpoint, at, text, before, hash, mac FROM audit WHERE number > ?1 "
+                                   "ORDER BY number, checkpoint LIMIT ?2",
+        [SQL_AUDIT_FIRST]        = "SELECT min(number) FROM audit",
+        [SQL_AUDIT_LAST]         = "SELECT number, hash FROM audit WHERE checkpoint = 0 AND number = (SELECT max(number) FROM audit)",
+        [SQL_AUDIT_BEFORE]       = "SELECT max(number) FROM (SELECT number, at FROM audit ORDER BY number LIMIT ?2) WHERE at < ?1",
+        [SQL_AUDIT_REMOVE]       = "DELETE FROM audit WHERE number <= ?1",
+        [SQL_AUDIT_KEY_PUT]      = "INSERT OR REPLACE INTO audit_key VALUES (?1, ?2)",
+        [SQL_AUDIT_KEY_GET]      = "SELECT key FROM audit_key WHERE month = ?1",
+        [SQL_AUDIT_KEY_REMOVE]   = "DELETE FROM audit_key WHERE month > 0 AND month < ?1",
         [SQL_TIME_PUT]           = "INSERT OR REPLACE INTO meta VALUES ('time', ?1)",
         [SQL_COUNTER_GET]        = "SELECT value, note IS NOT NULL FROM counter WHERE key = ?1",
         [SQL_COUNTER_PUT]        = "INSERT INTO counter VALUES (?1, ?2, ?3) ON CONFLICT (key) DO UPDATE SET value = ?2, "

@@ -16,7 +16,7 @@
 #include "log.h"
 
 enum {
-        SCHEMA_VERSION = 6,
+        SCHEMA_VERSION = 7,
         SPILL_BYTES = 4 * 1024 * 1024,
 };
 
@@ -92,6 +92,12 @@ static const char *const schema[SCHEMA_VERSION] = {
               "ROWID;"
               "CREATE INDEX counter_noted ON counter (key) WHERE note IS NOT NULL;"
               "PRAGMA user_version = 6;",
+        [6] = "CREATE TABLE audit (number INTEGER NOT NULL, checkpoint INTEGER NOT NULL, at "
+              "INTEGER NOT "
+              "NULL, text TEXT NOT NULL, before BLOB, hash BLOB, mac BLOB, PRIMARY KEY (number, "
+              "checkpoint)) WITHOUT ROWID;"
+              "CREATE TABLE audit_key (month INTEGER PRIMARY KEY, key BLOB NOT NULL);"
+              "PRAGMA user_version = 7;",
 };
 
 static int execute(Store *s, const char *text) {

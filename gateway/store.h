@@ -20,6 +20,8 @@
 
 enum {
         STORE_DIGEST_SIZE = 32,
+        STORE_MAC_SIZE = 16,
+        STORE_POLICY_SIZE = 16,
         SHARE_ADDRESSES_MAX = 5,
         SHARE_TIMELINE_MAX = 64, /* entries; beyond that share_note() says which give way */
         SHARE_NOTED_MAX = 16,    /* that one change of a share may append */
@@ -378,6 +380,51 @@ int store_event_each(Store *store,
 /* Removes at most limit events that happened before `now - keep`, but never the last of a tenant,
  * since its number says where the next one goes on. *ret_more: there may be others to remove. */
 int store_event_sweep(Store *store, int64_t now, int64_t keep, int limit, bool *ret_more);
+
+/* --- the audit log: what happened, in a chain that gateway/audit.c makes --- */
+
+/* Told of a transaction as it ends, by the one who writes the log. */
+typedef struct StoreObserver {
+        /* An event, as it is written; policy identifies the rules that its share began with. */
+        int (*event)(const char *tenant,
+                        const StoreEvent *event,
+                        const uint8_t policy[STORE_POLICY_SIZE],
+                        void *userdata);
+        /* Everything else is written. A negative return of these two takes all of it back. */
+        int (*end)(void *userdata);
+        void (*committed)(void *userdata);
+        void (*rolled_back)(void *userdata);
+} StoreObserver;
+void store_observe(Store *store, const StoreObserver *observer, void *userdata);
+
+typedef struct StoreAudit {
+        int64_t number;     /* 1 and up, without gaps */
+        bool is_checkpoint; /* one that stands behind the record of that number */
+        int64_t at;
+        const char *text; /* a record's without its hashes, a checkpoint's whole */
+        uint8_t before[STORE_DIGEST_SIZE], hash[STORE_DIGEST_SIZE], mac[STORE_MAC_SIZE];
+} StoreAudit;
+
+int store_audit_put(Store *store, const StoreAudit *audit);
+/* In their order, from number `after` + 1 on, at most limit; a positive answer ends the walk. */
+typedef int (*StoreAuditSeen)(const StoreAudit *audit, void *userdata);
+int store_audit_each(Store *store, int64_t after, int limit, StoreAuditSeen seen, void *userdata);
+/* The numbers of the first and last record, zero for none, and the last one's hash. */
+int store_audit_range(Store *store,
+                int64_t *ret_first,
+                int64_t *ret_last,
+                uint8_t ret_hash[STORE_DIGEST_SIZE]);
+/* Of the first rows, at most limit, the last that is from before a time, zero for none; and removes
+ * all up to a number. */
+int store_audit_before(Store *store, int64_t at, int limit, int64_t *ret_number);
+int store_audit_remove(Store *store, int64_t to);
+
+/* Sealed keys of the log: of the present epoch (0), and of pseudonyms by month. STORE_E_NOT_FOUND.
+ */
+int store_audit_key_put(Store *store, int64_t month, const uint8_t *sealed, size_t size);
+int store_audit_key_get(Store *store, int64_t month, uint8_t **ret, size_t *ret_size);
+/* Of months before this one. *ret_any: there was one. */
+int store_audit_key_remove(Store *store, int64_t before, bool *ret_any);
 
 /* Transfers of several messages. */
 int store_transfer_put(Store *store, const Transfer *transfer);

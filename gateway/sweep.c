@@ -208,6 +208,8 @@ static int sweep_apply(void *context) {
                                 GATEWAY_KEEP_EVENTS,
                                 GATEWAY_SWEEP_PAGE,
                                 &page->more);
+        if (r >= 0)
+                r = audit_log_sweep(g->audit, g->config->audit_keep);
         if (r >= 0 && now >= g->time_stored + PAUSE_SECONDS) {
                 r = store_time_put(g->store, now);
                 if (r >= 0)

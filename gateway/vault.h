@@ -41,7 +41,8 @@ typedef enum VaultField {
         VAULT_FIELD_TRANSFER = 8,       /* what each look at a mailbox says */
         VAULT_FIELD_TRANSFER_STATE = 9, /* Draft R's, as the relay client gave it */
         VAULT_FIELD_TRANSFER_MESSAGE = 10,
-        VAULT_FIELD_HELD = 11,  /* an answer that came too soon */
+        VAULT_FIELD_HELD = 13,  /* an answer that came too soon */
+        VAULT_FIELD_AUDIT = 12, /* keys of the audit log */
         VAULT_FIELD_BLOCK = 11, /* what an operator may see of a block */
         VAULT_FIELD_LIMIT = 20, /* of a limit that was reached */
 } VaultField;

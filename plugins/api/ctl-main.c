@@ -24,6 +24,9 @@ enum {
         OPTION_FOLLOW,
         OPTION_CHANNEL,
         OPTION_FOLDER,
+        OPTION_KEY,
+        OPTION_HEAD,
+        OPTION_WITH_SEED,
         OPTION_REFERENCE,
         OPTION_POLICY,
         OPTION_TO,
@@ -91,6 +94,10 @@ static const Command commands[] = {
         { "limits clear",   0, true,  ONLY(OPTION_TENANT),  true,  ctl_limits_clear },
         { "template lint",  0, true,  0,                    false, ctl_template_lint },
         { "template preview", 0, true, TEMPLATE_OPTIONS,    false, ctl_template_preview },
+        { "audit export",   0, false, ONLY(OPTION_AFTER),   true,  ctl_audit_export },
+        { "audit verify",   0, true,  ONLY(OPTION_KEY) | ONLY(OPTION_HEAD) | ONLY(OPTION_WITH_SEED), true, ctl_audit_verify },
+        { "audit key",      0, false, 0,                    true,  ctl_audit_key },
+        { "audit seed",     0, false, 0,                    true,  ctl_audit_seed },
         { "clock accept",   0, false, 0,                    true,  ctl_clock_accept },
 };
 /* clang-format on */
@@ -147,6 +154,11 @@ static const char help_text[] =
         "                    /etc/vestibule/templates, or FOLDER, and the installed ones\n"
         "  template preview [MESSAGE]  show it, or all, as it arrives [--locale] [--channel]\n"
         "                    [--time-zone] [--folder]\n"
+        "  audit export      print the audit log as JSON lines [--after]\n"
+        "  audit verify [FILE]  tell whether it, or an export, is as it was written\n"
+        "                    [--key] [--head] [--with-seed]\n"
+        "  audit key         print the key that checkpoints are signed with\n"
+        "  audit seed        print the present epoch's key, to be kept elsewhere\n"
         "  clock accept      go on although the store is ahead of the clock\n"
         "\n"
         "Options of share create:\n"
@@ -232,6 +244,9 @@ static const struct option long_options[] = {
         { "follow", no_argument, NULL, OPTION_FOLLOW },
         { "channel", required_argument, NULL, OPTION_CHANNEL },
         { "folder", required_argument, NULL, OPTION_FOLDER },
+        { "key", required_argument, NULL, OPTION_KEY },
+        { "head", required_argument, NULL, OPTION_HEAD },
+        { "with-seed", required_argument, NULL, OPTION_WITH_SEED },
         { "reference", required_argument, NULL, OPTION_REFERENCE },
         { "policy", required_argument, NULL, OPTION_POLICY },
         { "to", required_argument, NULL, OPTION_TO },
@@ -299,6 +314,12 @@ static const char **option_field(CtlOptions *o, int option) {
                 return &o->signer;
         case OPTION_PROVISIONING_FILE:
                 return &o->provisioning_file;
+        case OPTION_KEY:
+                return &o->key;
+        case OPTION_HEAD:
+                return &o->head;
+        case OPTION_WITH_SEED:
+                return &o->with_seed;
         case OPTION_FACT_FILE:
                 return &o->fact_file;
         default:

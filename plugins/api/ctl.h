@@ -18,7 +18,7 @@ typedef struct CtlOptions {
         const char *token_file, *policy, *name, *locale, *title, *description, *format,
                         *content_file, *reference, *expires_in, *sender, *state, *limit, *tenant,
                         *image_url, *time_zone, *after, *share, *signer, *provisioning_file,
-                        *channel, *fact_file, *folder;
+                        *channel, *fact_file, *key, *head, *with_seed, *folder;
         const char *to[5], *claims[3];
         size_t n_to, n_claims;
         bool json, follow;
@@ -160,6 +160,10 @@ int ctl_letters_drop(const CtlOptions *options, char **arguments);
 /* The first line of standard input, as an address that nobody else could read among the arguments;
  * command is named to who gave none. EX_USAGE. */
 int ctl_address_read(const char *command, char ret[ADDRESS_SIZE_MAX]);
+int ctl_audit_export(const CtlOptions *options, char **arguments);
+int ctl_audit_verify(const CtlOptions *options, char **arguments);
+int ctl_audit_key(const CtlOptions *options, char **arguments);
+int ctl_audit_seed(const CtlOptions *options, char **arguments);
 int ctl_blocks_list(const CtlOptions *options, char **arguments);
 int ctl_blocks_lift(const CtlOptions *options, char **arguments);
 int ctl_limits_show(const CtlOptions *options, char **arguments);

@@ -2,7 +2,8 @@
  * each step undoes one entry of schema[] in gateway/store-sqlite.c. */
 #pragma once
 
-#define STORE_BACK_TO_5 "DROP TABLE counter; PRAGMA user_version = 5;"
+#define STORE_BACK_TO_6 "DROP TABLE audit; DROP TABLE audit_key; PRAGMA user_version = 6;"
+#define STORE_BACK_TO_5 STORE_BACK_TO_6 "DROP TABLE counter; PRAGMA user_version = 5;"
 #define STORE_BACK_TO_4                                                                          \
         STORE_BACK_TO_5 "ALTER TABLE share DROP COLUMN progress; ALTER TABLE share DROP COLUMN " \
                         "held;"                                                                  \
