@@ -78,7 +78,7 @@ static json_t *canonical_policy(const ConfigPolicy *policy) {
                 (void) json_array_append_new(channels, json_string(policy->channels[i]->name));
         return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:i, s:i, s:I, s:I, s:i, s:o, "
                          "s:b, "
-                         "s:s?, s:s?, s:o}",
+                         "s:s?, s:s?, s:o, s:o}",
                         "class",
                         (int) rules->class,
                         "factors",
@@ -113,6 +113,8 @@ static json_t *canonical_policy(const ConfigPolicy *policy) {
                         policy->fact,
                         "language",
                         policy->language,
+                        "languages",
+                        strings(policy->languages, policy->n_languages),
                         "fallback",
                         canonical_fallback(policy));
 }

@@ -2,6 +2,7 @@
  * carry them. */
 #include <ctype.h>
 #include <errno.h>
+#include <strings.h>
 
 #include "config-internal.h"
 
@@ -56,6 +57,69 @@ static void read_policy_factors(const ConfigPlace *p, Rules *rules) {
         }
 }
 
+/* Two keys that say of the link and of the sender what `factors` says in one list. They add to it,
+ * and never take away: a policy that says both is refused. */
+static void read_synonyms(const ConfigPlace *p, Rules *rules) {
+        const char *delivery = config_read_text(p, "link_delivery", NULL);
+        bool is_there = config_n_values(p, "approval") > 0;
+        bool approval = config_read_flag(p, "approval", rules->factors & FACTOR_APPROVE);
+
+        if (delivery && streq(delivery, "split"))
+                rules->factors |= FACTOR_SPLIT;
+        else if (delivery && !streq(delivery, "same"))
+                config_problem(p, "link_delivery", "link_delivery must be same or split");
+        else if (delivery && rules->factors & FACTOR_SPLIT)
+                config_problem(p,
+                                "link_delivery",
+                                "link_delivery = same, and split is among the factors: leave one "
+                                "of them out%s",
+                                config_n_values(p, "factors") > 0
+                                                ? ""
+                                                : "; this class has split unless factors says "
+                                                  "otherwise");
+        if (is_there && approval)
+                rules->factors |= FACTOR_APPROVE;
+        else if (is_there && rules->factors & FACTOR_APPROVE)
+                config_problem(p,
+                                "approval",
+                                "approval = no, and approve is among the factors: leave one of "
+                                "them out%s",
+                                config_n_values(p, "factors") > 0
+                                                ? ""
+                                                : "; this class has approve unless factors says "
+                                                  "otherwise");
+}
+
+/* A number that nothing asks for misleads whoever reads it: they believe that a code is typed, or
+ * that somebody approves. */
+static void check_idle_keys(const ConfigPlace *p, const Rules *rules) {
+        static const struct {
+                const char *key;
+                uint32_t factors; /* one of which gives it a meaning */
+                const char *names;
+        } keys[] = {
+                { "code", FACTOR_REPLY_CODE | FACTOR_CROSS_CODE, "reply-code or cross-code" },
+                { "reissues", FACTOR_REPLY_CODE | FACTOR_CROSS_CODE, "reply-code or cross-code" },
+                { "attempts",
+                                FACTOR_REPLY_CODE | FACTOR_CROSS_CODE | FACTOR_FACT,
+                                "reply-code, cross-code or fact" },
+                { "attempts_total",
+                                FACTOR_REPLY_CODE | FACTOR_CROSS_CODE | FACTOR_FACT,
+                                "reply-code, cross-code or fact" },
+                { "code_lifetime", FACTOR_CROSS_CODE, "cross-code" },
+                { "approval_lifetime", FACTOR_APPROVE, "approve" },
+                { "fact_bits", FACTOR_FACT, "fact" },
+        };
+
+        for (size_t i = 0; i < N_ELEMENTS(keys); i++)
+                if (config_n_values(p, keys[i].key) > 0 && !(rules->factors & keys[i].factors))
+                        config_problem(p,
+                                        keys[i].key,
+                                        "%s means nothing here: %s is not among the factors",
+                                        keys[i].key,
+                                        keys[i].names);
+}
+
 /* The classes whose floor these factors reach: "hotel and home-limited". */
 static void reached_classes(unsigned assurance, char *ret, size_t size) {
         const char *names[RULES_CLASS_MAX];
@@ -86,23 +150,39 @@ static const char *long_enough_code(const Rules *rules) {
         return NULL;
 }
 
+/* The sentence of rules_check() begins with the name of a number; *ret_key is that of its key, and
+ * the sentence follows with the key in its place. */
+static void name_key(const char *missed, char ret_key[32], char ret[RULES_PROBLEM_SIZE]) {
+        static const char *const keys[][2] = {
+                { "minimum_authentic", "authentic" },
+                { "code_ttl", "code_lifetime" },
+                { "approval_ttl", "approval_lifetime" },
+        };
+        size_t n = strcspn(missed, ":");
+        const char *key = NULL;
+
+        for (size_t i = 0; i < N_ELEMENTS(keys); i++)
+                if (strlen(keys[i][0]) == n && strncmp(missed, keys[i][0], n) == 0)
+                        key = keys[i][1];
+        (void) snprintf(ret_key, 32, "%.*s", key ? 31 : (int) n, key ? key : missed);
+        (void) snprintf(ret, RULES_PROBLEM_SIZE, "%s%s", ret_key, missed + n);
+}
+
 /* What rules_check() missed, and what would do instead. */
 static void policy_problem(const ConfigPlace *p, const Rules *rules, const char *missed) {
-        static const char minimum[] = "minimum_"; /* the key is called authentic */
         const char *code = strncmp(missed, "code:", 5) == 0 ? long_enough_code(rules) : NULL;
-        char classes[128];
+        char classes[128], key[32], sentence[RULES_PROBLEM_SIZE];
 
-        if (strncmp(missed, minimum, sizeof(minimum) - 1) == 0)
-                missed += sizeof(minimum) - 1;
-
+        name_key(missed, key, sentence);
+        missed = sentence;
         if (code)
-                config_problem(p, NULL, "%s; code = %s is long enough", missed, code);
+                config_problem(p, key, "%s; code = %s is long enough", missed, code);
         else if (rules->factors != 0 && rules_assurance(rules) > 0 &&
                         rules_assurance(rules) < rules_required(rules)) {
                 reached_classes(rules_assurance(rules), classes, sizeof(classes));
                 config_problem(p, "factors", "%s; they are enough for classes %s", missed, classes);
         } else
-                config_problem(p, NULL, "%s", missed);
+                config_problem(p, key, "%s", missed);
 }
 
 /* "RAL-2", or "none" for who would rather have no policy than one below the floor. */
@@ -155,6 +235,8 @@ static void read_policy_rules(const ConfigPlace *p, Rules *rules) {
         rules_default(rules->class, rules);
         p->reader->bad = false;
         read_policy_factors(p, rules);
+        read_synonyms(p, rules);
+        check_idle_keys(p, rules);
         text = config_read_text(p, "code", NULL);
         if (text) {
                 CodeFormat format = code_format_from_name(text);
@@ -219,9 +301,41 @@ static void read_policy_rights(const ConfigPlace *p, ConfigPolicy *policy) {
                                 "both directions");
 }
 
+static bool is_language(const char *text) {
+        return strlen(text) <= 35 && isalpha((unsigned char) text[0]);
+}
+
+static void read_languages(const ConfigPlace *p, ConfigPolicy *policy) {
+        policy->language = config_read_text(p, "language", NULL);
+        policy->languages = config_read_list(p, "languages", &policy->n_languages);
+        if (policy->language && !is_language(policy->language))
+                config_problem(p, "language", "language must be a tag such as en or de-AT");
+        for (size_t i = 0; policy->languages && i < policy->n_languages; i++)
+                if (!is_language(policy->languages[i]))
+                        config_problem(p,
+                                        "languages",
+                                        "languages must be tags such as en or de-AT");
+        if (!policy->languages || policy->n_languages == 0)
+                return;
+        if (policy->language)
+                config_problem(p,
+                                "language",
+                                "languages says it as well, by its first: leave one of them out");
+        policy->language = policy->languages[0];
+}
+
+const char *config_policy_locale(const ConfigPolicy *policy, const char *locale) {
+        size_t n = locale ? strcspn(locale, "-_") : 0;
+
+        for (size_t i = 0; locale && i < policy->n_languages; i++)
+                if (strcspn(policy->languages[i], "-_") == n &&
+                                strncasecmp(policy->languages[i], locale, n) == 0)
+                        return locale;
+        return policy->n_languages > 0 ? NULL : locale;
+}
+
 void config_read_policy(const ConfigPlace *p, ConfigPolicy *policy) {
-        *policy = (ConfigPolicy){ .name = config_take_string(p->reader->config, p->title),
-                .language = config_read_text(p, "language", NULL) };
+        *policy = (ConfigPolicy){ .name = config_take_string(p->reader->config, p->title) };
         if (!policy->name)
                 p->reader->error = -ENOMEM;
         read_policy_rules(p, &policy->rules);
@@ -230,7 +344,5 @@ void config_read_policy(const ConfigPlace *p, ConfigPolicy *policy) {
         config_read_fallback(p, policy);
         check_two_operators(p, policy);
         read_fact(p, policy);
-        if (policy->language && (strlen(policy->language) > 35 ||
-                                                !isalpha((unsigned char) policy->language[0])))
-                config_problem(p, "language", "language must be a tag such as en or de-AT");
+        read_languages(p, policy);
 }

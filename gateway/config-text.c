@@ -150,6 +150,9 @@ cfg_t *config_reader_grammar(void) {
                 TEXT("earlier_steps"),
                 TEXT("quiet_hours"),
                 TEXT("language"),
+                LIST("languages"),
+                TEXT("link_delivery"),
+                TEXT("approval"),
                 TEXT("access_rights"),
                 CFG_END() };
         cfg_opt_t limits[] = { TEXT("shares_per_recipient_10min"),

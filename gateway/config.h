@@ -82,10 +82,13 @@ typedef struct ConfigPolicy {
         const ConfigChannel **channels; /* in the order written */
         size_t n_channels;
         FallbackRules fallback;
-        int64_t *timeouts;    /* of each channel; 0: it is not left in silence */
-        const char *language; /* for recipients whose language is not known, or NULL */
-        const char *fact;     /* which fact FACTOR_FACT asks for: "booking", "surname"; or NULL */
-        bool several;         /* access_rights is RWD: both sides may write */
+        int64_t *timeouts;      /* of each channel; 0: it is not left in silence */
+        const char *language;   /* for recipients whose language is not known, or NULL */
+        const char **languages; /* the only ones that recipients are written to in; the first is
+                                   `language`. None: any that there are texts in */
+        size_t n_languages;
+        const char *fact; /* which fact FACTOR_FACT asks for: "booking", "surname"; or NULL */
+        bool several;     /* access_rights is RWD: both sides may write */
         uint8_t fingerprint[CONFIG_FINGERPRINT_SIZE]; /* changes with anything above */
 } ConfigPolicy;
 
@@ -166,6 +169,9 @@ const ConfigTenant *config_tenant_by_token(
 
 /* The first channel of the policy that serves addresses of this scheme, or NULL. */
 const ConfigChannel *config_policy_channel(const ConfigPolicy *policy, const char *scheme);
+/* The language to ask the texts for, for a recipient of this locale, which may be NULL: the locale
+ * itself where the policy has its language, else NULL, for `language`. */
+const char *config_policy_locale(const ConfigPolicy *policy, const char *locale);
 bool config_tenant_may_use(const ConfigTenant *tenant, const ConfigPolicy *policy);
 /* Whether the tenant may write to this canonical sms URI's country. */
 bool config_tenant_may_reach(const ConfigTenant *tenant, const char *uri);

@@ -125,8 +125,7 @@ static int render(ShareContext *c, const MessagePlan *plan, int part, json_t **r
         Gateway *g = c->gateway;
         const json_t *details = share_details(c);
         const ConfigPolicy *policy = config_policy(g->config, c->share.policy);
-        const char *locale = template_locale(
-                        g->templates, text_of(details, "locale"), policy ? policy->language : NULL);
+        const char *locale = text_of(details, "locale");
         char tag[TAG_SIZE], left[WORDS_SIZE], tries[WORDS_SIZE];
         char message[ID_TEXT_SIZE], thread[ID_TEXT_SIZE], first[ID_TEXT_SIZE], scheme[16] = "";
         _cleanup_(secret_free_stringp) char *text = NULL;
@@ -135,6 +134,9 @@ static int render(ShareContext *c, const MessagePlan *plan, int part, json_t **r
         TemplateValues values = { 0 };
         int r;
 
+        if (policy)
+                locale = config_policy_locale(policy, locale);
+        locale = template_locale(g->templates, locale, policy ? policy->language : NULL);
         vault_tag(g->vault, c->share.n, tag);
         words_left(g->templates, locale, c->now, plan->expires, text_of(details, "zone"), left);
         words_tries(g->templates, locale, c->share.attempts.left, tries);

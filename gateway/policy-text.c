@@ -309,6 +309,19 @@ static void print_fallback(const ConfigPolicy *policy, FILE *file) {
         line_print(&line, "quiet", file);
 }
 
+static void print_languages(const ConfigPolicy *policy, FILE *file) {
+        Line line = { .size = 0 };
+
+        for (size_t i = 0; i < policy->n_languages; i++)
+                line_add(&line, "%s%s", i > 0 ? ", " : "", policy->languages[i]);
+        if (policy->n_languages == 0)
+                line_add(&line, "each that there are texts in");
+        line_add(&line,
+                        "; %s for recipients whose language is another or not known",
+                        policy->language ? policy->language : "en");
+        line_print(&line, "languages", file);
+}
+
 void policy_text_print(const ConfigPolicy *policy, FILE *file) {
         Line stops = { .size = 0 }, not = { .size = 0 };
 
@@ -323,9 +336,7 @@ void policy_text_print(const ConfigPolicy *policy, FILE *file) {
                         policy->several ? "several, in turn, to the recipient and back "
                                           "(access_rights = RWD)"
                                         : "one, to the recipient (access_rights = RD)");
-        (void) fprintf(file,
-                        "  languages  %s for recipients whose language is not known\n",
-                        policy->language ? policy->language : "en");
+        print_languages(policy, file);
         print_channels(policy, file);
         print_fallback(policy, file);
         add_attackers(&stops, policy->rules.factors, true);

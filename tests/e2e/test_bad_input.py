@@ -415,6 +415,12 @@ class Tests:
                 (good.replace("code = D9", "code = D9\n  mailbox_ttl = 24h\n  lifetime = 60h"), "66"),
                 (good.replace("code = D9", "code = D9\n  authentic = strong").replace(
                     "channel echo {", "channel echo {\n  authentic = weak"), "weak"),
+                (good.replace("code = D9", "code = D9\n  code_lifetime = 5m"), "code_lifetime means nothing here"),
+                (good.replace("code = D9", "code = D9\n  interim_floor = RAL-2"), "nothing to stand in for"),
+                (good.replace("reply-code }", "cross-code }"), "two channels of different operators"),
+                (good.replace("reply-code }", "split, page-code }"), "page-code is not a factor of this version"),
+                (good.replace("reply-code }", "fact }").replace("  code = D9\n", ""), "RAL-0", "RAL-1"),
+                (good.replace("reply-code }", "reply-code, approve }\n  approval = no"), "leave one of them out"),
             ):
                 assert text != good
                 self.check_configuration(site, text, "hotel", *words)

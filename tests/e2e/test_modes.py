@@ -45,7 +45,6 @@ policy %(name)s {
   factors = { %(factors)s }
   channels = { xmpp, echo }
   access_rights = RD
-  code_lifetime = 10m
 %(more)s}
 """
 

@@ -67,8 +67,9 @@ static void each_mode_is_told_in_words(void **state) {
                                 "xmpp (strong), echo (weak; operator carrier); senders must be "
                                 "weak at least" },
                 { "class = hotel authentic = strong", "echo (weak, skipped: too weak; operator" },
-                { "class = hotel language = de", "languages de for recipients" },
-                { "class = hotel", "languages en for recipients" },
+                { "class = hotel language = de", "; de for recipients whose language is another" },
+                { "class = hotel", "languages each that there are texts in; en for" },
+                { "class = hotel languages = { de, en }", "languages de, en; de for recipients" },
                 { "class = hotel timeouts = { 1h }",
                                 "fallback on failed and on silence, xmpp after "
                                 "1 h; a step to a weaker channel" },
