@@ -42,7 +42,7 @@ def main():
     made = subprocess.run([vestibulectl, "token", "--json"], capture_output=True, text=True, check=True, timeout=30)
     whole = example.replace('"%s"' % PLACEHOLDER, '"%s"' % json.loads(made.stdout)["entry"])
     every, n_commented_out = re.subn(r"^( +)#(?=\w+ = )", r"\1", whole, flags=re.M)
-    every, n_sections = re.subn(r"^#(?=channel \w+ \{$|    \w+ = |\}$)", "", every, flags=re.M)
+    every, n_sections = re.subn(r"^#(?=(?:channel|policy) \w+ \{$|    \w+ = |\}$)", "", every, flags=re.M)
     with_every = check(vestibuled, templates, every)
     missing = unloaded(os.path.dirname(path), with_every.stdout)
     accepted, refused = check(vestibuled, templates, whole), check(vestibuled, templates, example)
