@@ -28,7 +28,7 @@ from harness.vestibule import (  # noqa: E402
     TERMINAL, URL, events_of, mistyped, plain, share_body, wrong_code)
 
 WIDTH = 88
-ANSWERS_MAX = 10  # GATEWAY_ANSWERS_MAX
+ANSWERS_MAX = 5  # answers_per_hour, as it is shipped
 ENDS = {  # without a key, as promised
     "declined": "Bob declined.",
     "disowned": "Bob is not the one who was meant, and the hotel is warned.",
@@ -298,8 +298,8 @@ class Demo:
         state = self.site.show(self.share_made)["state"]
         is_notice = state in TERMINAL | {"invited"}  # otherwise the link is on its way
         if is_notice and self.n_shown - 1 >= ANSWERS_MAX:
-            say.tell("There is no answer any more: Vestibule answers at most %d messages of one "
-                     "invitation, so that nobody can be flooded. It still reads what Bob writes."
+            say.tell("There is no answer any more: Vestibule answers at most %d messages within an "
+                     "hour, so that nobody can be flooded. It still reads what Bob writes."
                      % ANSWERS_MAX)
         else:
             try:

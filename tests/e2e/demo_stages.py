@@ -78,7 +78,7 @@ class XmppStage(Stage):
         self.prosody = Prosody(server)
         self.prosody.register(GUEST, PASSWORD)
         self.prosody.start()
-        return Site(build, channels=("xmpp",), xmpp=self.prosody, folder=folder)
+        return Site(build, channels=("xmpp",), xmpp=self.prosody, folder=folder, limits={})
 
     def arrive(self):
         self.guest = Recipient(
@@ -134,7 +134,7 @@ class SmsStage(Stage):
     def start(self, build, folder):
         self.carrier = KannelCarrier(build)
         self.carrier.start()
-        return SmsSite(build, self.carrier, folder=folder)
+        return SmsSite(build, self.carrier, folder=folder, limits={})
 
     def address(self):
         return "sms:" + self.carrier.guest
@@ -174,7 +174,7 @@ class EmailStage(Stage):
         self.servers = MailServers(LmtpRoute())
         self.servers.__enter__()
         self.guest = MailGuest(self.servers, GUEST)
-        return MailSite(build, self.servers, name="Hotel Adler", folder=folder)
+        return MailSite(build, self.servers, name="Hotel Adler", folder=folder, limits={})
 
     def address(self):
         return self.guest.address

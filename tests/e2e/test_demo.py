@@ -173,10 +173,10 @@ class Tests:
 
     @tap.test
     def who_writes_too_much_is_told_that_there_are_no_more_answers(self):
-        status, _, output = self.play(lambda code: ["hello?"] * 11 + ["NO"])
-        assert output.count("that was not understood") == 10, output
+        status, _, output = self.play(lambda code: ["hello?"] * 6 + ["NO"])
+        assert output.count("that was not understood") == 5, output
         self.check_ended_without_key(
-            status, output, "Vestibule answers at most 10 messages of one invitation, so that")
+            status, output, "Vestibule answers at most 5 messages within an hour, so that")
 
     @tap.test
     def a_failure_shows_logs_and_no_folder_that_is_gone(self):

@@ -11,6 +11,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from harness import tap  # noqa: E402
 from harness.vestibule import (  # noqa: E402
     LOOSE, Site, events_of, options_of_test, read_text, share_body, wrong_code)
+from test_channels import SmsSite  # noqa: E402
 
 
 def limits(**numbers):
@@ -35,6 +36,21 @@ def start(site, *addresses, tenant=None):
 def forgiven(answer):
     assert answer.status == 201, answer
     return answer.json
+
+
+class PaidSite(SmsSite):
+    """Each SMS costs 0.10, and the tenant may spend so much a day, in Germany alone."""
+
+    def __init__(self, build, spend, **options):
+        self.spend = spend
+        super().__init__(build, **options)
+
+    def channel_section(self, name):
+        return super().channel_section(name).replace("{", "{\n  price = 0.10", 1)
+
+    def configuration(self):
+        return super().configuration().replace(
+            "  relay = main\n", '  relay = main\n  spend_per_day = %s\n  countries = { "+49" }\n' % self.spend)
 
 
 def operator(site, *arguments, given=""):
@@ -243,6 +259,23 @@ class Tests:
             journal = read_text(site.log)
             assert "An operator emptied 1 counter of limits." in journal and "bob" not in journal
             assert site.tenant.get("/v1/limits").status == 403, "it is not a tenant's affair"
+
+    @tap.test
+    def what_sms_may_cost_is_reserved_by_each_share_and_never_exceeded(self):
+        with PaidSite(self.build, "1.00") as site:
+            for number in range(2):  # each an invitation and a link of two parts
+                site.invite("sms:+49151123456%02d" % number)
+            refused(start(site, "sms:+4915112345699"), "spend-cap")
+            share = site.tenant.get("/v1/shares").json["shares"][0]
+            spent = 80
+            for _ in range(4):  # what is answered is paid by its parts, and at last waits
+                sent = site.say("%s HELP" % share["tag"], sender="sms:+4915112345601")
+                spent += 10 * len(sent)
+            assert spent <= 100, spent
+            entry = next(found for found in operator(site, "limits", "show", "--json") if found["kind"] == "tenant")
+            assert entry["tenant"] == "adler" and "spent_day" in entry["full"], entry
+            answer = start(site, "sms:+436601234567")
+            assert answer.status == 422 and "no numbers that begin like this" in answer.json["detail"], answer
 
 
 if __name__ == "__main__":

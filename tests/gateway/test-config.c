@@ -781,6 +781,92 @@ static void a_tenant_that_cannot_work_is_refused(void **state) {
         }
 }
 
+#define PHONE(keys) "channel phone { scheme = sms  socket = /run/phone  " keys " }\n"
+#define BY_PHONE "policy hotel { class = hotel  channels = { phone } }\n"
+#define TENANT_WITH(keys)                                         \
+        "tenant adler { name = \"Hotel Adler\"  token = { " ENTRY \
+        " }  policies = { hotel }  relay = main  " keys " }\n"
+
+static void limits_have_defaults_and_bounds(void **state) {
+        _cleanup_(config_unrefp) Config
+                        *absent = parse_good(WHOLE),
+                        *some = parse_good(WHOLE
+                                        "limits { shares_per_day = 5000  wrong_in_all = 2600 }");
+        ConfigDifference difference;
+        char text[2048];
+
+        (void) state;
+        for (int i = 0; i < _LIMIT_NUMBER_MAX; i++) {
+                const LimitDescription *d = limits_describe((LimitNumber) i);
+
+                assert_int_equal(absent->limits.number[i], d->usual);
+                (void) snprintf(text, sizeof(text), WHOLE "limits { %s = %u }", d->key, d->max + 1);
+                expect_problem(text, "test.conf:7: limits: ", "must be a whole number from ");
+        }
+        assert_int_equal(some->limits.number[LIMIT_SHARES_PER_DAY], 5000);
+        assert_int_equal(some->limits.number[LIMIT_SHARES_BURST], 120);
+        expect_problem(WHOLE "limits { wrong_in_all = 2701 }",
+                        "test.conf:7: limits: ",
+                        "wrong_in_all must be a whole number from 1 to 2700\n");
+        expect_problem(WHOLE "limits { shares_per_recipient_hour = 2 }",
+                        "test.conf:7: limits: ",
+                        "shares_per_recipient_10min = 3 is never reached, as "
+                        "shares_per_recipient_hour is 2\n");
+        assert_int_equal(config_difference(absent, some, &difference), 0);
+        assert_true(difference.any && !difference.restart);
+        assert_non_null(strstr(difference.text, "limits shares_per_day has changed"));
+        config_difference_done(&difference);
+}
+
+static void what_a_tenant_may_spend_needs_a_price(void **state) {
+        static const char *const amounts[] = {
+                "0", "0.0", "-1", ".5", "1.", "1.00001", "1e3", "100000.01", "1,5", "1.2.3"
+        };
+        _cleanup_(config_unrefp) Config *config = parse_good(
+                        PARTS PHONE("price = 0.075") BY_PHONE TENANT_WITH("spend_per_day = 25"));
+        char text[2048];
+
+        (void) state;
+        assert_int_equal(config->tenants[0].spend_per_day, 250000);
+        assert_int_equal(config_channel(config, "phone")->price, 750);
+        for (size_t i = 0; i < N_ELEMENTS(amounts); i++) {
+                (void) snprintf(text,
+                                sizeof(text),
+                                PARTS PHONE("price = \"%s\"") BY_PHONE TENANT_WITH(""),
+                                amounts[i]);
+                expect_problem(text, "test.conf:5: channel phone: ", "price must be an amount");
+        }
+        expect_problem(PARTS PHONE("") BY_PHONE TENANT_WITH("spend_per_day = 25.00"),
+                        "test.conf:7: tenant adler: ",
+                        "spend_per_day caps nothing while channel phone, which policy hotel uses, "
+                        "has no price\n");
+        expect_problem(PARTS "channel other { scheme = echo  socket = /run/o  price = 1 }\n",
+                        "test.conf:5: channel other: ",
+                        "price is no key of a channel for echo: addresses\n");
+}
+
+static void countries_of_a_tenant_are_what_numbers_begin_with(void **state) {
+        static const char *const wrong[] = { "DE", "49", "+", "+049", "+12345678", "+49 1", "++4" };
+        _cleanup_(config_unrefp) Config *some = parse_good(PARTS POLICY TENANT_WITH(
+                                                        "countries = { \"+49\", \"+1876\" }")),
+                                        *none = parse_good(WHOLE);
+        char text[2048];
+
+        (void) state;
+        assert_true(config_tenant_may_reach(&some->tenants[0], "sms:+4915112345678"));
+        assert_true(config_tenant_may_reach(&some->tenants[0], "sms:+18765551234"));
+        assert_false(config_tenant_may_reach(&some->tenants[0], "sms:+12125551234"));
+        assert_false(config_tenant_may_reach(&some->tenants[0], "sms:+436601234567"));
+        assert_true(config_tenant_may_reach(&none->tenants[0], "sms:+436601234567"));
+        for (size_t i = 0; i < N_ELEMENTS(wrong); i++) {
+                (void) snprintf(text,
+                                sizeof(text),
+                                PARTS POLICY TENANT_WITH("countries = { \"%s\" }"),
+                                wrong[i]);
+                expect_problem(text, "test.conf:6: tenant adler: ", "is not what a number begins");
+        }
+}
+
 static void what_would_do_instead_is_said(void **state) {
         static const char after_code[] =
                         "class home-limited asks for at most 2^-31; code = X8 is long enough\n",
@@ -1274,6 +1360,9 @@ int main(void) {
                 cmocka_unit_test(a_slip_in_a_channel_is_found_before_its_program_starts),
                 cmocka_unit_test(a_foreign_key_is_told_once),
                 cmocka_unit_test(a_tenant_that_cannot_work_is_refused),
+                cmocka_unit_test(limits_have_defaults_and_bounds),
+                cmocka_unit_test(what_a_tenant_may_spend_needs_a_price),
+                cmocka_unit_test(countries_of_a_tenant_are_what_numbers_begin_with),
                 cmocka_unit_test(what_would_do_instead_is_said),
                 cmocka_unit_test(one_token_never_belongs_to_two_tenants),
                 cmocka_unit_test(names_that_could_deceive_are_refused),
