@@ -782,7 +782,7 @@ class Tests:
 
             def damage(store):
                 self.make_stuck(store, stuck, count)
-                store.execute("UPDATE share SET due = 2 WHERE n = ?",
+                store.execute("UPDATE share SET due = 2, expires = 1 WHERE n = ?",
                               (share_number(healthy["id"]),))
 
             self.change_store(site, damage)
@@ -800,7 +800,7 @@ class Tests:
                 "UPDATE share SET key = ?, due = ? WHERE n = ?", (key, due, n)))
             assert site.rows("SELECT * FROM share WHERE n = ?", n) == [whole]
             self.change_store(site, lambda store: store.execute(
-                "UPDATE share SET due = 1 WHERE n = ?", (n,)))
+                "UPDATE share SET due = 1, expires = 1 WHERE n = ?", (n,)))
             site.start_gateway()
             site.wait_state(stuck, "expired", timeout=60)
 

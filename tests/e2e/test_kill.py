@@ -30,7 +30,7 @@ class Life:
         self.number = number
         self.chance = random.Random("%d/%d" % (run.seed, number))
         self.plan = self.chance.choices(
-            ("right", "wrong then right", "locked", "declined", "cancelled"), (5, 3, 1, 1, 3))[0]
+            ("right", "wrong then right", "locked", "declined", "cancelled"), (5, 3, run.locks, 1, 3))[0]
         self.share = None
         self.attempts_left = 3
         self.state = None
@@ -67,8 +67,9 @@ class Life:
         assert self.wait(lambda s: s["state"] in TERMINAL, "the end")["state"] == "declined"
 
     def live_locked(self):
-        for number in range(3):
+        for number in range(3):  # one that comes before the last is judged takes the place of what waits
             self.run.answer(self, wrong_code(self.share["code"], number))
+            self.wait(lambda s, number=number: events_of(s).count("wrong") > number, "it is judged")
         assert self.wait(lambda s: s["state"] in TERMINAL, "the end")["state"] == "locked"
 
     def live_cancelled(self):
@@ -123,6 +124,7 @@ class Run:
     """Lives in parallel, and kills among them."""
 
     n_workers = 6
+    locks = 1  # how often, beside the other plans, somebody guesses until it is locked
 
     def __init__(self, seed):
         self.seed = seed
@@ -255,6 +257,7 @@ class XmppRun(Run):
     """Each worker has an account of its own, so that nobody has two shares at a time."""
 
     n_workers = 3
+    locks = 0  # after one, the next share for the same person waits for a quarter of an hour
     victims = {"vestibuled": 3, "xmpp": 4, "prosody": 4, "relay": 1, "main": 1}
 
     def guest(self, life):
