@@ -180,7 +180,8 @@ class Tests:
                 assert answer.json["state"] == ("cancelled" if early else "withdrawing"), answer
                 assert answer.json["link_left"] == (state in ("released", "withdrawing")), answer
                 again = site.cancel(share)
-                assert again.status == answer.status and again.json == answer.json, "repeating does no harm"
+                assert (again.status, again.json["state"]) in ((answer.status, answer.json["state"]), (200, "cancelled"))
+                assert again.json["link_left"] == answer.json["link_left"], "repeating does no harm"
                 site.bring_back_the_relay()
                 if state == "pending":  # the carrier had it in hand
                     site.plugin.write({"type": "sent", "id": invitation["id"]})
