@@ -16,8 +16,8 @@ syncs       fdatasync() of 4 KiB appended to a file: what the disk gives in this
 
 Ratios are taken within each round, and their median is what counts. Goals are judged at the end.
 Then others have their turn: relay.py with requests to the relay alone, transfers.py with many
-transfers that wait, and one for each way to a carrier. Status 0: everything was measured, and the
-goals of these and, with --gate, all others are met.
+transfers that wait, flood.py with wrong answers, and one for each way to a carrier. Status 0:
+everything was measured, and the goals of these and, with --gate, all others are met.
 """
 
 import mmap
@@ -315,7 +315,7 @@ def main():
     print_tables(results, sizes)
     all_met = judge(results) or not options.gate
     sys.stdout.flush()
-    for name in ("relay.py", "transfers.py", "kannel.py", "smpp.py", "lmtp.py", "mail.py"):
+    for name in ("relay.py", "transfers.py", "flood.py", "kannel.py", "smpp.py", "lmtp.py", "mail.py"):
         all_met &= run_part(name, options.build, options)
     return 0 if all_met else 1
 
