@@ -219,7 +219,7 @@ static int message_refused(ShareContext *c, OutboxKind kind, int step) {
                 share_note(&c->share, c->now, TIMELINE_NOT_DELIVERED, OUTBOX_CODE, step);
                 r = challenge_code_lapsed(c, TEMPLATE_CODE_EXPIRED);
         } else {
-                share_note(&c->share, c->now, TIMELINE_NOT_DELIVERED, kind, step);
+                share_note(&c->share, c->now, TIMELINE_NOT_DELIVERED, (int) kind, step);
                 r = share_step(c, LIFECYCLE_EVENT_LINK_UNDELIVERABLE);
         }
         return r < 0 ? r : share_save(c);

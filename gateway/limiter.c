@@ -74,24 +74,23 @@ int64_t limiter_now_usec(const Limiter *l) {
 
 /* In the same boot its clock has gone on; in another one nobody knows for how long the machine was
  * off, so that it does not count. */
-static int start_time(Limiter *l) {
+static int start_time(Store *store, StoreElapsed *ret) {
         StoreElapsed stored;
         sd_id128_t boot;
         int64_t now = boot_seconds();
         int r;
 
-        r = store_elapsed_get(l->store, &stored);
+        r = store_elapsed_get(store, &stored);
         if (r < 0)
                 return r;
-        l->start = (StoreElapsed){ .seconds = stored.seconds, .boot_seconds = now };
-        if (l->start.seconds < FIRST_SECOND)
-                l->start.seconds = FIRST_SECOND;
+        *ret = (StoreElapsed){ .seconds = stored.seconds, .boot_seconds = now };
+        if (ret->seconds < FIRST_SECOND)
+                ret->seconds = FIRST_SECOND;
         if (sd_id128_get_boot(&boot) < 0)
                 return 0;
-        memcpy(l->start.boot, boot.bytes, sizeof(l->start.boot));
-        if (memcmp(stored.boot, l->start.boot, sizeof(stored.boot)) == 0 &&
-                        now >= stored.boot_seconds)
-                l->start.seconds += now - stored.boot_seconds;
+        memcpy(ret->boot, boot.bytes, sizeof(ret->boot));
+        if (memcmp(stored.boot, ret->boot, sizeof(stored.boot)) == 0 && now >= stored.boot_seconds)
+                ret->seconds += now - stored.boot_seconds;
         return 0;
 }
 
@@ -104,17 +103,20 @@ int limiter_put_time(Limiter *l) {
 }
 
 int limiter_new(Limiter **ret, Store *store, const Vault *vault) {
-        _cleanup_(limiter_freep) Limiter *l = calloc(1, sizeof(*l));
+        StoreElapsed start;
+        Limiter *l;
         int r;
 
+        r = start_time(store, &start);
+        if (r < 0)
+                return r;
+        l = calloc(1, sizeof(*l));
         if (!l)
                 return -ENOMEM;
         l->store = store;
         l->vault = vault;
-        r = start_time(l);
-        if (r < 0)
-                return r;
-        *ret = TAKE_PTR(l);
+        l->start = start;
+        *ret = l;
         return 0;
 }
 
