@@ -352,7 +352,7 @@ void limiter_failed(Limiter *l) {
 /* --- sweeping ----------------------------------------------------------------------------------
  */
 
-enum { STALE_MAX = 64 }; /* thrown away at a time */
+enum { STALE_MAX = 512 }; /* thrown away at a time */
 
 typedef struct Sweep {
         Limiter *limiter;

@@ -11,6 +11,7 @@
 enum {
         STUCK_SECONDS = 5 * 60, /* until a share that could not be swept is looked at again */
         PAUSE_SECONDS = 60,
+        COUNTER_PAGES = 10, /* of those that are looked at in each pause */
 };
 
 typedef struct Page {
@@ -214,7 +215,7 @@ static int sweep_apply(void *context) {
                 r = store_time_put(g->store, now);
                 if (r >= 0)
                         r = limiter_put_time(g->limiter);
-                if (r >= 0)
+                for (int i = 0; r >= 0 && i < COUNTER_PAGES; i++)
                         r = limiter_sweep(g->limiter, GATEWAY_SWEEP_PAGE);
                 g->time_stored = now;
         }
