@@ -12,7 +12,7 @@
 #include "json-wipe.h"
 
 enum {
-        CLOCK_SECONDS = 30, /* until an answer is tried again that came while the clock was odd */
+        CLOCK_SECONDS = 30, /* until a held answer is tried again while the clock is odd */
         NUMBER_SIZE = 7,    /* of approve: six digits and the final NUL */
 };
 
@@ -352,8 +352,6 @@ static int hold(ShareContext *c, const ChallengeFrom *from, Factor factor, const
         if (r < 0)
                 return r;
         s->held_due = s->attempts.not_before;
-        if (c->gateway->clock.suspect && s->held_due < c->now + CLOCK_SECONDS)
-                s->held_due = c->now + CLOCK_SECONDS;
         share_set_due(c);
         return 0;
 }
@@ -383,7 +381,7 @@ static int judge(ShareContext *c,
         if (r != 0)
                 return r < 0 ? r : 0;
         if (g->clock.suspect) /* nothing is confirmed before the operator has looked */
-                return hold(c, from, factor, canonical);
+                return -EAGAIN;
         r = attempts_spend(&c->share.attempts, guess, c->now, &ticket);
         switch (r) {
         case 0:
@@ -566,7 +564,7 @@ int challenge_answer(ShareContext *c, const ChallengeFrom *from, const Answer *a
                 break;
         case FACTOR_SPLIT:
                 if (agrees && c->gateway->clock.suspect)
-                        return hold(c, from, FACTOR_SPLIT, "");
+                        return -EAGAIN;
                 if (agrees)
                         return met(c, from, FACTOR_SPLIT);
                 break;
@@ -590,8 +588,6 @@ static int judge_held(ShareContext *c, const json_t *held) {
         if (!answer || !from.channel || !from.address ||
                         factor != factor_next(c->share.rules.factors, c->share.met))
                 return 0;
-        if (factor == FACTOR_SPLIT)
-                return met(c, &from, factor);
         if (factor == FACTOR_FACT)
                 return judge_fact(c, &from, answer);
         if (factor == FACTOR_CROSS_CODE && !is_independent(c, c->share.code_step, from.channel))

@@ -550,7 +550,7 @@ static void reply_done(void *context, int result) {
                 answer = json_pack("{s:s}", "type", "ack");
         else
                 answer = json_pack("{s:s, s:I}", "type", "again", "retry_after", (json_int_t) 1);
-        if (result < 0)
+        if (result < 0 && result != -EAGAIN)
                 log_record(LOG_ERR,
                                 &(LogFields){ .channel = reply->channel->name },
                                 "A reply could not be taken: %s.",

@@ -9,6 +9,7 @@
 #include "rules.h"
 
 static const int64_t delays[] = { 2, 8, 30 };
+enum { N_DELAYS = sizeof(delays) / sizeof(delays[0]) };
 
 static unsigned least(unsigned a, unsigned b) {
         return a < b ? a : b;
@@ -57,7 +58,8 @@ int attempts_spend(Attempts *attempts,
                 return ATTEMPTS_E_NONE_LEFT;
         if (was_wrong(attempts, guess))
                 return ATTEMPTS_E_REPEATED;
-        if (now < attempts->not_before)
+        /* Further off than any delay is a time of a clock that was found wrong and set back. */
+        if (now < attempts->not_before && attempts->not_before - now <= delays[N_DELAYS - 1])
                 return ATTEMPTS_E_EARLY;
 
         attempts->left--;
@@ -69,13 +71,12 @@ int attempts_spend(Attempts *attempts,
 
 static void remember(Attempts *attempts, const uint8_t guess[CODE_VERIFIER_SIZE], int64_t now) {
         unsigned n = n_traces(attempts);
-        size_t last = sizeof(delays) / sizeof(delays[0]) - 1;
 
         if (n < ATTEMPTS_TOTAL_MAX) {
                 memcpy(attempts->wrong[n], guess, ATTEMPTS_TRACE_SIZE);
                 attempts->n_wrong = (uint8_t) (n + 1);
         }
-        attempts->not_before = now + delays[n < last ? n : last];
+        attempts->not_before = now + delays[n < N_DELAYS ? n : N_DELAYS - 1];
 }
 
 AttemptsVerdict attempts_judge(Attempts *attempts,
