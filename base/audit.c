@@ -161,6 +161,16 @@ check_order(AuditVerifier *v, int64_t number, int64_t epoch, char ret_problem[AU
                                 number,
                                 epoch,
                                 v->epoch);
+        if (number == 1 && epoch != 0)
+                return problem(AUDIT_E_BROKEN, ret_problem, "record 1 is not of the first epoch");
+        /* Or else whoever cannot sign would leave the checkpoints out. */
+        if (v->last > 0 && epoch != v->epoch && v->signed_to != v->last)
+                return problem(AUDIT_E_BROKEN,
+                                ret_problem,
+                                "epoch %" PRId64 " ends with record %" PRId64
+                                ", and its checkpoint is missing",
+                                v->epoch,
+                                v->last);
         return 0;
 }
 
@@ -301,6 +311,16 @@ int audit_verifier_end(AuditVerifier *v, char ret_problem[AUDIT_PROBLEM_SIZE]) {
                                 "the log begins with record %" PRId64
                                 ", and no signed record says that it may",
                                 v->first);
+        /* The first record of an epoch may still be to come. */
+        if (v->epoch + 1 < v->present_epoch)
+                return problem(AUDIT_E_BROKEN,
+                                ret_problem,
+                                "the log ends with record %" PRId64 " in epoch %" PRId64
+                                ", and the gateway is in epoch %" PRId64
+                                ": its end was cut off, or written anew",
+                                v->last,
+                                v->epoch,
+                                v->present_epoch);
         if (v->has_head && !v->head_seen)
                 return problem(AUDIT_E_BROKEN,
                                 ret_problem,

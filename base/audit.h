@@ -63,6 +63,7 @@ typedef struct AuditVerifier {
         int64_t key_epoch;
         int64_t head; /* a number that was kept elsewhere, with its hash */
         uint8_t head_hash[AUDIT_HASH_SIZE];
+        int64_t present_epoch; /* in which the gateway was before the first line was asked for */
 
         /* found */
         int64_t n_records, n_checkpoints, n_macs;

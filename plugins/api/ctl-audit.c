@@ -135,12 +135,14 @@ static int read_what_is_known(const CtlOptions *options, bool from_file, AuditVe
         if (!key && from_file)
                 return usage("audit verify of a file needs --key, which `audit key` prints; who "
                              "keeps it elsewhere need not trust the gateway");
-        if (!key) {
+        if (!from_file) {
                 r = ask_keys(options, false, &answer);
                 if (r != 0)
                         return r;
-                key = ctl_text(answer.body, "public");
+                v->present_epoch = json_integer_value(json_object_get(answer.body, "epoch"));
         }
+        if (!key)
+                key = ctl_text(answer.body, "public");
         v->has_public = audit_from_hex(key, v->public, sizeof(v->public));
         if (!v->has_public)
                 return usage("--key must be 64 hexadecimal digits");
