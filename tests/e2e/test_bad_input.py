@@ -539,6 +539,15 @@ class Tests:
             assert site.rows("SELECT * FROM block") == []
 
     @tap.test
+    def only_the_languages_of_a_policy_are_written(self):
+        with Site(self.build, policies=hotel_policy("echo", languages="{ de, en }")) as site:
+            for locale, language in (("fr-CA", "de"), ("en-GB", "en"), ("de-AT", "de"), ("es", "de")):
+                phone = site.phone("echo:" + locale.lower())
+                site.create("echo:" + locale.lower(), locale=locale)
+                text = phone.wait_message("invitation")["text"]
+                assert self.SPOKEN[language][1] in text, (locale, text)
+
+    @tap.test
     def all_of_stop_is_understood_in_each_language(self):
         with Site(self.build) as site:
             for number, (language, (*_, stop_all, said)) in enumerate(self.SPOKEN.items(), 1):
