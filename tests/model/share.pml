@@ -46,7 +46,8 @@ inline perform() {
 	if :: eff & DO_CREATE_MAILBOX -> create_due = true :: else fi;
 	if :: eff & DO_SEND_LINK -> link_due = true :: else fi;
 	if :: eff & DO_DELETE_MAILBOX -> delete_due = true :: else fi;
-	if :: eff & DO_WIPE_CODE -> code = false :: else fi;
+	if :: eff & (DO_WIPE_CODE | DO_DROP_CODE) -> code = false :: else fi;
+	if :: eff & DO_SEND_CODE -> code = true :: else fi;
 	if :: eff & DO_WIPE_PAYLOAD -> payload = false :: else fi;
 	if :: eff & DO_WIPE_LINK -> link = false :: else fi;
 	if :: eff & DO_WIPE_MAILBOX -> has_url = false :: else fi;
@@ -70,6 +71,8 @@ active proctype Recipient() {
 		:: right = true
 		:: right = false
 		:: atomic { step(E_NO) }; goto next
+		:: atomic { lifecycle(E_READY); perform() }; goto next /* a code of ours, which lapses as any */
+		:: atomic { step(E_CODE_LAPSED) }; goto next
 		:: atomic { step(E_NOT_ME) }; goto next
 		:: atomic { left && link -> step(E_ACKNOWLEDGED) }; goto next
 		:: atomic { left -> step(E_CLAIMED_ELSEWHERE) }; goto next
@@ -86,7 +89,8 @@ active proctype Recipient() {
 #endif
 		atomic {
 			if
-			:: right && st == S_INVITED -> right_seen = true; step(E_CODE_RIGHT)
+			:: right && st == S_INVITED && code -> right_seen = true; step(E_CODE_RIGHT)
+			:: right && st == S_INVITED && code -> step(E_FACTOR_MET) /* one of several */
 			:: !right && attempts > 0 -> step(E_CODE_WRONG)
 			:: !right && attempts == 0 -> step(E_CODE_WRONG_LAST)
 			:: else -> skip
@@ -111,6 +115,7 @@ active proctype Sender() {
 		perform() }
 	:: atomic { step(E_POLICY_TIGHTENED) }
 	:: atomic { link -> step(E_RESEND_LINK) } /* the guard: ACKNOWLEDGED has wiped it */
+	:: atomic { lifecycle(E_REISSUE); if :: ok -> code = true :: else fi; perform() } /* and gives no attempt */
 	:: skip
 	fi
 }
@@ -141,7 +146,8 @@ start:
 	:: atomic { st == S_PENDING && !mint -> mint = true; payload = false }
 	:: atomic { st == S_PENDING -> step(E_INVITATION_TAKEN) }
 	:: atomic { st == S_CONFIRMED -> if :: step(E_RELEASE) :: step(E_ASK_APPROVAL) fi }
-	:: atomic { st == S_AWAITING_APPROVAL -> if :: step(E_APPROVED) :: step(E_DENIED) fi }
+	:: atomic { st == S_AWAITING_APPROVAL ->
+		if :: step(E_APPROVED) :: step(E_DENIED) :: step(E_APPROVAL_WRONG) fi }
 
 	:: atomic { create_due && !payload && st == S_RELEASING -> assert(mint && right_seen) };
 		CRASH(start); /* the tenant is asked again, and answers the same */
