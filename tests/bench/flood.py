@@ -9,6 +9,7 @@ real relay calls, over the same channel; see lifecycle.c.
 
 flood   `quiet` and `flood` take turns in being first in a round; a ratio is of two of one round. p99 is
         from the request to its 201 (create), and from there to the recipient's last notice (notice).
+        `beyond` is the same flood once more, after the tenants' budgets of a day are used up but for a few.
 cost    CPU of vestibuled for answers at the same rate, by its own clock, with all that follows from them,
         such as the text back. `mistyped` are codes with a wrong check digit: they are bound,
         committed, recorded and answered likewise, but neither hashed, spent, compared nor counted in
@@ -68,13 +69,13 @@ def create_shares(site, number, count):
     return made
 
 
-def start_flood(site, answers):
+def start_flood(site, answers, *more):
     path = site.path("answers")
     with open(path, "w") as file:
         file.write("".join("%s %s\n" % answer for answer in answers))
     return subprocess.Popen(
         [site.program("tests", "bench", "flood"), "--phones", site.phones_path, "--file", path,
-         "--rate", str(RATE), "--count", str(len(answers))],
+         "--rate", str(RATE), "--count", str(len(answers)), *more],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=die_with_parent, text=True)
 
 
@@ -106,11 +107,20 @@ def lifecycles(site, in_flight):
 
 def measure_load(site, which, in_flight, shares):
     before = counters(site)
-    flood = start_flood(site, [(to, wrong_code(code)) for to, code in shares]) if which == "flood" else None
+    flood = {
+        "quiet": lambda: None,
+        "flood": lambda: start_flood(site, [(to, wrong_code(code)) for to, code in shares]),
+        "beyond": lambda: start_flood(site, [(to, wrong_code(code, 1)) for to, code in shares], "--no-texts"),
+    }[which]()
     result = {"bench": "flood", "load": which, **lifecycles(site, in_flight)}
     if flood:
         result["flood"] = end_flood(flood)
+    if which == "flood":
         counted(site, before, "codes_wrong", len(shares))
+    if which == "beyond":
+        dropped = counters(site)["replies_dropped"] - before["replies_dropped"]
+        if dropped < 0.8 * len(shares):
+            raise AssertionError("only %d of %d answers were beyond a budget" % (dropped, len(shares)))
     return result
 
 
@@ -134,10 +144,11 @@ def measure(site, n_rounds, in_flight):
             yield {"round": number + 1, **measure_load(site, which, in_flight, shares[number][:FLOOD])}
         for which in rounds.turns(number, "mistyped", "wrong"):
             yield {"round": number + 1, **measure_cost(site, which, shares[number][FLOOD:])}
+        yield {"round": number + 1, **measure_load(site, "beyond", in_flight, shares[number][:FLOOD])}
 
 
 def judge(results):
-    flood, quiet = ({"bench": "flood", "load": load} for load in ("flood", "quiet"))
+    flood, quiet, beyond = ({"bench": "flood", "load": load} for load in ("flood", "quiet", "beyond"))
     wrong, other = (median(results, "cpu_us", bench="cost", answer=which) for which in ("wrong", "mistyped"))
     print("\nCPU of vestibuled: %.1f us for a wrong answer, %.1f us for a mistyped one, medians" % (wrong, other))
     answers = [result["flood"] for result in rounds.having(results, **flood)]
@@ -145,6 +156,9 @@ def judge(results):
         ("p99 of create with a flood of %d wrong answers a second, of that without" % RATE,
          ratio(results, flood, quiet, "create_p99_ms"), "<=", 2),
         ("p99 of the whole lifecycle likewise", ratio(results, flood, quiet, "notice_p99_ms"), "<=", 2),
+        ("p99 of create with a flood beyond the budgets",
+         ratio(results, beyond, quiet, "create_p99_ms"), "<=", 2),
+        ("p99 of the whole lifecycle likewise", ratio(results, beyond, quiet, "notice_p99_ms"), "<=", 2),
         ("wrong answers a second that were taken, of those meant",
          min(answer["rate"] for answer in answers) / RATE, ">=", 0.95),
         ("CPU of a wrong answer beyond its commit, us", wrong - other, "<=", 30))
