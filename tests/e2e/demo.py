@@ -268,7 +268,7 @@ class Demo:
             self.stage.where, "" if not self.stage.needs_tag else
             " Who writes a text message may say that it is from any number, so Bob shows that he got "
             "ours: each answer begins with %s." % self.share_made["tag"]))
-        self.link_message = None
+        self.link_message, self.guessed = None, set()
         while self.link_message is None:
             sys.stdout.write("\n   Bob: ")
             sys.stdout.flush()
@@ -287,14 +287,19 @@ class Demo:
     def answer_played(self, text):
         """Says it. It is taken when what it leads to is decided; the reply to it comes after that."""
         say = self.story
-        may_wait = len(re.findall(r"\d", text)) == 9 and (
-            "wrong" in events_of(self.site.show(self.share_made)))
+        digits = "".join(re.findall(r"\d", text))
+        before = self.site.show(self.share_made)
+        may_wait = len(digits) == 9 and digits not in self.guessed and "wrong" in events_of(before)
+        self.guessed.add(digits)
         handle = self.reply(text)
-        if may_wait and not self.stage.is_taken(handle, 1):
-            say.aside("After a wrong code the next one has to wait, which makes guessing slow ...")
         if not self.stage.is_taken(handle, 60):
             say.tell("Vestibule does not take that.")
             return
+        after = self.site.show(self.share_made)
+        if may_wait and (after["state"], events_of(after)) == ("invited", events_of(before)):
+            say.aside("After a wrong code the next one has to wait, which makes guessing slow ...")
+            self.site.wait(self.share_made, lambda found: (found["state"], events_of(found)) != (
+                "invited", events_of(before)), "it is looked at", timeout=60)
         state = self.site.show(self.share_made)["state"]
         is_notice = state in TERMINAL | {"invited"}  # otherwise the link is on its way
         if is_notice and self.n_shown - 1 >= ANSWERS_MAX:
