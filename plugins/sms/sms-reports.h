@@ -193,7 +193,8 @@ void sms_reports_end(SmsReports *reports, const char *message, int64_t repeat, i
 /* The gateway does not know what was decided about it: it is to be decided once more. */
 void sms_reports_undo(SmsReports *reports, const char *message, int64_t repeat);
 
-/* How many messages more is expected of, those counted that are taken in part, how many have ended, and how many reports are kept. */
+/* How many messages more is expected of, those counted that are taken in part, how many have ended,
+ * and how many reports are kept. */
 size_t sms_reports_count(const SmsReports *reports);
 size_t sms_reports_ended(const SmsReports *reports);
 size_t sms_reports_held(const SmsReports *reports);

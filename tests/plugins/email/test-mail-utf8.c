@@ -80,7 +80,7 @@ static void who_only_looks_like_the_sender_is_not(void **state) {
                 { "j\xd1\x8frg@example.ch", "mailto:j\xd1\x8frg@example.ch" },
                 { "jurg@example.ch", "mailto:jurg@example.ch" },
                 { "ju\xcc\x88rg@example.ch", "" }, /* u and a mark: another mailbox, it may be */
-                { "j\xfcrg@example.ch", "" }, /* Latin-1 */
+                { "j\xfcrg@example.ch", "" },      /* Latin-1 */
                 { "j%C3%BCrg@example.ch", "" },
                 { "=?utf-8?q?j=C3=BCrg?=@example.ch", "" },
                 { "=?utf-8?q?j=C3=BCrg=40example=2Ech?=", "" },
