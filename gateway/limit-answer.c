@@ -60,6 +60,13 @@ static void tell(const ShareContext *c, const Budget *b, uint32_t count) {
         if (b->kind == LIMIT_FLEET)
                 fields = (LogFields){ 0 };
         if (count == b->hard)
+                audit_log_note(c->gateway->audit,
+                                &(AuditNote){ .event = "limit_reached",
+                                                .actor = AUDIT_ACTOR_GATEWAY,
+                                                .word = b->name,
+                                                .share = c->share.n,
+                                                .number = -1 });
+        if (count == b->hard)
                 log_record(LOG_WARNING,
                                 &fields,
                                 "Wrong answers %s have reached their limit, %u within a day; "

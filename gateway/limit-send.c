@@ -174,6 +174,12 @@ static void check_breaker(Sending *s, LimitRecord *record, LimitNumber sent, Lim
                         limits_is_unanswered(record, number(s, sent), number(s, percent), s->now)) {
                 limiter_change(s->context->gateway->limiter, record);
                 limits_stop(record, s->now);
+                audit_log_note(s->context->gateway->audit,
+                                &(AuditNote){ .event = "breaker",
+                                                .actor = AUDIT_ACTOR_GATEWAY,
+                                                .word = record == s->country ? "country" : "prefix",
+                                                .share = s->context->share.n,
+                                                .number = -1 });
                 log_record(LOG_WARNING,
                                 &(LogFields){ .tenant = s->context->share.tenant,
                                                 .channel = s->message->channel->name },
