@@ -1,6 +1,7 @@
 /* What a policy says about the addresses after the first: how long each is waited for, what leads
  * on to the next, and when nobody is written to. */
 #include <confuse.h>
+#include <unistd.h>
 
 #include "config-internal.h"
 #include "words.h"
@@ -73,11 +74,6 @@ static void read_quiet_hours(const ConfigPlace *p, FallbackRules *rules) {
                 return;
         if (quiet_read(text, &rules->quiet) != 0)
                 config_problem(p, "quiet_hours", "quiet_hours must be like \"21:00-08:00\"");
-        else if (!p->reader->config->time_zone)
-                config_problem(p,
-                                "quiet_hours",
-                                "quiet_hours needs time_zone in section gateway, for recipients "
-                                "whose time zone nobody tells");
 }
 
 /* One of two words; *ret is whether it is the second. */
@@ -107,6 +103,20 @@ void config_read_fallback(const ConfigPlace *p, ConfigPolicy *policy) {
         read_causes(p, rules);
         read_timeouts(p, policy);
         read_quiet_hours(p, rules);
+}
+
+/* As the administrator has set it (localtime(5)); UTC where that says nothing that we know. */
+const char *config_machine_time_zone(Config *config) {
+        static const char folder[] = "/zoneinfo/";
+        char target[256];
+        ssize_t n = readlink("/etc/localtime", target, sizeof(target) - 1);
+        const char *name;
+
+        target[n > 0 ? n : 0] = 0;
+        name = strstr(target, folder);
+        if (!name || !words_zone_is_known(name + sizeof(folder) - 1))
+                return "UTC";
+        return config_take_string(config, name + sizeof(folder) - 1);
 }
 
 const char *config_read_time_zone(const ConfigPlace *p) {

@@ -139,6 +139,8 @@ void config_read_channel(const ConfigPlace *p, ConfigPlugin *plugin, ConfigChann
 /* Of a policy whose rules and channels are read. */
 void config_read_fallback(const ConfigPlace *p, ConfigPolicy *policy);
 /* The key time_zone, which this machine has to know; or NULL. */
+/* NULL: out of memory. */
+const char *config_machine_time_zone(Config *config);
 const char *config_read_time_zone(const ConfigPlace *p);
 /* What the channel's program would refuse of its settings, or take though it can never work. Says
  * nothing of a section that has none of the keys of vestibule-sms or vestibule-email, whatever its

@@ -1,10 +1,10 @@
 /* What sections say together: the gateway's own, then all others in the order in which they refer
  * to one another, and last what no two of them may share. */
-#include "audit-log.h"
 #include <confuse.h>
 #include <errno.h>
 #include <grp.h>
 
+#include "audit-log.h"
 #include "config-internal.h"
 #include "log.h"
 
@@ -29,6 +29,10 @@ static void read_gateway(ConfigReader *reader) {
         config->root_credential = config_read_text(&p, "root_credential", "root.key");
         config->templates = config_read_text(&p, "templates", "/etc/vestibule/templates");
         config->time_zone = config_read_time_zone(&p);
+        if (!config->time_zone)
+                config->time_zone = config_machine_time_zone(config);
+        if (!config->time_zone)
+                reader->error = -ENOMEM;
 
         config->audit_keep = config_read_duration(&p, "audit_keep", AUDIT_LOG_KEEP);
 

@@ -118,7 +118,7 @@ typedef struct Config {
         const char *public_url;      /* or NULL */
         const char *root_credential; /* the name of the credential that holds the root key */
         const char *templates;       /* the operator's folder of templates */
-        const char *time_zone;       /* of recipients and tenants that name none, or NULL */
+        const char *time_zone;       /* of recipients and tenants that name none */
         int64_t audit_keep;          /* seconds */
         int log_level;               /* a syslog priority */
         bool has_operator_group;     /* whether the next is known */
