@@ -783,7 +783,8 @@ class Site:
         policies = ", ".join(re.findall(r"^policy (\S+)", self.policies, re.MULTILINE))
         for i, tenant in enumerate(self.tenants.values()):
             text += 'tenant %s {\n  name = "Hotel %s"\n  token = { "%s" }\n' % (
-                tenant.name, "Adler" if i == 0 else tenant.name.capitalize(), tenant.entry)
+                tenant.name, "Adler" if i == 0 else tenant.name.capitalize() if len(tenant.name) <= 18
+                else "Number %d" % i, tenant.entry)
             text += "  policies = { %s }\n  relay = main\n}\n" % policies
         return text
 
