@@ -224,8 +224,10 @@ int config_check_tenant_names(ConfigReader *reader) {
                         const NameInUse *a = &names[i - 1], *b = &names[i];
                         ConfigPlace p = { reader, "tenant", b->tenant->id, NULL };
 
-                        if (a->tenant == b->tenant || !streq(a->skeleton, b->skeleton) ||
-                                        was_told(a, b, reading))
+                        /* The very same name is one house with two tenants, which the operator
+                         * can see; one that only looks the same is what nobody sees. */
+                        if (a->tenant == b->tenant || streq(a->name, b->name) ||
+                                        !streq(a->skeleton, b->skeleton) || was_told(a, b, reading))
                                 continue;
                         config_problem(&p,
                                         streq(b->name, b->tenant->names[0]) ? "name" : "names",

@@ -154,6 +154,8 @@ class Guest:
         self.before = self.site.relay.requests("CreateMailbox")
         after = 0
         asked = [f for f in factors if f not in ("approve", "split")] or ["split"]
+        wanted = {"cross-code": ["READY"], "split": ["YES"]}.get(asked[0], [])
+        assert [value for value, _ in self.invitation.buttons] == wanted + ["NO", "NOT ME"], self.invitation.buttons
         for factor in asked:
             after = self.show(factor)
         if "approve" in factors:

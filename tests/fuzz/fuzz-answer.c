@@ -9,7 +9,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-        static const char *const locales[] = { "en", "de-AT", NULL };
+        static const char *const locales[] = { "en", "de-AT", "fr", "es-419", NULL };
 
         for (size_t i = 0; i < sizeof(locales) / sizeof(locales[0]); i++) {
                 char tag[TAG_SIZE];
