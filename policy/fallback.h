@@ -32,7 +32,7 @@ typedef struct FallbackStep {
 
 enum {
         FALLBACK_TIMEOUT_MIN = 60,
-        FALLBACK_ANNOUNCE_DEFAULT = 5 * 60,
+        FALLBACK_ANNOUNCE_DEFAULT = 10, /* enough for a program of the sender's to end the share */
         FALLBACK_NO_STEP = -1,
 };
 

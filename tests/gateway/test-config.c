@@ -631,7 +631,7 @@ static void what_comes_after_the_first_address_is_read(void **state) {
         (void) state;
         assert_int_equal(plain->policies[0].fallback.on, FALLBACK_FAILED | FALLBACK_SILENCE);
         assert_true(plain->policies[0].fallback.announced && !plain->policies[0].fallback.close);
-        assert_int_equal(plain->policies[0].fallback.announce, 300);
+        assert_int_equal(plain->policies[0].fallback.announce, 10);
         assert_int_equal(plain->policies[0].timeouts[0] + plain->policies[0].timeouts[1], 0);
         assert_int_equal(policy->timeouts[0], 900);
         assert_int_equal(policy->timeouts[1], 0);
@@ -1045,7 +1045,7 @@ static void a_reload_is_told_what_it_can_follow(void **state) {
         expect_difference(WHOLE, "gateway { log_level = debug }" WHOLE, true, false, "log_level");
         expect_difference(STEPS(""), STEPS("timeouts = { 1h }"), true, false, "policy hotel");
         expect_difference(STEPS("announce = 6m"), STEPS(""), true, false, "policy hotel");
-        expect_difference(STEPS(""), STEPS("announce = 5m"), false, false, "");
+        expect_difference(STEPS(""), STEPS("announce = 10s"), false, false, "");
         expect_difference("gateway { time_zone = UTC }" WHOLE,
                         "gateway { time_zone = \"Asia/Tokyo\" }" WHOLE,
                         true,

@@ -280,8 +280,8 @@ static void a_step_down_is_told_and_taken_later(void **state) {
         carrier_refuses(g, SHARE);
         assert_string_equal(story(g, SHARE), "f0 p1");
         assert_false(is_queued(g, SHARE));
-        assert_false(sweep_at(g, SHARE, noon + 5 * MINUTE - 1));
-        assert_true(sweep_at(g, SHARE, noon + 5 * MINUTE));
+        assert_false(sweep_at(g, SHARE, noon + FALLBACK_ANNOUNCE_DEFAULT - 1));
+        assert_true(sweep_at(g, SHARE, noon + FALLBACK_ANNOUNCE_DEFAULT));
         assert_string_equal(story(g, SHARE), "f0 p1 s1");
         assert_true(is_queued(g, SHARE));
         carrier_refuses(g, SHARE); /* the third is no weaker than the second */

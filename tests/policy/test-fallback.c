@@ -62,6 +62,7 @@ static void at_night_a_step_waits_for_the_morning(void **state) {
         FallbackPlan plan;
         int64_t evening = 500 * DAY + 20 * HOUR + 57 * MINUTE;
 
+        rules.announce = 5 * MINUTE;
         rules.quiet = (QuietHours){ 21 * 60, 8 * 60 };
         plan = fallback_plan(&rules, &weak, &strong, evening, &zone);
         assert_int_equal(plan.at, evening);
