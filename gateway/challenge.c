@@ -25,6 +25,20 @@ static int say(ShareContext *c, const ChallengeFrom *from, TemplateMessage messa
         return message_notice(c, message, from->channel, from->address);
 }
 
+/* Unasked, to the present address: who wants to hear nothing of the tenant hears nothing. */
+static int tell(ShareContext *c, TemplateMessage message) {
+        const ConfigChannel *channel;
+        const char *address;
+        int r;
+
+        if (!share_route(c, c->share.step, &address, &channel))
+                return c->error;
+        r = block_has(c->gateway, c->share.tenant, address);
+        if (r != 0)
+                return r < 0 ? r : 0;
+        return message_notice(c, message, channel->name, address);
+}
+
 /* --- verifiers ---------------------------------------------------------------------------- */
 
 /* The mode is hashed with a code, so that a code of one factor is none of another. */
@@ -433,6 +447,7 @@ static int judge_fact(ShareContext *c, const ChallengeFrom *from, const char *no
         r = judge(c, from, FACTOR_FACT, normalised, guess, right);
         sodium_memzero(key, sizeof(key));
         sodium_memzero(guess, sizeof(guess));
+        sodium_memzero(right, sizeof(right));
         return r;
 }
 
@@ -529,16 +544,13 @@ static int answer_with_our_code(ShareContext *c, const ChallengeFrom *from, cons
 }
 
 int challenge_code_lapsed(ShareContext *c, TemplateMessage message) {
-        const ConfigChannel *channel;
-        const char *address;
         int r;
 
         share_note(&c->share, c->now, TIMELINE_CODE_LAPSED, 0, c->share.code_step);
         r = share_step(c, LIFECYCLE_EVENT_CODE_LAPSED);
         if (r != 0)
                 return r < 0 ? r : -EINVAL;
-        if (share_route(c, c->share.step, &address, &channel))
-                r = message_notice(c, message, channel->name, address);
+        r = tell(c, message);
         share_set_due(c);
         return r;
 }
@@ -590,7 +602,9 @@ static int judge_held(ShareContext *c, const json_t *held) {
                 return 0;
         if (factor == FACTOR_FACT)
                 return judge_fact(c, &from, answer);
-        if (factor == FACTOR_CROSS_CODE && !is_independent(c, c->share.code_step, from.channel))
+        if (factor == FACTOR_CROSS_CODE &&
+                        (c->share.code_expires < c->now || /* the gateway was away meanwhile */
+                                        !is_independent(c, c->share.code_step, from.channel)))
                 return 0;
         return judge_code(c, &from, factor, answer);
 }
@@ -631,8 +645,6 @@ int challenge_reissue(ShareContext *c, char ret_code[CODE_SIZE]) {
         Share *s = &c->share;
         unsigned tries = s->rules.attempts < CHALLENGE_REISSUE_TRIES ? s->rules.attempts
                                                                      : CHALLENGE_REISSUE_TRIES;
-        const ConfigChannel *channel;
-        const char *address;
         int r;
 
         ret_code[0] = 0;
@@ -648,12 +660,8 @@ int challenge_reissue(ShareContext *c, char ret_code[CODE_SIZE]) {
         else
                 s->codes = 0; /* the sender vouches that somebody is there: READY may be said anew
                                */
-        if (r >= 0 && s->state == LIFECYCLE_INVITED && !(s->flags & SHARE_SUPPRESSED) &&
-                        share_route(c, s->step, &address, &channel))
-                r = message_notice(c,
-                                ret_code[0] ? TEMPLATE_NEW_CODE : challenge_invitation(s),
-                                channel->name,
-                                address);
+        if (r >= 0 && s->state == LIFECYCLE_INVITED && !(s->flags & SHARE_SUPPRESSED))
+                r = tell(c, ret_code[0] ? TEMPLATE_NEW_CODE : challenge_invitation(s));
         share_set_due(c);
         return r;
 }

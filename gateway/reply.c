@@ -342,6 +342,12 @@ static bool is_guess(const ShareContext *c, const Answer *answer) {
                (answer->kind == ANSWER_OTHER && c->share.rules.factors & FACTOR_FACT);
 }
 
+/* Its last moment to confirm is over, and the sweep has not been here yet. Who has confirmed waits
+ * for the sender, whose time is another. */
+static bool has_expired(const ShareContext *c) {
+        return c->share.state == LIFECYCLE_INVITED && c->now > c->share.expires;
+}
+
 static int bound(ShareContext *c, Reply *reply, const Answer *answer) {
         int r;
 
@@ -355,7 +361,7 @@ static int bound(ShareContext *c, Reply *reply, const Answer *answer) {
                 r = ensure_invited(c);
                 if (r < 0)
                         return r;
-                if (c->now > c->share.expires && share_may_step(c, LIFECYCLE_EVENT_EXPIRE)) {
+                if (has_expired(c)) {
                         r = share_step(c, LIFECYCLE_EVENT_EXPIRE);
                         if (r < 0)
                                 return r;

@@ -281,6 +281,21 @@ class Tests:
             assert site.relay.requests("create") == [], found
 
     @tap.test
+    def what_is_said_while_the_sender_decides_ends_nothing(self):
+        """`expires_at` is the last moment to confirm; who has confirmed in time may thank for it later."""
+        with Mail(self.build) as site:
+            share = site.create(site.somebody(), policy="owner", expires_at=time.strftime(
+                "%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 300)))
+            invitation = site.take()
+            site.say(share["code"], invitation)
+            site.wait_state(share, "awaiting_approval")
+            site.go_on(360)
+            site.say("Thank you, I have told them the number", invitation)
+            assert site.show(share)["state"] == "awaiting_approval", site.show(share)
+            site.say("NO", invitation)
+            site.wait_state(share, "declined")
+
+    @tap.test
     def expiry_decides_nothing_once_it_is_confirmed(self):
         with Mail(self.build) as site:
             for state in ("releasing", "released", "withdrawing"):
@@ -323,6 +338,23 @@ class Tests:
                     knows = by_adler or (word, state) == ("NOT ME", "cancelled")
                     assert self.is_written_to(site, address, adler) == knows, (word, state)
                     assert self.is_written_to(site, address, baer) == by_baer, (word, state)
+
+    @tap.test
+    def a_new_code_is_not_told_to_who_wants_to_hear_nothing(self):
+        """The sender cannot write to somebody by having another code made; others are told of it."""
+        with Mail(self.build) as site:
+            for word in ("NOT ME", "STOP", "STOP ALL"):
+                share, invitation = site.invite()
+                site.say(word, invitation)
+                site.wait_state(share, "disowned", "declined")
+                share = site.create(invitation["to"])
+                site.wait_state(share, "invited")
+                assert site.post(share, "reissue").status == 200
+                sent = site.nothing_else()
+                assert sent == [], (word, sent)
+            share, invitation = site.invite()
+            assert site.post(share, "reissue").status == 200
+            assert [frame["to"] for frame in site.nothing_else()] == [invitation["to"]]
 
     @tap.test
     def an_alias_of_a_blocked_person_is_not_written_to(self):
