@@ -12,13 +12,26 @@
 
 #include "tag.h"
 
-/* What size bytes decompose to, in upper case; the caller wipes and frees. */
-static int decompose(const char *text, size_t size, uint8_t **ret, size_t *ret_size) {
-        errno = 0;
-        *ret = u8_toupper((const uint8_t *) text, size, NULL, UNINORM_NFKD, NULL, ret_size);
-        if (*ret)
-                return 0;
+static int failed(void) {
         return errno == ENOMEM ? -ENOMEM : FACT_E_FORM;
+}
+
+/* What size bytes decompose to, in upper case; the caller wipes and frees. In this order: a sign
+ * such as that of "No" has no upper case, and the letters that it is made of have. */
+static int decompose(const char *text, size_t size, uint8_t **ret, size_t *ret_size) {
+        size_t n_plain;
+        uint8_t *plain;
+        int r;
+
+        errno = 0;
+        plain = u8_normalize(UNINORM_NFKD, (const uint8_t *) text, size, NULL, &n_plain);
+        if (!plain)
+                return failed();
+        *ret = u8_toupper(plain, n_plain, NULL, NULL, NULL, ret_size);
+        r = *ret ? 0 : failed();
+        sodium_memzero(plain, n_plain);
+        free(plain);
+        return r;
 }
 
 int fact_normalise(const char *text, size_t size, char ret[FACT_SIZE]) {

@@ -24,6 +24,23 @@ static void what_people_type_comes_to_one_form(void **state) {
         READS("Nu\u00f1ez", "NUNEZ");
 }
 
+/* Signs that are letters put together, or small and raised: Python's unicodedata says the same. */
+static void signs_are_taken_apart_before_their_letters_are_made_large(void **state) {
+        static const char *const pairs[][2] = {
+                { "N\u00ba 47", "NO47" },
+                { "2\u1d43", "2A" },
+                { "4 \u338f", "4KG" },
+                { "\ufb01 \u24d0 \uff41", "FIAA" },
+                { "\u017fo\u00df", "SOSS" },
+        };
+        char normalised[FACT_SIZE];
+
+        for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+                assert_int_equal(fact_normalise(pairs[i][0], strlen(pairs[i][0]), normalised), 0);
+                assert_string_equal(normalised, pairs[i][1]);
+        }
+}
+
 static void what_has_nothing_in_it_is_refused(void **state) {
         char normalised[FACT_SIZE], longest[9 * FACT_SIZE];
 
@@ -65,6 +82,7 @@ static void a_tag_before_the_fact_is_left_out(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(what_people_type_comes_to_one_form),
+                cmocka_unit_test(signs_are_taken_apart_before_their_letters_are_made_large),
                 cmocka_unit_test(what_has_nothing_in_it_is_refused),
                 cmocka_unit_test(the_verifier_is_that_of_another_implementation),
                 cmocka_unit_test(a_tag_before_the_fact_is_left_out),
