@@ -372,23 +372,28 @@ static int bound(ShareContext *c, Reply *reply, const Answer *answer) {
                 if (r < 0)
                         return r;
         }
-        fallback_answered(c);
-        r = is_too_late(c, reply, answer) ? say(c, reply, TEMPLATE_OVER)
-                                          : answer_bound(c, reply, answer);
+        if (is_too_late(c, reply, answer))
+                r = say(c, reply, TEMPLATE_OVER);
+        else {
+                fallback_answered(c);
+                r = answer_bound(c, reply, answer);
+        }
         if (r < 0)
                 return r;
         return share_save(c);
 }
 
+/* In the name of the first that may still write: another's texts may be used up. */
 static int ask_tag(Candidates *all, const Reply *reply) {
         for (size_t i = 0; i < all->n; i++) {
                 ShareContext *c = &all->contexts[i];
-                int r;
+                int answers = c->share.answers, r;
 
                 if (!all->descriptions[i].address_matches || lifecycle_is_terminal(c->share.state))
                         continue;
                 r = say(c, reply, TEMPLATE_HELP_TAG);
-                return r < 0 ? r : share_save(c);
+                if (r < 0 || c->share.answers > answers)
+                        return r < 0 ? r : share_save(c);
         }
         return 0;
 }

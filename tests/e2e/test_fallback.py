@@ -24,6 +24,7 @@ PHONE = "sms:+4915112345678"
 MAIL = "mailto:bob@example.org"
 CHAT = "xmpp:bob@example.org"
 SECOND_MAIL = "mailto:bob@example.net"
+SECOND_PHONE = "sms:+4915112345679"
 PATIENCE = 60  # seconds for what is certain to come
 
 
@@ -297,6 +298,20 @@ class Tests:
                     site.finish(site.email, share, second, MAIL)
                 else:
                     site.finish(site.sms, share, first, PHONE)
+
+    @tap.test
+    def whose_answer_counts_no_more_keeps_the_next_from_nothing(self):
+        with TwoChannels(self.build, timeouts="{ 5m }", earlier_steps="closed") as site:
+            share = site.create(PHONE, SECOND_PHONE, MAIL)
+            first = site.take(site.sms)
+            site.wait_state(share, "invited")
+            site.go_on(400)
+            assert site.take(site.sms)["to"] == SECOND_PHONE
+            site.wait_event(share, "fallback")
+            site.sms.reply(PHONE, "%s what is this?" % share["tag"], authentic="weak", thread=first["thread"])
+            assert site.take(site.sms)["kind"] == "notice"
+            site.go_on(400)
+            site.finish(site.email, share, site.take(site.email), MAIL)
 
     @tap.test
     def who_has_answered_is_the_one_who_is_asked(self):

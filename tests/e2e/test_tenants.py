@@ -135,6 +135,20 @@ class Tests:
             assert len([m for m in phone.messages if m["kind"] == "notice"]) == 2
 
     @tap.test
+    def who_has_no_texts_left_keeps_nobody_elses_hint_away(self):
+        """An answer that could be to either is asked about, as long as one of the two may still write."""
+        with Pair(self.build, limits={**LOOSE, "answers_per_hour": 1}) as site:
+            for name, tenants in (("bob", (site.tenant, site.mallory)), ("eve", (site.mallory, site.tenant))):
+                phone = site.phone("echo:" + name)
+                shares = [site.invite("echo:" + name, tenant=tenant) for tenant in tenants]
+                mine, theirs = shares if name == "bob" else reversed(shares)
+                phone.say("%s HELP" % theirs["tag"])
+                phone.wait_message("notice", contains=theirs["tag"])
+                phone.say(mine["code"])
+                phone.wait_message("notice", contains="reference")
+                site.confirm(phone, mine)
+
+    @tap.test
     def no_stop_and_not_me_are_about_the_one_that_they_name(self):
         with Pair(self.build) as site:
             phone = site.phone("echo:bob")
