@@ -32,7 +32,7 @@ struct Engine {
         sd_event_source *deadline; /* makes it run */
         sd_event_source *truncate;
         Batch batch, running;
-        bool armed, raised;
+        bool armed, raised, awaited; /* awaited: the deadline is set */
         uint64_t first_turn;
 
         int64_t *spends; /* of the running batch, or those that could not be made durable */
@@ -47,15 +47,22 @@ static void engine_raise(Engine *e) {
         e->raised = true;
 }
 
+static void engine_await(Engine *e) {
+        if (e->awaited)
+                return;
+        e->awaited = true;
+        /* Not relative: sd-event would count from the start of this turn, which may be long ago. */
+        (void) sd_event_source_set_time(e->deadline, time_boot() + ENGINE_BATCH_USEC);
+        (void) sd_event_source_set_enabled(e->deadline, SD_EVENT_ONESHOT);
+}
+
 static void engine_arm(Engine *e) {
         if (e->armed)
                 return;
         e->armed = true;
         (void) sd_event_get_iteration(e->event, &e->first_turn);
         (void) sd_event_source_set_enabled(e->source, SD_EVENT_ONESHOT);
-        /* Not relative: sd-event would count from the start of this turn, which may be long ago. */
-        (void) sd_event_source_set_time(e->deadline, time_boot() + ENGINE_BATCH_USEC);
-        (void) sd_event_source_set_enabled(e->deadline, SD_EVENT_ONESHOT);
+        engine_await(e);
 }
 
 /* Grows an array to hold one more; NULL: out of memory, and the old one is still there. */
@@ -70,10 +77,10 @@ static void *grown(void *array, size_t n, size_t *allocated, size_t element) {
         return array;
 }
 
-int engine_submit(Engine *e, EngineApply apply, EngineDone done, void *context, size_t size) {
+int engine_submit_unhurried(
+                Engine *e, EngineApply apply, EngineDone done, void *context, size_t size) {
         Batch *b = &e->batch;
         Command *commands;
-        uint64_t turn;
 
         commands = grown(b->commands, b->n, &b->allocated, sizeof(Command));
         if (!commands)
@@ -82,10 +89,24 @@ int engine_submit(Engine *e, EngineApply apply, EngineDone done, void *context, 
         b->commands[b->n++] = (Command){ .apply = apply, .done = done, .context = context };
         b->size += size;
 
+        engine_await(e);
+        if (b->n >= ENGINE_BATCH_COMMANDS || b->size >= ENGINE_BATCH_BYTES) {
+                engine_arm(e);
+                engine_raise(e);
+        }
+        return 0;
+}
+
+int engine_submit(Engine *e, EngineApply apply, EngineDone done, void *context, size_t size) {
+        uint64_t turn;
+        int r;
+
+        r = engine_submit_unhurried(e, apply, done, context, size);
+        if (r < 0)
+                return r;
         engine_arm(e);
-        if (b->n >= ENGINE_BATCH_COMMANDS || b->size >= ENGINE_BATCH_BYTES ||
-                        (sd_event_get_iteration(e->event, &turn) >= 0 &&
-                                        turn - e->first_turn >= ENGINE_BATCH_TURNS))
+        if (sd_event_get_iteration(e->event, &turn) >= 0 &&
+                        turn - e->first_turn >= ENGINE_BATCH_TURNS)
                 engine_raise(e);
         return 0;
 }
@@ -208,7 +229,7 @@ void engine_run(Engine *e) {
 
         e->batch = e->running; /* recycled room for what comes meanwhile */
         e->running = (Batch){ 0 };
-        e->armed = false;
+        e->armed = e->awaited = false;
         if (e->raised)
                 (void) sd_event_source_set_priority(e->source, PRIORITY_LAST);
         e->raised = false;
@@ -254,8 +275,10 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata) {
 
         (void) source;
         (void) usec;
-        if (e->armed)
+        if (e->awaited) {
+                engine_arm(e);
                 engine_raise(e);
+        }
         return 0;
 }
 

@@ -2,10 +2,10 @@
  * in one transaction, committed once, and only then their continuations run: answers, sends, relay
  * calls.
  *
- * There is no timer that waits for more: while one commit syncs, the kernel queues the next
- * requests. The batch runs when the loop has nothing else to do; once it is full, or 64 turns or 2
- * ms after its first command, it runs before all else, because an sd-event loop that always has
- * input never gets to an idle source. */
+ * No timer waits for more: while one commit syncs, the kernel queues the next requests. The batch
+ * runs when the loop has nothing else to do; once it is full, or 64 turns or 2 ms after its first
+ * command, it runs before all else, because an sd-event loop that always has input never gets to an
+ * idle source. Only what nobody waits for has those 2 ms to find a batch that it can join. */
 #pragma once
 
 #include <systemd/sd-event.h>
@@ -52,6 +52,10 @@ DEFINE_CLEANUP(Engine, engine_free)
 
 /* Adds a command; size is roughly what it will write. On failure (-ENOMEM) done is not called. */
 int engine_submit(Engine *engine, EngineApply apply, EngineDone done, void *context, size_t size);
+
+/* The same for what nobody waits for: alone it makes no batch before ENGINE_BATCH_USEC are over. */
+int engine_submit_unhurried(
+                Engine *engine, EngineApply apply, EngineDone done, void *context, size_t size);
 
 /* Lets a batch run even if nobody submits anything: the hooks have work. */
 void engine_kick(Engine *engine);

@@ -255,6 +255,7 @@ static void answered_done(void *context, int result) {
 static void on_answered(OutboxItem *item, json_t *answer, void *userdata) {
         Gateway *g = userdata;
         bool was_refused = item->refused;
+        int (*submit)(Engine *, EngineApply, EngineDone, void *, size_t);
         Answered *answered;
         uint64_t retry;
 
@@ -270,7 +271,10 @@ static void on_answered(OutboxItem *item, json_t *answer, void *userdata) {
                 return;
         }
         *answered = (Answered){ .gateway = g, .item = item, .answer = json_incref(answer) };
-        if (engine_submit(g->engine, answered_apply, answered_done, answered, 1024) < 0)
+        /* That a carrier took a message is for the record; a share goes on with the relay's. */
+        submit = is_for_relay(item->kind) || item->kind == OUTBOX_POLL ? engine_submit
+                                                                       : engine_submit_unhurried;
+        if (submit(g->engine, answered_apply, answered_done, answered, 1024) < 0)
                 answered_done(answered, -ENOMEM);
 }
 

@@ -7,7 +7,8 @@
 #include <signal.h>
 
 enum {
-        CHECKPOINT_PAGES = 1000, /* 8 MiB: the helper copies about this much at a time */
+        CHECKPOINT_PAGES =
+                        150, /* so many the helper copies at a time; commits beside it are slow */
         RESTART_PAGES = 64 * 1024 * 1024 / STORE_PAGE_SIZE,
 };
 

@@ -32,10 +32,20 @@ int store_counter_put(Store *s,
                 size_t size,
                 const uint8_t *note,
                 size_t note_size) {
-        sqlite3_stmt *stmt = sql_statement(s, SQL_COUNTER_PUT);
+        sqlite3_stmt *stmt = sql_statement(s, note ? SQL_COUNTER_PUT : SQL_COUNTER_UPDATE);
+        int r;
 
+        /* To name the note would write its index, too, which is a page more at each commit. */
         sql_bind_blob(stmt, 1, key, VAULT_INDEX_SIZE);
         sql_bind_blob(stmt, 2, value, size);
+        if (!note) {
+                r = sql_run(s, stmt);
+                if (r < 0 || sqlite3_changes(s->db) > 0)
+                        return r;
+                stmt = sql_statement(s, SQL_COUNTER_PUT);
+                sql_bind_blob(stmt, 1, key, VAULT_INDEX_SIZE);
+                sql_bind_blob(stmt, 2, value, size);
+        }
         sql_bind_blob(stmt, 3, note, note_size);
         return sql_run(s, stmt);
 }

@@ -105,6 +105,7 @@ typedef enum SqlStatement {
         SQL_AUDIT_KEY_REMOVE,
         SQL_TIME_PUT,
         SQL_COUNTER_GET,
+        SQL_COUNTER_UPDATE,
         SQL_COUNTER_PUT,
         SQL_COUNTER_EACH,
         SQL_COUNTER_NOTED,

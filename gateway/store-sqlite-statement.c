@@ -116,6 +116,7 @@ static const char *const sql[_SQL_MAX] = {
         [SQL_AUDIT_KEY_REMOVE]   = "DELETE FROM audit_key WHERE month > 0 AND month < ?1",
         [SQL_TIME_PUT]           = "INSERT OR REPLACE INTO meta VALUES ('time', ?1)",
         [SQL_COUNTER_GET]        = "SELECT value, note IS NOT NULL FROM counter WHERE key = ?1",
+        [SQL_COUNTER_UPDATE]     = "UPDATE counter SET value = ?2 WHERE key = ?1",
         [SQL_COUNTER_PUT]        = "INSERT INTO counter VALUES (?1, ?2, ?3) ON CONFLICT (key) DO UPDATE SET value = ?2, "
                                    "note = coalesce(?3, note)",
         [SQL_COUNTER_EACH]       = "SELECT key, value, NULL FROM counter WHERE key > ?1 ORDER BY key LIMIT ?2",

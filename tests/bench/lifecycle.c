@@ -1,7 +1,9 @@
 /* The load of the lifecycle benchmark: a tenant, the phones of its recipients, and their wallets,
  * in one thread. Never more than --in-flight shares are unfinished; when one has ended as
  * `completed`, the next is created, until --count have been created and all of them have ended, or,
- * after --seconds, those that were created until then.
+ * after --seconds, those that were created until then. With --rate instead, so many are created a
+ * second, whatever becomes of the others, and each one's time runs from when it was to be created:
+ * so a moment in which nothing goes on is seen by all who come in it.
  *
  * One lifecycle is: POST /v1/shares over a kept connection, 201 with the code; the phone gets the
  * invitation, takes it, and replies with the code in its thread; it gets the link and takes it; the
@@ -70,8 +72,8 @@ typedef struct Connection {
 
 struct Load {
         /* options */
-        size_t port, seconds; /* 0 seconds: for as long as it takes */
-        size_t in_flight, count;
+        size_t port, seconds;          /* 0 seconds: for as long as it takes */
+        size_t in_flight, count, rate; /* rate 0: as many as there may be in flight */
         uint64_t limit;
         const char *token, *phones, *operators, *ca_file, *hosts[2], *policy;
         bool no_recipient;
@@ -83,7 +85,7 @@ struct Load {
         size_t n_connections;
         Share *shares;
         size_t n_waiting; /* the last ones started, for which no connection was free */
-        sd_event_source *poll_timer;
+        sd_event_source *poll_timer, *rate_timer;
         bool polling, has_base;
         uint64_t polled, base, n_polls;
 
@@ -461,11 +463,36 @@ static int on_poll_timer(sd_event_source *source, uint64_t usec, void *userdata)
         return 0;
 }
 
+static uint64_t due_time(const Load *load, size_t index) {
+        return load->begin + index * USEC_PER_SEC / load->rate;
+}
+
 static void start_share(Load *load) {
         Share *share = &load->shares[load->started];
 
         *share = (Share){ .load = load, .index = load->started++, .started = time_boot() };
+        if (load->rate > 0)
+                share->started = due_time(load, share->index);
         load->n_waiting++;
+}
+
+/* All that are to be there by now. */
+static void start_shares(Load *load) {
+        if (load->rate == 0) {
+                while (load->started < load->count &&
+                                load->started - load->completed < load->in_flight)
+                        start_share(load);
+                return;
+        }
+        while (load->started < load->count && due_time(load, load->started) <= time_boot())
+                start_share(load);
+        if (load->started < load->count) {
+                bench_must_errno(sd_event_source_set_time(
+                                                 load->rate_timer, due_time(load, load->started)),
+                                "timer");
+                bench_must_errno(sd_event_source_set_enabled(load->rate_timer, SD_EVENT_ONESHOT),
+                                "timer");
+        }
 }
 
 /* The shares that wait for a connection are the last ones started. */
@@ -481,20 +508,27 @@ static void next_steps(Load *load) {
                 return;
         if (time_boot() - load->begin > load->limit && load->count > load->started)
                 load->count = load->started;
-        while (load->started < load->count && load->started - load->completed < load->in_flight)
-                start_share(load);
+        start_shares(load);
         feed_connections(load);
         if (load->completed == load->count) {
                 load->end = time_boot();
                 (void) sd_event_exit(load->event, 0);
         } else if (!load->polling && load->noticed > load->completed) {
-                uint64_t pause = load->in_flight < FEW ? POLL_USEC_FEW : POLL_USEC;
+                uint64_t pause = load->rate == 0 && load->in_flight < FEW ? POLL_USEC_FEW
+                                                                          : POLL_USEC;
 
                 bench_must_errno(sd_event_source_set_time(load->poll_timer, load->polled + pause),
                                 "timer");
                 bench_must_errno(sd_event_source_set_enabled(load->poll_timer, SD_EVENT_ONESHOT),
                                 "timer");
         }
+}
+
+static int on_rate_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+        (void) source;
+        (void) usec;
+        next_steps(userdata);
+        return 0;
 }
 
 static int compare_times(const void *a, const void *b) {
@@ -538,6 +572,7 @@ static void parse_arguments(int argc, char **argv, Load *load) {
                 { "ca-file", BENCH_TEXT, offsetof(Load, ca_file) },
                 { "policy", BENCH_TEXT, offsetof(Load, policy) },
                 { "in-flight", BENCH_NUMBER, offsetof(Load, in_flight) },
+                { "rate", BENCH_NUMBER, offsetof(Load, rate) },
                 { "count", BENCH_NUMBER, offsetof(Load, count) },
                 { "seconds", BENCH_NUMBER, offsetof(Load, seconds) },
                 { "no-recipient", BENCH_FLAG, offsetof(Load, no_recipient) },
@@ -547,13 +582,16 @@ static void parse_arguments(int argc, char **argv, Load *load) {
         (void) bench_options(argc, argv, options, load);
         if (load->seconds > 0)
                 load->limit = load->seconds * USEC_PER_SEC;
+        if (load->rate > 0)
+                load->in_flight = CONNECTIONS_MAX;
         load->token = getenv("BENCH_TOKEN");
         if (load->port == 0 || load->port > UINT16_MAX || !load->phones || !load->operators ||
                         !load->hosts[0] || !load->ca_file || !load->token || load->in_flight == 0 ||
                         load->count == 0)
                 bench_fail("usage: BENCH_TOKEN=… lifecycle --port N --phones PATH --operators PATH "
                            "--relay HOST:PORT "
-                           "--ca-file FILE --in-flight N --count N [--policy NAME] [--seconds N] "
+                           "--ca-file FILE (--in-flight N | --rate N) --count N [--policy NAME] "
+                           "[--seconds N] "
                            "[--no-recipient]");
 }
 
@@ -586,6 +624,15 @@ static void prepare(Load *load) {
                                          load),
                         "timer");
         bench_must_errno(sd_event_source_set_enabled(load->poll_timer, SD_EVENT_OFF), "timer");
+        bench_must_errno(sd_event_add_time(load->event,
+                                         &load->rate_timer,
+                                         CLOCK_BOOTTIME,
+                                         UINT64_MAX,
+                                         1,
+                                         on_rate_timer,
+                                         load),
+                        "timer");
+        bench_must_errno(sd_event_source_set_enabled(load->rate_timer, SD_EVENT_OFF), "timer");
         phone_connect(load);
         poll_now(load);
 }

@@ -15,6 +15,7 @@
 #include "engine.h"
 #include "log.h"
 #include "scratch.h"
+#include "time-text.h"
 
 typedef struct World {
         char directory[SCRATCH_SIZE];
@@ -333,6 +334,30 @@ static void a_full_batch_runs_before_all_else(void **state) {
         assert_true(work[ENGINE_BATCH_COMMANDS - 1].done);
 }
 
+static void what_nobody_waits_for_joins_the_next_batch(void **state) {
+        World *w = *state;
+        Work unhurried = { w, 1, 0 }, hurried = { w, 2, 0 };
+
+        assert_int_equal(engine_submit_unhurried(w->engine, insert, finish, &unhurried, 10), 0);
+        assert_true(sd_event_run(w->event, 0) >= 0);
+        assert_false(unhurried.done);
+        assert_int_equal(engine_submit(w->engine, insert, finish, &hurried, 10), 0);
+        turn(w);
+        assert_true(unhurried.done && hurried.done);
+        assert_true(exists(w, 1));
+}
+
+static void what_nobody_waits_for_is_done_in_its_time_all_the_same(void **state) {
+        World *w = *state;
+        Work unhurried = { w, 1, 0 };
+        uint64_t before = time_boot();
+
+        assert_int_equal(engine_submit_unhurried(w->engine, insert, finish, &unhurried, 10), 0);
+        while (!unhurried.done)
+                assert_true(sd_event_run(w->event, USEC_PER_SEC) > 0);
+        assert_true(time_boot() - before >= ENGINE_BATCH_USEC);
+}
+
 static void what_was_answered_is_there_after_reopening(void **state) {
         World *w = *state;
         Work a = { w, 1, 0 };
@@ -358,6 +383,12 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(
                                 commands_gather_and_continue_after_one_commit, setup, teardown),
+                cmocka_unit_test_setup_teardown(
+                                what_nobody_waits_for_joins_the_next_batch, setup, teardown),
+                cmocka_unit_test_setup_teardown(
+                                what_nobody_waits_for_is_done_in_its_time_all_the_same,
+                                setup,
+                                teardown),
                 cmocka_unit_test_setup_teardown(
                                 a_failing_command_is_rolled_back_alone, setup, teardown),
                 cmocka_unit_test_setup_teardown(

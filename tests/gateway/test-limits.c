@@ -157,7 +157,7 @@ static void a_damaged_counter_is_full_and_ages(void **state) {
         Gateway *g = gateway_of(state);
         uint8_t key[VAULT_INDEX_SIZE];
 
-        vault_index_limit(g->vault, limiter_kind_name(LIMIT_TENANT), "adler", "", key);
+        limiter_key(g->limiter, LIMIT_TENANT, "adler", "", key);
         begin(g);
         assert_int_equal(store_counter_put(g->store, key, damage, sizeof(damage), NULL, 0), 0);
         assert_int_equal(store_commit(g->store), 0);
