@@ -6,6 +6,7 @@ import calendar
 import datetime
 import itertools
 import os
+import re
 import signal
 import sys
 import time
@@ -18,7 +19,7 @@ from harness.mail_site import LmtpRoute, MailGuest, MailServers, MailSite  # noq
 from harness.sms_carrier import SmsSite  # noqa: E402
 from harness.smsc import SmppCarrier  # noqa: E402
 from harness.vestibule import (  # noqa: E402
-    Plugin, Site, events_of, hotel_policy, options_of_test, share_body, urls_of)
+    Plugin, Site, events_of, hotel_policy, options_of_test, share_body, urls_of, wrong_code)
 
 PHONE = "sms:+4915112345678"
 MAIL = "mailto:bob@example.org"
@@ -312,6 +313,30 @@ class Tests:
             assert site.take(site.sms)["kind"] == "notice"
             site.go_on(400)
             site.finish(site.email, share, site.take(site.email), MAIL)
+
+    @tap.test
+    def what_waited_for_longer_than_its_code_lasts_is_not_judged(self):
+        """A right answer came too soon after wrong ones, and then the gateway was away until the code was over."""
+        with TwoChannels(self.build, policies=hotel_policy("sms", "email").replace("reply-code", "cross-code")) as site:
+            share = site.create(PHONE, MAIL)
+            first = site.take(site.sms)
+            site.wait_state(share, "invited")
+
+            def say(text):
+                number = site.sms.reply(PHONE, "%s %s" % (share["tag"], text), authentic="weak", thread=first["thread"])
+                while site.sms.read_until("ack")["id"] != number:
+                    pass
+
+            say("READY")
+            code = re.search(r"\b\d{3}-\d{3}-\d{3}\b", site.take(site.email)["text"])[0]
+            for i in range(2):  # after the second, eight seconds have to pass
+                say(wrong_code(code, i))
+                site.wait(share, lambda found, left=2 - i: found["attempts_left"] == left, "it was compared")
+            say(code)
+            assert "confirmed" not in events_of(site.show(share)), "it waits"
+            site.go_on(700)
+            found = site.wait_event(share, "code_lapsed")
+            assert (found["state"], found["attempts_left"]) == ("invited", 1), found
 
     @tap.test
     def who_has_answered_is_the_one_who_is_asked(self):
