@@ -531,7 +531,7 @@ static int ready(ShareContext *c, const ChallengeFrom *from) {
         return say(c, from, TEMPLATE_CODE_SENT);
 }
 
-/* Where a code of ours can be read it proves nothing. */
+/* Where a code of ours can be read it proves nothing, and is not compared. */
 static int answer_with_our_code(ShareContext *c, const ChallengeFrom *from, const Answer *answer) {
         if (c->share.code_expires < c->now)
                 return say(c,
@@ -539,8 +539,15 @@ static int answer_with_our_code(ShareContext *c, const ChallengeFrom *from, cons
                                 c->share.codes > 0 ? TEMPLATE_CODE_EXPIRED
                                                    : TEMPLATE_INVITATION_READY);
         if (!is_independent(c, c->share.code_step, from->channel))
-                return 0;
+                return say(c, from, TEMPLATE_ELSEWHERE);
         return answer_with_code(c, from, FACTOR_CROSS_CODE, answer);
+}
+
+int challenge_elsewhere(ShareContext *c, const ChallengeFrom *from, const Answer *answer) {
+        bool awaits = c->share.state == LIFECYCLE_INVITED && c->share.code_expires >= c->now &&
+                      factor_next(c->share.rules.factors, c->share.met) == FACTOR_CROSS_CODE;
+
+        return awaits && answer->kind == ANSWER_CODE ? say(c, from, TEMPLATE_ELSEWHERE) : 0;
 }
 
 int challenge_code_lapsed(ShareContext *c, TemplateMessage message) {

@@ -82,21 +82,6 @@ static RulesAuthentic minimum_of(ShareContext *c) {
 
 /* --- sending, or seeming to --- */
 
-/* That an answer from this address is about this share: known from its first message on. */
-static int know_address(ShareContext *c, const char *address) {
-        Share *s = &c->share;
-        uint8_t index[VAULT_INDEX_SIZE];
-
-        vault_index_address(c->gateway->vault, address, index);
-        for (int i = 0; i < s->n_addresses; i++)
-                if (memcmp(s->addresses[i], index, sizeof(index)) == 0)
-                        return 0;
-        if (s->n_addresses == SHARE_ADDRESSES_MAX)
-                return -EINVAL;
-        memcpy(s->addresses[s->n_addresses++], index, sizeof(index));
-        return store_address_put(c->gateway->store, index, s->n);
-}
-
 /* Whether the present step has an invitation already, which is repeated with the same bytes. */
 static int was_written(ShareContext *c) {
         _cleanup_(freep) uint8_t *body = NULL;
@@ -193,7 +178,7 @@ int fallback_invite(ShareContext *c) {
                 begin_to_pretend(c);
                 return 0;
         }
-        r = know_address(c, address);
+        r = share_know_address(c, address);
         if (r >= 0)
                 r = was_written(c);
         return r < 0 ? r : message_invite(c, r > 0);

@@ -155,6 +155,14 @@ int share_n_steps(ShareContext *c);
 /* Whether an address is one that this share has written to, exactly; *ret_step says which. */
 bool share_has_address(ShareContext *c, const char *channel, const char *address, int *ret_step);
 
+/* From its first message on, an answer from an address may be about this share. The caller writes
+ * the share. */
+int share_know_address(ShareContext *c, const char *address);
+
+/* Whether it is none of those, but a code of ours or the Secret's half went there: whoever reads
+ * there may end the share, and can prove nothing. */
+bool share_has_second_address(ShareContext *c, const char *channel, const char *address);
+
 /* --- block.c --- */
 
 #define BLOCK_ID_PREFIX "blk_"
@@ -278,6 +286,10 @@ bool challenge_read_fact(const json_t *fact,
 /* A bound answer in `invited`: spends, compares, asks for the next, and takes the share's step. The
  * caller saves. */
 int challenge_answer(ShareContext *c, const ChallengeFrom *from, const Answer *answer);
+
+/* An answer from where a code of ours went, and nobody was invited: it is not compared with
+ * anything; who sends the code there is told where it belongs. */
+int challenge_elsewhere(ShareContext *c, const ChallengeFrom *from, const Answer *answer);
 /* Says what is asked for at present. */
 int challenge_help(ShareContext *c, const ChallengeFrom *from);
 

@@ -402,7 +402,9 @@ static int send_halves(ShareContext *c, MessagePlan *plan) {
                 return -ENOMEM;
         plan->link = url;
         plan->template = TEMPLATE_LINK_ADDRESS;
-        r = send_new(c, plan);
+        r = share_know_address(c, key.address);
+        if (r >= 0)
+                r = send_new(c, plan);
         return r < 0 ? r : send_new(c, &key);
 }
 
@@ -443,11 +445,13 @@ int message_code(ShareContext *c, const char *display) {
                 .secret = display,
                 .expires = c->share.code_expires };
         const ConfigChannel *channel;
+        int r;
 
         if (!share_route(c, plan.step, &plan.address, &channel))
                 return -ESTALE;
         plan.channel = channel->name;
-        return send_new(c, &plan);
+        r = share_know_address(c, plan.address);
+        return r < 0 ? r : send_new(c, &plan);
 }
 
 /* The same for every notice: when it is not worth sending any more. */

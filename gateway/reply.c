@@ -97,6 +97,13 @@ static bool address_matches(ShareContext *c, const Candidates *all) {
         return false;
 }
 
+/* What went to a second address shows which share it is about, or the answer has to: it is never
+ * taken for the only one that could be meant. */
+static bool second_matches(ShareContext *c, const Candidates *all, bool shown, const char *tag) {
+        return c->has_key && (shown || streq(tag, all->answer->tag)) &&
+               share_has_second_address(c, all->reply->channel->name, all->reply->from);
+}
+
 static int candidates_add(Candidates *all, int64_t n, bool thread, bool quoted) {
         Gateway *g = all->reply->gateway;
         ShareContext *c = &all->contexts[all->n];
@@ -120,7 +127,8 @@ static int candidates_add(Candidates *all, int64_t n, bool thread, bool quoted) 
         vault_tag(g->vault, n, all->tags[all->n]);
         all->descriptions[all->n] = (CorrelationCandidate){
                 .state = c->share.state,
-                .address_matches = address_matches(c, all),
+                .address_matches = address_matches(c, all) ||
+                                   second_matches(c, all, thread || quoted, all->tags[all->n]),
                 .thread_matches = thread,
                 .quoted_matches = quoted,
                 .tag = all->tags[all->n],
@@ -328,11 +336,14 @@ static int ensure_invited(ShareContext *c) {
         return r > 0 ? -EINVAL : r;
 }
 
+static bool ends_share(AnswerKind kind) {
+        return kind == ANSWER_NO || kind == ANSWER_NOT_ME || is_stop(kind);
+}
+
 /* Another address has been asked meanwhile, and the policy wants that one's answer. Whoever wants
  * the share to end is heard all the same. */
 static bool is_too_late(ShareContext *c, const Reply *reply, const Answer *answer) {
-        return answer->kind != ANSWER_NO && answer->kind != ANSWER_NOT_ME &&
-               !is_stop(answer->kind) && c->share.state == LIFECYCLE_INVITED &&
+        return !ends_share(answer->kind) && c->share.state == LIFECYCLE_INVITED &&
                fallback_is_closed(c, reply->channel->name, reply->from);
 }
 
@@ -340,6 +351,17 @@ static bool is_too_late(ShareContext *c, const Reply *reply, const Answer *answe
 static bool is_guess(const ShareContext *c, const Answer *answer) {
         return answer->kind == ANSWER_CODE ||
                (answer->kind == ANSWER_OTHER && c->share.rules.factors & FACTOR_FACT);
+}
+
+/* From where only a code of ours, or half of a link, has been. */
+static int bound_second(ShareContext *c, Reply *reply, const Answer *answer) {
+        int r;
+
+        if (reply->authentic < c->share.rules.minimum_authentic)
+                return 0;
+        r = ends_share(answer->kind) ? answer_bound(c, reply, answer)
+                                     : challenge_elsewhere(c, &reply->place, answer);
+        return r < 0 ? r : share_save(c);
 }
 
 /* Its last moment to confirm is over, and the sweep has not been here yet. Who has confirmed waits
@@ -352,6 +374,8 @@ static int bound(ShareContext *c, Reply *reply, const Answer *answer) {
         int r;
 
         c->from = reply->from;
+        if (c->has_key && share_has_second_address(c, reply->channel->name, reply->from))
+                return bound_second(c, reply, answer);
         r = is_guess(c, answer) ? limit_check_answer(c, reply->from) : 0;
         if (r != 0)
                 return r < 0 ? r : REPLY_DROPPED;

@@ -89,6 +89,7 @@ const TemplateRule template_rules[_TEMPLATE_MESSAGE_MAX] = {
                         0,
                         V(SENDER) | V(CODE) | V(TAG) | V(LEFT),
                         false },
+        [TEMPLATE_ELSEWHERE] = { "elsewhere", V(TAG), V(SENDER), false },
         [TEMPLATE_STOPPED_ALL] = { "stopped-all", 0, V(SENDER) | V(TAG), false },
 };
 

@@ -63,6 +63,7 @@ typedef enum TemplateMessage {
         TEMPLATE_WRONG_SENT,       /* as TEMPLATE_WRONG, of a code that we sent */
         TEMPLATE_WRONG_FACT,       /* likewise, of a fact */
         TEMPLATE_MISTYPED_SENT,    /* as TEMPLATE_MISTYPED, of a code that we sent */
+        TEMPLATE_ELSEWHERE,        /* a code of ours came back over the channel that it went to */
         _TEMPLATE_MESSAGE_MAX,
 } TemplateMessage;
 

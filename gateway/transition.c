@@ -89,18 +89,45 @@ bool share_route(ShareContext *c,
         return true;
 }
 
-bool share_has_address(ShareContext *c, const char *channel, const char *address, int *ret_step) {
-        for (int i = 0; i <= c->share.step; i++) {
-                const ConfigChannel *used;
-                const char *to;
+static bool is_address_of(ShareContext *c, int step, const char *channel, const char *address) {
+        const ConfigChannel *used;
+        const char *to;
 
-                if (share_route(c, i, &to, &used) && streq(used->name, channel) &&
-                                streq(to, address)) {
+        return share_route(c, step, &to, &used) && streq(used->name, channel) && streq(to, address);
+}
+
+bool share_has_address(ShareContext *c, const char *channel, const char *address, int *ret_step) {
+        for (int i = 0; i <= c->share.step; i++)
+                if (is_address_of(c, i, channel, address)) {
                         *ret_step = i;
                         return true;
                 }
-        }
         return false;
+}
+
+bool share_has_second_address(ShareContext *c, const char *channel, const char *address) {
+        const Share *s = &c->share;
+        int step;
+
+        return !share_has_address(c, channel, address, &step) &&
+               ((s->codes > 0 && is_address_of(c, s->code_step, channel, address)) ||
+                               (s->rules.factors & FACTOR_SPLIT &&
+                                               s->state >= LIFECYCLE_RELEASING &&
+                                               is_address_of(c, s->key_step, channel, address)));
+}
+
+int share_know_address(ShareContext *c, const char *address) {
+        Share *s = &c->share;
+        uint8_t index[VAULT_INDEX_SIZE];
+
+        vault_index_address(c->gateway->vault, address, index);
+        for (int i = 0; i < s->n_addresses; i++)
+                if (memcmp(s->addresses[i], index, sizeof(index)) == 0)
+                        return 0;
+        if (s->n_addresses == SHARE_ADDRESSES_MAX)
+                return -EINVAL;
+        memcpy(s->addresses[s->n_addresses++], index, sizeof(index));
+        return store_address_put(c->gateway->store, index, s->n);
 }
 
 static bool policy_has_channel(const ConfigPolicy *policy, const ConfigChannel *channel) {

@@ -352,6 +352,30 @@ class Tests:
         self.stories([name for name in SETS if name not in ("reply", "cross", "split")])
 
     @tap.test
+    def where_only_our_code_went_nothing_is_proven_and_the_share_can_be_ended(self):
+        """A right code comes back from where it was sent, by mistake, and is not even compared; then somebody
+        says there that it is not for them."""
+        with Doors(self.build) as site:
+            for tenant, word, state in ("reply", "NO", "declined"), ("cross", "NOT ME", "disowned"), (
+                    "split", "STOP", "declined"):
+                share = site.create(*site.addresses, policy="cross", tenant=site.tenants[tenant])
+                guest = Guest(site, share)
+                guest.chat(after=guest.say("READY"))
+                code = SECRET.search(guest.second("code")["text"])[1]
+                before = site.show(share, tenant=site.tenants[tenant])
+                n = len(site.phone.messages)
+                site.phone.say("%s %s" % (share["tag"], code))
+                hint = site.phone.wait_message(after=n, contains=share["tag"])
+                assert "READY" in hint["text"] and code not in hint["text"], hint
+                site.phone.say("%s YES" % share["tag"])
+                site.phone.say(word)  # without the reference nobody knows what it is about
+                after = site.show(share, tenant=site.tenants[tenant])
+                assert {k: after[k] for k in ("state", "attempts_left")} == {
+                    k: before[k] for k in ("state", "attempts_left")}, after
+                site.phone.say("%s %s" % (share["tag"], word))
+                site.wait_state(share, state, tenant=site.tenants[tenant])
+
+    @tap.test
     def each_factor_alone_with_its_attackers(self):
         self.attacked(["reply", "cross", "split"])
 
