@@ -156,15 +156,6 @@ bool challenge_halves_are_apart(ShareContext *c) {
 
 /* --- once everything is shown ------------------------------------------------------------- */
 
-/* The shorter of what the policy said at creation and what it says now. */
-static int64_t shorten_mailbox_ttl(ShareContext *c) {
-        const ConfigPolicy *policy = config_policy(c->gateway->config, c->share.policy);
-
-        if (policy && policy->rules.mailbox_ttl < c->share.rules.mailbox_ttl)
-                c->share.rules.mailbox_ttl = policy->rules.mailbox_ttl;
-        return c->share.rules.mailbox_ttl;
-}
-
 /* Towards the relay, by RELEASE or APPROVED, if the policy of today is met too. */
 static int release(ShareContext *c, LifecycleEvent event) {
         const ConfigChannel *channel;
@@ -182,7 +173,8 @@ static int release(ShareContext *c, LifecycleEvent event) {
                 c->share.key_step = r >= 0 ? r : 0;
         }
         meets = meets && share_meets_policy(c);
-        c->share.mailbox_expires = c->now + shorten_mailbox_ttl(c);
+        c->share.rules.mailbox_ttl = share_rules_now(c).mailbox_ttl;
+        c->share.mailbox_expires = c->now + c->share.rules.mailbox_ttl;
         if (meets)
                 share_note(&c->share, c->now, TIMELINE_RELEASING, 0, 0);
         r = share_step(c, meets ? event : LIFECYCLE_EVENT_POLICY_TIGHTENED);
@@ -202,7 +194,7 @@ static int ask_approval(ShareContext *c, const ChallengeFrom *from) {
         verifier_of(c, factor_name(FACTOR_APPROVE), number, verifier);
         r = keep_verifier(&c->share.approval, verifier);
         if (r >= 0) {
-                c->share.approval_expires = c->now + c->share.rules.approval_ttl;
+                c->share.approval_expires = c->now + share_rules_now(c).approval_ttl;
                 r = message_approval(c, number, from->channel, from->address);
         }
         sodium_memzero(number, sizeof(number));
@@ -389,6 +381,7 @@ static int judge(ShareContext *c,
         Gateway *g = c->gateway;
         AttemptsTicket ticket;
         AttemptsVerdict verdict;
+        unsigned allowed;
         int r;
 
         r = limit_check_answer(c, from->address);
@@ -396,6 +389,9 @@ static int judge(ShareContext *c,
                 return r < 0 ? r : 0;
         if (g->clock.suspect) /* nothing is confirmed before the operator has looked */
                 return -EAGAIN;
+        allowed = share_rules_now(c).attempts;
+        if (c->share.attempts.left > allowed)
+                c->share.attempts.left = (uint8_t) allowed;
         r = attempts_spend(&c->share.attempts, guess, c->now, &ticket);
         switch (r) {
         case 0:
@@ -517,7 +513,7 @@ static int ready(ShareContext *c, const ChallengeFrom *from) {
                 return r < 0 ? r : -EINVAL;
         s->codes++;
         s->code_step = step;
-        s->code_expires = c->now + s->rules.code_ttl;
+        s->code_expires = c->now + share_rules_now(c).code_ttl;
         if (s->code_expires > s->expires)
                 s->code_expires = s->expires;
         code_display(s->rules.code, code, display);
@@ -650,8 +646,8 @@ bool challenge_has_codes(const Share *s) {
 
 int challenge_reissue(ShareContext *c, char ret_code[CODE_SIZE]) {
         Share *s = &c->share;
-        unsigned tries = s->rules.attempts < CHALLENGE_REISSUE_TRIES ? s->rules.attempts
-                                                                     : CHALLENGE_REISSUE_TRIES;
+        unsigned allowed = share_rules_now(c).attempts;
+        unsigned tries = allowed < CHALLENGE_REISSUE_TRIES ? allowed : CHALLENGE_REISSUE_TRIES;
         int r;
 
         ret_code[0] = 0;

@@ -253,6 +253,7 @@ int front_share_expiry(Ask *ask) {
 
 static int refuse_reissue(Ask *ask, const ShareContext *c) {
         const Share *s = &c->share;
+        Rules rules = share_rules_now(c);
 
         if (!share_may_step(c, LIFECYCLE_EVENT_REISSUE))
                 return ask_refuse(ask,
@@ -267,15 +268,15 @@ static int refuse_reissue(Ask *ask, const ShareContext *c) {
                                 "not-reissuable",
                                 "There is no code to replace",
                                 "This share asks for no code, or for none any more.");
-        if ((unsigned) s->reissues >= s->rules.reissues || s->attempts.total_left == 0)
+        if ((unsigned) s->reissues >= rules.reissues || s->attempts.total_left == 0)
                 return ask_refuse(ask,
                                 409,
                                 "too-many-reissues",
                                 "No further code can be had",
                                 "Its policy gives %u codes after the first, and %u tries in all, "
                                 "of which %u are left. Make a new share.",
-                                s->rules.reissues,
-                                s->rules.attempts_total,
+                                rules.reissues,
+                                rules.attempts_total,
                                 (unsigned) s->attempts.total_left);
         return 0;
 }

@@ -142,6 +142,9 @@ int share_queue_relay(ShareContext *c, OutboxKind kind, uint64_t delay_msec);
 /* Writes the row, bumps the version, and tells the watchers after the commit. */
 int share_save(ShareContext *c);
 
+/* Invariant 9: the times and numbers of the share's policy, the stricter of then and now. */
+Rules share_rules_now(const ShareContext *c);
+
 /* Invariant 9: whether the share still meets its policy as it is configured now. */
 bool share_meets_policy(ShareContext *c);
 

@@ -137,6 +137,12 @@ static bool policy_has_channel(const ConfigPolicy *policy, const ConfigChannel *
         return false;
 }
 
+Rules share_rules_now(const ShareContext *c) {
+        const ConfigPolicy *policy = config_policy(c->gateway->config, c->share.policy);
+
+        return policy ? rules_stricter(&c->share.rules, &policy->rules) : c->share.rules;
+}
+
 bool share_meets_policy(ShareContext *c) {
         const ConfigPolicy *policy = config_policy(c->gateway->config, c->share.policy);
         const ConfigTenant *tenant = config_tenant(c->gateway->config, c->share.tenant);

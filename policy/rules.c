@@ -339,6 +339,22 @@ int rules_check(const Rules *rules, char ret_problem[RULES_PROBLEM_SIZE]) {
         return r;
 }
 
+#define STRICTER(rules, now, member) \
+        ((rules).member = (now)->member < (rules).member ? (now)->member : (rules).member)
+
+Rules rules_stricter(const Rules *then, const Rules *now) {
+        Rules rules = *then;
+
+        if (rules_has_code(now)) { /* without a code these are no numbers */
+                STRICTER(rules, now, attempts);
+                STRICTER(rules, now, reissues);
+        }
+        STRICTER(rules, now, mailbox_ttl);
+        STRICTER(rules, now, code_ttl);
+        STRICTER(rules, now, approval_ttl);
+        return rules;
+}
+
 int rules_tightened(const Rules *then, const Rules *now, char ret_problem[RULES_PROBLEM_SIZE]) {
         ret_problem[0] = 0;
         if (now->factors & ~then->factors)

@@ -105,6 +105,10 @@ int rules_check(const Rules *rules, char ret_problem[RULES_PROBLEM_SIZE]);
 double rules_guess_bits(const Rules *rules, unsigned attempts);
 double rules_guess_bits_total(const Rules *rules);
 
+/* What a share that was created under `then` goes on with while its policy is `now`: the shorter of
+ * the times, and the smaller of the numbers, of both. No share has to end for these. */
+Rules rules_stricter(const Rules *then, const Rules *now);
+
 /* Whether a share that was created under `then` still meets its policy as it is `now`: the stricter
  * of both holds. RULES_E_TIGHTENED. */
 int rules_tightened(const Rules *then, const Rules *now, char ret_problem[RULES_PROBLEM_SIZE]);

@@ -1,10 +1,12 @@
 """Invariant 9: a policy that is tightened by a reload ends what is under way before anything leaves, at each of its
 three checks; and one that is loosened loosens nothing. The channels are played by the test."""
 
+import datetime
 import os
 import re
 import sys
 import threading
+import zoneinfo
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
@@ -16,6 +18,7 @@ PATIENCE = 60
 SECRET = re.compile(r"\b(?:\d{3}-\d{3}-\d{3}|[0-9A-Z]{4}-[0-9A-Z]{4})\b")
 NUMBER = re.compile(r"\b(\d{3} \d{3}|\d{6})\b")
 CHANNELS = ("sms", "email", "chat")
+WRONG = "7KQ4-XMPF"
 
 POLICIES = """\
 policy code {
@@ -200,6 +203,28 @@ class Tests:
             assert self.mailboxes(site, "CreateMailbox") == self.mailboxes(site, "DeleteMailbox")
 
     @tap.test
+    def numbers_and_times_that_shrink_hold_for_shares_that_are_under_way(self):
+        """They end no share: the next code, question or try has what is less."""
+        with Doors(self.build) as site:
+            lax = site.configuration()
+            strict = lax.replace("attempts = 3\n", "attempts = 1\n  reissues = 1\n", 1).replace(
+                "{ cross-code }\n", "{ cross-code }\n  code_lifetime = 2m\n", 1)
+            assert "reissues" in strict and "code_lifetime" in strict
+            locked, reissued, crossed = site.invite("code"), site.invite("code"), site.invite("cross")
+            reissue = [lambda: site.tenant.post("/v1/shares/%s/reissue" % reissued["id"], {})] * 2
+            assert reissue[0]().status == 200
+            site.reload(strict)
+            site.say(locked, WRONG if plain(locked["code"]) != plain(WRONG) else "0000-001J")
+            site.wait_state(locked, "locked", timeout=PATIENCE)
+            refused = reissue[1]()
+            assert refused.status == 409 and "gives 1 codes" in refused.json["detail"], refused
+            site.say(crossed, "READY")
+            text = site.carriers["email"].wait(crossed["mail"], "code")["text"]
+            hour, minute = map(int, re.search(r"(\d\d):(\d\d) CES?T", text).groups())
+            now = datetime.datetime.now(zoneinfo.ZoneInfo("Europe/Berlin"))
+            assert 0 <= (60 * (hour - now.hour) + minute - now.minute) % 1440 <= 3, (text, now)
+
+    @tap.test
     def what_is_loosened_loosens_no_share_that_is_under_way(self):
         with Doors(self.build) as site:
             lax = site.configuration()
@@ -213,8 +238,7 @@ class Tests:
             site.reload(strict)
             locked, approved, crossed, halves = (site.invite(p) for p in ("code", "code", "cross", "halves"))
             site.reload(lax)
-            wrong = "7KQ4-XMPF"
-            site.say(locked, wrong if plain(locked["code"]) != plain(wrong) else "0000-001J")
+            site.say(locked, WRONG if plain(locked["code"]) != plain(WRONG) else "0000-001J")
             site.wait_state(locked, "locked", timeout=PATIENCE)
             site.say(approved, approved["code"])
             site.wait_state(approved, "awaiting_approval", timeout=PATIENCE)

@@ -223,6 +223,29 @@ static void a_share_does_not_outlive_a_stricter_policy(void **state) {
         TIGHTENED(now.minimum_authentic = RULES_AUTHENTIC_STRONG, "minimum_authentic: strong");
 }
 
+static void a_share_goes_on_with_the_smaller_of_then_and_now(void **state) {
+        Rules then, now, both;
+
+        (void) state;
+        rules_default(RULES_HOTEL, &then);
+        now = then;
+        now.attempts = 2;
+        now.reissues = 1;
+        now.mailbox_ttl = 300;
+        now.code_ttl = 120;
+        now.approval_ttl = 180;
+        both = rules_stricter(&then, &now);
+        assert_memory_equal(&both, &now, sizeof(both));
+        both = rules_stricter(&now, &then);
+        assert_memory_equal(&both, &now, sizeof(both));
+        now.factors = FACTOR_SPLIT;
+        now.attempts = now.reissues = 0;
+        both = rules_stricter(&then, &now);
+        assert_int_equal(both.attempts, then.attempts);
+        assert_int_equal(both.reissues, then.reissues);
+        assert_int_equal(both.code_ttl, 120);
+}
+
 static void a_share_outlives_a_policy_that_asks_for_less(void **state) {
         char problem[RULES_PROBLEM_SIZE];
         Rules then, now;
@@ -298,6 +321,7 @@ int main(void) {
                 cmocka_unit_test(the_bounds_themselves_are_allowed),
                 cmocka_unit_test(guessing_never_gets_easier_than_the_hard_bound),
                 cmocka_unit_test(a_share_does_not_outlive_a_stricter_policy),
+                cmocka_unit_test(a_share_goes_on_with_the_smaller_of_then_and_now),
                 cmocka_unit_test(a_share_outlives_a_policy_that_asks_for_less),
                 cmocka_unit_test(a_share_expires_between_a_minute_and_what_the_mailbox_leaves),
                 cmocka_unit_test(names_and_verticals_are_those_of_the_api),
