@@ -209,10 +209,15 @@ static bool may_be_refused(const ShareContext *c, OutboxKind kind, int step) {
 }
 
 static int message_refused(ShareContext *c, OutboxKind kind, int step) {
+        const ConfigChannel *channel;
+        const char *address;
         int r;
 
         if (!may_be_refused(c, kind, step))
                 return 0;
+        r = share_route(c, step, &address, &channel) ? limit_note_bounced(c, address) : 0;
+        if (r < 0)
+                return r;
         if (kind == OUTBOX_INVITATION)
                 r = fallback_failed(c, step);
         else if (kind == OUTBOX_CODE) { /* READY makes another, for an address that is left */

@@ -184,6 +184,8 @@ cfg_t *config_reader_grammar(void) {
                 TEXT("prefix_breaker_percent"),
                 TEXT("country_breaker_sent"),
                 TEXT("country_breaker_percent"),
+                TEXT("domain_breaker_sent"),
+                TEXT("domain_breaker_percent"),
                 CFG_END() };
         cfg_opt_t tenant[] = { TEXT("name"),
                 LIST("names"),

@@ -35,6 +35,7 @@ static const struct {
         { LIMIT_ROUTE, LIMIT_ROUTE_SENT, "messages_day", LIMIT_MESSAGES_PER_PREFIX_DAY },
         { LIMIT_ROUTE, LIMIT_ROUTE_ANSWERED, "answered_day", _LIMIT_NUMBER_MAX },
         { LIMIT_DOMAIN, LIMIT_DOMAIN_HOUR, "messages_hour", LIMIT_MESSAGES_PER_DOMAIN_HOUR },
+        { LIMIT_DOMAIN, LIMIT_DOMAIN_BOUNCED, "bounced_hour", _LIMIT_NUMBER_MAX },
         { LIMIT_CHANNEL, LIMIT_CHANNEL_WRONG, "wrong_day", LIMIT_WRONG_PER_CHANNEL },
         { LIMIT_FLEET, LIMIT_FLEET_WRONG, "wrong_day", LIMIT_WRONG_IN_ALL },
         { LIMIT_SOURCE, LIMIT_SOURCE_WRONG, "wrong_day", LIMIT_WRONG_PER_SOURCE },
@@ -56,9 +57,10 @@ static uint32_t limit_of(Gateway *g, size_t i, const LimiterNoted *noted, int64_
                 return windows[i].window == LIMIT_ROUTE_SENT
                                        ? limits->number[LIMIT_MESSAGES_PER_COUNTRY]
                                        : UINT32_MAX;
-        /* What a tenant sent to neighbouring numbers is limited by the breaker alone. */
+        /* What a tenant sent to neighbouring numbers, or a domain, only its breaker limits. */
         if (windows[i].limit == _LIMIT_NUMBER_MAX ||
-                        (windows[i].kind == LIMIT_ROUTE && noted->tenant[0]))
+                        ((windows[i].kind == LIMIT_ROUTE || windows[i].kind == LIMIT_DOMAIN) &&
+                                        noted->tenant[0]))
                 return UINT32_MAX;
         return limits->number[windows[i].limit];
 }

@@ -347,6 +347,8 @@ enum { LIMIT_HOLD = 1 };
 int limit_take_message(ShareContext *c, const LimitMessage *message, int64_t *ret_wait);
 /* Somebody at this address has answered: for the breakers. */
 int limit_note_answered(ShareContext *c, const char *address);
+/* A carrier says that a message to this address will not get there: likewise. */
+int limit_note_bounced(ShareContext *c, const char *address);
 
 /* What an SMS and its link will cost the tenant of a share with these steps, as it is reserved when
  * the share starts; in ten-thousandths. */

@@ -193,7 +193,16 @@ static void check_breaker(Sending *s, LimitRecord *record, LimitNumber sent, Lim
         hold(s, &s->own, record, limits_stop_wait(record, s->now));
 }
 
+static bool is_bouncing(const Sending *s) {
+        return s->own_domain && limits_is_bouncing(s->own_domain,
+                                                number(s, LIMIT_DOMAIN_BREAKER_SENT),
+                                                number(s, LIMIT_DOMAIN_BREAKER_PERCENT),
+                                                s->now);
+}
+
 static void check_own(Sending *s) {
+        if (is_bouncing(s))
+                hold(s, &s->own, s->own_domain, WAIT_MAX);
         check_breaker(s, s->own_prefix, LIMIT_PREFIX_BREAKER_SENT, LIMIT_PREFIX_BREAKER_PERCENT);
         check_breaker(s, s->country, LIMIT_COUNTRY_BREAKER_SENT, LIMIT_COUNTRY_BREAKER_PERCENT);
         hold_window(s, &s->own, s->country, LIMIT_ROUTE_SENT, LIMIT_MESSAGES_PER_COUNTRY);
@@ -276,12 +285,14 @@ static void count(Sending *s) {
 
 /* What was reached is listed for operators, with whom it is about. */
 static int note(Sending *s) {
-        bool own = s->full == s->tenant || s->full == s->own_prefix || s->full == s->country;
+        bool own = s->full == s->tenant || s->full == s->own_prefix || s->full == s->country ||
+                   s->full == s->own_domain;
         const char *about = s->full == s->tenant    ? ""
                             : s->full == s->country ? s->target.country
                             : s->full == s->channel ? s->message->channel->name
-                            : s->full == s->domain  ? s->target.domain + 1
-                                                    : s->target.masked;
+                            : s->full == s->domain || s->full == s->own_domain
+                                            ? s->target.domain + 1
+                                            : s->target.masked;
 
         return s->full ? limiter_note(s->context->gateway->limiter,
                                          s->full,
@@ -325,6 +336,38 @@ int limit_take_message(ShareContext *c, const LimitMessage *message, int64_t *re
         if (s.own == 0 && *ret_wait > LIMITS_DELAY_MAX - waited)
                 *ret_wait = waited < 0 ? LIMITS_DELAY_MAX : LIMITS_DELAY_MAX - waited;
         return LIMIT_HOLD;
+}
+
+int limit_note_bounced(ShareContext *c, const char *address) {
+        Sending s = { .context = c,
+                .limits = &c->gateway->config->limits,
+                .now = limiter_now(c->gateway->limiter) };
+        bool before;
+        int r;
+
+        target_of(address, &s.target);
+        if (!s.target.domain)
+                return 0;
+        r = get(&s, LIMIT_DOMAIN, true, s.target.domain, &s.own_domain);
+        if (r < 0)
+                return r;
+        before = is_bouncing(&s);
+        add(&s, s.own_domain, LIMIT_DOMAIN_BOUNCED, 1);
+        if (before || !is_bouncing(&s))
+                return 0;
+        audit_log_note(c->gateway->audit,
+                        &(AuditNote){ .event = "breaker",
+                                        .actor = AUDIT_ACTOR_GATEWAY,
+                                        .word = "domain",
+                                        .share = c->share.n,
+                                        .number = -1 });
+        log_record(LOG_WARNING,
+                        &(LogFields){ .tenant = c->share.tenant },
+                        "Mails of a tenant to %s wait: more than %u %% of those of the last hour "
+                        "came back.",
+                        s.target.domain + 1,
+                        number(&s, LIMIT_DOMAIN_BREAKER_PERCENT));
+        return 0;
 }
 
 int limit_note_answered(ShareContext *c, const char *address) {

@@ -84,6 +84,10 @@ static const LimitDescription descriptions[_LIMIT_NUMBER_MAX] = {
                 "# SMS to one country within a day are enough to judge by" },
         [LIMIT_COUNTRY_BREAKER_PERCENT]      = { "country_breaker_percent", 20, 1, 100, 0,
                 "if fewer than # % of them are answered, the tenant's next ones wait for a day" },
+        [LIMIT_DOMAIN_BREAKER_SENT]          = { "domain_breaker_sent", 20, 1, MANY, 0,
+                "# mails of a tenant to one domain within an hour are enough to judge by" },
+        [LIMIT_DOMAIN_BREAKER_PERCENT]       = { "domain_breaker_percent", 5, 1, 100, 0,
+                "while more than # % of them have come back, the tenant's next ones wait" },
 };
 /* clang-format on */
 
@@ -161,7 +165,7 @@ static const struct {
         [LIMIT_TENANT] = { 1, { { DAY, 24 }, { DAY, 24 }, { DAY, 24 } } },
         [LIMIT_PERSON] = { 0, { { 600, 12 }, { HOUR, 12 }, { DAY, 24 } } },
         [LIMIT_ROUTE] = { 1, { { HOUR, 12 }, { DAY, 48 }, { DAY, 48 } } },
-        [LIMIT_DOMAIN] = { 0, { { HOUR, 12 } } },
+        [LIMIT_DOMAIN] = { 0, { { HOUR, 12 }, { HOUR, 12 } } },
         [LIMIT_CHANNEL] = { 0, { { DAY, 24 }, { WEEK, 168 } } },
         [LIMIT_FLEET] = { 0, { { DAY, 24 } } },
         [LIMIT_SOURCE] = { 0, { { DAY, 24 } } },
@@ -488,6 +492,12 @@ bool limits_is_unanswered(const LimitRecord *record, uint32_t sent, uint32_t per
         uint64_t n = sum(record, LIMIT_ROUTE_SENT, YOUNG_SLOTS, now);
 
         return n >= sent && sum(record, LIMIT_ROUTE_ANSWERED, 0, now) * 100 < n * percent;
+}
+
+bool limits_is_bouncing(const LimitRecord *record, uint32_t sent, uint32_t percent, int64_t now) {
+        uint64_t n = sum(record, LIMIT_DOMAIN_HOUR, 0, now);
+
+        return n >= sent && sum(record, LIMIT_DOMAIN_BOUNCED, 0, now) * 100 > n * percent;
 }
 
 size_t limits_country_digits(const char *digits) {

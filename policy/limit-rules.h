@@ -56,6 +56,9 @@ typedef enum LimitNumber {
         LIMIT_PREFIX_BREAKER_PERCENT,
         LIMIT_COUNTRY_BREAKER_SENT,
         LIMIT_COUNTRY_BREAKER_PERCENT,
+        /* mails that come back */
+        LIMIT_DOMAIN_BREAKER_SENT,
+        LIMIT_DOMAIN_BREAKER_PERCENT,
         _LIMIT_NUMBER_MAX,
 } LimitNumber;
 
@@ -98,7 +101,7 @@ typedef enum LimitKind {
         LIMIT_TENANT = 2,
         LIMIT_PERSON = 3, /* for all tenants */
         LIMIT_ROUTE = 4,  /* a block of numbers or a country, of one tenant or of all */
-        LIMIT_DOMAIN = 5, /* of mail, for all tenants */
+        LIMIT_DOMAIN = 5, /* of mail, of one tenant or of all */
         LIMIT_CHANNEL = 6,
         LIMIT_FLEET = 7,
         LIMIT_SOURCE = 8, /* a tenant and an address that answers come from */
@@ -127,6 +130,7 @@ enum {
         LIMIT_ROUTE_ANSWERED,
 
         LIMIT_DOMAIN_HOUR = 0,
+        LIMIT_DOMAIN_BOUNCED, /* an hour as well */
 
         LIMIT_CHANNEL_WRONG = 0,
         LIMIT_CHANNEL_SENT, /* a week in hours */
@@ -204,6 +208,10 @@ int64_t limits_stop_wait(const LimitRecord *record, int64_t now);
 /* LIMIT_ROUTE: whether so few have answered that nobody may be there. What is younger than half an
  * hour is not looked at: nobody has had time to answer a burst. */
 bool limits_is_unanswered(const LimitRecord *record, uint32_t sent, uint32_t percent, int64_t now);
+
+/* LIMIT_DOMAIN: whether so many of the last hour's mails came back that its host may take the sender
+ * for one that guesses addresses. While nothing is sent this is over within the hour. */
+bool limits_is_bouncing(const LimitRecord *record, uint32_t sent, uint32_t percent, int64_t now);
 
 /* LIMIT_CHANNEL: what an hour usually has, over the whole hours of the last week; 0: not known. */
 uint32_t limits_usual_hour(const LimitRecord *record, int64_t now);

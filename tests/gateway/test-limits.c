@@ -315,6 +315,45 @@ static void who_has_sent_least_goes_first(void **state) {
         assert_true(quiet > 0 && quiet < busy);
 }
 
+static void bounce(Gateway *g, const char *tenant, const char *address) {
+        ShareContext c = { .gateway = g, .now = gateway_now(g) };
+
+        c.share = world_share(7, LIFECYCLE_INVITED);
+        c.share.tenant = (char *) tenant;
+        begin(g);
+        assert_int_equal(limit_note_bounced(&c, address), 0);
+        commit(g);
+}
+
+static void mails_that_come_back_hold_the_next_to_their_domain_for_their_tenant_alone(
+                void **state) {
+        Gateway *g = gateway_of(state);
+        char address[64];
+
+        for (int i = 0; i < 20; i++) {
+                (void) snprintf(address, sizeof(address), "mailto:guest%d@example.org", i);
+                assert_int_equal(send_message(g, "adler", address, 0), 0);
+        }
+        bounce(g, "adler", "mailto:guest1@example.org"); /* five in a hundred are usual */
+        assert_int_equal(send_message(g, "adler", "mailto:bob@example.org", 0), 0);
+        bounce(g, "adler", "mailto:Guest2@example.org");
+        assert_true(send_message(g, "adler", "mailto:eve@example.org", LIMITS_DELAY_MAX) > 0);
+        assert_int_equal(send_message(g, "adler", "mailto:eve@example.com", 0), 0);
+        assert_int_equal(send_message(g, "krone", "mailto:eve@example.org", 0), 0);
+        start_again(g, NULL);
+        assert_true(send_message(g, "adler", "mailto:eve@example.org", LIMITS_DELAY_MAX) > 0);
+        pass(g, HOUR + 5 * MINUTE);
+        assert_int_equal(send_message(g, "adler", "mailto:eve@example.org", 0), 0);
+}
+
+static void few_mails_that_come_back_hold_nothing(void **state) {
+        Gateway *g = gateway_of(state);
+
+        assert_int_equal(send_message(g, "adler", "mailto:bob@example.org", 0), 0);
+        bounce(g, "adler", "mailto:bob@example.org");
+        assert_int_equal(send_message(g, "adler", "mailto:eve@example.org", 0), 0);
+}
+
 static void sms_that_nobody_answers_stop_for_their_tenant_alone(void **state) {
         Gateway *g = gateway_of(state);
 
@@ -408,6 +447,8 @@ int main(void) {
                 ON_WORLD(all_aliases_of_a_person_count_as_one),
                 ON_WORLD(links_and_notices_wait_for_nobody),
                 ON_WORLD(who_has_sent_least_goes_first),
+                ON_WORLD(mails_that_come_back_hold_the_next_to_their_domain_for_their_tenant_alone),
+                ON_WORLD(few_mails_that_come_back_hold_nothing),
                 ON_WORLD(sms_that_nobody_answers_stop_for_their_tenant_alone),
                 ON_WORLD(sms_that_are_answered_go_on),
                 ON_WORLD(a_country_has_so_many_sms_a_day_of_each_tenant),

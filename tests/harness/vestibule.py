@@ -648,7 +648,7 @@ LOOSE = {
     "messages_per_prefix_hour": 100000, "messages_per_prefix_day": 100000,
     "messages_per_country": 100000, "messages_per_domain_hour": 100000, "surge_from": 100000,
     "answers_per_hour": 1000, "answers_per_day": 1000, "prefix_breaker_sent": 100000,
-    "country_breaker_sent": 100000, "resend_first": 0, "resend_second": 0,
+    "country_breaker_sent": 100000, "domain_breaker_sent": 100000, "resend_first": 0, "resend_second": 0,
 }
 
 
