@@ -127,9 +127,12 @@ static bool has_failed(const Share *s, OutboxKind kind, int step) {
         return false;
 }
 
-/* The first address on a channel of another operator that may be written to; -ENOENT where there
- * is none left. */
+/* The first address on a channel of another operator whose owner hears from the tenant; where there
+ * is none, the first one whose owner does not, and who will get nothing: that looks as if nobody
+ * had answered, since a sender has not to learn of it. -ENOENT: there is none left. */
 static int independent_step(ShareContext *c, OutboxKind kind, const char *channel) {
+        int blocked = -ENOENT;
+
         for (int i = 0; i < share_n_steps(c); i++) {
                 const ConfigChannel *other;
                 const char *address;
@@ -141,8 +144,10 @@ static int independent_step(ShareContext *c, OutboxKind kind, const char *channe
                 r = block_has(c->gateway, c->share.tenant, address);
                 if (r <= 0)
                         return r < 0 ? r : i;
+                if (blocked < 0)
+                        blocked = i;
         }
-        return c->error < 0 ? c->error : -ENOENT;
+        return c->error < 0 ? c->error : blocked;
 }
 
 bool challenge_halves_are_apart(ShareContext *c) {

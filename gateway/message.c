@@ -120,51 +120,65 @@ static bool stands_alone(const MessagePlan *plan) {
                plan->template == TEMPLATE_HELP_TAG;
 }
 
-/* Renders a message and makes the frame that will carry it, without an id. */
-static int render(ShareContext *c, const MessagePlan *plan, int part, json_t **ret) {
-        Gateway *g = c->gateway;
+/* A message in its recipient's language; *ret_locale is borrowed from the templates. */
+static int write_text(ShareContext *c,
+                const MessagePlan *plan,
+                const char *tag,
+                const char **ret_locale,
+                char **ret_subject,
+                char **ret_text) {
+        const TemplateSet *templates = c->gateway->templates;
         const json_t *details = share_details(c);
-        const ConfigPolicy *policy = config_policy(g->config, c->share.policy);
+        const ConfigPolicy *policy = config_policy(c->gateway->config, c->share.policy);
         const char *locale = text_of(details, "locale");
-        char tag[TAG_SIZE], left[WORDS_SIZE], tries[WORDS_SIZE];
-        char message[ID_TEXT_SIZE], thread[ID_TEXT_SIZE], first[ID_TEXT_SIZE], scheme[16] = "";
-        _cleanup_(secret_free_stringp) char *text = NULL;
-        _cleanup_(freep) char *subject = NULL;
-        json_auto_t *frame = NULL;
+        char left[WORDS_SIZE], tries[WORDS_SIZE], scheme[16] = "";
         TemplateValues values = { 0 };
         int r;
 
         if (policy)
                 locale = config_policy_locale(policy, locale);
-        locale = template_locale(g->templates, locale, policy ? policy->language : NULL);
-        vault_tag(g->vault, c->share.n, tag);
-        words_left(g->templates, locale, c->now, plan->expires, text_of(details, "zone"), left);
-        words_tries(g->templates, locale, c->share.attempts.left, tries);
+        locale = template_locale(templates, locale, policy ? policy->language : NULL);
+        words_left(templates, locale, c->now, plan->expires, text_of(details, "zone"), left);
+        words_tries(templates, locale, c->share.attempts.left, tries);
         values.value[TEMPLATE_VALUE_SENDER] = sender_of(c, details);
         values.value[TEMPLATE_VALUE_KIND] =
-                        words_kind(g->templates, locale, rules_class_name(c->share.rules.class));
+                        words_kind(templates, locale, rules_class_name(c->share.rules.class));
         values.value[TEMPLATE_VALUE_TAG] = tag;
         values.value[TEMPLATE_VALUE_LEFT] = left;
         values.value[TEMPLATE_VALUE_CODE] =
-                        words_code(g->templates, locale, code_format_name(c->share.rules.code));
+                        words_code(templates, locale, code_format_name(c->share.rules.code));
         values.value[TEMPLATE_VALUE_TRIES] = tries;
         values.value[TEMPLATE_VALUE_LINK] = plan->link;
         values.value[TEMPLATE_VALUE_KEY] = plan->key;
         values.value[TEMPLATE_VALUE_SECRET] = plan->secret;
         values.value[TEMPLATE_VALUE_NUMBER] = plan->number;
         values.value[TEMPLATE_VALUE_FACT] = words_fact(
-                        g->templates, locale, policy && policy->fact ? policy->fact : "other");
+                        templates, locale, policy && policy->fact ? policy->fact : "other");
+        *ret_locale = locale;
         address_scheme(plan->address, scheme);
-        r = template_render(g->templates, locale, scheme, plan->template, &values, &subject, &text);
+        r = template_render(
+                        templates, locale, scheme, plan->template, &values, ret_subject, ret_text);
         if (r != 0)
                 return r < 0 ? r : -EINVAL;
+        return !*ret_subject && streq(scheme, "mailto") && plan->template != TEMPLATE_HELP_TAG
+                               ? subject_of_notice(c, locale, scheme, &values, ret_subject)
+                               : 0;
+}
 
-        if (!subject && streq(scheme, "mailto") && plan->template != TEMPLATE_HELP_TAG) {
-                r = subject_of_notice(c, locale, scheme, &values, &subject);
-                if (r < 0)
-                        return r;
-        }
+/* Writes a message and makes the frame that will carry it, without an id. */
+static int render(ShareContext *c, const MessagePlan *plan, int part, json_t **ret) {
+        Gateway *g = c->gateway;
+        char message[ID_TEXT_SIZE], thread[ID_TEXT_SIZE], first[ID_TEXT_SIZE], tag[TAG_SIZE];
+        _cleanup_(secret_free_stringp) char *text = NULL;
+        _cleanup_(freep) char *subject = NULL;
+        const char *locale;
+        json_t *frame;
+        int r;
 
+        vault_tag(g->vault, c->share.n, tag);
+        r = write_text(c, plan, tag, &locale, &subject, &text);
+        if (r < 0)
+                return r;
         vault_id(g->vault, VAULT_ID_MESSAGE, c->share.n, (uint16_t) part, message);
         vault_id(g->vault, VAULT_ID_THREAD, c->share.n, 0, thread);
         r = first_of(c, plan->kind, first);
@@ -207,7 +221,7 @@ static int render(ShareContext *c, const MessagePlan *plan, int part, json_t **r
                         (json_int_t) plan->expires);
         if (!frame)
                 return -ENOMEM;
-        *ret = TAKE_PTR(frame);
+        *ret = frame;
         return 0;
 }
 
@@ -402,9 +416,12 @@ static int send_halves(ShareContext *c, MessagePlan *plan) {
                 return -ENOMEM;
         plan->link = url;
         plan->template = TEMPLATE_LINK_ADDRESS;
-        r = share_know_address(c, key.address);
+        r = send_new(c, plan);
         if (r >= 0)
-                r = send_new(c, plan);
+                r = block_has(c->gateway, c->share.tenant, key.address);
+        if (r != 0)
+                return r < 0 ? r : 0;
+        r = share_know_address(c, key.address);
         return r < 0 ? r : send_new(c, &key);
 }
 
@@ -418,7 +435,8 @@ static int send_link_again(ShareContext *c, const char *channel) {
                 return r;
         if (!share_route(c, c->share.key_step, &address, &other))
                 return -ESTALE;
-        return send_again(c, OUTBOX_KEY, other->name, 0);
+        r = send_again(c, OUTBOX_KEY, other->name, 0);
+        return r == -ESTALE ? 0 : r; /* it was never made, for one who wants nothing */
 }
 
 int message_link(ShareContext *c, const char *link, bool resend) {
@@ -450,6 +468,9 @@ int message_code(ShareContext *c, const char *display) {
         if (!share_route(c, plan.step, &plan.address, &channel))
                 return -ESTALE;
         plan.channel = channel->name;
+        r = block_has(c->gateway, c->share.tenant, plan.address);
+        if (r != 0)
+                return r < 0 ? r : 0;
         r = share_know_address(c, plan.address);
         return r < 0 ? r : send_new(c, &plan);
 }

@@ -209,8 +209,8 @@ int64_t limits_stop_wait(const LimitRecord *record, int64_t now);
  * hour is not looked at: nobody has had time to answer a burst. */
 bool limits_is_unanswered(const LimitRecord *record, uint32_t sent, uint32_t percent, int64_t now);
 
-/* LIMIT_DOMAIN: whether so many of the last hour's mails came back that its host may take the sender
- * for one that guesses addresses. While nothing is sent this is over within the hour. */
+/* LIMIT_DOMAIN: whether so many of the last hour's mails came back that its host may take the
+ * sender for one that guesses addresses. While nothing is sent this is over within the hour. */
 bool limits_is_bouncing(const LimitRecord *record, uint32_t sent, uint32_t percent, int64_t now);
 
 /* LIMIT_CHANNEL: what an hour usually has, over the whole hours of the last week; 0: not known. */

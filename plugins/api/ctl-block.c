@@ -47,10 +47,8 @@ int ctl_blocks_list(const CtlOptions *options, char **arguments) {
                 if (r != 0)
                         return r;
                 (void) json_array_extend(all, json_object_get(answer.body, "blocks"));
-                free(cursor);
-                cursor = ctl_text(answer.body, "cursor") ? strdup(ctl_text(answer.body, "cursor"))
-                                                         : NULL;
-        } while (cursor && cursor[0] && !options->limit);
+                ctl_next_page(&answer, &cursor);
+        } while (cursor && !options->limit);
 
         if (options->json)
                 ctl_print_json(all, false);

@@ -1,3 +1,5 @@
+/* How vestibulectl asks: over HTTP to a tenant's address or an operator's socket, with a token that
+ * is in a file, and again where an answer may have been lost. */
 #include <arpa/inet.h>
 #include <curl/curl.h>
 #include <errno.h>
@@ -22,6 +24,15 @@ enum {
         ASK_SECONDS = 70,
         SILENT_SECONDS = 60, /* until a stream is given up, of which there is a sign every 15 */
 };
+
+void ctl_next_page(const CtlAnswer *answer, char **cursor) {
+        const char *next = ctl_text(answer->body, "cursor");
+
+        free(*cursor);
+        *cursor = next && next[0] ? strdup(next) : NULL;
+        if (next && next[0] && !*cursor)
+                abort(); /* a list that is cut off would look whole */
+}
 
 void ctl_answer_done(CtlAnswer *answer) {
         json_decref(answer->body);

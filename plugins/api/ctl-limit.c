@@ -77,10 +77,8 @@ static int all_pages(const CtlOptions *options, json_t *all) {
                 if (r != 0)
                         return r;
                 (void) json_array_extend(all, json_object_get(answer.body, "limits"));
-                free(cursor);
-                cursor = ctl_text(answer.body, "cursor") ? strdup(ctl_text(answer.body, "cursor"))
-                                                         : NULL;
-        } while (cursor && cursor[0]);
+                ctl_next_page(&answer, &cursor);
+        } while (cursor);
         return 0;
 }
 

@@ -1,3 +1,4 @@
+/* What vestibulectl prints: tables, times and text that was written by others. */
 #include <langinfo.h>
 #include <stdarg.h>
 #include <stdio.h>

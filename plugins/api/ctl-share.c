@@ -1,3 +1,4 @@
+/* Commands about shares, for tenants: to start, watch and steer them. */
 #include <stdio.h>
 #include <sysexits.h>
 #include <time.h>
@@ -221,10 +222,8 @@ int ctl_share_list(const CtlOptions *options, char **arguments) {
                 if (r != 0)
                         return r;
                 (void) json_array_extend(all, json_object_get(answer.body, "shares"));
-                free(cursor);
-                cursor = ctl_text(answer.body, "cursor") ? strdup(ctl_text(answer.body, "cursor"))
-                                                         : NULL;
-        } while (cursor && cursor[0] && !options->limit);
+                ctl_next_page(&answer, &cursor);
+        } while (cursor && !options->limit);
 
         if (options->json)
                 ctl_print_json(all, false);

@@ -56,6 +56,9 @@ int ctl_ask_firmly(const CtlOptions *options,
                 const json_t *body,
                 CtlAnswer *ret);
 
+/* Puts where the next page begins in place of where this one did; NULL: there is none. */
+void ctl_next_page(const CtlAnswer *answer, char **cursor);
+
 /* Asks for a stream: on_piece gets each piece of an answer of 200 as it comes, and ends it with
  * false. Returns 0 when an answer came and has ended, or was ended here; a stream that is silent
  * for a minute, or breaks, is EX_UNAVAILABLE as no answer is. */

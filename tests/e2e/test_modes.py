@@ -376,6 +376,36 @@ class Tests:
                 site.wait_state(share, state, tenant=site.tenants[tenant])
 
     @tap.test
+    def a_second_address_that_wants_nothing_looks_like_one_where_nobody_answers(self):
+        with Doors(self.build) as site:
+            tenant, other = site.tenants["reply"], site.tenants["cross"]
+            silent = Site.phone(site, "echo:nobody", take=False)
+            share = site.create(*site.addresses, policy="cross", tenant=tenant)
+            guest = Guest(site, share)
+            guest.say("READY")
+            guest.second("code")
+            site.phone.say("%s STOP" % share["tag"])  # who has echo:bob wants nothing of this tenant
+            site.wait_state(share, "declined", tenant=tenant)
+            for policy, word, shown in ("cross", "READY", "code_sent"), ("split", "YES", "link_accepted"):
+                seen = []
+                for second in "echo:nobody", "echo:bob":
+                    share = site.create(site.addresses[0], second, policy=policy, tenant=tenant)
+                    Guest(site, share).say(word)
+                    if not seen:
+                        silent.wait_message({"cross": "code", "split": "key"}[policy], contains=share["tag"])
+                    found = site.wait_event(share, shown, tenant=tenant)
+                    if policy == "split":  # the receipt for the other half
+                        found = site.wait(share, lambda s: events_of(s)[-1] == "delivered", "delivered", tenant=tenant)
+                    seen.append({"events": events_of(found), "state": found["state"], "tag": share["tag"],
+                                 "version": found["version"], "attempts_left": found["attempts_left"]})
+                assert {**seen[0], "tag": 0} == {**seen[1], "tag": 0}, seen
+                print("# %s: %s" % (policy, " ".join(seen[1]["events"])))
+                share = site.create(*site.addresses, policy="cross", tenant=other)
+                Guest(site, share).say("READY")
+                site.phone.wait_message("code", contains=share["tag"])  # all before it would be here by now
+                assert not [m for m in site.phone.messages if seen[1]["tag"] in m["text"]], site.phone.messages
+
+    @tap.test
     def each_factor_alone_with_its_attackers(self):
         self.attacked(["reply", "cross", "split"])
 
